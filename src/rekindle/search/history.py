@@ -1,0 +1,127 @@
+"""What a search has seen: trials, their running objective values, and parents' results. All frozen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from rekindle.search.space import Configuration, Space
+
+Direction = Literal["minimize", "maximize"]
+ParentKind = Literal["identical", "transfer"]
+
+
+class TrialState(StrEnum):
+    """Where a trial stands.
+
+    ::
+
+        PENDING --+--> SUCCEEDED   it has a final objective value
+                  +--> FAILED      it ended without one
+    """
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One emission of the objective by a running trial: ``step`` counts from 1, ``value`` is in the objective's unit."""
+
+    step: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration that was asked for, and what became of it.
+
+    ``value`` is set exactly when the state is SUCCEEDED, and is finite: an objective of NaN or infinity is a failure.
+    ``stopped`` marks a trial that an early stopping rule ended; its value is the last one that it emitted.
+    """
+
+    id: int
+    configuration: Configuration
+    state: TrialState = TrialState.PENDING
+    value: float | None = None
+    curve: tuple[Observation, ...] = ()
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.value is not None) != (self.state is TrialState.SUCCEEDED):
+            raise ValueError(f"trial {self.id}: state {self.state} does not go with value {self.value!r}")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"trial {self.id}: value {self.value!r} is not finite; record it as failed")
+
+
+@dataclass(frozen=True)
+class Parent:
+    """Results of an earlier search that a new one may use.
+
+    ``trials`` are pairs of a configuration in ``space`` and its objective value; None marks a failed one. ``kind``:
+    ``identical`` says that the same configuration would score the same here; ``transfer`` promises nothing but kinship.
+    Values are in the direction of the new search. ``name`` is for reports.
+    """
+
+    space: Space
+    trials: Sequence[tuple[Configuration, float | None]]
+    kind: ParentKind = "transfer"
+    name: str = "parent"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trials", tuple((dict(c), v) for c, v in self.trials))
+        if self.kind not in ("identical", "transfer"):
+            raise ValueError(f"parent {self.name}: kind {self.kind!r} is neither 'identical' nor 'transfer'")
+
+
+@dataclass(frozen=True)
+class History:
+    """All that a search has seen, in the order in which it happened.
+
+    ``trials`` holds finished trials in the order in which they finished, then pending ones in the order in which they
+    were asked for: two histories with the same trials in the same order are the same to every strategy. ``asked`` is
+    how many trials were ever asked for here, which numbers the next suggestion.
+    """
+
+    trials: tuple[Trial, ...] = ()
+    asked: int = field(default=-1)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trials", tuple(self.trials))
+        if self.asked < 0:
+            object.__setattr__(self, "asked", len(self.trials))
+
+    @property
+    def succeeded(self) -> tuple[Trial, ...]:
+        """Trials with a value, in the order in which they finished."""
+        return tuple(t for t in self.trials if t.state is TrialState.SUCCEEDED)
+
+    @property
+    def failed(self) -> tuple[Trial, ...]:
+        """Trials that ended without a value."""
+        return tuple(t for t in self.trials if t.state is TrialState.FAILED)
+
+    @property
+    def pending(self) -> tuple[Trial, ...]:
+        """Trials still running, in the order in which they were asked for."""
+        return tuple(t for t in self.trials if t.state is TrialState.PENDING)
+
+
+def better(a: float, b: float, direction: Direction) -> bool:
+    """Whether ``a`` is strictly better than ``b``."""
+    return a < b if direction == "minimize" else a > b
+
+
+def best_trial(trials: Iterable[Trial], direction: Direction) -> Trial | None:
+    """The succeeded trial with the best value; of equals, the one that finished first. None without any."""
+    best: Trial | None = None
+    for trial in trials:
+        if trial.value is None:
+            continue
+        if best is None or best.value is None or better(trial.value, best.value, direction):
+            best = trial
+    return best

@@ -1,0 +1,294 @@
+"""The search space: named ranges, their scalings, and the map between configurations and the unit cube.
+
+A *configuration* is a mapping from parameter name to a Python value: ``float`` for a continuous range, ``int`` for an
+integer range, one of the declared categories for a categorical range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scaling = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
+Category = str | int | float | bool
+Value = float | int | str | bool
+Configuration = Mapping[str, Value]
+
+#: ``Auto`` reads a positive range as logarithmic from this ratio of its ends on.
+AUTO_LOG_RATIO = 100.0
+
+
+class SpaceError(ValueError):
+    """A range, a space or a configuration that cannot be: names the parameter, the value and the rule."""
+
+    def __init__(self, parameter: str, value: object, reason: str) -> None:
+        super().__init__(f"{parameter}: {value!r}: {reason}")
+        self.parameter = parameter
+        self.value = value
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """A real parameter in ``[low, high]``, both ends included.
+
+    ``scaling`` says in which measure the range is uniform: ``Linear``; ``Logarithmic`` (needs ``low > 0``, u = ln x);
+    ``ReverseLogarithmic`` (needs ``0 <= low`` and ``high < 1``, u = -ln(1 - x)); ``Auto`` leaves the choice to us.
+    Raises SpaceError where these do not hold.
+    """
+
+    name: str
+    low: float
+    high: float
+    scaling: Scaling = "Auto"
+
+    def __post_init__(self) -> None:
+        _check_ends(self.name, self.low, self.high)
+        object.__setattr__(self, "low", float(self.low))
+        object.__setattr__(self, "high", float(self.high))
+        _check_scaling(self.name, self.low, self.high, self.scaling)
+
+    @property
+    def size(self) -> int | None:
+        """How many values there are: 1 for a range of one point, else None (without end)."""
+        return 1 if self.low == self.high else None
+
+    def from_unit(self, u: float) -> float:
+        """The value at ``u`` in [0, 1] on this range's scale; the ends map to the ends exactly."""
+        if u <= 0.0:
+            return self.low
+        if u >= 1.0:
+            return self.high
+        a, b = _warp(self.low, self), _warp(self.high, self)
+        return min(max(_unwarp(a + u * (b - a), self), self.low), self.high)
+
+    def to_unit(self, value: Value) -> float:
+        """Where ``value`` lies on this range's scale: 0 at ``low``, 1 at ``high``; outside [0, 1] for a value outside
+        the range, clamped to [-1, 2]; 0.5 where the range is one point."""
+        return _position(float(value), self)
+
+    def contains(self, value: object) -> bool:
+        """Whether ``value`` is a number within both ends."""
+        return _is_number(value) and self.low <= float(value) <= self.high  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole-number parameter in ``[low, high]``, both ends included; scalings as for Continuous, but for the reverse
+    logarithmic one, which SageMaker has for continuous ranges only."""
+
+    name: str
+    low: int
+    high: int
+    scaling: Scaling = "Auto"
+
+    def __post_init__(self) -> None:
+        for end in (self.low, self.high):
+            if not _is_number(end) or float(end) != int(end):
+                raise SpaceError(self.name, end, "an integer range needs whole numbers as its ends")
+        _check_ends(self.name, self.low, self.high)
+        object.__setattr__(self, "low", int(self.low))
+        object.__setattr__(self, "high", int(self.high))
+        if self.scaling == "ReverseLogarithmic":
+            raise SpaceError(self.name, self.scaling, "ReverseLogarithmic is for continuous ranges only")
+        _check_scaling(self.name, self.low, self.high, self.scaling)
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return self.high - self.low + 1
+
+    def from_unit(self, u: float) -> int:
+        """The integer whose cell holds ``u``: on the scale from ``low - 1/2`` to ``high + 1/2`` every integer has a cell."""
+        a, b = _warp(self.low - 0.5, self), _warp(self.high + 0.5, self)
+        x = _unwarp(a + min(max(u, 0.0), 1.0) * (b - a), self)
+        return min(max(round(x), self.low), self.high)
+
+    def to_unit(self, value: Value) -> float:
+        """The place of ``value`` between the outer edges of the first and the last cell, in [0, 1]; clamped to [-1, 2]
+        for a value outside."""
+        if self.low == self.high:
+            return 0.5
+        a, b = _warp(self.low - 0.5, self), _warp(self.high + 0.5, self)
+        return _clamp((_warp(float(value), self) - a) / (b - a))
+
+    def contains(self, value: object) -> bool:
+        """Whether ``value`` is a whole number within both ends."""
+        return _is_number(value) and float(value) == int(value) and self.low <= value <= self.high  # type: ignore
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A parameter with a list of values without order."""
+
+    name: str
+    values: Sequence[Category]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(self.values))
+        if not self.values:
+            raise SpaceError(self.name, [], "a categorical range needs at least one value")
+        seen: set[tuple[type, Category]] = set()
+        for value in self.values:
+            if (type(value), value) in seen:
+                raise SpaceError(self.name, value, "the value is listed twice")
+            seen.add((type(value), value))
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
+    def index(self, value: object) -> int:
+        """The place of ``value`` in the list. Raises SpaceError when it is not there."""
+        for i, known in enumerate(self.values):
+            if type(known) is type(value) and known == value:
+                return i
+        raise SpaceError(self.name, value, f"not one of {list(self.values)}")
+
+    def from_unit(self, u: float) -> Category:
+        """The category whose cell of [0, 1] holds ``u``."""
+        return self.values[min(int(u * len(self.values)), len(self.values) - 1)]
+
+    def to_unit(self, value: Value) -> float:
+        """The middle of the cell of ``value``."""
+        return (self.index(value) + 0.5) / len(self.values)
+
+    def contains(self, value: object) -> bool:
+        """Whether ``value`` is one of the list."""
+        return any(type(known) is type(value) and known == value for known in self.values)
+
+
+Parameter = Continuous | Integer | Categorical
+
+
+@dataclass(frozen=True)
+class Space:
+    """An ordered list of parameters with distinct names.
+
+    >>> space = Space([Continuous("lr", 1e-5, 1e-1, scaling="Logarithmic"), Integer("layers", 1, 5)])
+    >>> round(space.decode([0.5, 0.99])["lr"], 6)
+    0.001
+    """
+
+    parameters: Sequence[Parameter]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+        names: set[str] = set()
+        for parameter in self.parameters:
+            if parameter.name in names:
+                raise SpaceError(parameter.name, parameter.name, "two parameters have this name")
+            names.add(parameter.name)
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters' names, in order."""
+        return tuple(p.name for p in self.parameters)
+
+    @property
+    def size(self) -> int | None:
+        """How many different configurations there are, or None when there is no end of them."""
+        return size_of(self.parameters)
+
+    def decode(self, unit: Sequence[float] | NDArray[np.float64]) -> dict[str, Value]:
+        """The configuration at a point of the unit cube, one coordinate in [0, 1] for each parameter."""
+        return {p.name: p.from_unit(float(u)) for p, u in zip(self.parameters, unit, strict=True)}
+
+    def encode(self, configuration: Configuration) -> NDArray[np.float64]:
+        """The point of the unit cube, shape (d,), for a configuration that names every parameter."""
+        return np.array([p.to_unit(configuration[p.name]) for p in self.parameters])
+
+    def check(self, configuration: Configuration) -> None:
+        """Raises SpaceError unless the configuration names exactly these parameters with values in their ranges."""
+        for name in configuration:
+            if name not in self.names:
+                raise SpaceError(name, configuration[name], f"the space has no such parameter; it has {list(self.names)}")
+        for p in self.parameters:
+            if p.name not in configuration:
+                raise SpaceError(p.name, None, "the configuration does not name this parameter")
+            if not p.contains(configuration[p.name]):
+                raise SpaceError(p.name, configuration[p.name], f"outside the range {p}")
+
+    def key(self, configuration: Configuration) -> tuple[Value, ...]:
+        """What makes a configuration the same as another: its values in the order of the parameters."""
+        return tuple(configuration[p.name] for p in self.parameters)
+
+
+def size_of(parameters: Iterable[Parameter]) -> int | None:
+    """The product of the parameters' sizes; None when one of them is without end."""
+    product = 1
+    for p in parameters:
+        if p.size is None:
+            return None
+        product *= p.size
+    return product
+
+
+def resolved_scaling(parameter: Continuous | Integer) -> Scaling:
+    """The scaling in force: what was declared, or for ``Auto`` logarithmic when the ends are positive and
+    ``high / low >= 100``, else linear."""
+    if parameter.scaling != "Auto":
+        return parameter.scaling
+    wide = parameter.low > 0 and parameter.high / parameter.low >= AUTO_LOG_RATIO
+    return "Logarithmic" if wide else "Linear"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_ends(name: str, low: float, high: float) -> None:
+    for end in (low, high):
+        if not _is_number(end):
+            raise SpaceError(name, end, "an end of a range must be a finite number")
+    if low > high:
+        raise SpaceError(name, [low, high], "the range is reversed: min is greater than max")
+    if not math.isfinite(float(high) - float(low)):
+        raise SpaceError(name, [low, high], "the range is too wide for floating point")
+
+
+def _check_scaling(name: str, low: float, high: float, scaling: str) -> None:
+    if scaling not in ("Auto", "Linear", "Logarithmic", "ReverseLogarithmic"):
+        raise SpaceError(name, scaling, "scaling is one of Auto, Linear, Logarithmic, ReverseLogarithmic")
+    if scaling == "Logarithmic" and low <= 0:
+        raise SpaceError(name, low, "logarithmic scaling needs a min above 0")
+    if scaling == "ReverseLogarithmic" and not (0 <= low and high < 1):
+        raise SpaceError(name, [low, high], "reverse logarithmic scaling needs 0 <= min and max < 1")
+
+
+def _warp(x: float, p: Continuous | Integer) -> float:
+    scaling = resolved_scaling(p)
+    if scaling == "Logarithmic":
+        return math.log(x) if x > 0 else -math.inf
+    if scaling == "ReverseLogarithmic":
+        return -math.log1p(-x) if x < 1 else math.inf
+    return x
+
+
+def _unwarp(w: float, p: Continuous | Integer) -> float:
+    scaling = resolved_scaling(p)
+    if scaling == "Logarithmic":
+        return math.exp(w)
+    if scaling == "ReverseLogarithmic":
+        return -math.expm1(-w)
+    return w
+
+
+def _position(x: float, p: Continuous) -> float:
+    if p.low == p.high:
+        return 0.5
+    a, b = _warp(p.low, p), _warp(p.high, p)
+    return _clamp((_warp(x, p) - a) / (b - a)) if b > a else 0.5
+
+
+def _clamp(u: float) -> float:
+    return min(max(u, -1.0), 2.0)
