@@ -1,0 +1,130 @@
+"""How good a search is for its number of evaluations: ours and the peers', in one run, on the same tasks.
+
+    python -m benchmarks.quality                  # every method that is installed
+    python -m benchmarks.quality --quick          # minutes: few tasks, few seeds
+    python -m benchmarks.quality --report         # no runs, only the tables
+
+Peers live in an environment of their own (``requirements-peers.txt``); what is not installed is left out and named.
+Finished runs are kept in ``.cache`` and never run again, unless our own search library has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import numpy as np
+
+from benchmarks import report
+from benchmarks.methods import METHODS, SLOW
+from benchmarks.results import Results, version_of_ours
+from benchmarks.simulate import run
+from benchmarks.tasks.synthetic import synthetic_tasks
+from benchmarks.tasks.tables import rows, table_tasks
+from benchmarks.tasks.task import Task
+
+EVALUATIONS = 100
+BUDGETS = (10, 25, 50, 100)
+QUICK_TASKS = frozenset({"branin", "hartmann6", "ackley5", "ackley6-mixed", "hartmann6-mixed-noisy", "svm/digits", "sgd/hard"})
+RESULTS_FILE = Path(__file__).parent / "RESULTS.md"
+
+
+def all_tasks(quick: bool = False) -> list[Task]:
+    """The synthetic tasks and the tables."""
+    tasks = [*synthetic_tasks(), *table_tasks()]
+    return [t for t in tasks if t.name in QUICK_TASKS] if quick else tasks
+
+
+def key_of(method: str, task: Task, seed: int, workers: int) -> str:
+    """What makes a run the same run: ours also by the library's hash, tables also by their number of rows."""
+    version = f"@{version_of_ours()}" if method == "rekindle" else ""
+    size = f":{rows(task.name.split('/')[0])}" if "/" in task.name else ""
+    return f"{method}{version}|{task.name}{size}|{seed}|{workers}|{EVALUATIONS}"
+
+
+def installed(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The methods that can be made here, and those that cannot with the reason."""
+    task, there, missing = synthetic_tasks()[0], [], []
+    for name in names:
+        try:
+            METHODS[name](task.space, task.direction, 0)
+            there.append(name)
+        except ImportError as error:
+            missing.append(f"{name} ({error})")
+    return there, missing
+
+
+def execute(results: Results, method: str, task: Task, seed: int, workers: int) -> None:
+    """One run, unless it is on disk. A peer that raises is recorded as failed, with what it said."""
+    key = key_of(method, task, seed, workers)
+    if results.get(key) is not None:
+        return
+    try:
+        done = run(task, METHODS[method](task.space, task.direction, seed), seed, EVALUATIONS, workers)
+    except Exception as error:
+        if method == "rekindle":
+            raise
+        results.put(key, {"error": f"{type(error).__name__}: {error}"[:300]})
+        return
+    results.put(key, {"regrets": [round(r, 7) for r in done.regrets], "seconds": round(done.seconds, 3)})
+
+
+def table(results: Results, methods: Sequence[str], tasks: Sequence[Task], seeds: int, workers: int) -> dict[str, np.ndarray]:
+    """For each method with a run on every task: regrets of shape (tasks, seeds, evaluations), nan where a seed is missing."""
+    found: dict[str, np.ndarray] = {}
+    for method in methods:
+        curves = np.full((len(tasks), seeds, EVALUATIONS), np.nan)
+        for i, task in enumerate(tasks):
+            for seed in range(seeds):
+                record = results.get(key_of(method, task, seed, workers))
+                if record is not None and "regrets" in record:
+                    curves[i, seed] = record["regrets"]
+        if not np.isnan(curves).all(axis=(1, 2)).any():
+            found[method] = curves
+    return found
+
+
+def main() -> None:
+    """Runs what is missing, then prints the tables and writes them into RESULTS.md."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--tasks", nargs="*", help="parts of task names")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--slow-seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 4])
+    parser.add_argument("--quick", action="store_true", help="few tasks and seeds, 1 worker")
+    parser.add_argument("--report", action="store_true", help="run nothing")
+    args = parser.parse_args()
+    if args.quick:
+        args.seeds, args.slow_seeds, args.workers = min(args.seeds, 3), 1, [1]
+    tasks = all_tasks(args.quick)
+    if args.tasks:
+        tasks = [t for t in tasks if any(part in t.name for part in args.tasks)]
+    methods, missing = (args.methods, []) if args.report else installed(args.methods)
+    results = Results("quality")
+    if not args.report:
+        for workers in args.workers:
+            for seed in range(args.seeds):
+                for method in (m for m in methods if seed < (args.slow_seeds if m in SLOW else args.seeds)):
+                    for task in tasks:
+                        execute(results, method, task, seed, workers)
+                print(f"workers {workers}: seed {seed} done", flush=True)
+    sections = [
+        report.quality_section(table(results, methods, tasks, args.seeds, w), [t.name for t in tasks], BUDGETS, w)
+        for w in args.workers
+    ]
+    if missing:
+        sections.append("Not installed here: " + ", ".join(missing) + ".")
+    text = "\n\n".join(sections)
+    print(text)
+    if not (args.quick or args.tasks):
+        report.replace_section(RESULTS_FILE, "quality", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Tables for RESULTS.md: means, ranks, bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import rankdata
+
+BOOTSTRAPS = 1000
+
+
+def task_means(curves: np.ndarray, n: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    """Mean regret of each task after ``n`` evaluations, shape (tasks,); over seeds drawn again with ``rng``."""
+    at = curves[:, :, n - 1]
+    means = np.empty(len(at))
+    for i, row in enumerate(at):
+        known = row[~np.isnan(row)]
+        means[i] = (known if rng is None else rng.choice(known, len(known))).mean()
+    return means
+
+
+def interval(samples: np.ndarray) -> str:
+    """The 95 % interval of bootstrap samples."""
+    low, high = np.quantile(samples, [0.025, 0.975])
+    return f"{low:.3f}-{high:.3f}"
+
+
+def ranks(means: np.ndarray) -> np.ndarray:
+    """Average rank of each method, shape (methods,), from mean regrets of shape (methods, tasks); 1 is best."""
+    return np.asarray(rankdata(means, axis=0).mean(axis=1))
+
+
+def bootstrap(curves: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of mean regret and of average rank, each (samples, methods): tasks and seeds drawn again."""
+    rng = np.random.default_rng(0)
+    regret, rank = [], []
+    for _ in range(BOOTSTRAPS):
+        picked = rng.integers(0, len(curves[0]), len(curves[0]))
+        means = np.array([task_means(c[picked], n, rng) for c in curves])
+        regret.append(means.mean(axis=1))
+        rank.append(ranks(means))
+    return np.array(regret), np.array(rank)
+
+
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    rows = [list(header), ["---"] * len(header), *[list(line) for line in lines]]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def quality_section(found: Mapping[str, np.ndarray], tasks: Sequence[str], budgets: Sequence[int], workers: int) -> str:
+    """Mean normalised regret and average rank of each method, then each task's regret."""
+    if not found:
+        return f"No method has runs on every task with {workers} worker(s)."
+    names, curves = list(found), list(found.values())
+    cells: dict[str, list[str]] = {m: [] for m in names}
+    for n in budgets:
+        means = np.array([task_means(c, n) for c in curves])
+        regret, rank = bootstrap(curves, n)
+        for i, (m, r) in enumerate(zip(names, ranks(means), strict=True)):
+            cells[m].append(f"{means[i].mean():.3f} ({interval(regret[:, i])})")
+            cells[m].append(f"{r:.2f} ({interval(rank[:, i])})")
+    order = sorted(names, key=lambda m: task_means(found[m], 50).mean())
+    header = ["method", "seeds", *[f"{what} at {n}" for n in budgets for what in ("regret", "rank")]]
+    seeds = {m: int((~np.isnan(found[m][:, :, 0])).sum(axis=1).min()) for m in names}
+    summary = markdown(header, [[m, str(seeds[m]), *cells[m]] for m in order])
+    detail = markdown(
+        ["task", *order], [[t, *[f"{task_means(found[m], 50)[i]:.3f}" for m in order]] for i, t in enumerate(tasks)]
+    )
+    return (
+        f"### {workers} worker{'s' * (workers > 1)}: {len(tasks)} tasks\n\n{summary}\n\n"
+        f"Regret at 50 evaluations, task by task:\n\n{detail}"
+    )
+
+
+def replace_section(path: Path, name: str, text: str) -> None:
+    """Puts ``text`` between the markers of a section of a Markdown file, adding both at the end when they are not there."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    old = path.read_text() if path.exists() else "# Results\n"
+    block = f"{begin}\n{text}\n{end}"
+    if begin in old:
+        head, rest = old.split(begin, 1)
+        path.write_text(head + block + rest.split(end, 1)[1])
+    else:
+        path.write_text(f"{old.rstrip()}\n\n{block}\n")
