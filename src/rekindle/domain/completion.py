@@ -1,0 +1,113 @@
+"""When a tuning job ends, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rekindle.domain.training_job import ObjectiveStatus, TrainingJob, TrainingJobStatus
+from rekindle.domain.tuning_job import Ending, TuningJob, TuningJobStatus
+from rekindle.search.history import Direction, better
+
+#: A tuning job gives up after this many training jobs without a single objective value.
+FRUITLESS_LIMIT = 5
+#: An objective improves when it gains at least this share of the best value's size.
+IMPROVEMENT_SHARE = 0.01
+
+_NONE_SUCCEEDED = (
+    "No training job succeeded after {n} attempts. Please take a look at the training job failures to get more details."
+)
+_NO_METRICS = (
+    "No objective metrics found after running {n} training jobs. Please ensure that the custom algorithm is emitting the "
+    "objective metric as defined by the regular expression provided."
+)
+_ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
+
+
+def finished(jobs: Sequence[TrainingJob]) -> list[TrainingJob]:
+    """Training jobs that have ended, in the order in which they did."""
+    return sorted((j for j in jobs if j.finished_seq is not None), key=lambda j: j.finished_seq or 0)
+
+
+def best_job(jobs: Sequence[TrainingJob], direction: Direction) -> TrainingJob | None:
+    """The training job with the best objective; of equals, the one that ended first."""
+    best: TrainingJob | None = None
+    for job in finished(jobs):
+        if job.objective_value is None or job.objective_status is not ObjectiveStatus.SUCCEEDED:
+            continue
+        if best is None or best.objective_value is None or better(job.objective_value, best.objective_value, direction):
+            best = job
+    return best
+
+
+def not_improving(jobs: Sequence[TrainingJob], direction: Direction) -> int:
+    """How many training jobs have ended since the last one that improved the best objective by 1 % or more."""
+    count, best = 0, None
+    for job in finished(jobs):
+        value = job.objective_value if job.objective_status is ObjectiveStatus.SUCCEEDED else None
+        if value is not None and (best is None or _improves(value, best, direction)):
+            count, best = 0, value
+        else:
+            count += 1
+    return count
+
+
+def reason_to_end(job: TuningJob, jobs: Sequence[TrainingJob], now: float) -> Ending | None:
+    """The first reason, in order of weight, for which no further training job is launched; None to go on."""
+    if job.stop_requested:
+        return Ending(TuningJobStatus.STOPPED)
+    return _fruitless(jobs) or _criterion(job, jobs) or _out_of_time(job, now) or _budget_spent(job, jobs)
+
+
+def exhausted() -> Ending:
+    """The ending of a tuning job whose every configuration has been tried."""
+    return Ending(TuningJobStatus.COMPLETED, drain=True)
+
+
+def final(ending: Ending, jobs: Sequence[TrainingJob]) -> Ending:
+    """The ending once all training jobs have ended: one without any objective value is a failure."""
+    if ending.status is not TuningJobStatus.COMPLETED or not jobs or _any_succeeded(jobs):
+        return ending
+    failed = all(j.status is TrainingJobStatus.FAILED for j in jobs)
+    return Ending(TuningJobStatus.FAILED, _ALL_FAILED if failed else _NO_METRICS.format(n=len(jobs)))
+
+
+def _fruitless(jobs: Sequence[TrainingJob]) -> Ending | None:
+    ended = finished(jobs)
+    if len(ended) < FRUITLESS_LIMIT or _any_succeeded(ended):
+        return None
+    failed = all(j.status is TrainingJobStatus.FAILED for j in ended)
+    return Ending(TuningJobStatus.FAILED, (_NONE_SUCCEEDED if failed else _NO_METRICS).format(n=FRUITLESS_LIMIT))
+
+
+def _criterion(job: TuningJob, jobs: Sequence[TrainingJob]) -> Ending | None:
+    criteria, direction = job.spec.completion, job.spec.definition.objective.direction
+    best = best_job(jobs, direction)
+    if criteria.target is not None and best is not None and best.objective_value is not None:
+        if not better(criteria.target, best.objective_value, direction):
+            return Ending(TuningJobStatus.COMPLETED)
+    if criteria.max_not_improving is not None and not_improving(jobs, direction) >= criteria.max_not_improving:
+        return Ending(TuningJobStatus.COMPLETED)
+    return None
+
+
+def _out_of_time(job: TuningJob, now: float) -> Ending | None:
+    limit = job.spec.limits.max_runtime_seconds
+    if limit is not None and now - job.created_at >= limit:
+        return Ending(TuningJobStatus.COMPLETED)
+    return None
+
+
+def _budget_spent(job: TuningJob, jobs: Sequence[TrainingJob]) -> Ending | None:
+    limit = job.spec.limits.max_jobs
+    if limit is not None and len(jobs) >= limit:
+        return Ending(TuningJobStatus.COMPLETED, drain=True)
+    return None
+
+
+def _any_succeeded(jobs: Sequence[TrainingJob]) -> bool:
+    return any(j.objective_status is ObjectiveStatus.SUCCEEDED for j in jobs)
+
+
+def _improves(value: float, best: float, direction: Direction) -> bool:
+    gain = best - value if direction == "minimize" else value - best
+    return gain > 0 and gain >= IMPROVEMENT_SHARE * abs(best)

@@ -1,0 +1,89 @@
+"""Every error that Rekindle raises for a reason that a user can mend.
+
+::
+
+    RekindleError
+    ├── InvalidValue      a field holds what it may not (what validation refuses)
+    ├── NotFound          a named thing does not exist
+    ├── NameInUse         a name is taken
+    ├── WrongState        the thing is there, but not in a state for this
+    ├── LimitExceeded     a quota of the service
+    └── Unsupported       a legal request for something that this installation cannot do
+"""
+
+from __future__ import annotations
+
+
+class RekindleError(Exception):
+    """The root. ``message`` is one line for people; ``hint`` says the way out, where there is one."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class InvalidValue(RekindleError):
+    """``field`` (a path such as ``ranges.C.min``) holds ``value``, which breaks a rule.
+
+    ``code`` names the rule for faces that have a sentence of their own for it; ``facts`` are what that sentence needs.
+    """
+
+    def __init__(self, field: str, value: object, reason: str, hint: str = "", code: str = "", **facts: object) -> None:
+        super().__init__(f"{field}: {shown(value)}: {reason}", hint)
+        self.field = field
+        self.value = value
+        self.reason = reason
+        self.code = code
+        self.facts = facts
+
+
+class NotFound(RekindleError):
+    """There is no ``kind`` (``tuning job``, ``training job``) called ``name``."""
+
+    def __init__(self, kind: str, name: str, hint: str = "") -> None:
+        super().__init__(f"there is no {kind} called {shown(name)}.", hint)
+        self.kind = kind
+        self.name = name
+
+
+class NameInUse(RekindleError):
+    """A ``kind`` called ``name`` exists already; names differ by more than case."""
+
+    def __init__(self, kind: str, name: str, hint: str = "") -> None:
+        super().__init__(f"a {kind} called {shown(name)} exists already.", hint)
+        self.kind = kind
+        self.name = name
+
+
+class WrongState(RekindleError):
+    """``name`` is in ``state``, in which what was asked cannot be done."""
+
+    def __init__(self, kind: str, name: str, state: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.kind = kind
+        self.name = name
+        self.state = state
+
+
+class LimitExceeded(RekindleError):
+    """More than a quota allows: ``limit`` names it, ``allowed`` and ``asked`` are counts."""
+
+    def __init__(self, limit: str, allowed: int, asked: int, hint: str = "") -> None:
+        super().__init__(f"{limit}: {asked}: the limit is {allowed}.", hint)
+        self.limit = limit
+        self.allowed = allowed
+        self.asked = asked
+
+
+class Unsupported(RekindleError):
+    """A legal request for something that this installation cannot do; the message says what to configure."""
+
+
+def shown(value: object, most: int = 80) -> str:
+    """``value`` as it stands in an error: quoted, on one line, cut to ``most`` characters."""
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 3] + "..."

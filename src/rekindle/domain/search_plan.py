@@ -1,0 +1,132 @@
+"""From a tuning job and its training jobs to a strategy and the history it sees: the only bridge to the library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rekindle.domain.decisions import CurvePoint, ParentJob, Snapshot
+from rekindle.domain.errors import InvalidValue, Unsupported
+from rekindle.domain.training_job import ObjectiveStatus, TrainingJob
+from rekindle.domain.tuning_job import (
+    OBJECTIVE_HYPERPARAMETER,
+    Definition,
+    StrategyName,
+    TuningJob,
+    WarmStartType,
+    format_value,
+    parse_value,
+)
+from rekindle.search.history import History, Parent, Trial, TrialState
+from rekindle.search.space import Categorical, Configuration, Continuous, Integer, Parameter, Space, Value
+from rekindle.search.strategy import Proposal, Strategy, make_strategy
+
+#: Changes whenever the same history could give another suggestion than before.
+ALGORITHM_VERSION = 1
+
+_STRATEGIES = {StrategyName.BAYESIAN: "bayesian", StrategyName.RANDOM: "random", StrategyName.GRID: "grid"}
+
+
+def strategy_for(job: TuningJob, definition: Definition, parents: Sequence[ParentJob] = ()) -> Strategy:
+    """The search strategy of one definition of a tuning job. Raises Unsupported for one that is not built yet."""
+    name = _STRATEGIES.get(job.spec.strategy)
+    if name is None:
+        raise Unsupported(f"strategy: {job.spec.strategy.value!r}: not available yet.", "Use Bayesian, Random or Grid.")
+    kin = [_parent(p, definition, job) for p in parents]
+    return make_strategy(name, definition.space, definition.objective.direction, job.spec.seed, kin)
+
+
+def next_definition(snapshot: Snapshot) -> Definition:
+    """Whose turn it is: the definition with the fewest training jobs, the first of equals."""
+    counts = {d.name: 0 for d in snapshot.job.spec.definitions}
+    for job in snapshot.jobs:
+        counts[job.definition_name] += 1
+    return min(snapshot.job.spec.definitions, key=lambda d: counts[d.name])
+
+
+def history_for(snapshot: Snapshot, definition: Definition, seq: int | None = None) -> History:
+    """What the search of ``definition`` has seen up to event number ``seq`` (None: all of it)."""
+    seq = snapshot.job.seq if seq is None else seq
+    jobs = [j for j in snapshot.jobs if j.definition_name == definition.name and j.launched_seq <= seq]
+    done = sorted((j for j in jobs if _done(j, seq)), key=lambda j: j.finished_seq or 0)
+    pending = sorted((j for j in jobs if not _done(j, seq)), key=lambda j: j.launched_seq)
+    trials = [_trial(j, definition, snapshot.curves.get(j.id, ()), seq) for j in (*done, *pending)]
+    return History(tuple(trials), asked=len(jobs))
+
+
+def propose(snapshot: Snapshot, definition: Definition) -> Proposal | None:
+    """The next configuration of ``definition`` from all that is recorded; None when its space is exhausted."""
+    strategy = strategy_for(snapshot.job, definition, snapshot.parents)
+    return strategy.propose(history_for(snapshot, definition))
+
+
+def tuned_values(proposal: Proposal) -> dict[str, str]:
+    """The proposed configuration as hyperparameters."""
+    return {name: format_value(value) for name, value in proposal.configuration.items()}
+
+
+def hyperparameters(definition: Definition, tuned: Mapping[str, str]) -> dict[str, str]:
+    """All that a training job is given: statics, tuned values and the name of the objective metric."""
+    return {**definition.statics, **tuned, OBJECTIVE_HYPERPARAMETER: definition.objective.metric}
+
+
+def configuration_of(definition: Definition, tuned: Mapping[str, str]) -> dict[str, Value]:
+    """The configuration behind a training job's tuned hyperparameters."""
+    return {p.name: _category(p, tuned[p.name]) for p in definition.ranges}
+
+
+def _category(p: Parameter, text: str) -> Value:
+    if isinstance(p, Categorical):
+        return next((v for v in p.values if format_value(v) == text), text)
+    return parse_value(p, text)
+
+
+def _done(job: TrainingJob, seq: int) -> bool:
+    return job.finished_seq is not None and job.finished_seq <= seq
+
+
+def _trial(job: TrainingJob, definition: Definition, curve: Sequence[CurvePoint], seq: int) -> Trial:
+    points = tuple(p.observation for p in curve if p.seq <= seq)
+    state, value = TrialState.PENDING, None
+    if _done(job, seq):
+        state, value = TrialState.FAILED, _value(job)
+    if value is not None:
+        state = TrialState.SUCCEEDED
+    return Trial(job.number, configuration_of(definition, job.tuned), state, value, points, job.stopped_early)
+
+
+def _value(job: TrainingJob) -> float | None:
+    return job.objective_value if job.objective_status is ObjectiveStatus.SUCCEEDED else None
+
+
+def _parent(parent: ParentJob, definition: Definition, job: TuningJob) -> Parent:
+    theirs = parent.job.spec.definition
+    identical = job.spec.warm_start is not None and job.spec.warm_start.type is WarmStartType.IDENTICAL
+    constants = _constants(theirs, definition)
+    rows: list[tuple[Configuration, float | None]] = []
+    for trial in sorted(parent.jobs, key=lambda j: j.number):
+        if not trial.is_running:
+            rows.append(({**constants, **configuration_of(theirs, trial.tuned)}, _value(trial)))
+    space = Space((*theirs.ranges, *(_point(p, constants[p.name]) for p in definition.ranges if p.name in constants)))
+    return Parent(space, rows, "identical" if identical else "transfer", parent.job.name)
+
+
+def _constants(theirs: Definition, ours: Definition) -> dict[str, Value]:
+    """What the parent held constant and the child tunes, as values of the child's type."""
+    constants: dict[str, Value] = {}
+    for p in ours.ranges:
+        text = theirs.statics.get(p.name)
+        if text is None or p.name in theirs.space.names:
+            continue
+        try:
+            constants[p.name] = _category(p, text)
+        except InvalidValue:
+            continue
+    return constants
+
+
+def _point(p: Parameter, value: Value) -> Parameter:
+    if isinstance(p, Continuous):
+        return Continuous(p.name, float(value), float(value), "Linear")
+    if isinstance(p, Integer):
+        return Integer(p.name, int(value), int(value), "Linear")
+    return Categorical(p.name, (value,))

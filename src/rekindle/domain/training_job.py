@@ -1,0 +1,261 @@
+"""What a training job is: one run of one algorithm with one configuration, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from rekindle.domain.metrics import MetricDefinition
+
+#: Seconds between SIGTERM and SIGKILL when a training job is stopped, as SageMaker gives.
+STOP_GRACE_SECONDS = 120
+#: SageMaker's default run-time limit of one training job, in seconds.
+DEFAULT_MAX_RUNTIME_SECONDS = 86_400
+#: FailureReason holds at most this many characters.
+FAILURE_REASON_LIMIT = 1024
+#: How often a training job whose process vanished through no fault of its own is started again.
+LOST_RETRIES = 3
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose jobs: names are unique within one account and region, without regard to case."""
+
+    account: str = "000000000000"
+    region: str = "us-east-1"
+
+
+class TrainingJobStatus(StrEnum):
+    """The state of a training job.
+
+    ::
+
+        IN_PROGRESS --+--> COMPLETED            exit code 0
+            |         +--> FAILED               any other exit code
+            |         +--> STOPPED              its run-time limit
+            +--> STOPPING --> STOPPED           somebody, or a rule, stopped it
+    """
+
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing can happen to the job any more."""
+        return self not in (TrainingJobStatus.IN_PROGRESS, TrainingJobStatus.STOPPING)
+
+
+class SecondaryStatus(StrEnum):
+    """What a training job is doing within its state."""
+
+    STARTING = "Starting"
+    PENDING = "Pending"
+    DOWNLOADING = "Downloading"
+    TRAINING = "Training"
+    UPLOADING = "Uploading"
+    INTERRUPTED = "Interrupted"
+    RESTARTING = "Restarting"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+
+
+class ObjectiveStatus(StrEnum):
+    """Whether a training job's final objective value is known and used."""
+
+    PENDING = "Pending"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One entry of a training job's secondary status history; times in seconds since the epoch. Entries are contiguous."""
+
+    status: SecondaryStatus
+    started_at: float
+    ended_at: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A named input of a training job. ``uri`` is a path, ``file://`` or ``s3://``; ``extras`` is what a face wants back."""
+
+    name: str
+    uri: str
+    data_type: str = "S3Prefix"
+    distribution: str = "FullyReplicated"
+    content_type: str | None = None
+    compression: str = "None"
+    record_wrapper: str = "None"
+    input_mode: str = "File"
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What to run: a ``command`` in a copy of the folder ``source``, or an ``image`` (a name for a way to run).
+
+    ``arguments_style`` says how hyperparameters reach a command besides files and environment: ``cli`` appends
+    ``--name value``; ``none`` does not. ``python`` is an interpreter or an environment's folder put first on PATH.
+    """
+
+    command: str | None = None
+    source: str | None = None
+    python: str | None = None
+    arguments_style: str = "cli"
+    image: str | None = None
+    name: str | None = None
+    input_mode: str = "File"
+    metrics: tuple[MetricDefinition, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go: ``uri`` of a folder (None: the home's own), ``compression`` GZIP or NONE."""
+
+    uri: str | None = None
+    compression: str = "GZIP"
+    kms_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """A folder that survives a training job's attempts: ``uri`` outside, ``local_path`` inside."""
+
+    uri: str
+    local_path: str = "/opt/ml/checkpoints"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a training job needs: instances of a type; ``gpus`` and ``cpus`` per instance where the job says so."""
+
+    instance_type: str = "local"
+    instance_count: int = 1
+    volume_gb: int = 30
+    gpus: int = 0
+    cpus: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """All of a training job but its hyperparameters. ``extras`` keeps what only a face understands, for its echo."""
+
+    algorithm: Algorithm
+    role: str = ""
+    channels: tuple[Channel, ...] = ()
+    output: Output = Output()
+    checkpoints: Checkpoints | None = None
+    resources: Resources = Resources()
+    max_runtime_seconds: int = DEFAULT_MAX_RUNTIME_SECONDS
+    environment: Mapping[str, str] = field(default_factory=dict)
+    max_retries: int = 0
+    network_isolation: bool = False
+    encrypted_traffic: bool = False
+    spot: bool = False
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FinalMetric:
+    """The last value of one metric and when it was emitted (seconds since the epoch)."""
+
+    value: float
+    at: float
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """One emission: ``index`` counts a training job's emissions of all metrics from 0, in order, per attempt."""
+
+    index: int
+    metric: str
+    value: float
+    at: float
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """The record of a training job. Times are seconds since the epoch.
+
+    ``id`` is 0 until it is stored; ``number`` counts from 1 within the tuning job. ``launched_seq`` and ``finished_seq``
+    place its start and end in the tuning job's order of events, from which each suggestion's history is rebuilt.
+    ``hyperparameters`` are all that the job is given, ``tuned`` those that the search chose: strings as they are passed.
+    ``proposal`` is where the configuration came from: plain data.
+    """
+
+    name: str
+    owner: Owner
+    spec: TrainingSpec
+    hyperparameters: Mapping[str, str]
+    created_at: float
+    id: int = 0
+    tuning_job_id: int | None = None
+    tuning_job_name: str | None = None
+    definition_name: str | None = None
+    number: int = 0
+    attempt: int = 1
+    tuned: Mapping[str, str] = field(default_factory=dict)
+    proposal: Mapping[str, Any] = field(default_factory=dict)
+    status: TrainingJobStatus = TrainingJobStatus.IN_PROGRESS
+    secondary: SecondaryStatus = SecondaryStatus.STARTING
+    transitions: tuple[Transition, ...] = ()
+    launched_seq: int = 0
+    finished_seq: int | None = None
+    modified_at: float = 0.0
+    started_at: float | None = None
+    ended_at: float | None = None
+    failure_reason: str | None = None
+    exit_code: int | None = None
+    objective_metric: str | None = None
+    objective_status: ObjectiveStatus = ObjectiveStatus.PENDING
+    objective_value: float | None = None
+    final_metrics: Mapping[str, FinalMetric] = field(default_factory=dict)
+    points_seen: int = 0
+    model_uri: str | None = None
+    stopped_early: bool = False
+    stop_requested: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the job has not ended."""
+        return not self.status.is_terminal
+
+
+def moved(transitions: tuple[Transition, ...], status: SecondaryStatus, at: float, message: str) -> tuple[Transition, ...]:
+    """The history with one more entry: the last one ends where the new one starts; a terminal one ends at once."""
+    if transitions and transitions[-1].status is status:
+        return transitions
+    done = status in _TERMINAL_SECONDARY
+    at = max(at, transitions[-1].started_at) if transitions else at
+    closed = _closed(transitions, at)
+    return (*closed, Transition(status, at, at if done else None, message))
+
+
+_TERMINAL_SECONDARY = frozenset(
+    {
+        SecondaryStatus.COMPLETED,
+        SecondaryStatus.FAILED,
+        SecondaryStatus.STOPPED,
+        SecondaryStatus.MAX_RUNTIME_EXCEEDED,
+    }
+)
+
+
+def _closed(transitions: tuple[Transition, ...], at: float) -> tuple[Transition, ...]:
+    if not transitions or transitions[-1].ended_at is not None:
+        return transitions
+    last = transitions[-1]
+    return (*transitions[:-1], Transition(last.status, last.started_at, at, last.message))

@@ -1,0 +1,416 @@
+"""What a tuning job is: a search over training jobs, its limits, its state; and the rules that its spec must keep."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from rekindle.domain.errors import InvalidValue, LimitExceeded
+from rekindle.domain.metrics import check_definitions
+from rekindle.domain.training_job import Owner, TrainingSpec
+from rekindle.search.history import Direction
+from rekindle.search.space import Continuous, Integer, Parameter, Space, SpaceError, Value, size_of
+
+#: SageMaker's own hyperparameter: the name of the objective metric, given to every training job.
+OBJECTIVE_HYPERPARAMETER = "_tuning_objective_metric"
+#: Static names from which Hyperband infers its largest resource.
+EPOCH_NAMES = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")
+
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}")
+
+
+class StrategyName(StrEnum):
+    """How the next configurations are chosen."""
+
+    BAYESIAN = "Bayesian"
+    RANDOM = "Random"
+    GRID = "Grid"
+    HYPERBAND = "Hyperband"
+
+
+class TuningJobStatus(StrEnum):
+    """The state of a tuning job.
+
+    ::
+
+        IN_PROGRESS --+--> COMPLETED     budget spent, a criterion met, or nothing left to try
+             |        +--> FAILED        no training job bears fruit
+             +--> STOPPING --> STOPPED   somebody stopped it
+    """
+
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more will be launched."""
+        return self not in (TuningJobStatus.IN_PROGRESS, TuningJobStatus.STOPPING)
+
+
+class WarmStartType(StrEnum):
+    """What a tuning job promises about its parents."""
+
+    IDENTICAL = "IdenticalDataAndAlgorithm"
+    TRANSFER = "TransferLearning"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The metric to optimise and which way."""
+
+    metric: str
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a tuning job may use. ``max_jobs`` None: as many as a grid has, or until another limit ends it."""
+
+    max_jobs: int | None
+    max_parallel: int = 1
+    max_runtime_seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class CompletionCriteria:
+    """Reasons to end before the budget: any one suffices."""
+
+    target: float | None = None
+    max_not_improving: int | None = None
+    on_convergence: bool = False
+
+
+@dataclass(frozen=True)
+class Hyperband:
+    """The resource range of Hyperband, in emissions of the objective."""
+
+    min_resource: int | None = None
+    max_resource: int | None = None
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One algorithm with its own search space. ``name`` is None in a tuning job of a single definition."""
+
+    training: TrainingSpec
+    objective: Objective
+    ranges: tuple[Parameter, ...]
+    statics: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
+
+    @property
+    def space(self) -> Space:
+        """The search space."""
+        return Space(self.ranges)
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """The parents of a tuning job, by name, and what it promises about them."""
+
+    type: WarmStartType
+    parents: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TuningJobSpec:
+    """What a user asked for. ``extras`` keeps what only a face understands, for its echo."""
+
+    name: str
+    strategy: StrategyName
+    limits: Limits
+    definitions: tuple[Definition, ...]
+    warm_start: WarmStart | None = None
+    early_stopping: bool = False
+    completion: CompletionCriteria = CompletionCriteria()
+    hyperband: Hyperband | None = None
+    random_seed: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def definition(self) -> Definition:
+        """The only definition, or the first."""
+        return self.definitions[0]
+
+    @property
+    def seed(self) -> int:
+        """The seed of the search: the user's, else one made from the name, so that a job file repeats itself."""
+        return zlib.crc32(self.name.lower().encode()) if self.random_seed is None else self.random_seed
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a tuning job that is winding down will end. ``drain``: what runs may finish; else it is stopped."""
+
+    status: TuningJobStatus
+    reason: str | None = None
+    drain: bool = False
+
+
+@dataclass(frozen=True)
+class TuningJob:
+    """The record of a tuning job. Times are seconds since the epoch; ``id`` is 0 until it is stored.
+
+    ``uid`` makes the training jobs' names, so that a name used again after a deletion makes new ones. ``seq`` is the
+    number of the last event (a launch, an end, an emission) and only grows. ``stop_requested`` is written by commands
+    alone, everything else by the holder of the job's lease. ``parents`` are the ids of the direct parents, fixed at
+    creation.
+    """
+
+    spec: TuningJobSpec
+    owner: Owner
+    uid: str
+    created_at: float
+    id: int = 0
+    status: TuningJobStatus = TuningJobStatus.IN_PROGRESS
+    modified_at: float = 0.0
+    ended_at: float | None = None
+    failure_reason: str | None = None
+    ending: Ending | None = None
+    seq: int = 0
+    not_improving: int = 0
+    converged_at: float | None = None
+    stop_requested: bool = False
+    imported: bool = False
+    parents: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The tuning job's name, in the case in which it was given."""
+        return self.spec.name
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """How much one tuning job, and one account, may ask for."""
+
+    max_jobs: int = 750
+    max_parallel: int = 10
+    max_runtime_seconds: int = 15_768_000
+    running_tuning_jobs: int = 100
+
+
+#: For people on their own machine: the structure's limits stay, the account's go.
+RELAXED = Quotas(max_jobs=100_000, max_parallel=1_000, running_tuning_jobs=10_000)
+
+MAX_TUNED = 30
+MAX_CATEGORIES = 30
+MAX_HYPERPARAMETERS = 100
+MAX_VALUE_LENGTH = 2500
+MAX_NAME_LENGTH = 256
+MAX_METRICS = 40
+MAX_GRID = 750
+MIN_TUNING_RUNTIME_SECONDS = 120
+
+
+def format_value(value: Value) -> str:
+    """A configuration's value as a hyperparameter: shortest decimal that reads back the same, integers plain."""
+    if isinstance(value, bool | str):
+        return str(value)
+    return repr(float(value)) if isinstance(value, float) else str(int(value))
+
+
+def parse_value(parameter: Parameter, text: str) -> Value:
+    """The configuration's value that ``format_value`` wrote. Raises InvalidValue for text that is none."""
+    try:
+        if isinstance(parameter, Continuous):
+            return float(text)
+        if isinstance(parameter, Integer):
+            return int(text)
+    except ValueError as error:
+        raise InvalidValue(parameter.name, text, "not a number") from error
+    return text
+
+
+def with_defaults(spec: TuningJobSpec) -> TuningJobSpec:
+    """The spec with what follows from it filled in: a grid's number of training jobs."""
+    from dataclasses import replace
+
+    if spec.strategy is StrategyName.GRID and spec.limits.max_jobs is None:
+        return replace(spec, limits=replace(spec.limits, max_jobs=size_of(spec.definition.ranges)))
+    return spec
+
+
+def check_spec(spec: TuningJobSpec, quotas: Quotas) -> None:
+    """Every rule that a tuning job's spec keeps by itself. Raises InvalidValue or LimitExceeded for the first broken."""
+    if not _NAME.fullmatch(spec.name):
+        raise InvalidValue("name", spec.name, "a name has 1 to 32 letters, digits and inner hyphens, and starts with no hyphen")
+    _check_definitions(spec)
+    for definition in spec.definitions:
+        check_definition(definition)
+    _check_limits(spec, quotas)
+    _check_strategy(spec)
+    _check_criteria(spec)
+    _check_warm_start_shape(spec)
+
+
+def check_definition(definition: Definition) -> None:
+    """The rules of one definition: its ranges, its statics, its objective and its metrics."""
+    where = f"definitions.{definition.name}." if definition.name else ""
+    _check_ranges(definition, where)
+    _check_statics(definition, where)
+    metrics = definition.training.algorithm.metrics
+    check_definitions(metrics)
+    if len(metrics) > MAX_METRICS:
+        raise LimitExceeded("number of metrics", MAX_METRICS, len(metrics))
+    if definition.objective.metric not in [m.name for m in metrics]:
+        raise InvalidValue(
+            f"{where}objective.metric",
+            definition.objective.metric,
+            f"no metric of this name is defined; there is {[m.name for m in metrics] or 'none'}",
+            "Give the objective a regex that finds its value in the log.",
+            code="metric-required",
+        )
+
+
+def _check_definitions(spec: TuningJobSpec) -> None:
+    if not spec.definitions:
+        raise InvalidValue("definitions", [], "a tuning job needs at least one training job definition")
+    if len(spec.definitions) > 10:
+        raise LimitExceeded("number of training job definitions", 10, len(spec.definitions))
+    names = [d.name for d in spec.definitions]
+    if len(names) > 1 and None in names:
+        raise InvalidValue("definitions", names, "each of several definitions needs a name")
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidValue("definitions.name", name, "two definitions have this name")
+
+
+def _check_ranges(definition: Definition, where: str) -> None:
+    try:
+        Space(definition.ranges)
+    except SpaceError as error:
+        raise InvalidValue(f"{where}ranges.{error.parameter}", error.value, error.reason) from error
+    if not definition.ranges:
+        raise InvalidValue(f"{where}ranges", {}, "there is nothing to tune", "Name at least one range.")
+    if len(definition.ranges) > MAX_TUNED:
+        raise LimitExceeded("number of tunable hyperparameters", MAX_TUNED, len(definition.ranges))
+    for p in definition.ranges:
+        _check_hyperparameter_name(f"{where}ranges", p.name)
+        values: Sequence[object] = getattr(p, "values", ())
+        if len(values) > MAX_CATEGORIES:
+            raise LimitExceeded(f"number of values of {p.name}", MAX_CATEGORIES, len(values))
+        for value in values:
+            if len(str(value)) > MAX_NAME_LENGTH:
+                raise InvalidValue(f"{where}ranges.{p.name}", value, f"a value has at most {MAX_NAME_LENGTH} characters")
+
+
+def _check_statics(definition: Definition, where: str) -> None:
+    tuned = {p.name for p in definition.ranges}
+    for name, value in definition.statics.items():
+        _check_hyperparameter_name(f"{where}static", name)
+        if name in tuned:
+            raise InvalidValue(f"{where}static.{name}", value, "the name is tuned and static at once", "Remove one of them.")
+        if len(value) > MAX_VALUE_LENGTH:
+            raise InvalidValue(f"{where}static.{name}", value, f"a value has at most {MAX_VALUE_LENGTH} characters")
+    total = len({*tuned, *definition.statics, OBJECTIVE_HYPERPARAMETER})
+    if total > MAX_HYPERPARAMETERS:
+        raise LimitExceeded("number of hyperparameters, static and tuned", MAX_HYPERPARAMETERS, total)
+
+
+def _check_hyperparameter_name(where: str, name: str) -> None:
+    if not name or len(name) > MAX_NAME_LENGTH:
+        raise InvalidValue(where, name, f"a hyperparameter's name has 1 to {MAX_NAME_LENGTH} characters")
+    if "\x00" in name:
+        raise InvalidValue(where, name, "a hyperparameter's name cannot hold a NUL character")
+
+
+def _check_limits(spec: TuningJobSpec, quotas: Quotas) -> None:
+    limits = spec.limits
+    if limits.max_parallel < 1:
+        raise InvalidValue("limits.parallel", limits.max_parallel, "must be at least 1")
+    if limits.max_jobs is not None and limits.max_jobs < 1:
+        raise InvalidValue("limits.jobs", limits.max_jobs, "must be at least 1")
+    if limits.max_jobs is not None and limits.max_parallel > limits.max_jobs:
+        raise InvalidValue("limits.parallel", limits.max_parallel, f"more in parallel than jobs in all ({limits.max_jobs})")
+    if limits.max_parallel > quotas.max_parallel:
+        raise LimitExceeded("number of parallel training jobs", quotas.max_parallel, limits.max_parallel)
+    if limits.max_jobs is not None and limits.max_jobs > quotas.max_jobs:
+        raise LimitExceeded("number of training jobs", quotas.max_jobs, limits.max_jobs)
+    seconds = limits.max_runtime_seconds
+    if seconds is not None and not MIN_TUNING_RUNTIME_SECONDS <= seconds <= quotas.max_runtime_seconds:
+        bounds = f"must be from {MIN_TUNING_RUNTIME_SECONDS} to {quotas.max_runtime_seconds} seconds"
+        raise InvalidValue("limits.runtime", seconds, bounds)
+
+
+def _check_strategy(spec: TuningJobSpec) -> None:
+    if spec.random_seed is not None and not 0 <= spec.random_seed < 2**63:
+        raise InvalidValue("seed", spec.random_seed, "must be a whole number from 0 to 2**63 - 1")
+    if spec.hyperband is not None and spec.strategy is not StrategyName.HYPERBAND:
+        raise InvalidValue("hyperband", spec.strategy.value, "goes with the Hyperband strategy only")
+    if spec.strategy is StrategyName.GRID:
+        _check_grid(spec)
+    else:
+        _check_room(spec)
+    if spec.limits.max_jobs is None and spec.strategy is not StrategyName.GRID and spec.limits.max_runtime_seconds is None:
+        raise InvalidValue("limits.jobs", None, "needed, unless limits.runtime ends the search")
+
+
+def _check_grid(spec: TuningJobSpec) -> None:
+    for p in spec.definition.ranges:
+        if isinstance(p, Continuous | Integer):
+            raise InvalidValue(
+                f"ranges.{p.name}",
+                p.name,
+                "grid search takes lists of values only",
+                "List the values, or use another strategy.",
+            )
+    size = size_of(spec.definition.ranges) or 0
+    if size > MAX_GRID:
+        raise LimitExceeded("number of combinations of a grid", MAX_GRID, size)
+    if spec.limits.max_jobs is not None and spec.limits.max_jobs != size:
+        raise InvalidValue(
+            "limits.jobs", spec.limits.max_jobs, f"a grid runs each of its {size} combinations once", "Leave it out."
+        )
+
+
+def _check_room(spec: TuningJobSpec) -> None:
+    sizes = [size_of(d.ranges) for d in spec.definitions]
+    if spec.limits.max_jobs is None or None in sizes:
+        return
+    size = sum(s for s in sizes if s is not None)
+    if size < spec.limits.max_jobs:
+        raise InvalidValue(
+            "limits.jobs",
+            spec.limits.max_jobs,
+            f"the ranges have only {size} combinations",
+            "Widen the ranges or lower the number of jobs.",
+            code="too-few-combinations",
+            combinations=size,
+        )
+
+
+def _check_criteria(spec: TuningJobSpec) -> None:
+    criteria = spec.completion
+    if criteria.max_not_improving is not None and criteria.max_not_improving < 3:
+        raise InvalidValue("completion.not_improving", criteria.max_not_improving, "must be at least 3")
+    if spec.early_stopping and spec.strategy is StrategyName.HYPERBAND:
+        raise InvalidValue("early_stopping", "Auto", "Hyperband stops training jobs by its own rule", "Set it to Off.")
+    if spec.early_stopping and len(spec.definitions) > 1:
+        raise InvalidValue("early_stopping", "Auto", "works with a single training job definition only")
+
+
+def _check_warm_start_shape(spec: TuningJobSpec) -> None:
+    warm = spec.warm_start
+    if warm is None:
+        return
+    if not 1 <= len(warm.parents) <= 5:
+        raise InvalidValue("warm_start.parents", list(warm.parents), f"1 to 5 parents, not {len(warm.parents)}")
+    lowered = [p.lower() for p in warm.parents]
+    for name in warm.parents:
+        if lowered.count(name.lower()) > 1:
+            raise InvalidValue("warm_start.parents", name, "the same parent is named twice")
+        if name.lower() == spec.name.lower():
+            raise InvalidValue("warm_start.parents", name, "a tuning job cannot be its own parent")
+    if len(spec.definitions) > 1 or spec.definition.name is not None:
+        raise InvalidValue("warm_start", warm.type.value, "works with a single training job definition only")
+    if spec.strategy not in (StrategyName.BAYESIAN, StrategyName.RANDOM):
+        raise InvalidValue("strategy", spec.strategy.value, "warm start works with the Bayesian and Random strategies only")

@@ -1,0 +1,327 @@
+"""The four things outside that the engine needs, as protocols with their guarantees.
+
+Everything here is synchronous and safe to call from several threads. Errors are those of ``domain.errors`` and the two
+below; anything else is a defect of the adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from rekindle.domain.decisions import CurvePoint
+from rekindle.domain.training_job import MetricPoint, Owner, SecondaryStatus, TrainingJob, TrainingJobStatus, TrainingSpec
+from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
+
+
+class LeaseLost(Exception):
+    """Somebody else holds the lease now: what was about to be written must be thrown away."""
+
+
+class StoreUnavailable(Exception):
+    """The database cannot be reached or stayed locked for longer than its time-out; the call may be repeated."""
+
+
+class Clock(Protocol):
+    """Time, so that tests can have their own."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
+        ...
+
+
+# --- the store ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to move one piece of work: ``subject`` is ``tuning:ID`` or ``training:ID`` (a training job of its own).
+
+    ``token`` grows with every change of holder: what carries an old one is refused.
+    """
+
+    subject: str
+    holder: str
+    token: int
+    until: float
+
+
+class SortKey(StrEnum):
+    """What lists of jobs are sorted by; ties are broken by id."""
+
+    NAME = "Name"
+    STATUS = "Status"
+    CREATED = "CreationTime"
+    OBJECTIVE = "FinalObjectiveMetricValue"
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of a list: at most ``size`` items after the one that ``after`` (an opaque cursor of the store) ends on."""
+
+    size: int = 100
+    after: str | None = None
+    sort: SortKey = SortKey.CREATED
+    descending: bool = False
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs: all conditions hold together; times are seconds since the epoch, ends exclusive; names without case."""
+
+    name_contains: str | None = None
+    status: str | None = None
+    created_after: float | None = None
+    created_before: float | None = None
+    modified_after: float | None = None
+    modified_before: float | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one step writes, in one transaction: the tuning job's new state, new and changed training jobs, emissions.
+
+    ``points`` are by training job name; ``curve`` holds the event number under which a batch of emissions was folded.
+    """
+
+    tuning_job: TuningJob | None = None
+    added: tuple[TrainingJob, ...] = ()
+    changed: tuple[TrainingJob, ...] = ()
+    points: Mapping[str, tuple[MetricPoint, ...]] = field(default_factory=dict)
+    seq: int = 0
+
+
+class JobStore(Protocol):
+    """Where all state lives. What a method has returned from is durable: it survives ``kill -9`` and power loss.
+
+    Each method is one transaction. Names are compared without case within one owner. A record is returned as it was
+    saved, its times as floats, its ids filled in.
+    """
+
+    # Commands' side.
+
+    def create_tuning_job(self, job: TuningJob) -> TuningJob:
+        """Stores a new tuning job and returns it with its id. Raises NameInUse, having stored nothing."""
+        ...
+
+    def create_training_job(self, job: TrainingJob) -> TrainingJob:
+        """Stores a training job of its own (no tuning job). Raises NameInUse, having stored nothing."""
+        ...
+
+    def request_stop(self, subject: str) -> None:
+        """Asks the holder of the work, or its next one, to stop it: the one flag that needs no lease. For a training job
+        of a tuning job the subject is ``training:ID`` too. Raises NotFound."""
+        ...
+
+    def delete_tuning_job(self, job_id: int) -> None:
+        """Removes a tuning job's record; its training jobs stay and keep their own. Raises NotFound."""
+        ...
+
+    def delete_training_job(self, job_id: int) -> None:
+        """Removes a training job's record with its emissions. Raises NotFound."""
+        ...
+
+    def set_tags(self, subject: str, tags: Mapping[str, str]) -> None:
+        """Replaces all tags of a job. Raises NotFound."""
+        ...
+
+    # Questions.
+
+    def tuning_job(self, owner: Owner, name: str) -> TuningJob:
+        """Raises NotFound."""
+        ...
+
+    def tuning_job_by_id(self, job_id: int) -> TuningJob:
+        """Raises NotFound."""
+        ...
+
+    def training_job(self, owner: Owner, name: str) -> TrainingJob:
+        """Raises NotFound."""
+        ...
+
+    def training_job_by_id(self, job_id: int) -> TrainingJob:
+        """Raises NotFound."""
+        ...
+
+    def tuning_jobs(self, owner: Owner, where: JobFilter, page: Page) -> tuple[Sequence[TuningJob], str | None]:
+        """One page and the cursor of the next, None at the end. A cursor stays valid while jobs come and go: no job that
+        is there throughout is shown twice or left out. The cost of a page does not grow with the number of jobs."""
+        ...
+
+    def training_jobs(
+        self, owner: Owner, where: JobFilter, page: Page, tuning_job_id: int | None = None
+    ) -> tuple[Sequence[TrainingJob], str | None]:
+        """As ``tuning_jobs``; of one tuning job where its id is given. Sorted by objective, jobs without one are left out."""
+        ...
+
+    def jobs_of(self, tuning_job_id: int) -> tuple[TrainingJob, ...]:
+        """All training jobs of a tuning job, by number."""
+        ...
+
+    def counters(self, tuning_job_ids: Sequence[int]) -> Mapping[int, Mapping[tuple[str, str], int]]:
+        """For each tuning job, how many of its training jobs have each (status, objective status)."""
+        ...
+
+    def points(self, training_job_id: int, metric: str | None = None) -> Sequence[MetricPoint]:
+        """A training job's emissions in order; of one metric where it is named. Those of the latest attempt only."""
+        ...
+
+    def curves(self, tuning_job_id: int) -> Mapping[int, tuple[CurvePoint, ...]]:
+        """The objective's emissions of a tuning job's training jobs (the latest attempt's), by training job id."""
+        ...
+
+    # The worker's side.
+
+    def claim(self, holder: str, now: float, until: float, limit: int = 100) -> Sequence[Lease]:
+        """Leases on unfinished work that nobody holds at ``now``, oldest first, for this holder. Never gives one subject
+        to two holders at once."""
+        ...
+
+    def renew(self, leases: Iterable[Lease], now: float, until: float) -> Sequence[Lease]:
+        """Extends the leases that are still ours and returns those; the others are lost."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Gives a lease back; nothing happens if it is lost."""
+        ...
+
+    def holders(self) -> Sequence[str]:
+        """Who holds leases now, so that a worker can tell the dead ones among its host's."""
+        ...
+
+    def evict(self, holder: str) -> None:
+        """Frees all leases of a holder that is known to be dead."""
+        ...
+
+    def commit(self, lease: Lease, change: Change) -> tuple[TrainingJob, ...]:
+        """Writes a step, all of it or nothing, and returns ``change.added`` with ids. Raises LeaseLost when the lease's
+        token is not the current one. Never touches ``stop_requested`` or tags. Writing the same emissions (training job,
+        attempt, index) again changes nothing."""
+        ...
+
+
+# --- running training jobs ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """One attempt at one training job."""
+
+    name: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an executor needs to start a training job. ``group`` keeps a tuning job's files together (its name);
+    ``share`` is how many training jobs of the host are meant to run at once, so that each takes its part of the cores."""
+
+    key: RunKey
+    spec: TrainingSpec
+    hyperparameters: Mapping[str, str]
+    group: str | None = None
+    share: int = 1
+
+
+class RunState(StrEnum):
+    """What became of a run.
+
+    ::
+
+        RUNNING --+--> COMPLETED   exit code 0
+                  +--> FAILED      another exit code, or it could not be started: the user's business
+                  +--> STOPPED     ``stop`` was asked for, however it then exited
+                  +--> TIMED_OUT   its run-time limit
+                  +--> LOST        its supervisor vanished: ours
+    """
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    TIMED_OUT = "timed out"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a run stands. ``phases`` are (secondary status, since, message) in order; ``points`` the emissions from
+    index ``seen`` on. The end time, exit code, failure reason and model are there once the state is not RUNNING."""
+
+    key: RunKey
+    state: RunState
+    phases: tuple[tuple[SecondaryStatus, float, str], ...] = ()
+    points: tuple[MetricPoint, ...] = ()
+    started_at: float | None = None
+    ended_at: float | None = None
+    exit_code: int | None = None
+    failure_reason: str | None = None
+    model_uri: str | None = None
+
+
+class Executor(Protocol):
+    """Runs training jobs so that they survive us: a run goes on when this process dies and is found again by its key."""
+
+    def check(self, spec: TrainingSpec) -> None:
+        """Whether this machine could run it: program, source folder, input paths, image. Starts nothing. Raises
+        InvalidValue or Unsupported, naming field and value."""
+        ...
+
+    def launch(self, run: Run) -> None:
+        """Starts a run and returns once it is certain to start or to be reported as failed. Launching a key again, from
+        any process at any time, does nothing: no run ever starts twice. What the user got wrong (a program that is
+        not there) is reported as FAILED and not raised."""
+        ...
+
+    def report(self, key: RunKey, seen: int = 0) -> Report | None:
+        """Where the run stands, with emissions from index ``seen`` on; None if it was never launched. All emissions
+        precede the end: a report whose state is not RUNNING is complete and the last."""
+        ...
+
+    def stop(self, key: RunKey) -> None:
+        """Asks a run to end: SIGTERM, then SIGKILL after 120 s, its whole process group. Returns at once; nothing
+        happens if it has ended or was never launched."""
+        ...
+
+    def wait(self, keys: Sequence[RunKey], seconds: float) -> None:
+        """Returns when one of the runs has ended, or after ``seconds``, whichever is first; it may return early."""
+        ...
+
+    def read_log(self, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
+        """At most ``limit`` bytes of a training job's log (stdout and stderr of its latest attempt) from ``offset``, and
+        the offset to go on from. Offsets count all bytes ever logged, also those since dropped from a long log."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Removes all files of a training job that has ended."""
+        ...
+
+
+class ObjectStore(Protocol):
+    """Objects by URI (``file://``, ``s3://``), the one way that data gets in and results get out."""
+
+    def check(self, uri: str) -> None:
+        """Raises InvalidValue when nothing is there to read."""
+        ...
+
+    def list(self, uri: str) -> Sequence[tuple[str, int]]:
+        """Keys below a prefix, relative to it, with their sizes in bytes."""
+        ...
+
+    def download(self, uri: str, folder: str) -> None:
+        """Copies all below a prefix into a folder."""
+        ...
+
+    def upload(self, path: str, uri: str) -> None:
+        """Copies a file to a URI; it appears whole or not at all."""
+        ...
+
+
+TERMINAL_TUNING = tuple(s.value for s in TuningJobStatus if s.is_terminal)
+TERMINAL_TRAINING = tuple(s.value for s in TrainingJobStatus if s.is_terminal)
