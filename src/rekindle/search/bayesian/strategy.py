@@ -2,24 +2,262 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from rekindle.search.history import Direction, History, Parent
-from rekindle.search.random_search import RandomSearch
-from rekindle.search.space import Space
-from rekindle.search.strategy import Proposal
+import numpy as np
+from numpy.typing import NDArray
+
+from rekindle.search.bayesian.blas import single_thread
+from rekindle.search.bayesian.encoding import Encoding
+from rekindle.search.bayesian.feasibility import Feasibility
+from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
+from rekindle.search.bayesian.initial import design_point, initial_size, sobol
+from rekindle.search.bayesian.maximise import maximise
+from rekindle.search.bayesian.model import Acquisition, member
+from rekindle.search.bayesian.prior import Context, PriorFactory, PriorModel, View, cold_start
+from rekindle.search.bayesian.targets import Targets
+from rekindle.search.history import Direction, History, Parent, Trial
+from rekindle.search.random_search import draw_unseen
+from rekindle.search.space import Categorical, Space, resolved_scaling
+from rekindle.search.strategy import Proposal, generator
+
+Array = NDArray[np.float64]
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Constants of the search; each was chosen by an ablation (benchmarks/RESULTS-search.md)."""
+
+    #: Finite spaces up to this size are scored in full.
+    enumerate_up_to: int = 2048
+    #: Rows that the model holds at most, and rows that its hyperparameters are fitted to at most.
+    working_set: int = 500
+    fit_set: int = 250
+    #: Joint draws of the pending trials' values.
+    fantasies: int = 8
+    #: Every so many suggestions one is a draw for safety; 0 for never.
+    safety_every: int = 0
+    #: Model values beyond this grow with their logarithm.
+    knee: float = 1.0
+    priors: Priors = field(default_factory=Priors)
 
 
 @dataclass(frozen=True)
 class BayesianSearch:
+    """Proposes the configuration with the greatest log expected improvement under a GP; see ``Options`` for constants.
+
+    ``prior`` makes what parents contribute (``prior.PriorFactory``); without parents nothing does.
+    """
+
     space: Space
     direction: Direction
     seed: int
     parents: tuple[Parent, ...] = ()
+    options: Options = field(default_factory=Options)
+    prior: PriorFactory = cold_start
 
     def propose(self, history: History) -> Proposal | None:
-        return RandomSearch(self.space, self.seed).propose(history)
+        """The next configuration; None when all are taken. A function of the arguments only, bit for bit."""
+        seen: set[Key] = {self.space.key(t.configuration) for t in history.trials}
+        if self.space.size is not None and len(seen) >= self.space.size:
+            return None
+        with single_thread():
+            return _Suggestion(self, history, seen).proposal()
 
     def to_stop(self, history: History) -> Sequence[int]:
+        """Nothing: this search runs every trial to its end."""
         return ()
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """Between this search's configurations and the unit cube."""
+        return Encoding(self.space)
+
+
+@dataclass(frozen=True)
+class _Suggestion:
+    """The making of one suggestion."""
+
+    search: BayesianSearch
+    history: History
+    seen: set[Key]
+
+    def proposal(self) -> Proposal:
+        planned = self._planned()
+        if planned is not None:
+            return planned
+        rows, values, acquisition = self._ranked()
+        for row, value in zip(rows, values, strict=True):
+            configuration = self.search.encoding.decode(row)
+            if self.search.space.key(configuration) not in self.seen:
+                return Proposal(configuration, "model", self._why(row, float(value), acquisition))
+        return self._draw("random")
+
+    def _planned(self) -> Proposal | None:
+        """What comes before the model, or instead of it: parents' points, the initial design, safety."""
+        for configuration in self.prior.initial[self.history.asked : self.history.asked + 1]:
+            if self.search.space.key(configuration) not in self.seen:
+                return Proposal(dict(configuration), "parent", {**self._facts, "parents": self.prior.report})
+        if self._in_design:
+            return self._design()
+        every = self.search.options.safety_every
+        if every and self.history.asked % every == every - 1:
+            return self._draw("safety")
+        return None
+
+    @property
+    def _in_design(self) -> bool:
+        if self.prior.initial or any(v.x is not None or v.mean is not None for v in self.prior.views):
+            return False
+        size = initial_size(len(self.search.space))
+        return len(self.history.succeeded) == 0 or self.history.asked < size or len(self.history.succeeded) < min(size, 3)
+
+    def _design(self) -> Proposal:
+        d = len(self.search.space)
+        first = self.history.asked
+        points = np.vstack(
+            [design_point(d, first, generator(self.search.seed)), sobol(d, first + 1, 256, generator(self.search.seed))]
+        )
+        rows = self.search.encoding.snap(points)
+        if self.feasibility is not None:
+            # All else equal the sequence's own order holds: only rows likelier to fail than the likeliest success give way.
+            log_p = self.feasibility.log_probability(rows[:33])
+            rows = rows[np.argsort(log_p < np.max(log_p) - 0.7, kind="stable")]
+        for row in rows:
+            configuration = self.search.encoding.decode(row)
+            if self.search.space.key(configuration) not in self.seen:
+                return Proposal(configuration, "initial", {**self._facts, "index": first})
+        return self._draw("random")
+
+    def _draw(self, source: str) -> Proposal:
+        configuration = draw_unseen(self.search.space, self.search.seed, self.history.asked, self.seen)
+        if configuration is None:
+            configuration = self.search.encoding.decode(self._unseen_rows()[0])
+        return Proposal(configuration, source, dict(self._facts))
+
+    def _ranked(self) -> tuple[Array, Array, Acquisition]:
+        acquisition = self._acquisition()
+        size = self.search.space.size
+        if size is not None and size <= self.search.options.enumerate_up_to:
+            rows = self._unseen_rows()
+            values = acquisition(rows)
+            order = np.argsort(-values, kind="stable")
+            return rows[order], values[order], acquisition
+        rng = generator(self.search.seed, self.history.asked, 1)
+        incumbents = np.clip(self.x[np.argsort(self.y, kind="stable")[:10]], 0.0, 1.0)
+        rows, values = maximise(acquisition, self.search.encoding, incumbents, rng, self.prior.candidates)
+        return rows, values, acquisition
+
+    def _unseen_rows(self) -> Array:
+        rows = self.search.encoding.all_rows()
+        free = [self.search.space.key(self.search.encoding.decode(row)) not in self.seen for row in rows]
+        return np.asarray(rows[np.array(free)])
+
+    def _acquisition(self) -> Acquisition:
+        rng = generator(self.search.seed, self.history.asked, 2)
+        pending = self._encode(self.history.pending)
+        members = []
+        for view in self.prior.views:
+            gp, own = self._gp(view)
+            members.append(member(gp, view.weight, own, view.mean, pending, self.search.options.fantasies, rng))
+        return Acquisition(members, self.feasibility)
+
+    def _gp(self, view: View) -> tuple[GP, slice]:
+        """The GP of a view, and which of its rows are this search's own (all, when it has none)."""
+        keep = working_set(self.y, self.search.options.working_set)
+        x, y = self.x[keep], self.y[keep]
+        if view.mean is not None:
+            y = y - view.mean(x)
+        noise: Array | float = 0.0
+        own = slice(0, len(x))
+        if view.x is not None and view.y is not None:
+            extra = view.y if view.mean is None else view.y - view.mean(view.x)
+            noise = np.concatenate([np.broadcast_to(view.noise, len(view.x)), np.zeros(len(x))])
+            own = slice(len(view.x), None) if len(x) else slice(0, len(view.x))
+            x, y = np.vstack([view.x, x]), np.concatenate([extra, y])
+        return GP(x, y, self.search.encoding.columns, self._hyperparameters(x, y, noise), noise), own
+
+    def _hyperparameters(self, x: Array, y: Array, noise: Array | float) -> Hyperparameters:
+        subset = working_set(y, self.search.options.fit_set)
+        part = noise[subset] if isinstance(noise, np.ndarray) else noise
+        return most_probable(x[subset], y[subset], self.search.encoding.columns, self.search.options.priors, part)[0]
+
+    def _why(self, row: Array, value: float, acquisition: Acquisition) -> dict[str, object]:
+        mean, deviation = acquisition.predict(row[None, :])
+        best = float(np.mean(acquisition.members[0].best))
+        log_p = 0.0 if self.feasibility is None else float(self.feasibility.log_probability(row[None, :])[0])
+        why = {
+            **self._facts,
+            "log_expected_improvement": value - log_p,
+            "acquisition": value,
+            "failure_probability": -float(np.expm1(log_p)),
+            "lengthscales": self._lengthscales(acquisition),
+            "noise_deviation": float(np.sqrt(acquisition.members[0].gp.noise)),
+        }
+        if self.targets is not None:
+            why["mean"] = float(self.targets.backward(mean)[0])
+            why["deviation"] = float(self.targets.deviation(mean, deviation)[0])
+            why["incumbent"] = float(self.targets.backward(np.array([best]))[0])
+        if self.search.parents:
+            why["parents"] = dict(self.prior.report)
+        return why
+
+    def _lengthscales(self, acquisition: Acquisition) -> dict[str, float]:
+        found = acquisition.members[0].gp.hyper.lengthscales
+        return {name: float(v) for name, v in zip(self.search.space.names, found, strict=True)}
+
+    @cached_property
+    def _facts(self) -> dict[str, object]:
+        """What every ``why`` says: how many trials of each kind it used, and the scale of each numeric parameter."""
+        numeric = [p for p in self.search.space.parameters if not isinstance(p, Categorical)]
+        return {
+            "n": len(self.history.succeeded),
+            "failed": len(self.history.failed),
+            "pending": len(self.history.pending),
+            "scaling": {p.name: resolved_scaling(p) for p in numeric},
+        }
+
+    @cached_property
+    def x(self) -> Array:
+        return self._encode(self.history.succeeded)
+
+    @cached_property
+    def targets(self) -> Targets | None:
+        values = [t.value for t in self.history.succeeded if t.value is not None]
+        return Targets.of(np.array(values), self.search.direction, self.search.options.knee) if values else None
+
+    @cached_property
+    def y(self) -> Array:
+        values = np.array([t.value for t in self.history.succeeded], dtype=np.float64)
+        return values if self.targets is None else self.targets.forward(values)
+
+    @cached_property
+    def feasibility(self) -> Feasibility | None:
+        failed = self._encode(self.history.failed)[-100:]
+        keep = working_set(self.y, max(self.search.options.fit_set - len(failed), 50))
+        return Feasibility.of(self.x[keep], failed, self.search.encoding.columns)
+
+    @cached_property
+    def prior(self) -> PriorModel:
+        s = self.search
+        return s.prior(Context(s.encoding, s.direction, s.seed, s.parents, self.x, self.y, self.targets))
+
+    def _encode(self, trials: Iterable[Trial]) -> Array:
+        return self.search.encoding.encode([t.configuration for t in trials])
+
+
+def working_set(y: Array, size: int) -> NDArray[np.intp]:
+    """Which rows to keep when there are more than ``size``: the best 40 %, the latest 30 %, the rest at even steps
+    of rank. Sorted indices; all of them when they fit."""
+    n = len(y)
+    if n <= size:
+        return np.arange(n, dtype=np.intp)
+    order = np.argsort(y, kind="stable")
+    best, latest = order[: (4 * size) // 10], np.arange(n - (3 * size) // 10, n)
+    kept = np.union1d(best, latest)
+    rest = np.setdiff1d(order, kept, assume_unique=True)
+    steps = np.linspace(0, len(rest) - 1, size - len(kept)).astype(np.intp)
+    return np.union1d(kept, rest[steps]).astype(np.intp)

@@ -1,0 +1,52 @@
+"""Where trials fail: a GP on labels, as a probability that multiplies expected improvement."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr
+
+from rekindle.search.bayesian.gp import GP, Columns, Priors, fit
+
+Array = NDArray[np.float64]
+
+#: Labels: a success and a failure; the latent function has prior mean 0, so that nothing known means near success.
+_OK, _FAILED = 0.0, 1.0
+_THRESHOLD = 0.5
+#: Variance added to the latent one, for a boundary that is not sharp.
+_SOFTNESS = 0.05
+_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+#: Priors for labels: shorter lengthscales than the objective's, and noise for failures that have no region.
+_PRIORS = Priors(lengthscale=(0.5, 1.0), signal=(0.0, 0.5), noise=(-2.0, 1.0), least_noise=1e-3)
+
+
+@dataclass(frozen=True)
+class Feasibility:
+    """P(success at x) = Phi((1/2 - mean) / sqrt(variance + softness)) of a GP on labels 0 (success) and 1 (failure)."""
+
+    gp: GP
+
+    @staticmethod
+    def of(succeeded: Array, failed: Array, columns: Columns) -> Feasibility | None:
+        """Fitted to the rows (n, d) that succeeded and those (m, d) that failed; None when none failed."""
+        if len(failed) == 0:
+            return None
+        labels = np.concatenate([np.full(len(succeeded), _OK), np.full(len(failed), _FAILED)])
+        return Feasibility(fit(np.vstack([succeeded, failed]), labels, columns, _PRIORS, iterations=30))
+
+    def log_probability(self, x: Array) -> Array:
+        """log P(success), shape (q,), at rows ``x`` (q, d)."""
+        mean, variance = self.gp.predict(x)
+        return np.asarray(log_ndtr((_THRESHOLD - mean) / np.sqrt(variance + _SOFTNESS)))
+
+    def with_gradient(self, x: Array) -> tuple[float, Array]:
+        """log P(success) at one row ``x`` (d,), and its gradient (d,)."""
+        mean, variance, dmean, dvariance = self.gp.predict_with_gradient(x)
+        deviation = math.sqrt(variance + _SOFTNESS)
+        z = (_THRESHOLD - float(mean[0])) / deviation
+        value = float(log_ndtr(z))
+        ratio = math.exp(-0.5 * z * z - _LOG_SQRT_2PI - value)
+        return value, ratio * (-dmean[0] / deviation - 0.5 * z * dvariance / deviation**2)

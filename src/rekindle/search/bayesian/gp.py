@@ -1,0 +1,349 @@
+"""Gaussian process regression on the unit cube: Matern-5/2 with a lengthscale for each parameter.
+
+The kernel, for two rows a and b of the cube and the lengthscales l_j::
+
+    r2(a, b) = sum over numeric j of (w_j(a_j) - w_j(b_j))^2 / l_j^2  +  sum over categorical j of [a_j != b_j] / l_j^2
+    k(a, b)  = s2 (1 + sqrt(5) r + 5/3 r2) exp(-sqrt(5) r) + bias          (bias: a constant mean, integrated out)
+
+Observations are y = f + noise. Everything is for values near mean 0 and deviation 1: standardise first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack, solve_triangular
+from scipy.optimize import minimize
+
+Array = NDArray[np.float64]
+
+_SQRT5 = math.sqrt(5.0)
+#: Variance of the constant mean's prior; values are standardised.
+BIAS = 1.0
+#: Jitters tried, relative to the signal, until the kernel matrix has a Cholesky factor.
+_JITTERS = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+#: Fitted hyperparameters are rounded to this step of their logarithm: rounding errors of the fit end here.
+_THETA_STEP = 2.0**-10
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What each column of the unit cube is: 0 for a number, k for a categorical parameter of k values.
+
+    A categorical column holds cell middles (i + 1/2) / k. It becomes k indicator features divided by sqrt(2), so that two
+    different values lie at distance 1 from each other.
+    """
+
+    categories: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """How many columns, d."""
+        return len(self.categories)
+
+    @cached_property
+    def numeric(self) -> NDArray[np.intp]:
+        """Indices of the numeric columns."""
+        return np.array([j for j, k in enumerate(self.categories) if k == 0], dtype=np.intp)
+
+    @cached_property
+    def owner(self) -> NDArray[np.intp]:
+        """For each feature the column that it comes from, shape (m,)."""
+        return np.array([j for j, k in enumerate(self.categories) for _ in range(k or 1)], dtype=np.intp)
+
+    @cached_property
+    def starts(self) -> NDArray[np.intp]:
+        """For each column its first feature, shape (d,)."""
+        return np.searchsorted(self.owner, np.arange(self.size)).astype(np.intp)
+
+    def features(self, x: Array) -> Array:
+        """Features, shape (n, m), of rows ``x``, shape (n, d)."""
+        z = np.zeros((len(x), len(self.owner)))
+        for j, k in enumerate(self.categories):
+            start = self.starts[j]
+            if k == 0:
+                z[:, start] = x[:, j] - 0.5
+            else:
+                place = np.clip((x[:, j] * k).astype(np.intp), 0, k - 1)
+                z[np.arange(len(x)), start + place] = math.sqrt(0.5)
+        return z
+
+    def sum_by_column(self, values: Array) -> Array:
+        """Sums over the features of each column: (m,) to (d,)."""
+        return np.asarray(np.add.reduceat(values, self.starts)) if self.size else np.zeros(0)
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What the kernel and the noise are: lengthscales (d,), signal variance, noise variance."""
+
+    lengthscales: Array
+    signal: float
+    noise: float
+
+    @staticmethod
+    def from_log(theta: Array) -> Hyperparameters:
+        """From (log lengthscales..., log signal, log noise), shape (d + 2,)."""
+        e = np.exp(theta)
+        return Hyperparameters(e[:-2], float(e[-2]), float(e[-1]))
+
+    @property
+    def log(self) -> Array:
+        """The inverse of ``from_log``."""
+        return np.asarray(np.log(np.concatenate([self.lengthscales, [self.signal, self.noise]])))
+
+
+@dataclass(frozen=True)
+class Priors:
+    """Log-normal priors, as (mean, deviation) of the logarithm.
+
+    The lengthscales' grow with the square root of the dimension (Hvarfner et al., ICML 2024): LogNormal(sqrt(2) +
+    log(d)/2, sqrt(3)). Densities are those of the parameter itself, so their modes lie at exp(mean - deviation^2).
+    """
+
+    lengthscale: tuple[float, float] = (math.sqrt(2.0), math.sqrt(3.0))
+    signal: tuple[float, float] = (0.5, 1.0)
+    noise: tuple[float, float] = (-4.0, 1.5)
+    least_noise: float = 1e-6
+
+    def means(self, d: int) -> Array:
+        """Means of the logarithms, shape (d + 2,)."""
+        return np.array([self.lengthscale[0] + 0.5 * math.log(max(d, 1))] * d + [self.signal[0], self.noise[0]])
+
+    def deviations(self, d: int) -> Array:
+        """Deviations of the logarithms, shape (d + 2,)."""
+        return np.array([self.lengthscale[1]] * d + [self.signal[1], self.noise[1]])
+
+    def modes(self, d: int) -> Array:
+        """Logarithms of the modes, shape (d + 2,): where a fit starts."""
+        return self.means(d) - self.deviations(d) ** 2
+
+    def bounds(self, d: int) -> list[tuple[float, float]]:
+        """Bounds of the logarithms."""
+        lengthscale = (math.log(0.005), math.log(1e3))
+        return [lengthscale] * d + [(math.log(0.05), math.log(20.0)), (math.log(self.least_noise), math.log(4.0))]
+
+    def penalty(self, theta: Array) -> tuple[float, Array]:
+        """Minus the log density at ``theta`` (up to a constant), and its gradient."""
+        d = len(theta) - 2
+        z = (theta - self.means(d)) / self.deviations(d)
+        return float(np.sum(theta) + 0.5 * np.sum(z * z)), 1.0 + z / self.deviations(d)
+
+
+def squared_distances(a: Array, b: Array) -> Array:
+    """Squared Euclidean distances, shape (n, q), of the rows of ``a`` (n, m) and ``b`` (q, m)."""
+    r2 = np.add.outer(np.einsum("ij,ij->i", a, a), np.einsum("ij,ij->i", b, b))
+    r2 -= 2.0 * (a @ b.T)
+    return np.asarray(np.maximum(r2, 0.0, out=r2))
+
+
+def matern(r2: Array) -> tuple[Array, Array]:
+    """Matern-5/2 correlation k at squared distances, and D = -2 dk/d(r2) = 5/3 (1 + sqrt(5) r) exp(-sqrt(5) r)."""
+    root = _SQRT5 * np.sqrt(r2)
+    decay = np.exp(-root)
+    slope = (1.0 + root) * decay
+    slope *= 5.0 / 3.0
+    return decay * (1.0 + root + (5.0 / 3.0) * r2), slope
+
+
+def negative_log_posterior(
+    theta: Array, z: Array, y: Array, columns: Columns, priors: Priors, row_noise: Array | float
+) -> tuple[float, Array]:
+    """Minus log p(y | theta) - log p(theta), and its gradient, shape (d + 2,).
+
+    With G = K^-1 - (K^-1 y)(K^-1 y)^T the gradient of the first part is tr(G dK/dtheta) / 2. For a lengthscale dK is
+    s2 D * (z_a - z_b)^2 / l^2, whose sum against G needs only products with z: sum_ab W_ab (z_a - z_b)^2 =
+    2 (sum_a z_a^2 (W 1)_a - z^T W z).
+    """
+    n = len(y)
+    hyper = Hyperparameters.from_log(theta)
+    scale = hyper.lengthscales[columns.owner]
+    scaled = z / scale
+    k, slope = matern(squared_distances(scaled, scaled))
+    np.fill_diagonal(k, 1.0)
+    cov = hyper.signal * k
+    cov += BIAS
+    cov[np.diag_indices(n)] += hyper.noise + row_noise + _JITTERS[0]
+    lower, failed = lapack.dpotrf(cov, lower=1, clean=1)
+    if failed:
+        return 1e10, np.zeros_like(theta)
+    inverse, _ = lapack.dpotri(lower, lower=1)
+    g = np.tril(inverse, -1)
+    g = g + g.T
+    g[np.diag_indices(n)] = np.diag(inverse)
+    alpha = g @ y
+    value = 0.5 * float(y @ alpha) + float(np.sum(np.log(np.diag(lower))))
+    g -= np.outer(alpha, alpha)
+    w = g * slope
+    w *= 0.5 * hyper.signal
+    per_feature = 2.0 * (np.einsum("ij,ij,i->j", scaled, scaled, w.sum(axis=1)) - np.einsum("ij,ij->j", scaled, w @ scaled))
+    gradient = np.empty_like(theta)
+    gradient[:-2] = columns.sum_by_column(per_feature)
+    gradient[-2] = 0.5 * hyper.signal * float(np.einsum("ij,ij->", g, k))
+    gradient[-1] = 0.5 * hyper.noise * float(np.trace(g))
+    penalty, slope_of_penalty = priors.penalty(theta)
+    return value + penalty, gradient + slope_of_penalty
+
+
+@dataclass(frozen=True)
+class GP:
+    """A Gaussian process conditioned on rows; frozen.
+
+    ``x`` (n, d) lies in the unit cube, ``y`` is (n,) or, for several sets of values at the same rows, (n, m).
+    ``row_noise`` is added to the noise variance of each row: a scalar, or (n,).
+    """
+
+    x: Array
+    y: Array
+    columns: Columns
+    hyper: Hyperparameters
+    row_noise: Array | float = 0.0
+    _z: Array = field(init=False, repr=False, compare=False)
+    _lower: Array = field(init=False, repr=False, compare=False)
+    _alpha: Array = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        z = self._scaled(self.x)
+        lower = _cholesky(self._prior_covariance(z), self.hyper.noise + self.row_noise, self.hyper.signal)
+        alpha = solve_triangular(lower, self.y, lower=True, check_finite=False)
+        alpha = solve_triangular(lower, alpha, lower=True, trans=1, check_finite=False)
+        for name, value in (("_z", z), ("_lower", lower), ("_alpha", alpha)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def noise(self) -> float:
+        """Variance of the observation noise."""
+        return self.hyper.noise
+
+    def predict(self, x: Array) -> tuple[Array, Array]:
+        """Mean, shape (q,) or (q, m), and variance, shape (q,), of f (without noise) at rows ``x`` (q, d)."""
+        k = self._cross(x)
+        v = solve_triangular(self._lower, k, lower=True, check_finite=False)
+        variance = self.hyper.signal + BIAS - np.einsum("ij,ij->j", v, v)
+        return k.T @ self._alpha, np.maximum(variance, 1e-12 * self.hyper.signal)
+
+    def predict_with_gradient(self, x: Array) -> tuple[Array, float, Array, Array]:
+        """At one row ``x`` (d,): mean (m,), variance, d mean (m, d) and d variance (d,).
+
+        Gradients are by the numeric columns; those of categorical columns are zero.
+        """
+        z = self._scaled(x[None, :])
+        k, slope = matern(squared_distances(self._z, z)[:, 0])
+        k = self.hyper.signal * k + BIAS
+        weights = self._inverse @ k
+        numeric = self.columns.numeric
+        features = self.columns.starts[numeric]
+        away = (self._z[:, features] - z[0, features]) / self.hyper.lengthscales[numeric]
+        dk = (self.hyper.signal * slope)[:, None] * away
+        alpha = self._alpha.reshape(len(self._alpha), -1)
+        dmean, dvar = np.zeros((alpha.shape[1], len(x))), np.zeros(len(x))
+        dmean[:, numeric] = alpha.T @ dk
+        dvar[numeric] = -2.0 * (weights @ dk)
+        variance = max(self.hyper.signal + BIAS - float(k @ weights), 1e-12 * self.hyper.signal)
+        return k @ alpha, variance, dmean, dvar
+
+    def covariance(self, x: Array) -> Array:
+        """Posterior covariance of f at rows ``x``: (q, q)."""
+        z = self._scaled(x)
+        v = solve_triangular(self._lower, self._cross(x), lower=True, check_finite=False)
+        return np.asarray(self._prior_covariance(z) - v.T @ v)
+
+    def leave_one_out(self) -> tuple[Array, Array]:
+        """For each row the mean and the variance of its y (with noise) given all other rows; shapes (n,), (n,).
+
+        mean_i = y_i - (K^-1 y)_i / (K^-1)_ii, variance_i = 1 / (K^-1)_ii (Rasmussen and Williams, 5.12).
+        """
+        variance = 1.0 / np.diag(self._inverse)
+        return self.y - self._alpha * variance, variance
+
+    def fitted(self) -> Array:
+        """Posterior mean of f at the GP's own rows, shape of ``y``: y - noise K^-1 y."""
+        noise = np.broadcast_to(self.hyper.noise + self.row_noise, len(self.x))
+        return np.asarray(self.y - (noise * self._alpha.T).T)
+
+    def with_rows(self, x: Array, y: Array, row_noise: float = 0.0) -> GP:
+        """The same hyperparameters with further rows ``x`` (p, d); ``y`` is (p,) or (p, m): sets of values.
+
+        ``row_noise`` is added to the noise variance of the new rows; it may be negative, down to minus that variance.
+        """
+        old = self.y if y.ndim == 1 else np.repeat(self.y[:, None], y.shape[1], axis=1)
+        noise = np.concatenate([np.broadcast_to(self.row_noise, len(self.x)), np.full(len(x), row_noise)])
+        return replace(self, x=np.vstack([self.x, x]), y=np.concatenate([old, y]), row_noise=noise)
+
+    @cached_property
+    def _inverse(self) -> Array:
+        inverse, _ = lapack.dpotri(self._lower, lower=1)
+        lower = np.tril(inverse)
+        return np.asarray(lower + np.tril(inverse, -1).T)
+
+    def _scaled(self, x: Array) -> Array:
+        return self.columns.features(x) / self.hyper.lengthscales[self.columns.owner]
+
+    def _cross(self, x: Array) -> Array:
+        return self.hyper.signal * matern(squared_distances(self._z, self._scaled(x)))[0] + BIAS
+
+    def _prior_covariance(self, z: Array) -> Array:
+        return self.hyper.signal * matern(squared_distances(z, z))[0] + BIAS
+
+
+def fit(
+    x: Array,
+    y: Array,
+    columns: Columns,
+    priors: Priors | None = None,
+    row_noise: Array | float = 0.0,
+    starts: Sequence[Array] = (),
+    iterations: int = 50,
+) -> GP:
+    """The GP with the most probable hyperparameters (MAP) for rows ``x`` (n, d) in the unit cube and values ``y`` (n,).
+
+    L-BFGS from the priors' modes and from each of ``starts`` (logarithms, shape (d + 2,)); the best optimum wins.
+    """
+    priors = priors or Priors()
+    return GP(x, y, columns, most_probable(x, y, columns, priors, row_noise, starts, iterations)[0], row_noise)
+
+
+def most_probable(
+    x: Array,
+    y: Array,
+    columns: Columns,
+    priors: Priors,
+    row_noise: Array | float = 0.0,
+    starts: Sequence[Array] = (),
+    iterations: int = 50,
+) -> tuple[Hyperparameters, float]:
+    """The hyperparameters of ``fit`` and the log posterior density at them, up to a constant."""
+    z, bounds = columns.features(x), priors.bounds(columns.size)
+    low, high = np.array(bounds).T
+    best, best_value = np.clip(priors.modes(columns.size), low, high), math.inf
+    for start in (best, *starts):
+        found = minimize(
+            negative_log_posterior,
+            np.clip(start, low, high),
+            (z, y, columns, priors, row_noise),
+            "L-BFGS-B",
+            jac=True,
+            bounds=bounds,
+            options={"maxiter": iterations, "ftol": 1e-8, "gtol": 1e-4},
+        )
+        if np.isfinite(found.fun) and found.fun < best_value - 1e-6:
+            best, best_value = found.x, float(found.fun)
+    rounded = np.round(best / _THETA_STEP) * _THETA_STEP
+    return Hyperparameters.from_log(rounded), -best_value
+
+
+def _cholesky(cov: Array, noise: Array | float, signal: float) -> Array:
+    """Lower Cholesky factor of cov + noise on the diagonal, with as little jitter as it takes."""
+    diagonal = np.diag_indices(len(cov))
+    base = cov[diagonal] + noise
+    for jitter in _JITTERS:
+        cov[diagonal] = base + jitter * signal
+        lower, failed = lapack.dpotrf(cov, lower=1, clean=1)
+        if not failed:
+            return np.asarray(lower)
+    raise np.linalg.LinAlgError("the kernel matrix is not positive definite")

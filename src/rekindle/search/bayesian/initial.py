@@ -1,0 +1,41 @@
+"""The initial design: the centre of the space, then a randomly shifted Sobol sequence."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+Array = NDArray[np.float64]
+
+_BITS = 30
+
+
+def sobol(d: int, start: int, count: int, rng: np.random.Generator) -> Array:
+    """Points ``start`` .. ``start + count - 1`` of a Sobol sequence in [0, 1)^d, shape (count, d), shifted by ``rng``.
+
+    A random digital shift (exclusive or of the bits) keeps the sequence's balance and makes each point uniform.
+    """
+    if d == 0:
+        return np.zeros((count, 0))
+    size = 1 << max(start + count - 1, 1).bit_length()
+    shift = rng.integers(0, 1 << _BITS, size=d, dtype=np.int64)
+    return np.asarray(((_integers(d, size)[start : start + count] ^ shift) + 0.5) / float(1 << _BITS), dtype=np.float64)
+
+
+@lru_cache(maxsize=32)
+def _integers(d: int, size: int) -> NDArray[np.int64]:
+    points = qmc.Sobol(d, scramble=False, bits=_BITS).random(size)
+    return np.asarray(np.round(points * (1 << _BITS)), dtype=np.int64)
+
+
+def initial_size(d: int) -> int:
+    """How many points to spread over the space before the model speaks."""
+    return max(4, min(d + 1, 8))
+
+
+def design_point(d: int, index: int, rng: np.random.Generator) -> Array:
+    """Point number ``index`` of the design, shape (d,): the centre first. ``rng`` must be the same for all of a search."""
+    return np.full(d, 0.5) if index == 0 else sobol(d, index, 1, rng)[0]

@@ -1,0 +1,114 @@
+"""The surrogate of one suggestion: a mixture of GPs, fantasies for pending trials, and log expected improvement over it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from rekindle.search.bayesian.acquisition import log_expected_improvement, log_expected_improvement_with_slopes
+from rekindle.search.bayesian.feasibility import Feasibility
+from rekindle.search.bayesian.gp import GP
+from rekindle.search.bayesian.prior import MeanFunction
+
+Array = NDArray[np.float64]
+
+#: Variance of the noise with which a fantasised value counts as seen.
+_FANTASY_NOISE = 1e-6
+
+
+@dataclass(frozen=True)
+class Member:
+    """One GP of the mixture, of the residuals to ``mean``; ``best`` (m,) is the incumbent of each set of values."""
+
+    gp: GP
+    weight: float
+    best: Array
+    mean: MeanFunction | None = None
+
+    def predict(self, x: Array) -> tuple[Array, Array]:
+        """Mean (q, m) and variance (q,) of f at rows ``x``, in model values."""
+        mean, variance = self.gp.predict(x)
+        mean = mean.reshape(len(x), -1)
+        return (mean if self.mean is None else mean + self.mean(x)[:, None]), variance
+
+    def log_improvement(self, x: Array) -> Array:
+        """Log expected improvement (q,), averaged over the sets of values."""
+        mean, variance = self.predict(x)
+        values = log_expected_improvement(mean, np.sqrt(variance)[:, None], self.best)
+        return np.asarray(logsumexp(values, axis=1)) - math.log(values.shape[1])
+
+    def log_improvement_with_gradient(self, x: Array) -> tuple[float, Array]:
+        """The same at one row ``x`` (d,), and its gradient (d,)."""
+        mean, variance, dmean, dvariance = self.gp.predict_with_gradient(x)
+        if self.mean is not None:
+            offset, slope = self.mean.with_gradient(x)
+            mean, dmean = mean + offset, dmean + slope
+        deviation = np.sqrt(np.full(1, variance))
+        values, by_mean, by_deviation = log_expected_improvement_with_slopes(mean, deviation, self.best)
+        total = float(logsumexp(values))
+        share = np.exp(values - total)
+        gradient = (share * by_mean) @ dmean + float(share @ by_deviation) * 0.5 * dvariance / deviation[0]
+        return total - math.log(len(values)), gradient
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """log sum_i w_i EI_i(x) + log P(success at x): what the next trial maximises."""
+
+    members: Sequence[Member]
+    feasibility: Feasibility | None = None
+
+    def __call__(self, x: Array) -> Array:
+        """Values (q,) at rows ``x`` (q, d)."""
+        terms = np.array([m.log_improvement(x) + math.log(m.weight) for m in self.members])
+        value = np.asarray(logsumexp(terms, axis=0))
+        return value if self.feasibility is None else value + self.feasibility.log_probability(x)
+
+    def with_gradient(self, x: Array) -> tuple[float, Array]:
+        """Value at one row ``x`` (d,) and its gradient (d,), zero on categorical columns."""
+        found = [m.log_improvement_with_gradient(x) for m in self.members]
+        terms = np.array([value + math.log(m.weight) for (value, _), m in zip(found, self.members, strict=True)])
+        total = float(logsumexp(terms))
+        gradient = np.exp(terms - total) @ np.array([g for _, g in found])
+        if self.feasibility is None:
+            return total, gradient
+        log_p, slope = self.feasibility.with_gradient(x)
+        return total + log_p, gradient + slope
+
+    def predict(self, x: Array) -> tuple[Array, Array]:
+        """Mean (q,) and deviation (q,) of the mixture, in model values."""
+        weights = np.array([m.weight for m in self.members])
+        weights = weights / weights.sum()
+        parts = [m.predict(x) for m in self.members]
+        means = np.array([mean.mean(axis=1) for mean, _ in parts])
+        spreads = np.array([mean.var(axis=1) + variance for mean, variance in parts])
+        mean = weights @ means
+        return mean, np.sqrt(np.maximum(weights @ (spreads + (means - mean) ** 2), 0.0))
+
+
+def member(
+    gp: GP, weight: float, own: slice, mean: MeanFunction | None, pending: Array, fantasies: int, rng: np.random.Generator
+) -> Member:
+    """A member of the mixture that knows of pending rows (p, d) by ``fantasies`` joint draws of their values.
+
+    The incumbent is the best posterior mean among the GP's rows ``own`` and the pending ones, in each draw.
+    """
+    if len(pending):
+        gp = _with_fantasies(gp, pending, fantasies, rng)
+        own = slice(own.start, len(gp.x))
+    fitted = gp.fitted()[own]
+    offset = 0.0 if mean is None else mean(gp.x[own])[:, None]
+    return Member(gp, weight, np.min(fitted.reshape(len(fitted), -1) + offset, axis=0), mean)
+
+
+def _with_fantasies(gp: GP, pending: Array, fantasies: int, rng: np.random.Generator) -> GP:
+    mean, _ = gp.predict(pending)
+    values, vectors = np.linalg.eigh(gp.covariance(pending))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    draws = rng.standard_normal((len(pending), fantasies // 2))
+    return gp.with_rows(pending, mean[:, None] + root @ np.hstack([draws, -draws]), _FANTASY_NOISE - gp.noise)
