@@ -178,9 +178,9 @@ class JobStore(Protocol):
 
     # The worker's side.
 
-    def claim(self, holder: str, now: float, until: float, limit: int = 100) -> Sequence[Lease]:
-        """Leases on unfinished work that nobody holds at ``now``, oldest first, for this holder. Never gives one subject
-        to two holders at once."""
+    def claim(self, holder: str, now: float, until: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
+        """Leases on unfinished work that nobody holds at ``now``, oldest first, for this holder; on the subject ``only``
+        alone where it is given. Never gives one subject to two holders at once."""
         ...
 
     def renew(self, leases: Iterable[Lease], now: float, until: float) -> Sequence[Lease]:

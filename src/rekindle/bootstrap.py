@@ -1,0 +1,51 @@
+"""The composition root: the one place that knows every room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rekindle.domain.training_job import Owner
+from rekindle.domain.tuning_job import RELAXED, Quotas
+from rekindle.engine.clock import SystemClock
+from rekindle.engine.ports import Clock, Executor, JobStore
+from rekindle.engine.reconcile import Step
+from rekindle.engine.worker import OnStep, Worker, holder_name
+from rekindle.settings import Settings, load_settings
+
+
+@dataclass(frozen=True)
+class App:
+    """An installation, put together."""
+
+    settings: Settings
+    store: JobStore
+    executor: Executor
+    clock: Clock
+
+    @property
+    def owner(self) -> Owner:
+        """Whose jobs the command line's are."""
+        return self.settings.owner
+
+    @property
+    def quotas(self) -> Quotas:
+        """How much a tuning job may ask for here."""
+        return Quotas() if self.settings.limits == "aws" else RELAXED
+
+    def worker(self, only: str | None = None, on_step: OnStep | None = None, share: int = 1) -> Worker:
+        """A worker for all unfinished work, or for the subject ``only``; ``share`` is how many training jobs run at once."""
+        step = Step(self.store, self.executor, self.clock, share=share)
+        return Worker(step, holder_name(), only, on_step)
+
+
+def build(settings: Settings | None = None) -> App:
+    """Opens the home folder and its store, making both where they are not there yet."""
+    from rekindle.executors.process import ProcessExecutor
+    from rekindle.storage.store import open_store
+
+    settings = load_settings() if settings is None else settings
+    clock = SystemClock()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    store = open_store(settings.database_url)
+    executor = ProcessExecutor(settings.runs, clock, stop_grace_seconds=settings.stop_grace_seconds)
+    return App(settings, store, executor, clock)

@@ -1,0 +1,128 @@
+"""From an executor's reports to observations and training job states. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rekindle.domain.training_job import (
+    FAILURE_REASON_LIMIT,
+    LOST_RETRIES,
+    FinalMetric,
+    MetricPoint,
+    ObjectiveStatus,
+    SecondaryStatus,
+    TrainingJob,
+    TrainingJobStatus,
+    Transition,
+    moved,
+)
+from rekindle.engine.ports import Report, RunState
+
+_LOST = "InternalServerError: We encountered an internal error. Please try again. (The training job's supervisor vanished"
+_ENDS: Mapping[RunState, tuple[TrainingJobStatus, SecondaryStatus, str]] = {
+    RunState.COMPLETED: (TrainingJobStatus.COMPLETED, SecondaryStatus.COMPLETED, "Training job completed"),
+    RunState.FAILED: (TrainingJobStatus.FAILED, SecondaryStatus.FAILED, "Training job failed"),
+    RunState.STOPPED: (TrainingJobStatus.STOPPED, SecondaryStatus.STOPPED, "Training job stopped"),
+    RunState.TIMED_OUT: (
+        TrainingJobStatus.STOPPED,
+        SecondaryStatus.MAX_RUNTIME_EXCEEDED,
+        "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A training job as a report leaves it, and the emissions that are new."""
+
+    job: TrainingJob
+    points: tuple[MetricPoint, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the report was the last."""
+        return not self.job.is_running
+
+
+def fold(job: TrainingJob, report: Report, now: float) -> Folded:
+    """A training job after a report on its current attempt. A report on another attempt changes nothing."""
+    if report.key.attempt != job.attempt or not job.is_running:
+        return Folded(job)
+    points = tuple(p for p in report.points if p.index >= job.points_seen)
+    job = _with_points(_with_phases(job, report), points)
+    if report.state is RunState.RUNNING:
+        return Folded(job if job.started_at else replace(job, started_at=report.started_at), points)
+    if report.state is RunState.LOST:
+        return Folded(_lost(job, report, now), points if job.attempt > LOST_RETRIES else ())
+    return Folded(_ended(job, report, now), points)
+
+
+def never_launched_but_stopping(job: TrainingJob, now: float) -> TrainingJob:
+    """A training job that was stopped before it was ever started."""
+    return _finished(job, RunState.STOPPED, now)
+
+
+def _with_points(job: TrainingJob, points: Sequence[MetricPoint]) -> TrainingJob:
+    if not points:
+        return job
+    finals = {**job.final_metrics, **{p.metric: FinalMetric(p.value, p.at) for p in points}}
+    return replace(job, final_metrics=finals, points_seen=points[-1].index + 1)
+
+
+def _with_phases(job: TrainingJob, report: Report) -> TrainingJob:
+    transitions = job.transitions
+    for status, since, message in report.phases:
+        if not _known(transitions, status, since):
+            transitions = moved(transitions, status, since, message)
+    if transitions == job.transitions:
+        return job
+    shown = job.secondary if job.status is TrainingJobStatus.STOPPING else transitions[-1].status
+    return replace(job, transitions=transitions, secondary=shown)
+
+
+def _known(transitions: Sequence[Transition], status: SecondaryStatus, since: float) -> bool:
+    if transitions and (since < transitions[-1].started_at or transitions[-1].status is SecondaryStatus.STOPPING):
+        return True
+    return any(t.status is status and t.started_at >= since for t in transitions)
+
+
+def _ended(job: TrainingJob, report: Report, now: float) -> TrainingJob:
+    job = replace(
+        job,
+        started_at=job.started_at or report.started_at,
+        exit_code=report.exit_code,
+        model_uri=report.model_uri,
+        failure_reason=(report.failure_reason or "")[:FAILURE_REASON_LIMIT] or None,
+    )
+    return _finished(job, report.state, report.ended_at or now)
+
+
+def _finished(job: TrainingJob, state: RunState, at: float) -> TrainingJob:
+    status, secondary, message = _ENDS[state]
+    transitions = moved(job.transitions, secondary, at, message)
+    job = replace(job, status=status, secondary=secondary, transitions=transitions, ended_at=transitions[-1].started_at)
+    final = job.final_metrics.get(job.objective_metric or "")
+    if final is None or status is TrainingJobStatus.FAILED:
+        return replace(job, objective_status=ObjectiveStatus.FAILED, objective_value=None)
+    return replace(job, objective_status=ObjectiveStatus.SUCCEEDED, objective_value=final.value)
+
+
+def _lost(job: TrainingJob, report: Report, now: float) -> TrainingJob:
+    at = report.ended_at or now
+    if job.status is TrainingJobStatus.STOPPING:
+        return _finished(job, RunState.STOPPED, at)
+    if job.attempt > LOST_RETRIES:
+        reason = f"{_LOST} {job.attempt} times.)"
+        return _finished(replace(job, failure_reason=reason), RunState.FAILED, at)
+    transitions = moved(job.transitions, SecondaryStatus.INTERRUPTED, at, "The training job's supervisor vanished")
+    transitions = moved(transitions, SecondaryStatus.STARTING, now, "Starting the training job again")
+    return replace(
+        job,
+        attempt=job.attempt + 1,
+        transitions=transitions,
+        secondary=SecondaryStatus.STARTING,
+        started_at=None,
+        points_seen=0,
+        final_metrics={},
+    )

@@ -1,0 +1,137 @@
+"""What people can ask for that changes something: one function for each intention."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rekindle.domain.decisions import ParentJob
+from rekindle.domain.errors import LimitExceeded, NameInUse, NotFound, WrongState
+from rekindle.domain.search_plan import strategy_for
+from rekindle.domain.training_job import Owner, SecondaryStatus, TrainingJob, TrainingJobStatus, moved
+from rekindle.domain.tuning_job import Quotas, TuningJob, TuningJobSpec, TuningJobStatus, check_spec, with_defaults
+from rekindle.domain.warm_start import check_warm_start
+from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, Page
+
+
+@dataclass(frozen=True)
+class CheckedJob:
+    """A tuning job that passed every check: what is stored when it is created."""
+
+    spec: TuningJobSpec
+    parents: tuple[ParentJob, ...]
+
+
+def check_tuning_job(store: JobStore, executor: Executor, owner: Owner, spec: TuningJobSpec, quotas: Quotas) -> CheckedJob:
+    """Every check of a new tuning job; stores nothing. What it accepts can be created and starts."""
+    spec = with_defaults(spec)
+    check_spec(spec, quotas)
+    _check_name_free(store, owner, spec.name)
+    for definition in spec.definitions:
+        executor.check(definition.training)
+    parents = find_parents(store, owner, spec)
+    check_warm_start(spec, parents, quotas)
+    _check_supported(spec, owner, parents)
+    return CheckedJob(spec, parents)
+
+
+def create_tuning_job(
+    store: JobStore, executor: Executor, clock: Clock, owner: Owner, spec: TuningJobSpec, quotas: Quotas
+) -> TuningJob:
+    """Checks and stores a new tuning job; a worker starts it. A refusal stores nothing."""
+    checked = check_tuning_job(store, executor, owner, spec, quotas)
+    _check_running(store, owner, quotas)
+    now = clock.now()
+    parents = tuple(p.job.id for p in checked.parents)
+    job = TuningJob(checked.spec, owner, uuid.uuid4().hex, created_at=now, modified_at=now, parents=parents)
+    return store.create_tuning_job(job)
+
+
+def create_training_job(store: JobStore, executor: Executor, clock: Clock, job: TrainingJob) -> TrainingJob:
+    """Stores a training job of its own; a worker starts it."""
+    executor.check(job.spec)
+    now = clock.now()
+    transitions = moved((), SecondaryStatus.STARTING, now, "Starting the training job")
+    return store.create_training_job(replace(job, created_at=now, modified_at=now, transitions=transitions))
+
+
+def find_parents(store: JobStore, owner: Owner, spec: TuningJobSpec) -> tuple[ParentJob, ...]:
+    """The parents that a spec names, with their training jobs. Raises NotFound, naming the one that is missing."""
+    if spec.warm_start is None:
+        return ()
+    return tuple(_parent(store, owner, name) for name in spec.warm_start.parents)
+
+
+def stop_tuning_job(store: JobStore, owner: Owner, name: str) -> TuningJob:
+    """Asks for a tuning job and all its training jobs to be stopped. Raises WrongState when it has ended."""
+    job = store.tuning_job(owner, name)
+    if job.status.is_terminal:
+        state = job.status.value
+        raise WrongState("tuning job", job.name, state, f"tuning job {job.name!r} has already ended: it is {state}.")
+    store.request_stop(f"tuning:{job.id}")
+    return job
+
+
+def stop_training_job(store: JobStore, owner: Owner, name: str) -> TrainingJob:
+    """Asks for one training job to be stopped; a tuning job that it belongs to goes on. Raises WrongState when it is not
+    running."""
+    job = store.training_job(owner, name)
+    if job.status is not TrainingJobStatus.IN_PROGRESS or job.stop_requested:
+        state = TrainingJobStatus.STOPPING.value if job.stop_requested and job.is_running else job.status.value
+        message = f"The request was rejected because the training job is in status {state}."
+        raise WrongState("training job", job.name, state, message)
+    store.request_stop(f"training:{job.id}")
+    return job
+
+
+def delete_tuning_job(store: JobStore, owner: Owner, name: str) -> TuningJob:
+    """Removes a tuning job's record; its training jobs and their files stay. Raises WrongState while it runs."""
+    job = store.tuning_job(owner, name)
+    if not job.status.is_terminal:
+        message = f"tuning job {job.name!r} is not in a terminal state: it is {job.status.value}."
+        raise WrongState("tuning job", job.name, job.status.value, message, "Stop it first.")
+    store.delete_tuning_job(job.id)
+    return job
+
+
+def delete_training_job(store: JobStore, executor: Executor, owner: Owner, name: str) -> TrainingJob:
+    """Removes a training job's record and files. Raises WrongState while it runs."""
+    job = store.training_job(owner, name)
+    if job.is_running:
+        message = f"training job {job.name!r} is not in a terminal state: it is {job.status.value}."
+        raise WrongState("training job", job.name, job.status.value, message, "Stop it first.")
+    store.delete_training_job(job.id)
+    executor.forget(job.name)
+    return job
+
+
+def _check_name_free(store: JobStore, owner: Owner, name: str) -> None:
+    try:
+        known = store.tuning_job(owner, name)
+    except NotFound:
+        return
+    way_out = f"Go on with it by `rekindle resume {known.name}`, or choose another name."
+    ended = f"See it by `rekindle show {known.name}`, or choose another name."
+    raise NameInUse("tuning job", name, ended if known.status.is_terminal else way_out)
+
+
+def _check_supported(spec: TuningJobSpec, owner: Owner, parents: Sequence[ParentJob]) -> None:
+    draft = TuningJob(spec, owner, uid="", created_at=0.0)
+    for definition in spec.definitions:
+        strategy_for(draft, definition, parents)
+
+
+def _check_running(store: JobStore, owner: Owner, quotas: Quotas) -> None:
+    where = JobFilter(status=TuningJobStatus.IN_PROGRESS.value)
+    running, _ = store.tuning_jobs(owner, where, Page(size=quotas.running_tuning_jobs))
+    if len(running) >= quotas.running_tuning_jobs:
+        raise LimitExceeded("number of running tuning jobs", quotas.running_tuning_jobs, len(running) + 1)
+
+
+def _parent(store: JobStore, owner: Owner, name: str) -> ParentJob:
+    try:
+        job = store.tuning_job(owner, name)
+    except NotFound as error:
+        raise NotFound("tuning job", name, "It is named in warm_start.parents.") from error
+    return ParentJob(job, store.jobs_of(job.id))

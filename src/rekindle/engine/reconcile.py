@@ -1,0 +1,232 @@
+"""One piece of work, one step: load, collect, decide, save the intent, act.
+
+A crash between any two lines is mended by the next step: what was decided is saved before it is done, and doing it again
+does nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from rekindle.domain.completion import exhausted, not_improving
+from rekindle.domain.decisions import Finish, Launch, ParentJob, Snapshot, StopTrial, WindDown, decide
+from rekindle.domain.search_plan import (
+    ALGORITHM_VERSION,
+    hyperparameters,
+    next_definition,
+    propose,
+    tuned_values,
+)
+from rekindle.domain.training_job import MetricPoint, SecondaryStatus, TrainingJob, TrainingJobStatus, moved
+from rekindle.domain.tuning_job import Definition, Ending, TuningJob, TuningJobStatus
+from rekindle.engine.collect import Folded, fold, never_launched_but_stopping
+from rekindle.engine.ports import Change, Clock, Executor, JobStore, Lease, Run, RunKey
+from rekindle.engine.queries import parents_of
+from rekindle.search.strategy import Proposal
+
+Proposer = Callable[[Snapshot, Definition], Proposal | None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step needs besides the work itself. ``share`` is how many training jobs the host runs at once."""
+
+    store: JobStore
+    executor: Executor
+    clock: Clock
+    propose: Proposer = propose
+    share: int = 1
+
+
+def reconcile_tuning_job(step: Step, lease: Lease, job_id: int, parents: tuple[ParentJob, ...] | None = None) -> Snapshot:
+    """Moves a tuning job on by one step and returns what is recorded then. Raises LeaseLost and NotFound."""
+    job = step.store.tuning_job_by_id(job_id)
+    kin = tuple(parents_of(step.store, job)) if parents is None else parents
+    before = Snapshot(job, step.store.jobs_of(job_id), kin)
+    collected = _collect(step, before)
+    planned = _plan(step, collected.snapshot)
+    after = _save(step, lease, before, replace(planned, points=collected.points, points_seq=collected.points_seq))
+    _act(step, after)
+    return after
+
+
+def reconcile_training_job(step: Step, lease: Lease, job_id: int) -> TrainingJob:
+    """Moves a training job of its own on by one step. Raises LeaseLost and NotFound."""
+    before = step.store.training_job_by_id(job_id)
+    folded = _fold_one(step, before)
+    job = folded.job
+    if job.is_running and job.stop_requested and job.status is TrainingJobStatus.IN_PROGRESS:
+        job = _stopping(job, step.clock.now(), early=False)
+    if job != before:
+        job = replace(job, modified_at=step.clock.now())
+        step.store.commit(lease, Change(changed=(job,), points={job.name: folded.points} if folded.points else {}))
+    _drive(step, job, group=None)
+    return job
+
+
+@dataclass(frozen=True)
+class _Collected:
+    snapshot: Snapshot
+    points: Mapping[str, tuple[MetricPoint, ...]]
+    points_seq: int
+
+
+@dataclass(frozen=True)
+class _Plan:
+    snapshot: Snapshot
+    added: tuple[TrainingJob, ...] = ()
+    points: Mapping[str, tuple[MetricPoint, ...]] | None = None
+    points_seq: int = 0
+
+
+def _collect(step: Step, snapshot: Snapshot) -> _Collected:
+    folded = [_fold_one(step, job) if job.is_running else Folded(job) for job in snapshot.jobs]
+    points = {f.job.name: f.points for f in folded if f.points}
+    seq = snapshot.job.seq + 1 if points else snapshot.job.seq
+    jobs, job = _number_the_ended(snapshot, folded, seq)
+    return _Collected(replace(snapshot, job=job, jobs=jobs), points, seq)
+
+
+def _fold_one(step: Step, job: TrainingJob) -> Folded:
+    report = step.executor.report(RunKey(job.name, job.attempt), job.points_seen)
+    now = step.clock.now()
+    if report is not None:
+        return fold(job, report, now)
+    # Saved but never launched: a step that died before it acted. A stop in between needs no launch at all.
+    return Folded(never_launched_but_stopping(job, now) if job.status is TrainingJobStatus.STOPPING else job)
+
+
+def _number_the_ended(snapshot: Snapshot, folded: list[Folded], seq: int) -> tuple[tuple[TrainingJob, ...], TuningJob]:
+    """Gives each training job that has just ended its place in the order of events, by its end and then its number."""
+    ended = sorted(
+        (f.job for f in folded if f.ended and f.job.finished_seq is None), key=lambda j: (j.ended_at or 0.0, j.number)
+    )
+    places = {job.number: seq + i for i, job in enumerate(ended, start=1)}
+    jobs = tuple(replace(f.job, finished_seq=places[f.job.number]) if f.job.number in places else f.job for f in folded)
+    return jobs, replace(snapshot.job, seq=seq + len(places))
+
+
+def _plan(step: Step, snapshot: Snapshot) -> _Plan:
+    plan = _Plan(snapshot)
+    for action in decide(snapshot, step.clock.now()):
+        match action:
+            case Launch(count):
+                plan = _launch(step, plan, count)
+            case StopTrial(name, early):
+                plan = replace(plan, snapshot=_stop(plan.snapshot, name, step.clock.now(), early))
+            case WindDown(ending):
+                plan = replace(plan, snapshot=_winding_down(plan.snapshot, ending))
+            case Finish(ending):
+                plan = replace(plan, snapshot=_finish(plan.snapshot, ending, step.clock.now()))
+    return plan
+
+
+def _launch(step: Step, plan: _Plan, count: int) -> _Plan:
+    for _ in range(count):
+        snapshot = plan.snapshot
+        definition = next_definition(snapshot)
+        proposal = step.propose(snapshot, definition)
+        if proposal is None:
+            return replace(plan, snapshot=_exhausted(step, snapshot))
+        trial = new_training_job(snapshot, definition, proposal, step.clock.now())
+        job = replace(snapshot.job, seq=trial.launched_seq)
+        plan = replace(plan, snapshot=replace(snapshot, job=job, jobs=(*snapshot.jobs, trial)), added=(*plan.added, trial))
+    return plan
+
+
+def new_training_job(snapshot: Snapshot, definition: Definition, proposal: Proposal, now: float) -> TrainingJob:
+    """The next training job of a tuning job: its name follows from the tuning job and its number alone."""
+    job, number = snapshot.job, len(snapshot.jobs) + 1
+    tuned = tuned_values(proposal)
+    seen = {"source": proposal.source, "seen_seq": job.seq, "algorithm": ALGORITHM_VERSION, "why": dict(proposal.why)}
+    return TrainingJob(
+        name=training_job_name(job, number),
+        owner=job.owner,
+        spec=definition.training,
+        hyperparameters=hyperparameters(definition, tuned),
+        created_at=now,
+        modified_at=now,
+        tuning_job_id=job.id,
+        tuning_job_name=job.name,
+        definition_name=definition.name,
+        number=number,
+        tuned=tuned,
+        proposal=seen,
+        transitions=moved((), SecondaryStatus.STARTING, now, "Starting the training job"),
+        launched_seq=job.seq + 1,
+        objective_metric=definition.objective.metric,
+        tags=job.spec.tags,
+    )
+
+
+def training_job_name(job: TuningJob, number: int) -> str:
+    """``<tuning job>-NNN-<8 hex digits>``."""
+    digest = hashlib.sha256(f"{job.uid}:{number}".encode()).hexdigest()[:8]
+    return f"{job.name}-{number:03d}-{digest}"
+
+
+def _exhausted(step: Step, snapshot: Snapshot) -> Snapshot:
+    ending = exhausted()
+    if snapshot.running:
+        return replace(snapshot, job=replace(snapshot.job, ending=ending))
+    return _finish(snapshot, ending, step.clock.now())
+
+
+def _stop(snapshot: Snapshot, name: str, now: float, early: bool) -> Snapshot:
+    jobs = tuple(_stopping(j, now, early) if j.name == name else j for j in snapshot.jobs)
+    return replace(snapshot, jobs=jobs)
+
+
+def _stopping(job: TrainingJob, now: float, early: bool) -> TrainingJob:
+    transitions = moved(job.transitions, SecondaryStatus.STOPPING, now, "Stopping the training job")
+    status = TrainingJobStatus.STOPPING
+    return replace(job, status=status, secondary=SecondaryStatus.STOPPING, transitions=transitions, stopped_early=early)
+
+
+def _winding_down(snapshot: Snapshot, ending: Ending) -> Snapshot:
+    stopping = ending.status is TuningJobStatus.STOPPED
+    status = TuningJobStatus.STOPPING if stopping else snapshot.job.status
+    return replace(snapshot, job=replace(snapshot.job, ending=ending, status=status))
+
+
+def _finish(snapshot: Snapshot, ending: Ending, now: float) -> Snapshot:
+    job = replace(snapshot.job, status=ending.status, failure_reason=ending.reason, ending=ending, ended_at=now)
+    return replace(snapshot, job=job)
+
+
+def _save(step: Step, lease: Lease, before: Snapshot, plan: _Plan) -> Snapshot:
+    after = plan.snapshot
+    known = {j.name: j for j in before.jobs}
+    changed = tuple(j for j in after.jobs if j.name in known and j != known[j.name])
+    if after.job == before.job and not changed and not plan.added and not plan.points:
+        return after
+    now = step.clock.now()
+    direction = after.job.spec.definition.objective.direction
+    job = replace(after.job, modified_at=now, not_improving=not_improving(after.jobs, direction))
+    if job.status.is_terminal:
+        job = replace(job, ended_at=now)
+    changed = tuple(replace(j, modified_at=now) for j in changed)
+    added = step.store.commit(lease, Change(job, plan.added, changed, plan.points or {}, plan.points_seq))
+    stored = {j.name: j for j in (*changed, *added)}
+    return replace(after, job=job, jobs=tuple(stored.get(j.name, j) for j in after.jobs))
+
+
+def _act(step: Step, snapshot: Snapshot) -> None:
+    for job in snapshot.running:
+        _drive(step, job, group=snapshot.job.name)
+
+
+def _drive(step: Step, job: TrainingJob, group: str | None) -> None:
+    """Makes what runs agree with what is recorded. Both calls do nothing where it already does."""
+    if job.status is TrainingJobStatus.IN_PROGRESS:
+        key = RunKey(job.name, job.attempt)
+        step.executor.launch(Run(key, job.spec, job.hyperparameters, group, step.share))
+    elif job.status is TrainingJobStatus.STOPPING:
+        step.executor.stop(RunKey(job.name, job.attempt))
+
+
+def keys(jobs: Iterable[TrainingJob]) -> list[RunKey]:
+    """The runs of training jobs that have not ended."""
+    return [RunKey(j.name, j.attempt) for j in jobs if j.is_running]

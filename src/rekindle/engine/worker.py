@@ -1,0 +1,143 @@
+"""The worker: claims unfinished work by lease, moves it step by step, gives it back on the way out.
+
+Any number of workers may share a store. Each piece of work has one mover at a time; when a mover dies its leases expire,
+and those of a dead process on this host are freed at once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psutil
+import structlog
+
+from rekindle.domain.decisions import ParentJob, Snapshot
+from rekindle.domain.errors import NotFound
+from rekindle.engine.ports import Lease, LeaseLost, RunKey, StoreUnavailable
+from rekindle.engine.queries import parents_of
+from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconcile_tuning_job
+
+#: Seconds a lease lasts without renewal.
+LEASE_SECONDS = 30.0
+#: Seconds after which a waiting worker looks for new work, stop requests and emissions.
+POLL_SECONDS = 0.5
+
+OnStep = Callable[[Snapshot], None]
+
+
+def holder_name() -> str:
+    """Who this process is: its host, its number and its start, so that a later process of that number is not taken for it."""
+    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
+
+
+def is_dead(holder: str) -> bool:
+    """Whether a holder is a process of this host that is gone. Another host's is never called dead."""
+    host, _, rest = holder.partition("/")
+    pid, _, started = rest.partition("/")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" != started
+    except psutil.NoSuchProcess:
+        return True
+
+
+@dataclass
+class Worker:
+    """Moves all unfinished work of a store, or the one piece ``only``."""
+
+    step: Step
+    holder: str
+    only: str | None = None
+    on_step: OnStep | None = None
+    poll_seconds: float = POLL_SECONDS
+    _leases: dict[str, Lease] = field(default_factory=dict)
+    _running: dict[str, list[RunKey]] = field(default_factory=dict)
+    _parents: dict[int, tuple[ParentJob, ...]] = field(default_factory=dict)
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Works until ``until`` says so. Training jobs that still run go on without us. Leases are given back, also
+        when an exception ends it."""
+        try:
+            self._evict_dead()
+            while not until():
+                self.tick()
+                self.wait()
+        finally:
+            self.shut_down()
+
+    def tick(self) -> None:
+        """Claims what is free and moves each piece of work by one step."""
+        try:
+            self._keep_leases()
+            for lease in list(self._leases.values()):
+                self._move(lease)
+        except StoreUnavailable as error:
+            structlog.get_logger(__name__).warning("store unavailable; trying again", reason=str(error))
+            self._leases.clear()
+
+    def wait(self) -> None:
+        """Waits for a training job to end, or for the next look around."""
+        running = [key for found in self._running.values() for key in found]
+        if running:
+            self.step.executor.wait(running, self.poll_seconds)
+        else:
+            self.step.clock.sleep(self.poll_seconds)
+
+    def shut_down(self) -> None:
+        """Gives all leases back."""
+        for lease in self._leases.values():
+            try:
+                self.step.store.release(lease)
+            except StoreUnavailable:
+                return
+        self._leases.clear()
+
+    def _evict_dead(self) -> None:
+        for holder in self.step.store.holders():
+            if is_dead(holder):
+                self.step.store.evict(holder)
+
+    def _keep_leases(self) -> None:
+        now = self.step.clock.now()
+        if any(lease.until - now < LEASE_SECONDS / 2 for lease in self._leases.values()):
+            kept = self.step.store.renew(tuple(self._leases.values()), now, now + LEASE_SECONDS)
+            self._leases = {lease.subject: lease for lease in kept}
+        if self.only is None or self.only not in self._leases:
+            for lease in self.step.store.claim(self.holder, now, now + LEASE_SECONDS, only=self.only):
+                self._leases[lease.subject] = lease
+
+    def _move(self, lease: Lease) -> None:
+        kind, _, number = lease.subject.partition(":")
+        try:
+            if kind == "tuning":
+                finished = self._move_tuning_job(lease, int(number))
+            else:
+                finished = self._move_training_job(lease, int(number))
+        except (LeaseLost, NotFound):
+            self._drop(lease.subject)
+            return
+        if finished:
+            self.step.store.release(lease)
+            self._drop(lease.subject)
+
+    def _move_tuning_job(self, lease: Lease, job_id: int) -> bool:
+        if job_id not in self._parents:
+            self._parents[job_id] = tuple(parents_of(self.step.store, self.step.store.tuning_job_by_id(job_id)))
+        snapshot = reconcile_tuning_job(self.step, lease, job_id, self._parents[job_id])
+        self._running[lease.subject] = keys(snapshot.jobs)
+        if self.on_step is not None:
+            self.on_step(snapshot)
+        return snapshot.job.status.is_terminal
+
+    def _move_training_job(self, lease: Lease, job_id: int) -> bool:
+        job = reconcile_training_job(self.step, lease, job_id)
+        self._running[lease.subject] = keys([job])
+        return not job.is_running
+
+    def _drop(self, subject: str) -> None:
+        self._leases.pop(subject, None)
+        self._running.pop(subject, None)
