@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """The published facts: AWS's Signature Version 4 test suite and the worked examples of the S3 reference.
 
 Requests and signatures as published; credentials AKIDEXAMPLE, 2015-08-30T12:36:00Z, us-east-1, service "service".

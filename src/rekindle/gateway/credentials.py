@@ -1,0 +1,150 @@
+"""Who may call: key pairs, each of one account, in one private file.
+
+``load_or_create`` gives the keys of a folder, making the first pair where there is none. ``Credentials`` is frozen; a
+running server keeps the keys it started with.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+DEFAULT_ACCOUNT: Final = "000000000000"
+FILE_NAME: Final = "credentials.json"
+
+_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+_ACCESS_KEY = re.compile(r"\w{16,128}", re.ASCII)
+_MIN_SECRET = 16
+
+
+class CredentialsError(Exception):
+    """The key file or a key in it cannot be used; says which, and what to do."""
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """An access key, its secret (never shown by ``repr``) and the 12-digit account that it acts for."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    account: str = DEFAULT_ACCOUNT
+
+    def __post_init__(self) -> None:
+        if not _ACCESS_KEY.fullmatch(self.access_key):
+            raise CredentialsError(f"access key {self.access_key!r}: needs 16 to 128 letters, digits or underscores")
+        if len(self.secret_key) < _MIN_SECRET:
+            raise CredentialsError(f"secret of access key {self.access_key!r}: needs at least {_MIN_SECRET} characters")
+        if not _ACCOUNT.fullmatch(self.account):
+            raise CredentialsError(f"account {self.account!r} of access key {self.access_key!r}: needs 12 digits")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """The known key pairs, by access key."""
+
+    pairs: Mapping[str, KeyPair] = field(repr=False)
+
+    @classmethod
+    def of(cls, *pairs: KeyPair) -> Credentials:
+        """The given pairs; raises CredentialsError where two share an access key."""
+        by_key = {pair.access_key: pair for pair in pairs}
+        if len(by_key) != len(pairs):
+            raise CredentialsError("an access key is listed twice; each may act for one account only")
+        return cls(MappingProxyType(by_key))
+
+    def find(self, access_key: str) -> KeyPair | None:
+        """The pair of an access key, or None."""
+        return self.pairs.get(access_key)
+
+    @property
+    def first(self) -> KeyPair:
+        """The pair that was made first: what ``rekindle env`` gives to clients."""
+        return next(iter(self.pairs.values()))
+
+
+def new_pair(account: str = DEFAULT_ACCOUNT) -> KeyPair:
+    """A fresh random pair: 60 bits of name, 240 bits of secret. The prefix says at a glance that it is no AWS key."""
+    name = base64.b32encode(secrets.token_bytes(8)).decode("ascii")[:12]
+    return KeyPair(f"REKINDLE{name}", secrets.token_urlsafe(30), account)
+
+
+def load_or_create(folder: Path, account: str = DEFAULT_ACCOUNT) -> Credentials:
+    """The keys stored in ``folder``; where there are none, one pair for ``account`` is made and stored (mode 0600).
+
+    Processes that start at once agree: one makes the pair, all read the same file. Raises CredentialsError where the file
+    is damaged or readable by others.
+    """
+    path = folder / FILE_NAME
+    if not path.exists():
+        with _locked(folder):
+            if not path.exists():
+                _write(path, [new_pair(account)])
+    return Credentials.of(*_read(path))
+
+
+def add_pair(folder: Path, account: str) -> KeyPair:
+    """Makes and stores one more pair, for the same account or another; a running server must be restarted to know it."""
+    path = folder / FILE_NAME
+    with _locked(folder):
+        stored = _read(path) if path.exists() else []
+        pair = new_pair(account)
+        _write(path, [*stored, pair])
+    return pair
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder / f".{FILE_NAME}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, pairs: Sequence[KeyPair]) -> None:
+    """Whole or not at all: written aside, flushed to disk, renamed."""
+    content = {"keys": [_to_json(pair) for pair in pairs]}
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> list[KeyPair]:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise CredentialsError(f"{path}: mode {mode:04o} lets others read the secrets; run: chmod 600 {path}")
+    try:
+        pairs = [_from_json(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["keys"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CredentialsError(f"{path}: not a key file ({error}); restore it, or delete it to have a new pair made") from None
+    if not pairs:
+        raise CredentialsError(f"{path}: holds no key; delete it to have a new pair made")
+    return pairs
+
+
+def _to_json(pair: KeyPair) -> dict[str, str]:
+    return {"access_key_id": pair.access_key, "secret_access_key": pair.secret_key, "account": pair.account}
+
+
+def _from_json(entry: Mapping[str, Any]) -> KeyPair:
+    return KeyPair(str(entry["access_key_id"]), str(entry["secret_access_key"]), str(entry["account"]))
