@@ -23,7 +23,7 @@ class RekindleError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        return f"{self.message.rstrip('.')}. {self.hint}" if self.hint else self.message
 
 
 class InvalidValue(RekindleError):

@@ -34,10 +34,12 @@ _ENDS: Mapping[RunState, tuple[TrainingJobStatus, SecondaryStatus, str]] = {
 
 @dataclass(frozen=True)
 class Folded:
-    """A training job as a report leaves it, and the emissions that are new."""
+    """A training job as a report leaves it, and the emissions that are new. ``reported``: there was a report, and it was
+    on the attempt that the job is at."""
 
     job: TrainingJob
     points: tuple[MetricPoint, ...] = ()
+    reported: bool = False
 
     @property
     def ended(self) -> bool:
@@ -52,7 +54,7 @@ def fold(job: TrainingJob, report: Report, now: float) -> Folded:
     points = tuple(p for p in report.points if p.index >= job.points_seen)
     job = _with_points(_with_phases(job, report), points)
     if report.state is RunState.RUNNING:
-        return Folded(job if job.started_at else replace(job, started_at=report.started_at), points)
+        return Folded(job if job.started_at else replace(job, started_at=report.started_at), points, reported=True)
     if report.state is RunState.LOST:
         return Folded(_lost(job, report, now), points if job.attempt > LOST_RETRIES else ())
     return Folded(_ended(job, report, now), points)

@@ -48,7 +48,7 @@ def reconcile_tuning_job(step: Step, lease: Lease, job_id: int, parents: tuple[P
     collected = _collect(step, before)
     planned = _plan(step, collected.snapshot)
     after = _save(step, lease, before, replace(planned, points=collected.points, points_seq=collected.points_seq))
-    _act(step, after)
+    _act(step, after, collected.reported)
     return after
 
 
@@ -62,7 +62,7 @@ def reconcile_training_job(step: Step, lease: Lease, job_id: int) -> TrainingJob
     if job != before:
         job = replace(job, modified_at=step.clock.now())
         step.store.commit(lease, Change(changed=(job,), points={job.name: folded.points} if folded.points else {}))
-    _drive(step, job, group=None)
+    _drive(step, job, None, known=folded.reported)
     return job
 
 
@@ -71,6 +71,7 @@ class _Collected:
     snapshot: Snapshot
     points: Mapping[str, tuple[MetricPoint, ...]]
     points_seq: int
+    reported: frozenset[RunKey]
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,11 @@ class _Plan:
 
 def _collect(step: Step, snapshot: Snapshot) -> _Collected:
     folded = [_fold_one(step, job) if job.is_running else Folded(job) for job in snapshot.jobs]
+    reported = frozenset(RunKey(f.job.name, f.job.attempt) for f in folded if f.reported)
     points = {f.job.name: f.points for f in folded if f.points}
     seq = snapshot.job.seq + 1 if points else snapshot.job.seq
     jobs, job = _number_the_ended(snapshot, folded, seq)
-    return _Collected(replace(snapshot, job=job, jobs=jobs), points, seq)
+    return _Collected(replace(snapshot, job=job, jobs=jobs), points, seq, reported)
 
 
 def _fold_one(step: Step, job: TrainingJob) -> Folded:
@@ -213,18 +215,18 @@ def _save(step: Step, lease: Lease, before: Snapshot, plan: _Plan) -> Snapshot:
     return replace(after, job=job, jobs=tuple(stored.get(j.name, j) for j in after.jobs))
 
 
-def _act(step: Step, snapshot: Snapshot) -> None:
+def _act(step: Step, snapshot: Snapshot, reported: frozenset[RunKey]) -> None:
     for job in snapshot.running:
-        _drive(step, job, group=snapshot.job.name)
+        _drive(step, job, snapshot.job.name, known=RunKey(job.name, job.attempt) in reported)
 
 
-def _drive(step: Step, job: TrainingJob, group: str | None) -> None:
-    """Makes what runs agree with what is recorded. Both calls do nothing where it already does."""
-    if job.status is TrainingJobStatus.IN_PROGRESS:
-        key = RunKey(job.name, job.attempt)
+def _drive(step: Step, job: TrainingJob, group: str | None, known: bool) -> None:
+    """Makes what runs agree with what is recorded; ``known``: the executor has already told of this attempt."""
+    key = RunKey(job.name, job.attempt)
+    if job.status is TrainingJobStatus.STOPPING:
+        step.executor.stop(key)
+    elif job.is_running and not known:
         step.executor.launch(Run(key, job.spec, job.hyperparameters, group, step.share))
-    elif job.status is TrainingJobStatus.STOPPING:
-        step.executor.stop(RunKey(job.name, job.attempt))
 
 
 def keys(jobs: Iterable[TrainingJob]) -> list[RunKey]:

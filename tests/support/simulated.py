@@ -1,0 +1,118 @@
+"""A clock and an executor that need no time: a whole tuning job runs in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rekindle.domain.training_job import MetricPoint, SecondaryStatus, TrainingSpec
+from rekindle.engine.ports import Report, Run, RunKey, RunState
+
+
+@dataclass
+class SimulatedClock:
+    """A clock that stands still until somebody moves it."""
+
+    at: float = 1_800_000_000.0
+
+    def now(self) -> float:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+@dataclass(frozen=True)
+class Script:
+    """How a simulated training job goes: values of the metric at even intervals, how long it takes, how it ends."""
+
+    values: Sequence[float] = (1.0,)
+    seconds: float = 10.0
+    state: RunState = RunState.COMPLETED
+    failure: str | None = None
+
+
+Program = Callable[[Mapping[str, str]], Script]
+
+
+@dataclass
+class _Started:
+    run: Run
+    script: Script
+    at: float
+    stopped_at: float | None = None
+    lost_at: float | None = None
+
+
+@dataclass
+class SimulatedExecutor:
+    """Runs training jobs by the simulated clock. ``launches`` counts real starts for each key."""
+
+    clock: SimulatedClock
+    program: Program
+    metric: str = "loss"
+    launches: dict[RunKey, int] = field(default_factory=dict)
+    _runs: dict[RunKey, _Started] = field(default_factory=dict)
+
+    def check(self, spec: TrainingSpec) -> None:
+        """Everything runs here."""
+
+    def launch(self, run: Run) -> None:
+        if run.key in self._runs:
+            return
+        self.launches[run.key] = self.launches.get(run.key, 0) + 1
+        self._runs[run.key] = _Started(run, self.program(run.hyperparameters), self.clock.now())
+
+    def report(self, key: RunKey, seen: int = 0) -> Report | None:
+        started = self._runs.get(key)
+        if started is None:
+            return None
+        now, end = self.clock.now(), self._end(started)
+        points = tuple(p for p in self._points(started) if p.at <= min(now, end) and p.index >= seen)
+        phases = ((SecondaryStatus.TRAINING, started.at, "Training"),)
+        if now < end:
+            return Report(key, RunState.RUNNING, phases, points, started.at)
+        state = self._state(started)
+        code = 0 if state is RunState.COMPLETED else 1
+        return Report(key, state, phases, points, started.at, end, code, started.script.failure)
+
+    def stop(self, key: RunKey) -> None:
+        started = self._runs.get(key)
+        if started is not None and started.stopped_at is None:
+            started.stopped_at = self.clock.now()
+
+    def lose(self, key: RunKey) -> None:
+        """The supervisor of a run vanishes."""
+        self._runs[key].lost_at = self.clock.now()
+
+    def wait(self, keys: Sequence[RunKey], seconds: float) -> None:
+        ends = [self._end(self._runs[k]) for k in keys if k in self._runs]
+        ends = [e for e in ends if e > self.clock.now()]
+        self.clock.at = min([*ends, self.clock.at + seconds]) if ends else self.clock.at + seconds
+
+    def read_log(self, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
+        return b"", offset
+
+    def forget(self, name: str) -> None:
+        for key in [k for k in self._runs if k.name == name]:
+            del self._runs[key]
+
+    @property
+    def running(self) -> int:
+        """How many runs are going on now."""
+        return sum(self._end(s) > self.clock.now() for s in self._runs.values())
+
+    def _end(self, started: _Started) -> float:
+        ends = [started.at + started.script.seconds, started.stopped_at, started.lost_at]
+        return min(e for e in ends if e is not None)
+
+    def _state(self, started: _Started) -> RunState:
+        end = self._end(started)
+        if started.lost_at == end:
+            return RunState.LOST
+        return RunState.STOPPED if started.stopped_at == end else started.script.state
+
+    def _points(self, started: _Started) -> list[MetricPoint]:
+        values = started.script.values
+        interval = started.script.seconds / max(len(values), 1)
+        return [MetricPoint(i, self.metric, v, started.at + (i + 1) * interval) for i, v in enumerate(values)]

@@ -1,0 +1,169 @@
+"""The state machine, decided from records alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.specs import tuning_spec
+
+from rekindle.domain.completion import best_job, not_improving, reason_to_end
+from rekindle.domain.decisions import Finish, Launch, Snapshot, StopTrial, WindDown, decide
+from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
+from rekindle.domain.tuning_job import CompletionCriteria, Ending, TuningJob, TuningJobSpec, TuningJobStatus
+
+NOW = 1_800_000_000.0
+
+
+def tuning_job(spec: TuningJobSpec, **changes: object) -> TuningJob:
+    return replace(TuningJob(spec, Owner(), "uid", created_at=NOW, id=1), **changes)
+
+
+def training_job(number: int, value: float | None = None, *, running: bool = False, completed: bool = True) -> TrainingJob:
+    status = TrainingJobStatus.IN_PROGRESS if running else TrainingJobStatus.COMPLETED
+    if not running and not completed:
+        status = TrainingJobStatus.FAILED
+    objective = ObjectiveStatus.PENDING if running else ObjectiveStatus.FAILED
+    if value is not None:
+        objective = ObjectiveStatus.SUCCEEDED
+    return TrainingJob(
+        f"job-{number:03d}",
+        Owner(),
+        tuning_spec().definition.training,
+        {},
+        NOW,
+        number=number,
+        status=status,
+        objective_status=objective,
+        objective_value=value,
+        launched_seq=number,
+        finished_seq=None if running else 100 + number,
+    )
+
+
+def snapshot(spec: TuningJobSpec, *jobs: TrainingJob, **changes: object) -> Snapshot:
+    return Snapshot(tuning_job(spec, **changes), jobs)
+
+
+def test_fills_every_free_place_at_once() -> None:
+    assert decide(snapshot(tuning_spec(jobs=6, parallel=2)), NOW) == [Launch(2)]
+    assert decide(snapshot(tuning_spec(jobs=6, parallel=3), training_job(1, running=True), training_job(2, 1.0)), NOW) == [
+        Launch(2)
+    ]
+
+
+def test_never_launches_more_than_the_budget() -> None:
+    done = [training_job(i, 1.0) for i in range(1, 6)]
+    assert decide(snapshot(tuning_spec(jobs=6, parallel=4), *done), NOW) == [Launch(1)]
+
+
+def test_waits_while_everything_runs() -> None:
+    assert decide(snapshot(tuning_spec(jobs=6, parallel=1), training_job(1, running=True)), NOW) == []
+
+
+def test_drains_once_the_budget_is_spent_and_then_completes() -> None:
+    spec = tuning_spec(jobs=2, parallel=2)
+    ending = Ending(TuningJobStatus.COMPLETED, drain=True)
+    running = snapshot(spec, training_job(1, 1.0), training_job(2, running=True))
+    assert decide(running, NOW) == [WindDown(ending)]
+    assert decide(replace(running, job=replace(running.job, ending=ending)), NOW) == []
+    assert decide(snapshot(spec, training_job(1, 1.0), training_job(2, 2.0), ending=ending), NOW) == [Finish(ending)]
+
+
+def test_a_stop_request_stops_what_runs_and_then_ends_as_stopped() -> None:
+    spec = tuning_spec(parallel=2)
+    stopped = Ending(TuningJobStatus.STOPPED)
+    actions = decide(snapshot(spec, training_job(1, running=True), stop_requested=True), NOW)
+    assert actions == [WindDown(stopped), StopTrial("job-001")]
+    assert decide(snapshot(spec, training_job(1, 1.0), stop_requested=True, ending=stopped), NOW) == [Finish(stopped)]
+
+
+def test_a_stop_request_cuts_draining_short() -> None:
+    spec = tuning_spec(jobs=1, parallel=1)
+    draining = snapshot(
+        spec, training_job(1, running=True), ending=Ending(TuningJobStatus.COMPLETED, drain=True), stop_requested=True
+    )
+    assert decide(draining, NOW) == [WindDown(Ending(TuningJobStatus.STOPPED)), StopTrial("job-001")]
+
+
+def test_a_training_job_stopped_by_hand_does_not_end_the_tuning_job() -> None:
+    asked = replace(training_job(1, running=True), stop_requested=True)
+    assert decide(snapshot(tuning_spec(jobs=6, parallel=2), asked), NOW) == [StopTrial("job-001"), Launch(1)]
+
+
+def test_a_training_job_that_the_search_gives_up_is_stopped_early() -> None:
+    two = [training_job(1, running=True), training_job(2, running=True)]
+    assert decide(snapshot(tuning_spec(jobs=6, parallel=2), *two), NOW, to_stop=(2,)) == [StopTrial("job-002", early=True)]
+
+
+def test_a_training_job_already_stopping_is_left_alone() -> None:
+    stopping = replace(training_job(1, running=True), status=TrainingJobStatus.STOPPING, stop_requested=True)
+    assert decide(snapshot(tuning_spec(jobs=6, parallel=1), stopping), NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("direction", "value", "reached"),
+    [("minimize", 0.5, True), ("minimize", 0.6, False), ("maximize", 0.5, True), ("maximize", 0.4, False)],
+)
+def test_the_target_ends_it(direction: str, value: float, reached: bool) -> None:
+    spec = tuning_spec(direction=direction, completion=CompletionCriteria(target=0.5))
+    actions = decide(snapshot(spec, training_job(1, value), training_job(2, running=True)), NOW)
+    assert (actions[0] == WindDown(Ending(TuningJobStatus.COMPLETED))) is reached
+
+
+def test_the_clock_ends_it() -> None:
+    spec = tuning_spec(runtime=600)
+    assert decide(snapshot(spec, training_job(1, 1.0)), NOW + 599) == [Launch(2)]
+    assert decide(snapshot(spec, training_job(1, 1.0)), NOW + 600) == [Finish(Ending(TuningJobStatus.COMPLETED))]
+
+
+def test_not_improving_counts_from_the_last_gain_of_one_percent() -> None:
+    values = [1.0, 0.995, 0.98, 0.985, None, 0.981]
+    jobs = [training_job(i, v) for i, v in enumerate(values, start=1)]
+    assert not_improving(jobs, "minimize") == 3
+    spec = tuning_spec(jobs=50, completion=CompletionCriteria(max_not_improving=3))
+    assert reason_to_end(tuning_job(spec), jobs, NOW) == Ending(TuningJobStatus.COMPLETED)
+
+
+def test_gives_up_after_five_failures() -> None:
+    four = [training_job(i, completed=False) for i in range(1, 5)]
+    spec = tuning_spec(jobs=20, parallel=1)
+    assert decide(snapshot(spec, *four), NOW) == [Launch(1)]
+    (action,) = decide(snapshot(spec, *four, training_job(5, completed=False)), NOW)
+    assert isinstance(action, Finish)
+    assert action.ending.status is TuningJobStatus.FAILED
+    assert action.ending.reason == (
+        "No training job succeeded after 5 attempts. Please take a look at the training job failures to get more details."
+    )
+
+
+def test_gives_up_after_five_without_the_metric() -> None:
+    jobs = [training_job(i, completed=i != 2) for i in range(1, 6)]
+    (action,) = decide(snapshot(tuning_spec(jobs=20, parallel=1), *jobs), NOW)
+    assert isinstance(action, Finish)
+    assert "No objective metrics found after running 5 training jobs." in (action.ending.reason or "")
+
+
+def test_one_success_saves_it_from_giving_up() -> None:
+    jobs = [training_job(1, 3.0), *(training_job(i, completed=False) for i in range(2, 9))]
+    assert decide(snapshot(tuning_spec(jobs=20, parallel=1), *jobs), NOW) == [Launch(1)]
+
+
+def test_a_small_budget_of_failures_fails() -> None:
+    jobs = [training_job(i, completed=False) for i in (1, 2)]
+    (action,) = decide(snapshot(tuning_spec(jobs=2, parallel=1), *jobs), NOW)
+    assert isinstance(action, Finish)
+    assert action.ending.reason == (
+        "All training jobs failed. Please take a look at the training jobs failures to get more details."
+    )
+
+
+def test_the_best_is_the_first_of_equals_in_the_order_of_ending() -> None:
+    late = replace(training_job(1, 2.0), finished_seq=50)
+    early = replace(training_job(2, 2.0), finished_seq=40)
+    assert best_job([late, early, training_job(3, 5.0)], "minimize") == early
+    assert best_job([training_job(1, running=True)], "minimize") is None
+
+
+def test_nothing_happens_once_it_has_ended() -> None:
+    assert decide(snapshot(tuning_spec(), status=TuningJobStatus.COMPLETED), NOW) == []

@@ -1,0 +1,124 @@
+"""The rules that a tuning job's spec keeps by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.specs import RANGES, tuning_spec
+
+from rekindle.domain.errors import InvalidValue, LimitExceeded, RekindleError
+from rekindle.domain.tuning_job import (
+    CompletionCriteria,
+    Hyperband,
+    Quotas,
+    StrategyName,
+    TuningJobSpec,
+    check_spec,
+    format_value,
+    parse_value,
+    with_defaults,
+)
+from rekindle.search.space import Categorical, Continuous, Integer
+
+GRID = (Categorical("a", ("x", "y", "z")), Categorical("b", ("1", "2")))
+
+
+def test_a_plain_spec_passes() -> None:
+    check_spec(tuning_spec(), Quotas())
+
+
+def test_a_grid_runs_every_combination_once() -> None:
+    spec = with_defaults(tuning_spec(strategy=StrategyName.GRID, ranges=GRID, jobs=None))
+    assert spec.limits.max_jobs == 6
+    check_spec(spec, Quotas())
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        (tuning_spec("-job"), "name"),
+        (tuning_spec("a" * 33), "name"),
+        (tuning_spec("tüning"), "name"),
+        (tuning_spec(""), "name"),
+        (tuning_spec(jobs=0), "limits.jobs"),
+        (tuning_spec(parallel=0), "limits.parallel"),
+        (tuning_spec(jobs=1, parallel=2), "limits.parallel"),
+        (tuning_spec(jobs=None), "limits.jobs"),
+        (tuning_spec(runtime=119), "limits.runtime"),
+        (tuning_spec(ranges=()), "ranges"),
+        (tuning_spec(ranges=(Integer("n", 1, 5),) * 2), "ranges.n"),
+        (tuning_spec(statics={"lr": "1"}), "static.lr"),
+        (tuning_spec(statics={"": "1"}), "static"),
+        (tuning_spec(statics={"x": "y" * 2501}), "static.x"),
+        (tuning_spec(metric="accuracy"), "objective.metric"),
+        (tuning_spec(strategy=StrategyName.GRID), "ranges.lr"),
+        (tuning_spec(strategy=StrategyName.GRID, ranges=GRID, jobs=5), "limits.jobs"),
+        (tuning_spec(ranges=(Integer("n", 1, 3),), jobs=10), "limits.jobs"),
+        (tuning_spec(completion=CompletionCriteria(max_not_improving=2)), "completion.not_improving"),
+        (tuning_spec(seed=-1), "seed"),
+        (replace(tuning_spec(), hyperband=Hyperband(1, 9)), "hyperband"),
+        (replace(tuning_spec(strategy=StrategyName.HYPERBAND), early_stopping=True), "early_stopping"),
+    ],
+)
+def test_a_broken_rule_names_its_field(spec: TuningJobSpec, field: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        check_spec(spec, Quotas())
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("spec", "limit"),
+    [
+        (tuning_spec(ranges=[Continuous(f"p{i}", 0, 1) for i in range(31)]), "number of tunable hyperparameters"),
+        (tuning_spec(ranges=(Categorical("c", [str(i) for i in range(31)]),)), "number of values of c"),
+        (tuning_spec(statics={f"s{i}": "1" for i in range(97)}), "number of hyperparameters, static and tuned"),
+        (tuning_spec(jobs=751), "number of training jobs"),
+        (tuning_spec(jobs=50, parallel=11), "number of parallel training jobs"),
+        (
+            tuning_spec(
+                strategy=StrategyName.GRID, jobs=None, ranges=[Categorical(n, [str(i) for i in range(28)]) for n in "ab"]
+            ),
+            "number of combinations of a grid",
+        ),
+    ],
+)
+def test_a_quota_names_its_limit(spec: TuningJobSpec, limit: str) -> None:
+    with pytest.raises(LimitExceeded) as caught:
+        check_spec(spec, Quotas())
+    assert caught.value.limit == limit
+
+
+def test_too_small_a_space_says_how_many_combinations_there_are() -> None:
+    with pytest.raises(InvalidValue) as caught:
+        check_spec(tuning_spec(ranges=(Integer("n", 1, 3),), jobs=10), Quotas())
+    assert caught.value.facts == {"combinations": 3}
+
+
+def test_the_seed_follows_from_the_name_unless_it_is_given() -> None:
+    assert tuning_spec("Job", seed=None).seed == tuning_spec("job", seed=None).seed != tuning_spec("job2", seed=None).seed
+    assert tuning_spec(seed=0).seed == 0
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_floats_survive_as_hyperparameters(x: float) -> None:
+    assert parse_value(Continuous("x", -1e308, 1e308 / 2), format_value(x)) == x
+
+
+@given(st.integers(-(2**62), 2**62))
+def test_integers_are_plain(x: int) -> None:
+    text = format_value(x)
+    assert "." not in text
+    assert parse_value(Integer("x", 0, 1), text) == x
+
+
+def test_errors_are_one_line_with_field_value_and_way_out() -> None:
+    with pytest.raises(RekindleError) as caught:
+        check_spec(tuning_spec(statics={"lr": "0.1"}), Quotas())
+    assert str(caught.value) == "static.lr: '0.1': the name is tuned and static at once. Remove one of them."
+
+
+def test_the_ranges_are_all_used() -> None:
+    assert tuning_spec().definition.space.names == tuple(p.name for p in RANGES)

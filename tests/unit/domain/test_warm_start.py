@@ -1,0 +1,153 @@
+"""Every rule about parents, each refusal naming parent, field and values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.specs import RANGES, tuning_spec
+
+from rekindle.domain.decisions import ParentJob
+from rekindle.domain.errors import InvalidValue
+from rekindle.domain.metrics import MetricDefinition
+from rekindle.domain.training_job import Algorithm, Owner, TrainingJob, TrainingSpec
+from rekindle.domain.tuning_job import (
+    Definition,
+    Quotas,
+    StrategyName,
+    TuningJob,
+    TuningJobSpec,
+    TuningJobStatus,
+    WarmStart,
+    WarmStartType,
+    check_spec,
+)
+from rekindle.domain.warm_start import changes, check_warm_start
+from rekindle.search.space import Categorical, Continuous, Integer
+
+TWO_METRICS = TrainingSpec(
+    Algorithm(command="true", metrics=(MetricDefinition("loss", "loss=(.*)"), MetricDefinition("auc", "auc=(.*)")))
+)
+AWS = Quotas()
+WARM = WarmStart(WarmStartType.IDENTICAL, ("mother",))
+
+
+def parent(spec: TuningJobSpec | None = None, *, jobs: int = 3, **changes: object) -> ParentJob:
+    job = TuningJob(spec or tuning_spec("mother", training=TWO_METRICS), Owner(), "uid", created_at=1.8e9, id=1)
+    job = replace(job, **{"status": TuningJobStatus.COMPLETED, **changes})
+    trials = tuple(TrainingJob(f"t{i}", Owner(), job.spec.definition.training, {}, 1.8e9, number=i) for i in range(jobs))
+    return ParentJob(job, trials)
+
+
+def child(**options: object) -> TuningJobSpec:
+    return tuning_spec("child", warm_start=WARM, training=options.pop("training", TWO_METRICS), **options)
+
+
+def refused(spec: TuningJobSpec, *parents: ParentJob, quotas: Quotas = AWS) -> InvalidValue:
+    with pytest.raises(InvalidValue) as caught:
+        check_warm_start(spec, parents, quotas)
+    return caught.value
+
+
+def test_what_is_alike_is_accepted() -> None:
+    check_warm_start(
+        child(), [parent(), parent(status=TuningJobStatus.STOPPED), parent(status=TuningJobStatus.FAILED)], Quotas()
+    )
+
+
+def test_ranges_may_change_and_statics_be_tuned() -> None:
+    mother = tuning_spec("mother", training=TWO_METRICS, ranges=RANGES[:2], statics={"act": "relu"})
+    wider = (Continuous("lr", 1e-7, 1.0, "Logarithmic"), RANGES[1], RANGES[2])
+    check_warm_start(child(ranges=wider), [parent(mother)], Quotas())
+
+
+@pytest.mark.parametrize("status", [TuningJobStatus.IN_PROGRESS, TuningJobStatus.STOPPING])
+def test_a_parent_must_have_ended(status: TuningJobStatus) -> None:
+    error = refused(child(), parent(status=status))
+    assert error.field == "warm_start.parents.mother"
+    assert error.value == status.value
+
+
+def test_a_parent_may_not_be_too_old() -> None:
+    assert "2018-10-01" in refused(child(), parent(created_at=1_538_351_999.0)).reason
+    check_warm_start(child(), [parent(created_at=1_538_352_000.0)], Quotas())
+
+
+def test_the_objective_must_be_the_same_metric() -> None:
+    error = refused(child(metric="auc"), parent())
+    assert (error.field, error.value) == ("warm_start.parents.mother.objective.metric", "auc")
+    assert "'loss'" in error.reason
+
+
+def test_the_objective_must_have_the_same_goal() -> None:
+    error = refused(child(direction="maximize"), parent())
+    assert (error.field, error.value) == ("warm_start.parents.mother.objective.goal", "maximize")
+
+
+def test_the_names_must_be_the_same_set() -> None:
+    error = refused(child(ranges=RANGES[:2], statics={"momentum": "0.9"}), parent())
+    assert error.code == "warm-start-names"
+    assert error.value == ["act", "momentum"]
+    assert "missing here: ['act']; not in the parent: ['momentum']" in error.reason
+
+
+def test_the_type_must_stay() -> None:
+    error = refused(child(ranges=(RANGES[0], Continuous("layers", 1, 5), RANGES[2])), parent())
+    assert (error.field, error.value) == ("warm_start.parents.mother.ranges.layers", "continuous")
+    assert "integer" in error.reason
+
+
+def test_changes_count_categories_one_by_one() -> None:
+    mother = tuning_spec("mother", ranges=(Categorical("c", ("red", "blue")), Integer("n", 1, 5)), statics={"s": "red"})
+    ours = Definition(mother.definition.training, mother.definition.objective, (), statics={"c": "red", "n": "3", "s": "blue"})
+    assert [(c.parameter, c.cost) for c in changes(mother.definition, ours)] == [("c", 2), ("n", 1), ("s", 2)]
+
+
+def test_at_most_ten_changes() -> None:
+    statics = {f"s{i}": "a" for i in range(6)}
+    mother = parent(tuning_spec("mother", training=TWO_METRICS, statics=statics))
+    five = {**statics, **{f"s{i}": "b" for i in range(5)}}
+    check_warm_start(child(statics=five), [mother], Quotas())
+    error = refused(child(statics=dict.fromkeys(statics, "b")), mother)
+    assert error.value == 12
+    assert "s3: static 'a' -> static 'b' (2)" in error.reason
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("environment", {"A": "2"}), ("max_retries", 2), ("network_isolation", True), ("encrypted_traffic", True)],
+)
+def test_other_fields_may_not_change(field: str, value: object) -> None:
+    error = refused(child(training=replace(TWO_METRICS, **{field: value})), parent())
+    assert error.field == f"warm_start.parents.mother.{field}"
+    assert error.value == value
+    assert error.code == "warm-start-fields"
+
+
+def test_the_changeable_fields_may_change() -> None:
+    training = replace(TWO_METRICS, role="other", max_runtime_seconds=5, spot=True)
+    check_warm_start(child(training=training), [parent()], Quotas())
+
+
+def test_parents_count_against_the_cap() -> None:
+    error = refused(child(jobs=6), parent(jobs=500), parent(jobs=245), quotas=Quotas(max_jobs=750))
+    assert error.field == "limits.jobs"
+    assert "745" in error.reason
+    check_warm_start(child(jobs=5), [parent(jobs=500), parent(jobs=245)], Quotas(max_jobs=750))
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        (tuning_spec("child", warm_start=WarmStart(WarmStartType.TRANSFER, ())), "warm_start.parents"),
+        (tuning_spec("child", warm_start=WarmStart(WarmStartType.TRANSFER, tuple("abcdef"))), "warm_start.parents"),
+        (tuning_spec("child", warm_start=WarmStart(WarmStartType.TRANSFER, ("a", "A"))), "warm_start.parents"),
+        (tuning_spec("child", warm_start=WarmStart(WarmStartType.TRANSFER, ("Child",))), "warm_start.parents"),
+        (tuning_spec("child", warm_start=WARM, strategy=StrategyName.GRID, ranges=RANGES[2:], jobs=None), "strategy"),
+        (tuning_spec("child", warm_start=WARM, strategy=StrategyName.HYPERBAND), "strategy"),
+    ],
+)
+def test_what_the_child_alone_gets_wrong(spec: TuningJobSpec, field: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        check_spec(spec, Quotas())
+    assert caught.value.field == field
