@@ -18,7 +18,8 @@ from rekindle.domain.tuning_job import (
 )
 from rekindle.search.history import History, Parent, Trial, TrialState
 from rekindle.search.space import Categorical, Configuration, Continuous, Integer, Parameter, Space, Value
-from rekindle.search.strategy import Proposal, Strategy, make_strategy
+from rekindle.search.strategy import Proposal, Strategy
+from rekindle.search.tuner import make_strategy
 
 #: Changes whenever the same history could give another suggestion than before.
 ALGORITHM_VERSION = 1

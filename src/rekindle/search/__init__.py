@@ -2,7 +2,8 @@
 
 from rekindle.search.history import Direction, History, Observation, Parent, Trial, TrialState
 from rekindle.search.space import Categorical, Continuous, Integer, Space, SpaceError
-from rekindle.search.strategy import Proposal, SpaceExhausted, Strategy, Tuner, TunerError
+from rekindle.search.strategy import Proposal, Strategy
+from rekindle.search.tuner import SpaceExhausted, Tuner, TunerError
 
 __all__ = [
     "Categorical",
