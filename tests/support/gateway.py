@@ -1,0 +1,79 @@
+"""A gateway over small applications that say what reached them, a real server on loopback, and botocore's signers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rekindle.gateway.app import Gateway, GatewaySettings
+from rekindle.gateway.credentials import Credentials, KeyPair
+from rekindle.gateway.routing import Apps
+
+#: 2015-08-30T12:36:00Z, the moment of AWS's own test suite.
+MOMENT = 1440938160.0
+STAMP = "20150830T123600Z"
+ALICE = KeyPair("REKINDLETESTALICE001", "alice-secret-alice-secret-alice-secret-a", "111111111111")
+BOB = KeyPair("REKINDLETESTBOB00001", "bob-secret-bob-secret-bob-secret-bob-sec", "222222222222")
+CREDENTIALS = Credentials.of(ALICE, BOB)
+#: What an echo shows of the scope's state.
+SHOWN = ("account", "region", "service", "access_key", "request_id")
+
+
+class Echo:
+    """An application that reads the whole body and answers with what it got; keeps the bodies that came whole."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.whole: list[bytes] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        body = b"".join([part async for part in request.stream()])
+        self.whole.append(body)
+        state = scope["state"]
+        shown: dict[str, Any] = {key: state[key] for key in SHOWN}
+        answer = {**shown, "app": self.name, "sha256": sha256(body).hexdigest(), "chunked": state["chunk_verifier"] is not None}
+        await JSONResponse(answer)(scope, receive, send)
+
+
+def echo_apps(**others: ASGIApp) -> Apps:
+    """An echo behind each service, but for those given."""
+    echoes: dict[str, ASGIApp] = {name: Echo(name) for name in Apps.services()}
+    return Apps(**{**echoes, **others})
+
+
+def gateway(apps: Apps | None = None, now: float = MOMENT, **settings: Any) -> Gateway:
+    """A gateway whose clock stands still."""
+    return Gateway(apps or echo_apps(), CREDENTIALS, replace(GatewaySettings(), **settings), lambda: now)
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[int]:
+    """The port of a real server on loopback with this application."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def body_of(answer: bytes) -> dict[str, Any]:
+    """A JSON answer."""
+    parsed: dict[str, Any] = json.loads(answer)
+    return parsed

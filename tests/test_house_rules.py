@@ -1,0 +1,114 @@
+"""The rules of the house, each shown to catch what it is for."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from support.house import SOURCE, banned_uses, facade, rooms
+
+ROOT = SOURCE.parents[1]
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def below(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+def test_time_environment_and_randomness_stay_in_their_homes() -> None:
+    assert [use for f in FILES for use in banned_uses(below(f), f.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import time; time.time()",
+        "import time as t\nfrom time import sleep",
+        "import os; os.environ['A']",
+        "from os import environ",
+        "from datetime import datetime; datetime.now()",
+        "import datetime; datetime.datetime.now()",
+        "import numpy as np; np.random.seed(1)",
+        "import pickle; pickle.loads(b'')",
+    ],
+)
+def test_a_use_outside_its_home_is_caught(line: str) -> None:
+    assert list(banned_uses("engine/worker.py", line))
+
+
+def test_init_files_are_empty() -> None:
+    assert [below(f) for f in FILES if facade(below(f), f.read_text())] == []
+
+
+def test_a_facade_is_caught() -> None:
+    assert facade("engine/__init__.py", "from rekindle.engine.worker import Worker")
+    assert not facade("engine/__init__.py", '"""Words."""')
+
+
+def test_the_architecture_page_draws_the_real_house() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawn = set(re.findall(r"^  ([a-z_0-9]+(?:/|\.py))\s", page, re.MULTILINE))
+    assert drawn == rooms()
+
+
+def test_every_setting_is_documented() -> None:
+    documented = (ROOT / "docs" / "settings.md").read_text()
+    read = set(re.findall(r"\"(REKINDLE_[A-Z_]+)\"", (SOURCE / "settings.py").read_text()))
+    assert read
+    assert {name for name in read if f"`{name}`" not in documented} == set()
+
+
+def test_every_command_is_documented() -> None:
+    documented = (ROOT / "docs" / "cli.md").read_text()
+    done = subprocess.run([sys.executable, "-m", "rekindle.cli.main", "--help"], capture_output=True, text=True, check=True)
+    commands = set(re.findall(r"^[│ ]+([a-z][a-z-]+)  +\S", done.stdout, re.MULTILINE))
+    assert {"tune", "plan", "resume"} <= commands
+    assert {name for name in commands if f"rekindle {name}" not in documented} == set()
+
+
+def test_no_lock_file_names_a_registry() -> None:
+    for path in (ROOT / "requirements").glob("*.txt"):
+        assert "://" not in path.read_text()
+
+
+def lint(folder: Path) -> str:
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(folder / "src")}).stdout
+
+
+#: For each import contract, a file and a line that breaks it.
+BREAKS = {
+    "floors": ("search/space.py", "import rekindle.domain.errors"),
+    "pure": ("domain/errors.py", "import logging"),
+    "search-parts": ("search/history.py", "import re2"),
+    "botocore": ("engine/queries.py", "import botocore"),
+    "sqlalchemy": ("cli/main.py", "import sqlalchemy"),
+    "cycles": ("engine/ports.py", "import rekindle.engine.worker"),
+}
+
+
+def test_each_import_contract_breaks_when_it_is_broken(tmp_path: Path) -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    assert {c["id"] for c in contracts} == set(BREAKS)
+    shutil.copytree(SOURCE, tmp_path / "src" / "rekindle")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    assert "0 broken" in lint(tmp_path)
+    for path, line in BREAKS.values():
+        broken = tmp_path / "src" / "rekindle" / path
+        broken.write_text(broken.read_text() + f"\n{line}\n")
+    report = lint(tmp_path)
+    for contract in contracts:
+        assert f"{contract['name']} BROKEN" in report
+
+
+def test_siblings_are_blind_to_each_other(tmp_path: Path) -> None:
+    shutil.copytree(SOURCE, tmp_path / "src" / "rekindle")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    store = tmp_path / "src" / "rekindle" / "jobfile" / "load.py"
+    store.write_text(store.read_text() + "\nimport rekindle.storage.store\n")
+    assert "rekindle.jobfile is not allowed to import rekindle.storage" in lint(tmp_path)
