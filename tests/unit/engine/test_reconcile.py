@@ -1,0 +1,304 @@
+"""Whole tuning jobs on a simulated executor and clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rekindle.domain.completion import best_job
+from rekindle.domain.decisions import Snapshot
+from rekindle.domain.search_plan import configuration_of, history_for, strategy_for
+from rekindle.domain.training_job import ObjectiveStatus, SecondaryStatus, TrainingJobStatus
+from rekindle.domain.tuning_job import (
+    CompletionCriteria,
+    StrategyName,
+    TuningJobStatus,
+    WarmStart,
+    WarmStartType,
+)
+from rekindle.engine.commands import stop_training_job, stop_tuning_job
+from rekindle.engine.ports import Change, Lease, LeaseLost, Run, RunKey, RunState
+from rekindle.engine.queries import describe
+from rekindle.search.space import Categorical, Integer
+from support.engine import Engine, by_learning_rate
+from support.simulated import Script
+from support.specs import RANGES, tuning_spec
+
+CHOICES = (Categorical("act", ("relu", "tanh")), Integer("layers", 1, 3), Categorical("lr", ("0.1", "0.001")))
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+def test_a_tuning_job_runs_its_budget_and_completes(engine: Engine) -> None:
+    engine.create(tuning_spec(jobs=12, parallel=3))
+    job = engine.run("job")
+    trials = engine.trials("job")
+    assert job.status is TuningJobStatus.COMPLETED
+    assert job.ended_at == job.modified_at
+    assert [t.number for t in trials] == list(range(1, 13))
+    assert all(t.status is TrainingJobStatus.COMPLETED for t in trials)
+    assert all(count == 1 for count in engine.executor.launches.values())
+    assert engine.most_running == 3
+    losses = [by_learning_rate(t.hyperparameters).values[-1] for t in trials]
+    best = describe(engine.store, engine.owner, "job").best
+    assert best is not None
+    assert best.objective_value == min(losses)
+
+
+def test_a_training_job_gets_statics_tuned_values_and_the_objective_name(engine: Engine) -> None:
+    engine.create(tuning_spec(jobs=1, parallel=1, statics={"epochs": "3"}))
+    engine.run("job")
+    (trial,) = engine.trials("job")
+    assert trial.hyperparameters == {**trial.tuned, "epochs": "3", "_tuning_objective_metric": "loss"}
+    assert set(trial.tuned) == {p.name for p in RANGES}
+
+
+def test_names_number_the_training_jobs(engine: Engine) -> None:
+    engine.create(tuning_spec("My-Job", jobs=2))
+    engine.run("My-Job")
+    names = [t.name for t in engine.trials("My-Job")]
+    assert [n[:11] for n in names] == ["My-Job-001-", "My-Job-002-"]
+    assert all(len(n) == 19 and set(n[11:]) <= set("0123456789abcdef") for n in names)
+
+
+def test_the_last_value_is_the_final_one_and_every_emission_is_kept(engine: Engine) -> None:
+    engine.program = engine.executor.program = lambda _: Script((3.0, 1.0, 2.0))
+    engine.create(tuning_spec(jobs=1, parallel=1))
+    engine.run("job")
+    (trial,) = engine.trials("job")
+    assert trial.objective_value == 2.0
+    assert [p.value for p in engine.store.points(trial.id)] == [3.0, 1.0, 2.0]
+
+
+def test_transitions_are_contiguous(engine: Engine) -> None:
+    engine.create(tuning_spec(jobs=2, parallel=1))
+    engine.run("job")
+    for trial in engine.trials("job"):
+        pairs = list(zip(trial.transitions, trial.transitions[1:], strict=False))
+        assert [t.status for t in trial.transitions] == [
+            SecondaryStatus.STARTING,
+            SecondaryStatus.TRAINING,
+            SecondaryStatus.COMPLETED,
+        ]
+        assert all(a.ended_at == b.started_at for a, b in pairs)
+        assert trial.transitions[-1].ended_at == trial.ended_at
+
+
+def test_a_failed_training_job_is_not_a_failed_tuning_job(engine: Engine) -> None:
+    engine.executor.program = lambda h: (
+        by_learning_rate(h) if h["act"] == "relu" else Script((), 1, RunState.FAILED, "AlgorithmError: no")
+    )
+    engine.create(tuning_spec(jobs=10, parallel=1))
+    assert engine.run("job").status is TuningJobStatus.COMPLETED
+    failed = [t for t in engine.trials("job") if t.status is TrainingJobStatus.FAILED]
+    assert failed
+    assert {t.failure_reason for t in failed} == {"AlgorithmError: no"}
+    assert {t.objective_status for t in failed} == {ObjectiveStatus.FAILED}
+
+
+def test_five_failures_end_it(engine: Engine) -> None:
+    engine.executor.program = lambda _: Script((), 1, RunState.FAILED, "AlgorithmError: no")
+    engine.create(tuning_spec(jobs=20, parallel=1))
+    job = engine.run("job")
+    assert job.status is TuningJobStatus.FAILED
+    assert len(engine.trials("job")) == 5
+    assert "No training job succeeded after 5 attempts" in (job.failure_reason or "")
+
+
+def test_a_lost_run_gets_a_new_attempt_of_the_same_training_job(engine: Engine) -> None:
+    engine.create(tuning_spec(jobs=3, parallel=1))
+
+    def lose(step: int) -> None:
+        if step == 1:
+            engine.executor.lose(RunKey(engine.trials("job")[0].name, 1))
+
+    engine.run("job", before=lose)
+    trials = engine.trials("job")
+    assert [t.attempt for t in trials] == [2, 1, 1]
+    assert all(t.objective_status is ObjectiveStatus.SUCCEEDED for t in trials)
+    assert SecondaryStatus.INTERRUPTED in [t.status for t in trials[0].transitions]
+    assert len(engine.store.points(trials[0].id)) == 2
+
+
+def test_a_run_that_is_lost_again_and_again_fails(engine: Engine) -> None:
+    engine.create(tuning_spec(jobs=1, parallel=1))
+
+    def lose(_: int) -> None:
+        for trial in engine.trials("job"):
+            if RunKey(trial.name, trial.attempt) in engine.executor.launches:
+                engine.executor.lose(RunKey(trial.name, trial.attempt))
+
+    job = engine.run("job", before=lose)
+    (trial,) = engine.trials("job")
+    assert job.status is TuningJobStatus.FAILED
+    assert trial.attempt == 4
+    assert (trial.failure_reason or "").startswith("InternalServerError: We encountered an internal error. Please try again.")
+
+
+def test_stopping_a_tuning_job_stops_what_runs(engine: Engine) -> None:
+    engine.create(tuning_spec(jobs=10, parallel=2))
+
+    def stop(step: int) -> None:
+        if step == 3:
+            stop_tuning_job(engine.store, engine.owner, "job")
+            assert describe(engine.store, engine.owner, "job").status is TuningJobStatus.STOPPING
+
+    job = engine.run("job", before=stop)
+    assert job.status is TuningJobStatus.STOPPED
+    assert {t.status for t in engine.trials("job")} <= {TrainingJobStatus.STOPPED, TrainingJobStatus.COMPLETED}
+    assert engine.executor.running == 0
+
+
+def test_stopping_one_training_job_lets_the_tuning_job_go_on(engine: Engine) -> None:
+    engine.create(tuning_spec(jobs=4, parallel=2))
+
+    def stop(step: int) -> None:
+        if step == 1:
+            stop_training_job(engine.store, engine.owner, engine.trials("job")[0].name)
+
+    assert engine.run("job", before=stop).status is TuningJobStatus.COMPLETED
+    statuses = [t.status for t in engine.trials("job")]
+    assert statuses == [TrainingJobStatus.STOPPED, *[TrainingJobStatus.COMPLETED] * 3]
+
+
+def test_a_finite_space_ends_when_everything_has_been_tried(engine: Engine) -> None:
+    engine.create(tuning_spec(ranges=CHOICES, jobs=None, runtime=100_000, parallel=5))
+    assert engine.run("job").status is TuningJobStatus.COMPLETED
+    assert len({tuple(t.tuned.items()) for t in engine.trials("job")}) == 12
+
+
+def test_a_grid_tries_everything_once(engine: Engine) -> None:
+    ranges = (CHOICES[0], Categorical("layers", ("1", "2", "3")), CHOICES[2])
+    engine.create(tuning_spec(strategy=StrategyName.GRID, ranges=ranges, jobs=None, parallel=4))
+    engine.run("job")
+    assert len({tuple(t.tuned.items()) for t in engine.trials("job")}) == len(engine.trials("job")) == 12
+
+
+def test_a_target_ends_it_and_stops_the_rest(engine: Engine) -> None:
+    engine.executor.program = lambda h: Script((0.0,), seconds=1 if h["act"] == "relu" else 50)
+    engine.create(tuning_spec(jobs=30, parallel=5, completion=CompletionCriteria(target=0.5)))
+    assert engine.run("job").status is TuningJobStatus.COMPLETED
+    assert len(engine.trials("job")) < 30
+    assert engine.executor.running == 0
+
+
+def test_an_identical_child_reports_the_best_of_the_family(engine: Engine) -> None:
+    engine.create(tuning_spec("mother", jobs=8))
+    engine.run("mother")
+    mothers = best_job(engine.trials("mother"), "minimize")
+    engine.executor.program = lambda _: Script((99.0,))
+    for kind, expected in ((WarmStartType.IDENTICAL, mothers), (WarmStartType.TRANSFER, None)):
+        name = f"child-{kind.value[:5]}"
+        engine.create(tuning_spec(name, jobs=3, warm_start=WarmStart(kind, ("mother",))))
+        engine.run(name)
+        view = describe(engine.store, engine.owner, name)
+        assert view.overall_best == expected
+        assert view.best is not None
+        assert view.best.objective_value == 99.0
+
+
+def test_a_second_worker_is_harmless(engine: Engine) -> None:
+    engine.create(tuning_spec(jobs=8, parallel=2))
+    first, second = engine.worker("a"), engine.worker("b")
+    for _ in range(200):
+        first.tick()
+        second.tick()
+        first.wait()
+    assert engine.job("job").status is TuningJobStatus.COMPLETED
+    assert len(engine.trials("job")) == 8
+    assert set(engine.executor.launches.values()) == {1}
+
+
+def test_a_dead_workers_job_is_taken_over_when_its_lease_ends(engine: Engine) -> None:
+    engine.create(tuning_spec(jobs=4, parallel=1))
+    engine.worker("a").tick()
+    taker = engine.worker("b")
+    taker.tick()
+    assert len(engine.trials("job")) == 1
+    engine.clock.sleep(31)
+    assert engine.run("job", holder="b").status is TuningJobStatus.COMPLETED
+
+
+class Unplugged(Exception):
+    """The power goes."""
+
+
+class Cable:
+    """Wraps the store and the executor: the power goes before or after the given call that changes something."""
+
+    def __init__(self, engine: Engine, at: int, after: bool) -> None:
+        self.calls, self.at, self.after = 0, at, after
+        self.commit, self.launch = engine.store.commit, engine.executor.launch
+        engine.store.commit = self._commit  # type: ignore[method-assign]
+        engine.executor.launch = self._launch  # type: ignore[method-assign]
+
+    def _through(self, call):
+        self.calls += 1
+        here = self.calls == self.at
+        if here and not self.after:
+            raise Unplugged
+        result = call()
+        if here:
+            raise Unplugged
+        return result
+
+    def _commit(self, lease: Lease, change: Change):
+        return self._through(lambda: self.commit(lease, change))
+
+    def _launch(self, run: Run) -> None:
+        self._through(lambda: self.launch(run))
+
+
+def configurations(engine: Engine) -> list[dict[str, str]]:
+    return [dict(t.tuned) for t in engine.trials("job")]
+
+
+@settings(max_examples=40, deadline=None)
+@given(at=st.integers(1, 30), after=st.booleans(), seed=st.integers(0, 3))
+def test_the_power_may_go_at_any_call(at: int, after: bool, seed: int) -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=7, parallel=2, seed=seed))
+    Cable(engine, at, after)
+    try:
+        engine.run("job", holder="a")
+    except Unplugged:
+        engine.store.evict("a")
+        engine.run("job", holder="b")
+    trials = engine.trials("job")
+    assert len(trials) == 7
+    assert all(t.objective_status is ObjectiveStatus.SUCCEEDED and t.attempt == 1 for t in trials)
+    assert set(engine.executor.launches.values()) == {1}
+    assert len({tuple(c.items()) for c in configurations(engine)}) == 7
+
+
+@pytest.mark.parametrize("strategy", [StrategyName.RANDOM, StrategyName.BAYESIAN, StrategyName.GRID])
+def test_every_suggestion_is_replayed_from_the_history_that_it_saw(engine: Engine, strategy: StrategyName) -> None:
+    grid = strategy is StrategyName.GRID
+    ranges = (CHOICES[0], Categorical("layers", ("1", "2", "3")), CHOICES[2]) if grid else RANGES
+    engine.create(tuning_spec(strategy=strategy, ranges=ranges, jobs=12, parallel=3))
+    engine.run("job")
+    job, trials = engine.job("job"), engine.trials("job")
+    snapshot = Snapshot(job, trials, curves=engine.store.curves(job.id))
+    definition = job.spec.definition
+    for trial in trials:
+        seen = history_for(snapshot, definition, trial.proposal["seen_seq"])
+        proposal = strategy_for(job, definition).propose(seen)
+        assert proposal is not None
+        assert dict(proposal.configuration) == configuration_of(definition, trial.tuned)
+
+
+def test_what_carries_a_lost_lease_is_thrown_away(engine: Engine) -> None:
+    created = engine.create(tuning_spec())
+    now = engine.clock.now()
+    (lease,) = engine.store.claim("a", now, now + 1)
+    engine.store.evict("a")
+    engine.store.claim("b", now, now + 1)
+    with pytest.raises(LeaseLost):
+        engine.store.commit(lease, Change(replace(created, seq=5)))
+    assert engine.job("job").seq == 0
