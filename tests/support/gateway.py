@@ -62,7 +62,7 @@ def gateway(apps: Apps | None = None, now: float = MOMENT, **settings: Any) -> G
 def serving(app: ASGIApp) -> Iterator[int]:
     """The port of a real server on loopback with this application."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -152,12 +152,15 @@ def check_signed_headers(request: WireRequest, claim: Claim) -> None:
 def payload_rule(request: WireRequest, claim: Claim) -> tuple[Payload, str]:
     """For S3: how the body is bound, and the word that stands for it in the canonical request."""
     declared = request.header("x-amz-content-sha256")
+    words = _PAYLOADS
     if declared is None and claim.expires is not None:
+        # A presigned URL may fix the hash of its body, but a stream's chunks are announced by the header alone.
         declared = _parameter(request, "X-Amz-Content-Sha256") or "UNSIGNED-PAYLOAD"
+        words = {"UNSIGNED-PAYLOAD": Payload.UNSIGNED}
     if declared is None:
         raise Refusal(Reason.PAYLOAD_HASH_MISSING)
-    if declared in _PAYLOADS:
-        return _PAYLOADS[declared], declared
+    if declared in words:
+        return words[declared], declared
     if not _HEX64.fullmatch(declared):
         raise Refusal(Reason.PAYLOAD_HASH_INVALID, declared[:80])
     return Payload.EXACT, declared

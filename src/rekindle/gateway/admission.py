@@ -1,0 +1,57 @@
+"""Who is calling, proven: from a request and the known keys to a Caller, or a Refusal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Final
+
+from rekindle.gateway import sigv4
+from rekindle.gateway.canonical import WireRequest
+from rekindle.gateway.chunks import ChunkVerifier
+from rekindle.gateway.credentials import DEFAULT_ACCOUNT, Credentials
+from rekindle.gateway.refusal import Reason, Refusal
+from rekindle.gateway.sigv4 import Claim, Payload
+
+DEFAULT_REGION: Final = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A request's sender and what it asks for; true once ``admit`` returned it."""
+
+    access_key: str
+    account: str
+    region: str
+    service: str
+    #: The SHA-256 that a streamed body must turn out to have; None where none was signed, or it was checked already.
+    body_sha256: str | None = None
+    #: For an aws-chunked body with signed chunks.
+    chunk_verifier: ChunkVerifier | None = None
+
+
+def admit(request: WireRequest, claim: Claim, body: bytes | None, credentials: Credentials, now: datetime) -> Caller:
+    """The sender, if the signature holds. ``body`` is the whole body, or None for S3, whose bodies stream."""
+    sigv4.check_signed_headers(request, claim)
+    sigv4.check_times(claim, now)
+    pair = credentials.find(claim.access_key)
+    if pair is None:
+        raise Refusal(Reason.UNKNOWN_KEY)
+    rule, word = (Payload.EXACT, sha256(body).hexdigest()) if body is not None else sigv4.payload_rule(request, claim)
+    sigv4.verify(request, claim, pair.secret_key, word)
+    signed_chunks = rule in (Payload.SIGNED_CHUNKS, Payload.SIGNED_CHUNKS_TRAILER)
+    return Caller(
+        access_key=pair.access_key,
+        account=pair.account,
+        region=claim.scope.region,
+        service=claim.scope.service,
+        body_sha256=word if rule is Payload.EXACT and body is None else None,
+        chunk_verifier=ChunkVerifier(claim, pair.secret_key, rule is Payload.SIGNED_CHUNKS_TRAILER) if signed_chunks else None,
+    )
+
+
+def anonymous(service: str, claim: Claim | None) -> Caller:
+    """The sender where no signature is asked for: the default account, in the region it speaks of."""
+    region = claim.scope.region if claim else DEFAULT_REGION
+    return Caller("anonymous", DEFAULT_ACCOUNT, region, service)

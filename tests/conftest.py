@@ -1,0 +1,20 @@
+"""What all tests share: how hard hypothesis tries. ``make test`` uses "ci"; ``make fuzz`` sets REKINDLE_HYPOTHESIS=fuzz."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+
+# "ci" is derandomised: the same commit gives the same verdict. "fuzz" looks for what "ci" did not.
+settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=_CHECKS)
+settings.register_profile(
+    "fuzz",
+    max_examples=int(os.environ.get("REKINDLE_FUZZ_EXAMPLES", "5000")),
+    deadline=None,
+    database=None,
+    suppress_health_check=_CHECKS,
+)
+settings.load_profile(os.environ.get("REKINDLE_HYPOTHESIS", "ci"))
