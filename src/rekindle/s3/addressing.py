@@ -1,0 +1,63 @@
+"""Which bucket and key a request is about: path style and virtual-host style."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from rekindle.s3.errors import S3Error
+
+#: Hosts under which `<bucket>.<host>` names a bucket.
+_BASES = re.compile(
+    r"(?:(?P<bucket>.+)\.)?"
+    r"(?:s3(?:[.-](?:dualstack\.)?[a-z]{2}(?:-[a-z]+)+-\d)?\.amazonaws\.com(?:\.cn)?"
+    r"|s3(?:\.[a-z]{2}(?:-[a-z]+)+-\d)?\.localhost"
+    r"|localhost)"
+)
+
+
+def bucket_of_host(host: str, domains: tuple[str, ...] = ()) -> str:
+    """The bucket that a Host header names; empty when the path names it. `domains` are further names of this server."""
+    name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
+    name = name.lower().rstrip(".")
+    for domain in domains:
+        if name.endswith("." + domain):
+            return name.removesuffix("." + domain)
+    match = _BASES.fullmatch(name)
+    bucket = match["bucket"] if match else None
+    return bucket if bucket and bucket != "s3" else ""
+
+
+def address(raw_path: bytes, host: str, domains: tuple[str, ...] = ()) -> tuple[str, str]:
+    """The bucket and the key of a request; each may be empty. The path is taken as it came: nothing in it is resolved."""
+    try:
+        path = unquote_to_bytes(raw_path.partition(b"?")[0]).decode().removeprefix("/")
+    except UnicodeDecodeError:
+        raise S3Error("InvalidURI") from None
+    bucket = bucket_of_host(host, domains)
+    if bucket:
+        return bucket, path
+    bucket, _, key = path.partition("/")
+    return bucket, key
+
+
+def query(raw: bytes) -> Mapping[str, str]:
+    """The query's parameters; of one given twice, the first."""
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise S3Error("InvalidURI") from None
+    return dict(reversed(pairs))
+
+
+#: What signs a presigned request; all other x-amz-* parameters stand for headers.
+_SIGNING = frozenset(
+    f"x-amz-{name}" for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature", "security-token")
+)
+
+
+def hoisted(parameters: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers that a presigned request carries in its query."""
+    names = ((name.lower(), value) for name, value in parameters.items())
+    return {name: value for name, value in names if name.startswith("x-amz-") and name not in _SIGNING}

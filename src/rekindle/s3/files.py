@@ -1,0 +1,117 @@
+"""Files that appear whole or not at all, and locks that die with their process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def sync_folder(path: Path) -> None:
+    """Make the entries of a folder durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folders(path: Path) -> None:
+    """Make a folder and those above it, durably."""
+    missing = list(itertools.takewhile(lambda folder: not folder.is_dir(), [path, *path.parents]))
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def is_plain_folder(path: Path) -> bool:
+    """Whether `path` is a folder reached without any symbolic link."""
+    return os.path.realpath(path) == str(path) and path.is_dir()
+
+
+def remove_quietly(path: Path) -> None:
+    """Remove a file that may be gone already."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        path.unlink()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock that `path` names, against threads and processes; the kernel frees it when the holder dies."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+class Scratch:
+    """A folder for unfinished files of this process. What dead processes left there is removed at the start."""
+
+    def __init__(self, root: Path) -> None:
+        make_folders(root)
+        with locked(root.parent / "scratch.lock"):
+            self._sweep(root)
+            self._folder = root / secrets.token_hex(8)
+            self._folder.mkdir()
+            self._handle = os.open(self._folder / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+
+    def _sweep(self, root: Path) -> None:
+        for folder in root.iterdir():
+            if not _is_held(folder / "alive"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def new(self) -> Path:
+        """A path for a new file."""
+        return self._folder / secrets.token_hex(12)
+
+    def close(self) -> None:
+        """Give up the folder and what is in it."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._handle)
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, scratch: Scratch, content: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Write a small document whole, replacing what was there."""
+    draft = scratch.new()
+    with draft.open("w", encoding="utf-8") as out:
+        json.dump(content, out, ensure_ascii=False, separators=(",", ":"))
+        if durable:
+            out.flush()
+            os.fsync(out.fileno())
+    make_folders(path.parent)
+    draft.replace(path)
+    if durable:
+        sync_folder(path.parent)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a document; None when there is none."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+    except (FileNotFoundError, NotADirectoryError):
+        return None
