@@ -1,0 +1,118 @@
+"""What people ask for: create, stop, delete, tag. Each function is given an open transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, bindparam, delete, exists, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from rekindle.domain.errors import NameInUse, NotFound
+from rekindle.domain.training_job import TrainingJob
+from rekindle.domain.tuning_job import TuningJob
+from rekindle.storage.dialects import insert_new
+from rekindle.storage.encoding import dumps
+from rekindle.storage.records import new_training_job, new_tuning_job, spec_documents
+from rekindle.storage.schema import leases, training_jobs, training_specs, tuning_jobs
+
+KINDS = {"tuning": "tuning job", "training": "training job"}
+_TABLES = {"tuning": tuning_jobs, "training": training_jobs}
+
+_FLAG = {kind: update(t).where(t.c.id == bindparam("job_id")).values(stop_requested=True) for kind, t in _TABLES.items()}
+_TAG = {kind: update(t).where(t.c.id == bindparam("job_id")).values(tags=bindparam("new")) for kind, t in _TABLES.items()}
+_DELETE_LEASE = delete(leases).where(leases.c.subject == bindparam("subject_"))
+_DELETE_TUNING_JOB = delete(tuning_jobs).where(tuning_jobs.c.id == bindparam("job_id"))
+_DELETE_TRAINING_JOB = delete(training_jobs).where(training_jobs.c.id == bindparam("job_id"))
+_SPEC_OF = select(training_jobs.c.spec).where(training_jobs.c.id == bindparam("job_id"))
+_DELETE_UNUSED_SPEC = delete(training_specs).where(
+    training_specs.c.digest == bindparam("unused"), ~exists().where(training_jobs.c.spec == training_specs.c.digest)
+)
+_INSERT_TUNING_JOB = insert(tuning_jobs).returning(tuning_jobs.c.id)
+_INSERT_TRAINING_JOBS = insert(training_jobs).returning(training_jobs.c.id, sort_by_parameter_order=True)
+
+
+def create_tuning_job(connection: Connection, job: TuningJob) -> TuningJob:
+    """Stores a new tuning job as unfinished work."""
+    try:
+        job_id = connection.execute(_INSERT_TUNING_JOB, new_tuning_job(job)).scalar_one()
+    except IntegrityError as error:
+        raise NameInUse(KINDS["tuning"], job.name) from error
+    job = replace(job, id=job_id)
+    _open_work(connection, f"tuning:{job.id}", job.created_at, not job.status.is_terminal)
+    return job
+
+
+def create_training_job(connection: Connection, job: TrainingJob) -> TrainingJob:
+    """Stores a training job of its own as unfinished work."""
+    job = insert_training_jobs(connection, [job])[0]
+    _open_work(connection, f"training:{job.id}", job.created_at, not job.status.is_terminal)
+    return job
+
+
+def insert_training_jobs(connection: Connection, jobs: Sequence[TrainingJob]) -> list[TrainingJob]:
+    """Stores new training jobs and returns them with their ids. Raises NameInUse."""
+    digests = store_specs(connection, jobs)
+    rows = [new_training_job(job, digest) for job, digest in zip(jobs, digests, strict=True)]
+    try:
+        ids = connection.scalars(_INSERT_TRAINING_JOBS, rows).all()
+    except IntegrityError as error:
+        # Several at once come from a step, whose names nobody else makes; then the first stands for all.
+        raise NameInUse(KINDS["training"], jobs[0].name) from error
+    return [replace(job, id=job_id) for job, job_id in zip(jobs, ids, strict=True)]
+
+
+def store_specs(connection: Connection, jobs: Sequence[TrainingJob]) -> list[str]:
+    """Sees to it that the training jobs' specs are stored and returns their digests."""
+    bodies, digests = spec_documents(jobs)
+    if bodies:
+        values = [{"digest": digest, "body": body} for digest, body in bodies.items()]
+        connection.execute(insert_new(connection, training_specs), values)
+    return digests
+
+
+def request_stop(connection: Connection, subject: str) -> None:
+    """Sets the flag that the holder of the work looks at."""
+    kind, job_id = parse_subject(subject)
+    if connection.execute(_FLAG[kind], {"job_id": job_id}).rowcount == 0:
+        raise NotFound(KINDS[kind], str(job_id))
+
+
+def set_tags(connection: Connection, subject: str, tags: Mapping[str, str]) -> None:
+    """Replaces a job's tags."""
+    kind, job_id = parse_subject(subject)
+    if connection.execute(_TAG[kind], {"job_id": job_id, "new": dumps(dict(tags))}).rowcount == 0:
+        raise NotFound(KINDS[kind], str(job_id))
+
+
+def delete_tuning_job(connection: Connection, job_id: int) -> None:
+    """Removes a tuning job and its lease; whoever holds that finds out when it writes."""
+    connection.execute(_DELETE_LEASE, {"subject_": f"tuning:{job_id}"})
+    if connection.execute(_DELETE_TUNING_JOB, {"job_id": job_id}).rowcount == 0:
+        raise NotFound(KINDS["tuning"], str(job_id))
+
+
+def delete_training_job(connection: Connection, job_id: int) -> None:
+    """Removes a training job, its emissions, its lease, and its spec if no other has it."""
+    if connection.dialect.name == "postgresql":
+        # Nobody may be about to refer to the spec that we find unused.
+        connection.execute(text("LOCK TABLE training_specs IN SHARE ROW EXCLUSIVE MODE"))
+    digest = connection.execute(_SPEC_OF, {"job_id": job_id}).scalar()
+    if digest is None:
+        raise NotFound(KINDS["training"], str(job_id))
+    connection.execute(_DELETE_LEASE, {"subject_": f"training:{job_id}"})
+    connection.execute(_DELETE_TRAINING_JOB, {"job_id": job_id})
+    connection.execute(_DELETE_UNUSED_SPEC, {"unused": digest})
+
+
+def parse_subject(subject: str) -> tuple[str, int]:
+    """The kind and the id in ``tuning:ID`` or ``training:ID``. Raises NotFound for anything else."""
+    kind, _, number = subject.partition(":")
+    if kind not in KINDS or not number.isdecimal():
+        raise NotFound("job", subject)
+    return kind, int(number)
+
+
+def _open_work(connection: Connection, subject: str, created_at: float, unfinished: bool) -> None:
+    values = {"subject": subject, "created_at": created_at, "unfinished": unfinished, "token": 0, "until": 0.0}
+    connection.execute(insert(leases), values)

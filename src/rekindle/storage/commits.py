@@ -1,0 +1,63 @@
+"""What one step writes: all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, update
+
+from rekindle.domain.training_job import TrainingJob
+from rekindle.domain.tuning_job import TuningJob
+from rekindle.engine.ports import Change, Lease, LeaseLost
+from rekindle.storage import leasing
+from rekindle.storage.commands import insert_training_jobs, store_specs
+from rekindle.storage.dialects import insert_new
+from rekindle.storage.records import point_values, training_job_state, tuning_job_state
+from rekindle.storage.schema import metric_points, training_jobs, tuning_jobs
+
+# What is set follows from the values that the statements are given.
+_UPDATE_TUNING_JOB = update(tuning_jobs).where(tuning_jobs.c.id == bindparam("job_id"))
+_UPDATE_TRAINING_JOB = update(training_jobs).where(training_jobs.c.id == bindparam("job_id"))
+
+
+def commit(connection: Connection, lease: Lease, change: Change) -> tuple[TrainingJob, ...]:
+    """Writes a step under a lease and returns the new training jobs with their ids."""
+    leasing.check(connection, lease)
+    if change.tuning_job is not None:
+        _save_tuning_job(connection, change.tuning_job)
+    if change.changed:
+        _save_training_jobs(connection, change.changed)
+    added = tuple(insert_training_jobs(connection, change.added)) if change.added else ()
+    if change.points:
+        _save_points(connection, change, (*change.changed, *added))
+    if _is_finished(lease, change):
+        leasing.finish(connection, lease.subject)
+    return added
+
+
+def _save_tuning_job(connection: Connection, job: TuningJob) -> None:
+    done = connection.execute(_UPDATE_TUNING_JOB, {"job_id": job.id, **tuning_job_state(job)})
+    if done.rowcount != 1:
+        raise LeaseLost(f"tuning job {job.id} was deleted")
+
+
+def _save_training_jobs(connection: Connection, jobs: Sequence[TrainingJob]) -> None:
+    digests = store_specs(connection, jobs)
+    rows = [{"job_id": job.id, **training_job_state(job, digest)} for job, digest in zip(jobs, digests, strict=True)]
+    for row in rows:
+        # One by one: what a driver counts for many at once differs, and one of them may have been deleted.
+        if connection.execute(_UPDATE_TRAINING_JOB, row).rowcount != 1:
+            raise LeaseLost(f"training job {row['job_id']} was deleted")
+
+
+def _save_points(connection: Connection, change: Change, jobs: Sequence[TrainingJob]) -> None:
+    by_name = {job.name: job for job in jobs}
+    rows = [point_values(by_name[name], p, change.seq) for name, points in change.points.items() for p in points]
+    if rows:
+        connection.execute(insert_new(connection, metric_points), rows)
+
+
+def _is_finished(lease: Lease, change: Change) -> bool:
+    if change.tuning_job is not None and lease.subject == f"tuning:{change.tuning_job.id}":
+        return change.tuning_job.status.is_terminal
+    return any(lease.subject == f"training:{job.id}" and job.status.is_terminal for job in change.changed)

@@ -1,0 +1,162 @@
+"""From a database URL to a database at the right schema version."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from rekindle.domain.errors import InvalidValue
+from rekindle.storage.database import Database
+from rekindle.storage.filesystem import check_local
+from rekindle.storage.upgrade import upgrade
+
+#: Seconds that a transaction waits for another process's before it gives up.
+PATIENCE_SECONDS = 30.0
+#: Bytes to which the write-ahead log is cut back after a burst.
+_WAL_LIMIT = 64 * 1024 * 1024
+
+
+def open_database(url: str, patience: float = PATIENCE_SECONDS) -> Database:
+    """Opens the database at a SQLAlchemy URL, making or migrating it as needed. Safe in several processes at once.
+
+    Raises InvalidValue for a URL that cannot be used or a network file system under SQLite, Unsupported for a database
+    of a newer Rekindle, StoreUnavailable when it cannot be reached.
+    """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "postgresql":
+        return _ready(_postgresql(parsed, patience), patience)
+    if not parsed.database or parsed.database == ":memory:":
+        return Database(_in_memory(), patience)
+    return _ready(_sqlite(parsed, patience), patience)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        # Not the URL itself: it may hold a password.
+        raise InvalidValue("REKINDLE_DATABASE_URL", "...", "not a database URL", _URL_HINT) from error
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        return parsed.set(drivername="sqlite")
+    raise InvalidValue("REKINDLE_DATABASE_URL", parsed.drivername, "neither sqlite nor postgresql", _URL_HINT)
+
+
+_URL_HINT = "Write sqlite:////folder/rekindle.db or postgresql://user:password@host/database."
+
+
+def _ready(engine: Engine, patience: float) -> Database:
+    database = Database(engine, patience)
+    try:
+        upgrade(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+# --- PostgreSQL ------------------------------------------------------------------------------------------------------
+
+
+def _postgresql(url: URL, patience: float) -> Engine:
+    try:
+        engine = create_engine(url, pool_size=8, max_overflow=-1, pool_pre_ping=True)
+    except ImportError as error:
+        hint = "Install it with: pip install 'rekindle[postgres]'."
+        raise InvalidValue("REKINDLE_DATABASE_URL", "postgresql", "the driver psycopg is not installed", hint) from error
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            # A server set to forget the last transactions would break the first law.
+            cursor.execute(
+                "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+            )
+            cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{int(patience * 1000)}ms",))
+        connection.commit()
+
+    return engine
+
+
+# --- SQLite ----------------------------------------------------------------------------------------------------------
+
+
+def _sqlite(url: URL, patience: float) -> Engine:
+    path = Path(url.database or "").absolute()
+    check_local(path.parent)
+    _make_file(path)
+    engine = create_engine(url.set(database=str(path)), pool_size=8, max_overflow=-1, connect_args={"timeout": patience})
+
+    @event.listens_for(engine, "connect")
+    def _(connection: sqlite3.Connection, _record: object) -> None:
+        # We begin transactions ourselves; the driver would begin some of them too late.
+        connection.isolation_level = None
+        # FULL: with NORMAL a power cut may take the last commits with it.
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", f"journal_size_limit={_WAL_LIMIT}", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+def _make_file(path: Path) -> None:
+    """Makes the file readable by its owner alone, and sees to it that a power cut leaves it in its folder."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        reason = f"the database cannot be made here ({error.strerror})"
+        raise InvalidValue("REKINDLE_HOME", str(path.parent), reason, "Set it to a folder that you may write to.") from error
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _in_memory() -> Engine:
+    # One connection for all threads; Database makes them take turns.
+    options = {"check_same_thread": False}
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args=options)
+
+    @event.listens_for(engine, "connect")
+    def _(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        connection.deserialize(_empty_image())
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+@lru_cache(maxsize=1)
+def _empty_image() -> bytes:
+    """An empty database at the current schema: migrated once per process, because tests open many."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+
+    @event.listens_for(engine, "connect")
+    def _(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+
+    event.listen(engine, "begin", _begin)
+    database = Database(engine, PATIENCE_SECONDS)
+    upgrade(database)
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        image = driver.serialize()
+    database.close()
+    return image

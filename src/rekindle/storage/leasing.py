@@ -1,0 +1,107 @@
+"""Who moves which piece of work. Each function is given an open transaction.
+
+There is one row for each tuning job and each training job of its own, made and deleted with it. Its token grows with
+each claim and never otherwise; ``unfinished`` is cleared by the commit that ends the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, and_, bindparam, or_, select, text, update
+
+from rekindle.engine.ports import Lease, LeaseLost
+from rekindle.storage.schema import leases
+
+# As the partial index has it, word for word, or SQLite does not use that.
+_UNFINISHED = text("unfinished")
+_FREE = or_(leases.c.holder.is_(None), leases.c.until <= bindparam("now"))
+_OLDEST = (
+    select(leases.c.subject, leases.c.token)
+    .where(_UNFINISHED, _FREE)
+    .order_by(leases.c.created_at, leases.c.subject)
+    .limit(bindparam("most"))
+)
+_ONE = select(leases.c.subject, leases.c.token).where(leases.c.subject == bindparam("only"), _UNFINISHED, _FREE)
+_TAKE = (
+    update(leases)
+    .where(leases.c.subject == bindparam("subject_"))
+    .values(holder=bindparam("holder_"), token=bindparam("token_"), until=bindparam("until_"))
+)
+_OURS = and_(
+    leases.c.subject == bindparam("subject_"),
+    leases.c.holder == bindparam("holder_"),
+    leases.c.token == bindparam("token_"),
+)
+_IS_OURS = select(leases.c.subject).where(_OURS)
+_EXTEND = update(leases).where(_OURS).values(until=bindparam("until_"))
+_RELEASE = update(leases).where(_OURS).values(holder=None, until=0.0)
+_EVICT = update(leases).where(leases.c.holder == bindparam("holder_")).values(holder=None, until=0.0)
+_HOLDERS = select(leases.c.holder).where(leases.c.holder.is_not(None)).distinct().order_by(leases.c.holder)
+_FINISH = update(leases).where(leases.c.subject == bindparam("subject_")).values(unfinished=False)
+
+
+def any_free(connection: Connection, now: float, only: str | None) -> bool:
+    """Whether there is anything to claim: asked first, so that a worker without work writes nothing."""
+    return bool(_free(connection, now, 1, only, lock=False))
+
+
+def claim(connection: Connection, holder: str, now: float, until: float, limit: int, only: str | None) -> list[Lease]:
+    """Takes free work for ``holder``, oldest first."""
+    free = _free(connection, now, limit, only, lock=True)
+    taken = [Lease(subject, holder, token + 1, until) for subject, token in free]
+    if taken:
+        connection.execute(_TAKE, [_values(lease) for lease in taken])
+    return taken
+
+
+def renew(connection: Connection, held: Iterable[Lease], until: float) -> list[Lease]:
+    """Extends what is still ours."""
+    kept = [replace(lease, until=until) for lease in held if _is_ours(connection, lease)]
+    if kept:
+        connection.execute(_EXTEND, [_values(lease) for lease in kept])
+    return kept
+
+
+def release(connection: Connection, lease: Lease) -> None:
+    """Gives a lease back if it is ours."""
+    connection.execute(_RELEASE, _values(lease))
+
+
+def evict(connection: Connection, holder: str) -> None:
+    """Frees all that ``holder`` holds."""
+    connection.execute(_EVICT, {"holder_": holder})
+
+
+def holders(connection: Connection) -> Sequence[str]:
+    """Everyone who holds a lease, expired or not."""
+    return [holder for holder in connection.scalars(_HOLDERS) if holder is not None]
+
+
+def check(connection: Connection, lease: Lease) -> None:
+    """Raises LeaseLost unless the lease is ours, and keeps it so until the transaction ends."""
+    if not _is_ours(connection, lease):
+        raise LeaseLost(f"the lease on {lease.subject} (token {lease.token}) is not {lease.holder}'s any more")
+
+
+def finish(connection: Connection, subject: str) -> None:
+    """The work is done: nobody claims it again."""
+    connection.execute(_FINISH, {"subject_": subject})
+
+
+def _is_ours(connection: Connection, lease: Lease) -> bool:
+    values = {"subject_": lease.subject, "holder_": lease.holder, "token_": lease.token}
+    return connection.execute(_IS_OURS.with_for_update(), values).first() is not None
+
+
+def _free(connection: Connection, now: float, limit: int, only: str | None, lock: bool) -> list[tuple[str, int]]:
+    statement, values = (_OLDEST, {"now": now, "most": limit}) if only is None else (_ONE, {"now": now, "only": only})
+    if lock:
+        # PostgreSQL passes over what another claim has in hand; SQLite lets in one writer at a time and needs no such word.
+        statement = statement.with_for_update(skip_locked=True)
+    return [(row.subject, row.token) for row in connection.execute(statement, values)]
+
+
+def _values(lease: Lease) -> dict[str, object]:
+    return {"subject_": lease.subject, "holder_": lease.holder, "token_": lease.token, "until_": lease.until}

@@ -1,0 +1,149 @@
+"""What is asked of the store. Each function is given an open transaction that sees one state of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, bindparam, func, select
+
+from rekindle.domain.decisions import CurvePoint
+from rekindle.domain.errors import NotFound
+from rekindle.domain.training_job import MetricPoint, Owner, TrainingJob, TrainingSpec
+from rekindle.domain.tuning_job import TuningJob
+from rekindle.engine.ports import JobFilter, Page
+from rekindle.search.history import Observation
+from rekindle.storage.encoding import quoted
+from rekindle.storage.listing import matching, owned_by, page_of
+from rekindle.storage.records import AnyRow, is_storable, name_key, point_of, spec_of, training_job_of, tuning_job_of
+from rekindle.storage.schema import metric_points, training_jobs, training_specs, tuning_jobs
+
+
+def _named(table: Table) -> Any:
+    return select(table).where(
+        table.c.account == bindparam("account_"),
+        table.c.region == bindparam("region_"),
+        table.c.name_key == bindparam("key_"),
+    )
+
+
+_points, _jobs = metric_points.c, training_jobs.c
+_BY_NAME = {t.name: _named(t) for t in (tuning_jobs, training_jobs)}
+_BY_ID = {t.name: select(t).where(t.c.id == bindparam("id_")) for t in (tuning_jobs, training_jobs)}
+_JOBS_OF = select(training_jobs).where(_jobs.tuning_job_id == bindparam("id_")).order_by(_jobs.number)
+_SPECS = select(training_specs).where(training_specs.c.digest.in_(bindparam("digests", expanding=True)))
+_COUNTERS = (
+    select(_jobs.tuning_job_id, _jobs.status, _jobs.objective_status, func.count())
+    .where(_jobs.tuning_job_id.in_(bindparam("ids", expanding=True)))
+    .group_by(_jobs.tuning_job_id, _jobs.status, _jobs.objective_status)
+)
+_of_latest_attempt = and_(_points.training_job_id == _jobs.id, _points.attempt == _jobs.attempt)
+_POINTS = (
+    select(_points.idx, _points.metric, _points.value, _points.at)
+    .join_from(training_jobs, metric_points, _of_latest_attempt)
+    .where(_jobs.id == bindparam("id_"))
+    .order_by(_points.idx)
+)
+_POINTS_OF_METRIC = _POINTS.where(_points.metric == bindparam("metric_"))
+_CURVES = (
+    select(_points.training_job_id, _points.seq, _points.value)
+    .join_from(training_jobs, metric_points, and_(_of_latest_attempt, _points.metric == _jobs.objective_metric))
+    .where(_jobs.tuning_job_id == bindparam("id_"))
+    .order_by(_points.training_job_id, _points.idx)
+)
+
+
+def tuning_job(connection: Connection, owner: Owner, name: str) -> TuningJob:
+    """A tuning job by name. Raises NotFound."""
+    return tuning_job_of(_by_name(connection, tuning_jobs, "tuning job", owner, name))
+
+
+def tuning_job_by_id(connection: Connection, job_id: int) -> TuningJob:
+    """A tuning job by id. Raises NotFound."""
+    return tuning_job_of(_by_id(connection, tuning_jobs, "tuning job", job_id))
+
+
+def training_job(connection: Connection, owner: Owner, name: str) -> TrainingJob:
+    """A training job by name. Raises NotFound."""
+    return _with_specs(connection, [_by_name(connection, training_jobs, "training job", owner, name)])[0]
+
+
+def training_job_by_id(connection: Connection, job_id: int) -> TrainingJob:
+    """A training job by id. Raises NotFound."""
+    return _with_specs(connection, [_by_id(connection, training_jobs, "training job", job_id)])[0]
+
+
+def list_tuning_jobs(
+    connection: Connection, owner: Owner, where: JobFilter, page: Page
+) -> tuple[Sequence[TuningJob], str | None]:
+    """A page of tuning jobs and the cursor of the next."""
+    query = select(tuning_jobs).where(owned_by(tuning_jobs, owner), *matching(tuning_jobs, where))
+    rows, after = page_of(connection, query, tuning_jobs, page)
+    return [tuning_job_of(row) for row in rows], after
+
+
+def list_training_jobs(
+    connection: Connection, owner: Owner, where: JobFilter, page: Page, tuning_job_id: int | None
+) -> tuple[Sequence[TrainingJob], str | None]:
+    """A page of training jobs, all or those of one tuning job, and the cursor of the next."""
+    query = select(training_jobs).where(owned_by(training_jobs, owner), *matching(training_jobs, where))
+    if tuning_job_id is not None:
+        query = query.where(training_jobs.c.tuning_job_id == tuning_job_id)
+    rows, after = page_of(connection, query, training_jobs, page)
+    return _with_specs(connection, rows), after
+
+
+def jobs_of(connection: Connection, tuning_job_id: int) -> tuple[TrainingJob, ...]:
+    """All training jobs of a tuning job, by number."""
+    return tuple(_with_specs(connection, connection.execute(_JOBS_OF, {"id_": tuning_job_id}).all()))
+
+
+def counters(connection: Connection, ids: Sequence[int]) -> dict[int, dict[tuple[str, str], int]]:
+    """How many training jobs of each tuning job have each (status, objective status)."""
+    found: dict[int, dict[tuple[str, str], int]] = {job_id: {} for job_id in ids}
+    for job_id, status, objective, count in connection.execute(_COUNTERS, {"ids": list(ids)}):
+        found[job_id][status, objective] = count
+    return found
+
+
+def points(connection: Connection, job_id: int, metric: str | None) -> list[MetricPoint]:
+    """The emissions of a training job's latest attempt, in order."""
+    if metric is None:
+        rows = connection.execute(_POINTS, {"id_": job_id})
+    else:
+        rows = connection.execute(_POINTS_OF_METRIC, {"id_": job_id, "metric_": quoted(metric)})
+    return [point_of(row) for row in rows]
+
+
+def curves(connection: Connection, tuning_job_id: int) -> Mapping[int, tuple[CurvePoint, ...]]:
+    """The objective's emissions of a tuning job's training jobs; steps count from 1 within each."""
+    found: dict[int, list[CurvePoint]] = {}
+    for job_id, seq, value in connection.execute(_CURVES, {"id_": tuning_job_id}):
+        curve = found.setdefault(job_id, [])
+        curve.append(CurvePoint(seq, Observation(len(curve) + 1, value)))
+    return {job_id: tuple(curve) for job_id, curve in found.items()}
+
+
+def _by_name(connection: Connection, table: Table, kind: str, owner: Owner, name: str) -> AnyRow:
+    values = {"account_": owner.account, "region_": owner.region, "key_": name_key(name)}
+    row = connection.execute(_BY_NAME[table.name], values).first() if is_storable(name) else None
+    if row is None:
+        raise NotFound(kind, name)
+    return row
+
+
+def _by_id(connection: Connection, table: Table, kind: str, job_id: int) -> AnyRow:
+    row = connection.execute(_BY_ID[table.name], {"id_": job_id}).first()
+    if row is None:
+        raise NotFound(kind, str(job_id))
+    return row
+
+
+def _with_specs(connection: Connection, rows: Sequence[AnyRow]) -> list[TrainingJob]:
+    specs = _specs(connection, {row.spec for row in rows})
+    return [training_job_of(row, specs) for row in rows]
+
+
+def _specs(connection: Connection, digests: Iterable[str]) -> dict[str, TrainingSpec]:
+    found = connection.execute(_SPECS, {"digests": list(digests)}).all()
+    return {row.digest: spec_of(row.body) for row in found}

@@ -1,0 +1,182 @@
+"""The tables. What is searched, sorted or counted has a column of its own; the rest of a record is JSON beside it.
+
+::
+
+    tuning_jobs ---- leases           one for each tuning job, one for each training job of its own
+        :
+    training_jobs -- training_specs   what many training jobs share is stored once, by its digest
+        |
+    metric_points                     emissions, in the order of (training job, attempt, index)
+
+A training job keeps the id of its tuning job after that is deleted; ids are never given out twice.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+#: The migration that makes exactly these tables; a database at another one is migrated, or refused if it is newer.
+REVISION = "0001"
+
+metadata = MetaData()
+
+# SQLite numbers rows by itself only where the type is called INTEGER.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+# Names are compared as bytes everywhere, so that both databases sort them alike.
+_Name = String().with_variant(String(collation="C"), "postgresql")
+
+tuning_jobs = Table(
+    "tuning_jobs",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("account", _Name, nullable=False),
+    Column("region", _Name, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", _Name, nullable=False),
+    Column("uid", Text, nullable=False),
+    Column("status", _Name, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("modified_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("seq", BigInteger, nullable=False),
+    Column("not_improving", BigInteger, nullable=False),
+    Column("converged_at", Double),
+    Column("stop_requested", Boolean, nullable=False),
+    Column("imported", Boolean, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("parents", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Index("tuning_jobs_by_name", "account", "region", "name_key", unique=True),
+    Index("tuning_jobs_by_creation", "account", "region", "created_at", "id"),
+    Index("tuning_jobs_by_status", "account", "region", "status", "id"),
+    sqlite_autoincrement=True,
+)
+
+training_specs = Table(
+    "training_specs",
+    metadata,
+    Column("digest", _Name, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+_of_tuning_job = text("tuning_job_id IS NOT NULL")
+_with_objective = text("objective_value IS NOT NULL")
+
+training_jobs = Table(
+    "training_jobs",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("account", _Name, nullable=False),
+    Column("region", _Name, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", _Name, nullable=False),
+    Column("tuning_job_id", BigInteger),
+    Column("number", BigInteger, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("status", _Name, nullable=False),
+    Column("secondary", Text, nullable=False),
+    Column("launched_seq", BigInteger, nullable=False),
+    Column("finished_seq", BigInteger),
+    Column("created_at", Double, nullable=False),
+    Column("modified_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    Column("exit_code", BigInteger),
+    Column("objective_metric", Text),
+    Column("objective_status", _Name, nullable=False),
+    Column("objective_value", Double),
+    Column("points_seen", BigInteger, nullable=False),
+    Column("stopped_early", Boolean, nullable=False),
+    Column("stop_requested", Boolean, nullable=False),
+    Column("spec", _Name, ForeignKey("training_specs.digest"), nullable=False),
+    Column("inputs", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Index("training_jobs_by_name", "account", "region", "name_key", unique=True),
+    Index("training_jobs_by_creation", "account", "region", "created_at", "id"),
+    Index("training_jobs_by_status", "account", "region", "status", "id"),
+    Index(
+        "training_jobs_by_objective",
+        "account",
+        "region",
+        "objective_value",
+        "id",
+        sqlite_where=_with_objective,
+        postgresql_where=_with_objective,
+    ),
+    Index(
+        "trials_by_number",
+        "tuning_job_id",
+        "number",
+        unique=True,
+        sqlite_where=_of_tuning_job,
+        postgresql_where=_of_tuning_job,
+    ),
+    Index("trials_by_name", "tuning_job_id", "name_key", sqlite_where=_of_tuning_job, postgresql_where=_of_tuning_job),
+    Index(
+        "trials_by_creation", "tuning_job_id", "created_at", "id", sqlite_where=_of_tuning_job, postgresql_where=_of_tuning_job
+    ),
+    # The last column is there to count from the index alone.
+    Index(
+        "trials_by_status",
+        "tuning_job_id",
+        "status",
+        "id",
+        "objective_status",
+        sqlite_where=_of_tuning_job,
+        postgresql_where=_of_tuning_job,
+    ),
+    Index(
+        "trials_by_objective",
+        "tuning_job_id",
+        "objective_value",
+        "id",
+        sqlite_where=_with_objective,
+        postgresql_where=_with_objective,
+    ),
+    Index("training_jobs_by_spec", "spec"),
+    sqlite_autoincrement=True,
+)
+
+metric_points = Table(
+    "metric_points",
+    metadata,
+    Column("training_job_id", _Id, ForeignKey("training_jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("attempt", BigInteger, primary_key=True, autoincrement=False),
+    Column("idx", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+_unfinished = text("unfinished")
+_held = text("holder IS NOT NULL")
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("subject", _Name, primary_key=True),
+    Column("created_at", Double, nullable=False),
+    Column("unfinished", Boolean, nullable=False),
+    Column("holder", Text),
+    Column("token", BigInteger, nullable=False),
+    Column("until", Double, nullable=False),
+    Index("leases_unfinished", "created_at", "subject", sqlite_where=_unfinished, postgresql_where=_unfinished),
+    Index("leases_by_holder", "holder", sqlite_where=_held, postgresql_where=_held),
+)

@@ -1,0 +1,96 @@
+"""Brings a database to the schema that this code works with, whichever process comes first."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from rekindle.domain.errors import Unsupported
+from rekindle.storage.database import Database
+from rekindle.storage.errors import locked
+from rekindle.storage.schema import REVISION
+
+#: The key of the advisory lock under which PostgreSQL databases are migrated: "rekindle" as a number.
+_ADVISORY_LOCK = int.from_bytes(b"rekindle", "big") & 0x7FFF_FFFF_FFFF_FFFF
+#: How often switching SQLite to WAL is tried; each try waits for whoever is in the way.
+_WAL_TRIES = 50
+
+
+def upgrade(database: Database) -> None:
+    """Makes or migrates the schema; nothing but one SELECT when it is current. Raises Unsupported for a newer one."""
+    if database.dialect == "sqlite" and database.engine.url.database:
+        _use_wal(database)
+    if _revision(database) == REVISION:
+        return
+    with database.writing() as connection:
+        if database.dialect == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        _migrate(connection)
+
+
+def _revision(database: Database) -> str | None:
+    with database.reading() as connection:
+        try:
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        except (OperationalError, ProgrammingError) as error:
+            if _is_missing_table(error):
+                return None
+            raise
+
+
+def _is_missing_table(error: OperationalError | ProgrammingError) -> bool:
+    return "no such table" in str(error.orig) or getattr(error.orig, "sqlstate", None) == "42P01"
+
+
+def _migrate(connection: Connection) -> None:
+    # Importing Alembic takes longer than all the rest of opening a database; it is needed once for each version.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", "rekindle.storage:migrations")
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current not in known:
+        raise Unsupported(
+            f"the database is at version {current}, made by a newer Rekindle; this one knows versions up to {REVISION}.",
+            "Upgrade Rekindle, or set REKINDLE_HOME to another folder.",
+        )
+    command.upgrade(config, REVISION)
+
+
+def _use_wal(database: Database) -> None:
+    """Switches a new file to write-ahead logging. SQLite refuses at once, without waiting, while another process is there:
+    hence we wait for that one's transaction ourselves, and try again."""
+    for _ in range(_WAL_TRIES):
+        mode = _journal_mode(database)
+        if mode == "wal":
+            return
+        if mode is not None:
+            raise Unsupported(
+                f"the file system of {database.engine.url.database} cannot do SQLite's write-ahead log (it stays at {mode!r}).",
+                "Set REKINDLE_HOME to a folder on a disk of this machine.",
+            )
+        with database.writing():
+            continue
+    raise locked(database.engine.url)
+
+
+def _journal_mode(database: Database) -> str | None:
+    """The journal mode, WAL if it can be had; None while another process is in the way."""
+    with database.reading() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        try:
+            # Past SQLAlchemy, which would begin a transaction first: the mode cannot change within one.
+            mode: str = driver.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+            return mode
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                return None
+            raise
