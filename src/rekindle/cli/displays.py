@@ -1,0 +1,185 @@
+"""How a tuning job's progress looks: lines for files and pipes, a picture that renews itself for terminals."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rekindle.cli.printing import cell, duration, settings_text
+from rekindle.cli.progress import Progress, configuration, progress_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from rekindle.cli.follow import Display
+    from rekindle.domain.decisions import Snapshot
+    from rekindle.domain.training_job import TrainingJob
+    from rekindle.engine.ports import Clock
+
+#: How many of the last finished training jobs the picture shows.
+RECENT = 5
+
+
+def display_for(clock: Clock, quiet: bool, to_stderr: bool) -> Display:
+    """The display that fits: a picture on a terminal, else lines; on stderr where stdout is for JSON."""
+    if quiet:
+        return Silent()
+    if to_stderr:
+        return Lines(clock, sys.stderr)
+    return Picture(clock) if sys.stdout.isatty() else Lines(clock, sys.stdout)
+
+
+class Silent:
+    """Shows nothing."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Shows nothing."""
+
+    def close(self) -> None:
+        """Shows nothing."""
+
+
+class Lines:
+    """One line for each training job that ends, of any number of tuning jobs."""
+
+    def __init__(self, clock: Clock, out: TextIO) -> None:
+        self._clock = clock
+        self._out = out
+        self._told: dict[int, set[int]] = {}
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Writes what has ended since the last time; what had ended before the first, as a number."""
+        from rekindle.domain.completion import finished
+
+        ended = finished(snapshot.jobs)
+        if snapshot.job.id not in self._told:
+            self._told[snapshot.job.id] = {j.number for j in ended}
+            self._write(_opening(snapshot, len(ended)))
+            return
+        told = self._told[snapshot.job.id]
+        for job in ended:
+            if job.number not in told:
+                told.add(job.number)
+                self._write(_line(job, snapshot, len(told), progress_of(snapshot, self._clock.now())))
+
+    def close(self) -> None:
+        """Lines need no ending."""
+
+    def _write(self, line: str) -> None:
+        self._out.write(line + "\n")
+        self._out.flush()
+
+
+class Picture:
+    """A picture on the terminal: counters, best so far, what runs, what ended last."""
+
+    def __init__(self, clock: Clock) -> None:
+        from rich.live import Live
+
+        self._clock = clock
+        self._snapshot: Snapshot | None = None
+        self._live = Live(get_renderable=self._render, refresh_per_second=4)
+
+    def update(self, snapshot: Snapshot) -> None:
+        """The next renewal shows this."""
+        first = self._snapshot is None
+        self._snapshot = snapshot
+        if first:
+            self._live.start(refresh=True)
+
+    def close(self) -> None:
+        """Leaves the last picture standing."""
+        self._live.stop()
+
+    def _render(self) -> RenderableType:
+        if self._snapshot is None:
+            return ""
+        return picture(self._snapshot, self._clock.now())
+
+
+def picture(snapshot: Snapshot, now: float) -> RenderableType:
+    """A tuning job at one moment."""
+    from rich.console import Group
+    from rich.text import Text
+
+    progress, spec = progress_of(snapshot, now), snapshot.job.spec
+    parts: list[RenderableType] = [_head(snapshot, progress)]
+    if progress.best is not None:
+        best = progress.best
+        values = settings_text(configuration(best, snapshot))
+        text = f"{spec.definition.objective.metric}={cell(best.objective_value)}"
+        parts.append(Text.assemble(("best ", "bold"), (text, "bold green"), f"  {values}  ", (best.name, "dim")))
+    parts.append(_grid(snapshot, now))
+    return Group(*parts)
+
+
+def _head(snapshot: Snapshot, progress: Progress) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    counts = f"{progress.done}/{progress.total or '?'} done, {progress.running} running"
+    failed = (f", {progress.failed} failed", "red") if progress.failed else ""
+    left = "" if progress.left is None or not progress.running else f", {duration(progress.left)} left"
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(
+        Text(snapshot.job.name, style="bold"),
+        ProgressBar(total=progress.total or max(progress.done, 1), completed=progress.done, width=24),
+        Text.assemble(counts, failed, f"  {duration(progress.elapsed)}{left}"),
+    )
+    return grid
+
+
+def _grid(snapshot: Snapshot, now: float) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    from rekindle.domain.completion import finished
+
+    grid = Table.grid(padding=(0, 2))
+    recent = finished(snapshot.jobs)[-RECENT:]
+    for job in (*recent, *snapshot.running):
+        grid.add_row(*(Text(text, no_wrap=True, overflow="ellipsis") for text in _row(job, snapshot, now)))
+    return grid
+
+
+def _row(job: TrainingJob, snapshot: Snapshot, now: float) -> tuple[str, str, str, str]:
+    if job.is_running:
+        spent = None if job.started_at is None else now - job.started_at
+        result = "running" if job.status.value == "InProgress" else "stopping"
+    else:
+        spent = _seconds(job)
+        result = _result(job)
+    return f"#{job.number}", result, duration(spent), settings_text(configuration(job, snapshot))
+
+
+def _opening(snapshot: Snapshot, ended: int) -> str:
+    spec = snapshot.job.spec
+    jobs = f"{spec.limits.max_jobs} training jobs" if spec.limits.max_jobs else "training jobs until another limit"
+    opening = f"{snapshot.job.name}: {jobs}, {spec.limits.max_parallel} at a time, {spec.strategy.value} search"
+    return f"{opening}; {ended} done before" if ended else opening
+
+
+def _line(job: TrainingJob, snapshot: Snapshot, count: int, progress: Progress) -> str:
+    total = progress.total or 0
+    place = f"[{count:>{len(str(total))}}/{total}]" if total else f"[{count}]"
+    star = "  best so far" if progress.best is not None and progress.best.number == job.number else ""
+    values = settings_text(configuration(job, snapshot))
+    return f"{place} {job.name} {_result(job)} in {duration(_seconds(job))}  {values}{star}"
+
+
+def _result(job: TrainingJob) -> str:
+    if job.objective_value is not None and job.objective_status.value == "Succeeded":
+        early = " (stopped early)" if job.stopped_early else ""
+        return f"{job.objective_metric}={cell(job.objective_value)}{early}"
+    reason = f": {_short(job.failure_reason)}" if job.failure_reason else ""
+    return f"{job.status.value}{reason}" if reason or job.status.value != "Completed" else "Completed without a metric"
+
+
+def _short(reason: str) -> str:
+    text = " ".join(reason.split())
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _seconds(job: TrainingJob) -> Any:
+    return None if job.started_at is None or job.ended_at is None else job.ended_at - job.started_at

@@ -1,0 +1,272 @@
+"""Looking at tuning jobs: ``jobs``, ``show``, ``best``, ``trials``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rekindle.cli.options import JsonOption, TuningJobArgument
+
+if TYPE_CHECKING:
+    from rekindle.bootstrap import App
+    from rekindle.domain.training_job import TrainingJob
+    from rekindle.domain.tuning_job import TuningJob
+
+#: What ``trials`` can sort by besides the names of hyperparameters.
+SORT_KEYS = ("number", "objective", "status", "started", "seconds", "name")
+_FIXED = {"number": "number", "name": "name", "objective": "objective", "status": "status", "started": "started_at"}
+
+
+def jobs(
+    status: Annotated[str | None, typer.Option(help="Only jobs in this state, such as InProgress.")] = None,
+    contains: Annotated[str | None, typer.Option(help="Only jobs whose names contain this.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest first.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List tuning jobs, the newest first."""
+    from itertools import islice
+
+    from rekindle.cli.opened import open_app
+    from rekindle.cli.printing import cell, show, table, write_json
+    from rekindle.engine.ports import JobFilter
+
+    app = open_app()
+    where = JobFilter(name_contains=contains, status=_status(status))
+    records = [_listed(app, job) for job in islice(_tuning_jobs(app, where), limit)]
+    if as_json:
+        write_json(records)
+        return
+    if not records:
+        typer.echo("No tuning jobs. Start one by `rekindle tune JOB.yaml`.")
+        return
+    columns = ["name", "status", "strategy", "jobs", "failed", "best", "created"]
+    rows = [
+        [r["name"], r["status"], r["strategy"], _progress(r), _failed(r), cell(r["best_objective"]), r["created_at"]]
+        for r in records
+    ]
+    show(table(columns, rows, right=["jobs", "failed", "best"]))
+
+
+def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
+    """Show a tuning job: state, counters, best training job, why it failed."""
+    from rekindle.cli.opened import open_app
+    from rekindle.cli.printing import write_json
+    from rekindle.cli.records import failure_causes, tuning_record
+    from rekindle.engine.queries import describe
+
+    app = open_app()
+    view = describe(app.store, app.owner, name)
+    causes = failure_causes(app.store.jobs_of(view.job.id))
+    record = {**tuning_record(view), "failure_causes": causes}
+    if as_json:
+        write_json(record)
+    else:
+        _show_record(record)
+
+
+def best(name: TuningJobArgument, as_json: JsonOption = False) -> None:
+    """Show the best training job: its configuration, its objective and its model."""
+    from rekindle.cli.opened import open_app
+    from rekindle.cli.printing import write_json
+    from rekindle.cli.records import best_record
+    from rekindle.cli.summary import show_best
+    from rekindle.domain.errors import WrongState
+    from rekindle.engine.queries import describe
+
+    app = open_app()
+    view = describe(app.store, app.owner, name)
+    if view.best is None and view.overall_best is None:
+        message = f"tuning job {view.job.name!r} has no finished training job with an objective yet."
+        raise WrongState("tuning job", view.job.name, view.status.value, message, f"See `rekindle show {view.job.name}`.")
+    if as_json:
+        both = {"best": best_record(view.best, view.job), "overall_best": best_record(view.overall_best, view.job)}
+        write_json(both)
+    else:
+        show_best(view)
+
+
+def trials(
+    name: TuningJobArgument,
+    sort: Annotated[str, typer.Option(help=f"{', '.join(SORT_KEYS)}, or a hyperparameter.")] = "number",
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many rows.", show_default=False)] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the training jobs of a tuning job with their configurations. Sorted by objective, the best come first."""
+    from rekindle.cli.opened import open_app
+    from rekindle.cli.printing import write_json
+    from rekindle.cli.records import best_record
+
+    app = open_app()
+    job = app.store.tuning_job(app.owner, name)
+    found = [best_record(t, job) for t in app.store.jobs_of(job.id)]
+    records = _sorted([r for r in found if r is not None], sort, reverse, job)[:limit]
+    if as_json:
+        write_json(records)
+    elif as_csv:
+        _write_csv(records, job)
+    else:
+        _show_trials(records, job)
+
+
+def _status(text: str | None) -> str | None:
+    if text is None:
+        return None
+    from rekindle.domain.errors import InvalidValue
+    from rekindle.domain.tuning_job import TuningJobStatus
+
+    known = {s.value.lower(): s.value for s in TuningJobStatus}
+    if text.lower() not in known:
+        raise InvalidValue("--status", text, f"not one of {', '.join(known.values())}")
+    return known[text.lower()]
+
+
+def _tuning_jobs(app: App, where: Any) -> Iterator[TuningJob]:
+    from rekindle.engine.ports import Page
+
+    cursor: str | None = None
+    while True:
+        found, cursor = app.store.tuning_jobs(app.owner, where, Page(size=100, after=cursor, descending=True))
+        yield from found
+        if cursor is None:
+            return
+
+
+def _listed(app: App, job: TuningJob) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from rekindle.cli.records import tuning_summary
+    from rekindle.engine.queries import shown_status, status_counters
+
+    counters = status_counters(app.store.counters([job.id]).get(job.id, {}))
+    best = _best_of(app, job)
+    return {
+        **tuning_summary(job, shown_status(job).value),
+        "training_jobs": asdict(counters),
+        "best_objective": None if best is None else best.objective_value,
+    }
+
+
+def _best_of(app: App, job: TuningJob) -> TrainingJob | None:
+    """The best training job, by one row of the sorted list where that will do."""
+    from rekindle.domain.completion import best_job
+    from rekindle.domain.training_job import ObjectiveStatus
+    from rekindle.engine.ports import JobFilter, Page, SortKey
+
+    direction = job.spec.definition.objective.direction
+    page = Page(size=1, sort=SortKey.OBJECTIVE, descending=direction == "maximize")
+    found, _ = app.store.training_jobs(app.owner, JobFilter(), page, job.id)
+    if not found or found[0].objective_status is ObjectiveStatus.SUCCEEDED:
+        return found[0] if found else None
+    return best_job(app.store.jobs_of(job.id), direction)
+
+
+def _progress(record: dict[str, Any]) -> str:
+    done = sum(record["training_jobs"].values()) - record["training_jobs"]["in_progress"]
+    return f"{done}/{record['limits']['jobs'] or '-'}"
+
+
+def _failed(record: dict[str, Any]) -> int:
+    counters = record["training_jobs"]
+    return int(counters["retryable_error"] + counters["non_retryable_error"])
+
+
+def _show_record(record: dict[str, Any]) -> None:
+    from rekindle.cli.printing import pairs, settings_text, show
+
+    counters, warm = record["training_jobs"], record["warm_start"]
+    rows: dict[str, object] = {
+        "tuning job": record["name"],
+        "status": record["status"],
+        "failure reason": record["failure_reason"],
+        "objective": f"{record['objective']['goal']} {record['objective']['metric']}",
+        "strategy": f"{record['strategy']}, seed {record['seed']}",
+        "training jobs": ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counters.items() if count)
+        or "none",
+        "limits": settings_text({k: v for k, v in record["limits"].items() if v is not None}),
+        "warm start": None if warm is None else f"{warm['type']} from {', '.join(warm['parents'])}",
+        "best": _best_line(record["best"]),
+        "overall best": _best_line(record["overall_best"]),
+        "model": (record["best"] or {}).get("model"),
+        "created": record["created_at"],
+        "ended": record["ended_at"],
+    }
+    show(pairs({k: v for k, v in rows.items() if v is not None}))
+    for reason, count in list(record["failure_causes"].items())[:3]:
+        typer.echo(f"{count} failed with: {reason}")
+
+
+def _counted(counters: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counters.items() if count) or "none"
+
+
+def _best_line(best: dict[str, Any] | None) -> str | None:
+    if best is None:
+        return None
+    from rekindle.cli.printing import cell, settings_text
+
+    return f"{best['metric']}={cell(best['objective'])} by {best['name']}: {settings_text(best['values'])}"
+
+
+def _sorted(records: list[dict[str, Any]], key: str, reverse: bool, job: TuningJob) -> list[dict[str, Any]]:
+    """Sorted by a column, what has no value last. By objective, the best first."""
+    from rekindle.domain.errors import InvalidValue
+    from rekindle.jobfile.values import did_you_mean
+
+    names = {name for r in records for name in r["values"]} | {p.name for d in job.spec.definitions for p in d.ranges}
+    if key not in SORT_KEYS and key not in names:
+        known = [*SORT_KEYS, *sorted(names)]
+        raise InvalidValue("--sort", key, f"not one of {', '.join(known)}.", did_you_mean(key, known))
+    if key == "objective" and job.spec.definition.objective.direction == "maximize":
+        reverse = not reverse
+    column = [(r, _column(r, key)) for r in records]
+    present = sorted((pair for pair in column if pair[1] is not None), key=lambda pair: _order(pair[1]), reverse=reverse)
+    return [r for r, _ in present] + [r for r, value in column if value is None]
+
+
+def _column(record: dict[str, Any], key: str) -> Any:
+    if key == "seconds":
+        return record["seconds"]
+    return record[_FIXED[key]] if key in _FIXED else record["values"].get(key)
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    return isinstance(value, str), value
+
+
+def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
+    from rekindle.cli.printing import duration, show, table
+
+    if not records:
+        typer.echo("No training jobs yet.")
+        return
+    names = _names(job)
+    columns = ["", "training job", "status", job.spec.definition.objective.metric, "time", *names]
+    rows = [
+        [r["number"], r["name"], _state(r), r["objective"], duration(r["seconds"]), *(r["values"].get(n) for n in names)]
+        for r in records
+    ]
+    show(table(columns, rows, right=["", columns[3], "time"]))
+
+
+def _state(record: dict[str, Any]) -> str:
+    return f"{record['status']} early" if record["stopped_early"] else str(record["status"])
+
+
+def _names(job: TuningJob) -> list[str]:
+    return list(dict.fromkeys(p.name for d in job.spec.definitions for p in d.ranges))
+
+
+def _write_csv(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
+    import csv
+    import sys
+
+    names = _names(job)
+    fixed = ["number", "name", "status", "objective", "seconds", "started_at", "ended_at", "failure_reason", "model"]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([*fixed, *names])
+    for r in records:
+        writer.writerow([*(r[column] for column in fixed), *(r["values"].get(name) for name in names)])

@@ -1,0 +1,74 @@
+"""The command ``rekindle``: its commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from rekindle.cli import change, jobs, logs, metrics, plan, tune
+from rekindle.cli.problems import ExitCode, report
+
+EPILOG = (
+    "Exit codes: 0 done; 1 the tuning job failed; 2 a job file, argument or setting is not valid; 3 not found, name in use, or "
+    "not possible in this state; 4 the store cannot be reached; 130 interrupted (a tuning job can be resumed)."
+)
+COMMANDS = (
+    tune.tune,
+    plan.plan,
+    jobs.jobs,
+    jobs.show,
+    jobs.best,
+    jobs.trials,
+    logs.logs,
+    change.stop,
+    tune.resume,
+    change.delete,
+    metrics.metrics,
+    tune.worker,
+)
+
+
+def build_app() -> typer.Typer:
+    """The command line with all its commands."""
+    app = typer.Typer(
+        name="rekindle",
+        help="Automatic model tuning on your own machines.",
+        epilog=EPILOG,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for command in COMMANDS:
+        app.command(command.__name__, epilog=EPILOG)(command)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code; errors are one line on stderr."""
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    try:
+        code = build_app()(arguments, prog_name="rekindle", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except (typer.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except Exception as error:
+        if "--debug" in arguments[:1]:
+            raise
+        return report(error)
+
+
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(version_of("rekindle"))
+        raise typer.Exit

@@ -1,0 +1,19 @@
+"""The installation that the commands work on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rekindle.bootstrap import App
+
+
+def open_app() -> App:
+    """Opens the home folder and the store. Raises StoreUnavailable where that cannot be done."""
+    from rekindle.bootstrap import build
+    from rekindle.engine.ports import StoreUnavailable
+
+    try:
+        return build()
+    except OSError as error:
+        raise StoreUnavailable(f"{error.filename or 'the home folder'}: {error.strerror or error}") from error

@@ -1,0 +1,140 @@
+"""``plan``: checks a job file to the last rule and shows what would run; starts nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rekindle.cli.options import JobFileArgument, JsonOption
+
+if TYPE_CHECKING:
+    from rekindle.bootstrap import App
+    from rekindle.domain.decisions import ParentJob
+    from rekindle.domain.tuning_job import TuningJobSpec
+    from rekindle.engine.commands import CheckedJob
+
+
+def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
+    """Check a job file and show what would run. Starts and stores nothing; what it accepts, `tune` starts."""
+    from rekindle.cli.opened import open_app
+    from rekindle.cli.printing import write_json
+    from rekindle.cli.source import check_alone, load_source
+    from rekindle.engine.commands import check_tuning_job
+
+    source = load_source(job_file)
+    check_alone(source)
+    app = open_app()
+    with source.blamed():
+        checked = check_tuning_job(app.store, app.executor, app.owner, source.spec, app.quotas)
+    record = plan_record(app, checked)
+    if as_json:
+        write_json(record)
+    else:
+        _show(record)
+
+
+def plan_record(app: App, checked: CheckedJob) -> dict[str, Any]:
+    """What would run, as plain data."""
+    from rekindle.cli.records import limits_record, range_record, warm_start_record
+    from rekindle.search.space import size_of
+
+    spec = checked.spec
+    definition = spec.definition
+    training = definition.training
+    return {
+        "name": spec.name,
+        "strategy": spec.strategy.value,
+        "seed": spec.seed,
+        "objective": {"metric": definition.objective.metric, "goal": definition.objective.direction},
+        "ranges": [range_record(p) for d in spec.definitions for p in d.ranges],
+        "combinations": size_of(definition.ranges),
+        "static": dict(definition.statics),
+        "limits": limits_record(spec),
+        "early_stopping": spec.early_stopping,
+        "metrics": {m.name: m.regex for m in training.algorithm.metrics},
+        "source": training.algorithm.source,
+        "image": training.algorithm.image,
+        "channels": {c.name: c.uri for c in training.channels},
+        "warm_start": warm_start_record(spec),
+        "warm_start_checks": [row for parent in checked.parents for row in _parent_checks(spec, parent)],
+        "first_training_job": first_training_job(app, checked),
+    }
+
+
+def first_training_job(app: App, checked: CheckedJob) -> dict[str, Any]:
+    """The configuration that the search would try first, and how its training job would be called."""
+    from rekindle.domain.decisions import Snapshot
+    from rekindle.domain.search_plan import hyperparameters, propose, tuned_values
+    from rekindle.domain.tuning_job import TuningJob
+
+    draft = TuningJob(checked.spec, app.owner, uid="", created_at=0.0)
+    definition = checked.spec.definition
+    proposal = propose(Snapshot(draft, parents=checked.parents), definition)
+    if proposal is None:
+        return {}
+    given = hyperparameters(definition, tuned_values(proposal))
+    return {
+        "values": dict(proposal.configuration),
+        "source": proposal.source,
+        "hyperparameters": given,
+    }
+
+
+def _parent_checks(spec: TuningJobSpec, parent: ParentJob) -> list[dict[str, Any]]:
+    from rekindle.domain.completion import best_job
+    from rekindle.domain.warm_start import MAX_CHANGES, changes
+
+    theirs, ours = parent.job.spec.definition, spec.definition
+    found = changes(theirs, ours)
+    usable = sum(j.objective_value is not None for j in parent.jobs)
+    best = best_job(parent.jobs, theirs.objective.direction)
+    names = sorted({p.name for p in ours.ranges} | set(ours.statics))
+    rows = {
+        "has ended": parent.job.status.value,
+        "same objective": f"{ours.objective.direction} {ours.objective.metric}",
+        "same hyperparameters": ", ".join(names),
+        "same types": "yes",
+        f"at most {MAX_CHANGES} changes": f"{sum(c.cost for c in found)}: " + ("; ".join(str(c) for c in found) or "none"),
+        "same environment, retries and isolation": "yes",
+        "results to learn from": f"{usable} of {len(parent.jobs)} training jobs",
+        "best so far": None if best is None else f"{best.objective_value:.6g} by {best.name}",
+    }
+    return [{"parent": parent.job.name, "rule": rule, "found": found_} for rule, found_ in rows.items() if found_ is not None]
+
+
+def _show(record: dict[str, Any]) -> None:
+    from rekindle.cli.printing import pairs, settings_text, show, table
+
+    size = record["combinations"]
+    rows: dict[str, object] = {
+        "tuning job": record["name"],
+        "objective": f"{record['objective']['goal']} {record['objective']['metric']}",
+        "strategy": f"{record['strategy']}, seed {record['seed']}",
+        "limits": settings_text({k: v for k, v in record["limits"].items() if v is not None}),
+        "combinations": "without end" if size is None else f"{size:,}",
+        "source": record["source"],
+        "image": record["image"],
+        "channels": settings_text(record["channels"]) or None,
+        "static": settings_text(record["static"]) or None,
+        "early stopping": "auto" if record["early_stopping"] else None,
+    }
+    show(pairs({k: v for k, v in rows.items() if v is not None}), "")
+    show(table(["range", "type", "from", "to", "scaling"], [_range_row(r) for r in record["ranges"]]), "")
+    show(table(["metric", "regex"], list(record["metrics"].items())), "")
+    if record["warm_start_checks"]:
+        checks = [[c["parent"], c["rule"], c["found"]] for c in record["warm_start_checks"]]
+        show(table(["parent", "rule", "found"], checks, title=f"warm start: {record['warm_start']['type']}"), "")
+    _show_first(record["first_training_job"])
+
+
+def _range_row(r: dict[str, Any]) -> list[object]:
+    if r["type"] == "categorical":
+        return [r["name"], r["type"], ", ".join(str(v) for v in r["values"]), "", ""]
+    scaling = r["resolved_scaling"] if r["scaling"] != "Auto" else f"{r['resolved_scaling']} (auto)"
+    return [r["name"], r["type"], r["min"], r["max"], scaling]
+
+
+def _show_first(first: dict[str, Any]) -> None:
+    from rekindle.cli.printing import pairs, settings_text, show
+
+    if first:
+        show(pairs({"first training job": settings_text(first["values"])}))

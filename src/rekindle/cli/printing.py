@@ -1,0 +1,94 @@
+"""What the commands write: JSON for programs, tables and lines for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+def write_json(value: object) -> None:
+    """One JSON document on stdout; what JSON cannot say (NaN, infinities) is refused, not bent."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def console(stderr: bool = False) -> Console:
+    """The terminal, or a plain file of at least 200 columns where there is none, so that tables are not cut."""
+    from rich.console import Console
+
+    plain = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if plain.is_terminal:
+        return plain
+    return Console(stderr=stderr, highlight=False, width=200)
+
+
+def show(*things: RenderableType) -> None:
+    """Renderables on stdout, one below the other."""
+    out = console()
+    for thing in things:
+        out.print(thing)
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "", right: Sequence[str] = ()
+) -> RenderableType:
+    """A table without frames; the columns ``right`` are aligned to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
+    for column in columns:
+        grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell(value)) for value in row))
+    return grid
+
+
+def pairs(values: Mapping[str, object]) -> RenderableType:
+    """Names and values, aligned."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in values.items():
+        grid.add_row(Text(name, style="bold"), Text(cell(value)))
+    return grid
+
+
+def cell(value: object) -> str:
+    """A value as it stands in a table."""
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def settings_text(values: Mapping[str, Any]) -> str:
+    """A configuration on one line: ``C=12.3 kernel=rbf``."""
+    return " ".join(f"{name}={cell(value)}" for name, value in values.items())
+
+
+def duration(seconds: float | None) -> str:
+    """A duration for people: ``1.2 s``, ``3:07``, ``2:03:07``."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{max(seconds, 0.0):.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02d}:{rest:02d}"
+    return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"
+
+
+def is_terminal() -> bool:
+    """Whether somebody watches stdout."""
+    return sys.stdout.isatty()

@@ -1,0 +1,77 @@
+"""Exit codes, and every error as one line on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import IntEnum
+
+import typer
+
+
+class ExitCode(IntEnum):
+    """What the command tells its caller; docs/cli.md has them for people."""
+
+    OK = 0
+    #: The tuning job that was run failed; or ``metrics`` found no objective in the log.
+    FAILED = 1
+    #: The job file, an argument or a setting is not valid.
+    BAD_INPUT = 2
+    #: The named thing is not there, the name is taken, or its state does not allow it.
+    WRONG_STATE = 3
+    #: The store or the home folder cannot be reached.
+    UNREACHABLE = 4
+    #: A defect in Rekindle.
+    DEFECT = 70
+    #: Ctrl-C; a tuning job can be resumed.
+    INTERRUPTED = 130
+    #: The reader of the output went away.
+    PIPE_CLOSED = 141
+
+
+def report(error: Exception) -> ExitCode:
+    """Says on one line what went wrong and returns the exit code for it. Raises what is no error of this kind."""
+    code, text = explained(error)
+    if code is ExitCode.PIPE_CLOSED:
+        # What is still buffered for the closed pipe must not raise once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    else:
+        typer.echo(f"error: {text}", err=True)
+    return code
+
+
+def explained(error: Exception) -> tuple[ExitCode, str]:
+    """The exit code and the line for an error."""
+    from rekindle.domain.errors import NameInUse, NotFound, RekindleError, WrongState
+    from rekindle.engine.ports import StoreUnavailable
+
+    match error:
+        case NotFound() | NameInUse() | WrongState():
+            return ExitCode.WRONG_STATE, sentence(error.message, error.hint)
+        case RekindleError():
+            return ExitCode.BAD_INPUT, sentence(error.message, error.hint)
+        case StoreUnavailable():
+            return ExitCode.UNREACHABLE, sentence(f"the store cannot be reached: {error}", "Nothing is lost; try again.")
+        case BrokenPipeError():
+            return ExitCode.PIPE_CLOSED, ""
+        case OSError():
+            return ExitCode.UNREACHABLE, sentence(f"{error.filename or 'the system'}: {error.strerror or error}")
+        case _ if hasattr(error, "format_message"):  # a wrong option or argument, found by typer
+            return ExitCode.BAD_INPUT, _usage(error)
+        case _:
+            found = f"unexpected {type(error).__name__}: {error}"
+            return ExitCode.DEFECT, sentence(found, "This is a defect; `rekindle --debug ...` shows where.")
+
+
+def sentence(message: str, hint: str = "") -> str:
+    """The message and the way out, on one line."""
+    message = " ".join(message.split())
+    if hint and message[-1:] not in ".!?":
+        message += "."
+    return f"{message} {' '.join(hint.split())}".strip()
+
+
+def _usage(error: Exception) -> str:
+    message: str = error.format_message()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    return sentence(message, f"See `{context.command_path} --help`." if context else "")

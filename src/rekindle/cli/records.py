@@ -1,0 +1,146 @@
+"""Tuning jobs and training jobs as plain data: the keys of ``--json``, which docs/cli.md promises to keep."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rekindle.domain.training_job import TrainingJob
+    from rekindle.domain.tuning_job import Definition, TuningJob, TuningJobSpec
+    from rekindle.engine.queries import TuningJobView
+    from rekindle.search.space import Parameter
+
+
+def moment(seconds: float | None) -> str | None:
+    """A time as ISO 8601 in UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def training_record(job: TrainingJob, definition: Definition | None = None) -> dict[str, Any]:
+    """A training job. ``definition`` turns its hyperparameters back into numbers."""
+    return {
+        "name": job.name,
+        "tuning_job": job.tuning_job_name,
+        "definition": job.definition_name,
+        "number": job.number,
+        "attempt": job.attempt,
+        "status": job.status.value,
+        "secondary_status": job.secondary.value,
+        "objective_status": job.objective_status.value,
+        "objective": job.objective_value,
+        "metric": job.objective_metric,
+        "metrics": {name: metric.value for name, metric in job.final_metrics.items()},
+        "values": values_of(job, definition),
+        "source": job.proposal.get("source"),
+        "stopped_early": job.stopped_early,
+        "created_at": moment(job.created_at),
+        "started_at": moment(job.started_at),
+        "ended_at": moment(job.ended_at),
+        "seconds": seconds_of(job),
+        "exit_code": job.exit_code,
+        "failure_reason": job.failure_reason,
+        "model": job.model_uri,
+    }
+
+
+def tuning_record(view: TuningJobView) -> dict[str, Any]:
+    """A tuning job with its counters and its best training jobs."""
+    job, spec = view.job, view.job.spec
+    return {
+        **tuning_summary(job, view.status.value),
+        "training_jobs": asdict(view.counters),
+        "objectives": asdict(view.objectives),
+        "best": best_record(view.best, job),
+        "overall_best": best_record(view.overall_best, job),
+        "ranges": [range_record(p) for p in spec.definition.ranges],
+        "static": dict(spec.definition.statics),
+        "not_improving": job.not_improving,
+        "tags": dict(spec.tags),
+    }
+
+
+def tuning_summary(job: TuningJob, status: str) -> dict[str, Any]:
+    """A tuning job by itself."""
+    spec = job.spec
+    return {
+        "name": job.name,
+        "status": status,
+        "failure_reason": job.failure_reason,
+        "strategy": spec.strategy.value,
+        "seed": spec.seed,
+        "objective": {"metric": spec.definition.objective.metric, "goal": spec.definition.objective.direction},
+        "limits": limits_record(spec),
+        "warm_start": warm_start_record(spec),
+        "created_at": moment(job.created_at),
+        "ended_at": moment(job.ended_at),
+    }
+
+
+def best_record(job: TrainingJob | None, tuning_job: TuningJob) -> dict[str, Any] | None:
+    """A best training job; its values are numbers where its tuning job's ranges are."""
+    if job is None:
+        return None
+    known = {d.name: d for d in tuning_job.spec.definitions}
+    return training_record(job, known.get(job.definition_name, tuning_job.spec.definition))
+
+
+def limits_record(spec: TuningJobSpec) -> dict[str, Any]:
+    """How much a tuning job may use."""
+    limits = spec.limits
+    return {
+        "jobs": limits.max_jobs,
+        "parallel": limits.max_parallel,
+        "runtime": limits.max_runtime_seconds,
+        "job_runtime": spec.definition.training.max_runtime_seconds,
+    }
+
+
+def warm_start_record(spec: TuningJobSpec) -> dict[str, Any] | None:
+    """The parents of a tuning job."""
+    warm = spec.warm_start
+    return None if warm is None else {"type": warm.type.value, "parents": list(warm.parents)}
+
+
+def range_record(p: Parameter) -> dict[str, Any]:
+    """A range with its type and the scaling in force."""
+    from rekindle.search.space import Categorical, Continuous, resolved_scaling
+
+    if isinstance(p, Categorical):
+        return {"name": p.name, "type": "categorical", "values": list(p.values)}
+    kind = "continuous" if isinstance(p, Continuous) else "integer"
+    scaling = {"scaling": p.scaling, "resolved_scaling": resolved_scaling(p)}
+    return {"name": p.name, "type": kind, "min": p.low, "max": p.high, **scaling}
+
+
+def values_of(job: TrainingJob, definition: Definition | None) -> dict[str, Any]:
+    """The configuration of a training job: numbers where the definition has numeric ranges, else text."""
+    if definition is None:
+        return dict(job.tuned)
+    from rekindle.domain.errors import InvalidValue
+    from rekindle.domain.tuning_job import parse_value
+
+    ranges = {p.name: p for p in definition.ranges}
+    values: dict[str, Any] = {}
+    for name, text in job.tuned.items():
+        try:
+            values[name] = parse_value(ranges[name], text) if name in ranges else text
+        except InvalidValue:
+            values[name] = text
+    return values
+
+
+def seconds_of(job: TrainingJob) -> float | None:
+    """How long a training job ran, from its start to its end."""
+    if job.started_at is None or job.ended_at is None:
+        return None
+    return round(job.ended_at - job.started_at, 3)
+
+
+def failure_causes(jobs: Sequence[TrainingJob]) -> Mapping[str, int]:
+    """The failure reasons of training jobs with how many share each, the most frequent first."""
+    reasons = Counter(" ".join((j.failure_reason or "").split()) for j in jobs if j.failure_reason)
+    return dict(reasons.most_common())

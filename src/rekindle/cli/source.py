@@ -1,0 +1,97 @@
+"""The argument JOB: a short job file, or SageMaker's own request as JSON; both become the same spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rekindle.domain.tuning_job import TuningJobSpec
+
+#: Any of these keys makes a JSON file a request rather than a job file.
+REQUEST_KEYS = frozenset({"HyperParameterTuningJobName", "HyperParameterTuningJobConfig"})
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a spec came from, so that errors can say the file and the line."""
+
+    path: str
+    spec: TuningJobSpec
+    line_of: Callable[[str], int | None]
+
+    def named(self, name: str | None) -> Source:
+        """The same with another name for the tuning job."""
+        return self if name is None else replace(self, spec=replace(self.spec, name=name))
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Errors about the spec say the file and, where it is known, the line."""
+        from rekindle.domain.errors import InvalidValue, LimitExceeded, NotFound, Unsupported
+
+        try:
+            yield
+        except (InvalidValue, LimitExceeded, Unsupported, NotFound) as error:
+            field = "warm_start.parents" if isinstance(error, NotFound) else getattr(error, "field", "")
+            line = self.line_of(field)
+            message = f"{field}: {error.message}" if isinstance(error, NotFound) else error.message
+            raise _located(self.path, line, message, error.hint) from error
+
+
+def load_source(path: str) -> Source:
+    """Reads a job file or a request. Raises RekindleError, naming the file and the line."""
+    from rekindle.domain.errors import RekindleError
+    from rekindle.jobfile.load import read_bytes
+
+    try:
+        data = read_bytes(Path(path))
+        request = _request(data) if _looks_like_json(path, data) else None
+        return _from_request(path, request) if request is not None else _from_job_file(path, data)
+    except RekindleError as error:
+        raise _located(path, getattr(error, "line", None), error.message, error.hint) from error
+
+
+def check_alone(source: Source) -> None:
+    """The rules that need neither the store nor this machine, so that a bad file leaves no trace."""
+    from rekindle.domain.tuning_job import RELAXED, Quotas, check_spec, with_defaults
+    from rekindle.settings import load_settings
+
+    quotas = Quotas() if load_settings().limits == "aws" else RELAXED
+    with source.blamed():
+        check_spec(with_defaults(source.spec), quotas)
+
+
+def _from_job_file(path: str, data: bytes) -> Source:
+    from rekindle.jobfile.parse import parse
+
+    file = parse(data, Path(path).absolute().parent)
+    return Source(path, file.spec, file.line_of)
+
+
+def _from_request(path: str, request: dict[str, object]) -> Source:
+    from rekindle.api.translate.create_request import spec_from_request
+
+    return Source(path, spec_from_request(request), lambda field: None)
+
+
+def _looks_like_json(path: str, data: bytes) -> bool:
+    return path.lower().endswith(".json") or data.lstrip().startswith(b"{")
+
+
+def _request(data: bytes) -> dict[str, object] | None:
+    """The request in a JSON file; None for what is no request, but may be a job file (JSON is YAML)."""
+    from rekindle.jobfile.json_reader import read_json
+
+    if not any(f'"{key}"'.encode() in data for key in REQUEST_KEYS):
+        return None
+    return read_json(data)
+
+
+def _located(path: str, line: int | None, message: str, hint: str) -> Exception:
+    from rekindle.domain.errors import RekindleError
+
+    place = path if line is None else f"{path}:{line}"
+    return RekindleError(f"{place}: {message}", hint)

@@ -1,0 +1,83 @@
+"""The end of a tuning job: what is best, where its model is, what to type next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import typer
+
+if TYPE_CHECKING:
+    from rekindle.domain.training_job import TrainingJob
+    from rekindle.engine.queries import TuningJobView
+
+
+def show_best(view: TuningJobView) -> None:
+    """The best training job as a table; beside it the best across the parents, where that is another."""
+    from rekindle.cli.printing import show, table
+
+    columns, jobs = ["", "best"], [view.best]
+    if view.overall_best is not None and view.overall_best != view.best:
+        columns.append("overall best, parents included")
+        jobs.append(view.overall_best)
+    rows = zip(*(_column(job, view) for job in jobs), strict=True)
+    show(table(columns, [[label, *(text for _, text in cells)] for label, cells in _labelled(list(rows))]))
+
+
+def show_end(view: TuningJobView) -> None:
+    """How a tuning job ended, its best training job, and the next commands."""
+    name, counters = view.job.name, view.counters
+    failed = counters.non_retryable_error + counters.retryable_error
+    total = counters.completed + counters.stopped + failed + counters.in_progress
+    typer.echo(f"\n{name}: {view.status.value}: {total} training jobs, {failed} failed.")
+    if view.job.failure_reason:
+        typer.echo(view.job.failure_reason)
+    if view.best is not None or view.overall_best is not None:
+        typer.echo("")
+        show_best(view)
+    typer.echo("\nNext:")
+    for command, purpose in _next(view):
+        typer.echo(f"  {command:<58}  {purpose}")
+
+
+def model_place(uri: str | None) -> str | None:
+    """Where a model is: a path for what lies on this machine, else the URI."""
+    if uri is None:
+        return None
+    parts = urlsplit(uri)
+    return unquote(parts.path) if parts.scheme == "file" else uri
+
+
+def _column(job: TrainingJob | None, view: TuningJobView) -> list[tuple[str, object]]:
+    from rekindle.cli.records import best_record
+
+    record = best_record(job, view.job)
+    metric = view.job.spec.definition.objective.metric
+    if record is None:
+        record = {"objective": None, "values": {}, "name": None, "tuning_job": None, "model": None}
+    names = list(dict.fromkeys(p.name for d in view.job.spec.definitions for p in d.ranges))
+    return [
+        (metric, record["objective"]),
+        *((name, record["values"].get(name)) for name in names),
+        ("training job", record["name"]),
+        ("model", model_place(record["model"])),
+    ]
+
+
+def _labelled(rows: list[tuple[tuple[str, object], ...]]) -> list[tuple[str, tuple[tuple[str, object], ...]]]:
+    return [(row[0][0], row) for row in rows]
+
+
+def _next(view: TuningJobView) -> list[tuple[str, str]]:
+    name = view.job.name
+    if view.best is None:
+        return [
+            (f"rekindle trials {name}", "every training job"),
+            (f"rekindle show {name}", "why they failed"),
+            ("rekindle logs TRAINING_JOB", "what one printed"),
+        ]
+    return [
+        (f"rekindle trials {name} --sort objective", "every training job, the best first"),
+        (f"rekindle logs {view.best.name}", "what the best one printed"),
+        (f"warm_start: {{type: identical, parents: [{name}]}}", "in a new job file: go on from here"),
+    ]

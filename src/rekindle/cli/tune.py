@@ -1,0 +1,135 @@
+"""Running tuning jobs: ``tune``, ``resume``, ``worker``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rekindle.cli.options import JobFileArgument, JsonOption, TuningJobArgument
+from rekindle.cli.problems import ExitCode
+
+if TYPE_CHECKING:
+    from rekindle.bootstrap import App
+    from rekindle.domain.tuning_job import TuningJob
+    from rekindle.engine.queries import TuningJobView
+
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+def tune(
+    job_file: JobFileArgument,
+    name: Annotated[str | None, typer.Option("--name", help="Another name for the tuning job.", show_default=False)] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Only create it; a worker runs it.")] = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a tuning job and run it to its end. Ctrl-C leaves it so that `rekindle resume` goes on with it."""
+    from rekindle.cli.opened import open_app
+    from rekindle.cli.source import check_alone, load_source
+    from rekindle.engine.commands import create_tuning_job
+
+    source = load_source(job_file).named(name)
+    check_alone(source)
+    app = open_app()
+    with source.blamed():
+        job = create_tuning_job(app.store, app.executor, app.clock, app.owner, source.spec, app.quotas)
+    if detach:
+        _say_created(app, job, as_json)
+    else:
+        raise typer.Exit(_run(app, job, quiet, as_json))
+
+
+def resume(name: TuningJobArgument, quiet: QuietOption = False, as_json: JsonOption = False) -> None:
+    """Go on with a tuning job that was interrupted, or watch one that another worker runs."""
+    from rekindle.cli.opened import open_app
+    from rekindle.domain.errors import WrongState
+
+    app = open_app()
+    job = app.store.tuning_job(app.owner, name)
+    if job.status.is_terminal:
+        message = f"tuning job {job.name!r} has ended: it is {job.status.value}."
+        raise WrongState("tuning job", job.name, job.status.value, message, f"See `rekindle show {job.name}`.")
+    raise typer.Exit(_run(app, job, quiet, as_json))
+
+
+def worker(
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing is left to do.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run every tuning job and training job that is not finished, until Ctrl-C. There may be several workers."""
+    from rekindle.cli.displays import display_for
+    from rekindle.cli.follow import Interrupt, quiet_log
+    from rekindle.cli.opened import open_app
+
+    app = open_app()
+    quiet_log()
+    display = display_for(app.clock, quiet, to_stderr=True)
+    if not quiet:
+        typer.echo(f"working on everything in {app.settings.home}; Ctrl-C ends it, training jobs go on", err=True)
+    with Interrupt() as interrupt:
+        app.worker(on_step=display.update).run(lambda: interrupt.requested or (until_idle and _idle(app)))
+
+
+def _run(app: App, job: TuningJob, quiet: bool, as_json: bool) -> ExitCode:
+    from rekindle.cli.displays import display_for
+    from rekindle.cli.follow import run_until_ended
+    from rekindle.engine.queries import describe
+
+    display = display_for(app.clock, quiet, to_stderr=as_json)
+    ended = run_until_ended(app, job.id, job.spec.limits.max_parallel, display)
+    view = describe(app.store, app.owner, job.name)
+    if not ended:
+        _say_interrupted(view)
+        return ExitCode.INTERRUPTED
+    return _say_end(view, as_json)
+
+
+def _say_end(view: TuningJobView, as_json: bool) -> ExitCode:
+    from rekindle.cli.printing import write_json
+    from rekindle.cli.records import tuning_record
+    from rekindle.cli.summary import show_end
+    from rekindle.domain.tuning_job import TuningJobStatus
+
+    if as_json:
+        write_json(tuning_record(view))
+    else:
+        show_end(view)
+    return ExitCode.FAILED if view.status is TuningJobStatus.FAILED else ExitCode.OK
+
+
+def _say_interrupted(view: TuningJobView) -> None:
+    name, running = view.job.name, view.counters.in_progress
+    jobs = "1 training job goes on" if running == 1 else f"{running} training jobs go on"
+    what = f"{jobs} by itself, and its result is kept" if running == 1 else f"{jobs} by themselves, and their results are kept"
+    lines = [
+        f"\ninterrupted: {name} is not finished; nothing is lost." + (f" {what}." if running else ""),
+        f"  rekindle resume {name}    go on",
+        f"  rekindle stop {name}      end it, with its training jobs",
+    ]
+    sys.stderr.write("\n".join(lines) + "\n")
+
+
+def _say_created(app: App, job: TuningJob, as_json: bool) -> None:
+    from rekindle.cli.printing import write_json
+    from rekindle.cli.records import tuning_record
+    from rekindle.engine.queries import describe
+
+    if as_json:
+        write_json(tuning_record(describe(app.store, app.owner, job.name)))
+        return
+    typer.echo(f"created tuning job {job.name}; `rekindle worker` runs it, or `rekindle resume {job.name}`")
+
+
+def _idle(app: App) -> bool:
+    from rekindle.domain.training_job import TrainingJobStatus
+    from rekindle.domain.tuning_job import TuningJobStatus
+    from rekindle.engine.ports import JobFilter, Page
+
+    one = Page(size=1)
+    states = (s for s in TuningJobStatus if not s.is_terminal)
+    if any(app.store.tuning_jobs(app.owner, JobFilter(status=s.value), one)[0] for s in states):
+        return False
+    running = (s for s in TrainingJobStatus if not s.is_terminal)
+    return not any(app.store.training_jobs(app.owner, JobFilter(status=s.value), one)[0] for s in running)

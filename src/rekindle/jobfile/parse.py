@@ -1,0 +1,206 @@
+"""From a job file to the tuning job that it describes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rekindle.domain.errors import InvalidValue
+from rekindle.domain.metrics import MetricDefinition, compile_regex
+from rekindle.domain.tuning_job import (
+    CompletionCriteria,
+    Definition,
+    Hyperband,
+    Limits,
+    Objective,
+    StrategyName,
+    TuningJobSpec,
+    WarmStart,
+    WarmStartType,
+)
+from rekindle.jobfile.nodes import places
+from rekindle.jobfile.ranges import read_ranges
+from rekindle.jobfile.reader import read
+from rekindle.jobfile.training import read_training
+from rekindle.jobfile.values import Table, Value
+from rekindle.search.history import Direction
+
+KEYS = (
+    "name",
+    "command",
+    "source",
+    "python",
+    "arguments",
+    "image",
+    "objective",
+    "metrics",
+    "ranges",
+    "static",
+    "strategy",
+    "hyperband",
+    "seed",
+    "limits",
+    "early_stopping",
+    "completion",
+    "warm_start",
+    "channels",
+    "environment",
+    "output",
+    "checkpoints",
+    "resources",
+    "retries",
+    "tags",
+)
+GOALS: dict[str, Direction] = {"maximize": "maximize", "minimize": "minimize", "max": "maximize", "min": "minimize"}
+STRATEGIES = {s.value.lower(): s for s in StrategyName}
+WARM_START_TYPES = {
+    "identical": WarmStartType.IDENTICAL,
+    "transfer": WarmStartType.TRANSFER,
+    "IdenticalDataAndAlgorithm": WarmStartType.IDENTICAL,
+    "TransferLearning": WarmStartType.TRANSFER,
+}
+EARLY_STOPPING = {"auto": True, "off": False, "true": True, "false": False, "on": True, "yes": True, "no": False}
+MAX_TAGS = 50
+
+_TAG = re.compile(r"[\w\s.:/=+\-@]*")
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """A job file that could be read: the tuning job that it asks for, and the line of each field."""
+
+    spec: TuningJobSpec
+    lines: Mapping[str, int]
+
+    def line_of(self, field: str) -> int | None:
+        """The line of a field, or of the nearest field around it."""
+        while field and field not in self.lines:
+            field = field.rpartition(".")[0]
+        return self.lines.get(field)
+
+
+def parse(data: bytes, folder: Path) -> JobFile:
+    """The job file in ``data``; relative paths in it start from ``folder``. Raises JobFileError or InvalidValue.
+
+    What depends on more than one field, or on the machine, is checked where tuning jobs are created.
+    """
+    root = read(data)
+    table = Table("", root)
+    table.check_keys(KEYS)
+    return JobFile(_spec(table, folder), dict(places(root)))
+
+
+def _spec(table: Table, folder: Path) -> TuningJobSpec:
+    name = table.need("name", "Give the tuning job a name.").text("a name")
+    definition = _definition(table, folder)
+    limits, strategy = _limits(table), table.get("strategy")
+    early, seed = table.get("early_stopping"), table.get("seed")
+    return TuningJobSpec(
+        name=name,
+        strategy=StrategyName.BAYESIAN if strategy is None else strategy.choice(STRATEGIES),
+        limits=limits,
+        definitions=(definition,),
+        warm_start=_warm_start(table.get("warm_start")),
+        early_stopping=early is not None and early.choice(EARLY_STOPPING),
+        completion=_completion(table.get("completion")),
+        hyperband=_hyperband(table.get("hyperband")),
+        random_seed=None if seed is None else seed.whole(least=0),
+        tags=_tags(table.get("tags")),
+    )
+
+
+def _definition(table: Table, folder: Path) -> Definition:
+    objective = table.need("objective", "Say what to optimise: objective: {metric: accuracy, goal: maximize, regex: ...}.")
+    fields = objective.table(("metric", "goal", "regex"))
+    metric = fields.need("metric", "Name the metric to optimise.").text("a name")
+    goal = fields.need("goal", "Write maximize or minimize.").choice(GOALS)
+    metrics = _metrics(metric, fields.get("regex"), table.get("metrics"))
+    ranges, static = table.need("ranges", "Name at least one hyperparameter and its range."), table.get("static")
+    return Definition(
+        training=read_training(table, folder, metrics),
+        objective=Objective(metric, goal),
+        ranges=read_ranges(ranges),
+        statics=static.texts() if static is not None else {},
+    )
+
+
+def _metrics(objective: str, regex: Value | None, others: Value | None) -> tuple[MetricDefinition, ...]:
+    found = [] if regex is None else [_metric(objective, regex)]
+    if others is not None:
+        for name, value in others.table(expected="a table of `name: regex`").values():
+            if regex is not None and name == objective:
+                raise value.refuse("the objective's regex is given already, under `objective`", "Remove one of them.")
+            found.append(_metric(name, value))
+    return tuple(found)
+
+
+def _metric(name: str, regex: Value) -> MetricDefinition:
+    pattern = regex.text("a regular expression")
+    if not 1 <= len(name) <= 255:
+        raise regex.refuse("a metric's name has 1 to 255 characters")
+    if len(pattern) > 500:
+        raise regex.refuse("a regular expression has at most 500 characters")
+    try:
+        compile_regex(pattern, regex.path)
+    except InvalidValue as error:
+        raise regex.refuse(error.reason, error.hint) from error
+    return MetricDefinition(name, pattern)
+
+
+def _limits(table: Table) -> Limits:
+    value = table.get("limits")
+    if value is None:
+        return Limits(None)
+    fields = value.table(("jobs", "parallel", "runtime", "job_runtime"))
+    jobs, parallel, runtime = fields.get("jobs"), fields.get("parallel"), fields.get("runtime")
+    return Limits(
+        max_jobs=None if jobs is None else jobs.whole(least=1),
+        max_parallel=1 if parallel is None else parallel.whole(least=1),
+        max_runtime_seconds=None if runtime is None else runtime.seconds(),
+    )
+
+
+def _warm_start(value: Value | None) -> WarmStart | None:
+    if value is None:
+        return None
+    fields = value.table(("type", "parents"))
+    kind = fields.need("type", "Write identical (same data and algorithm) or transfer.").choice(WARM_START_TYPES)
+    parents = fields.need("parents", "List the tuning jobs to learn from.")
+    return WarmStart(kind, tuple(p.text("a tuning job's name") for p in parents.items("a list of tuning jobs' names")))
+
+
+def _completion(value: Value | None) -> CompletionCriteria:
+    if value is None:
+        return CompletionCriteria()
+    fields = value.table(("target", "not_improving", "convergence"))
+    target, stale, convergence = fields.get("target"), fields.get("not_improving"), fields.get("convergence")
+    return CompletionCriteria(
+        target=None if target is None else float(target.number()),
+        max_not_improving=None if stale is None else stale.whole(least=3),
+        on_convergence=convergence is not None and convergence.switch(),
+    )
+
+
+def _hyperband(value: Value | None) -> Hyperband | None:
+    if value is None:
+        return None
+    fields = value.table(("min_resource", "max_resource"))
+    least, most = fields.get("min_resource"), fields.get("max_resource")
+    return Hyperband(
+        None if least is None else least.whole(least=1),
+        None if most is None else most.whole(least=1),
+    )
+
+
+def _tags(value: Value | None) -> dict[str, str]:
+    if value is None:
+        return {}
+    tags = value.texts()
+    if len(tags) > MAX_TAGS:
+        raise value.refuse(f"{len(tags)} tags; there may be {MAX_TAGS}")
+    for key, field in value.table().values():
+        if not (1 <= len(key) <= 128 and len(tags[key]) <= 256 and _TAG.fullmatch(key) and _TAG.fullmatch(tags[key])):
+            raise field.refuse("a tag is a key (up to 128) and a value (up to 256) of letters, digits, spaces and _.:/=+-@")
+    return tags

@@ -1,0 +1,137 @@
+"""From the bytes of a job file to a tree of nodes: YAML without its surprises.
+
+Plain text stays text (``yes``, ``no``, ``on``, ``off``, dates), ``1e-3`` is a number, a key may be there once. What a job
+file has no use for is refused, since it could hurt: tags, anchors and aliases, several documents, very deep or large files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from rekindle.domain.errors import shown
+from rekindle.jobfile.errors import JobFileError
+from rekindle.jobfile.nodes import Fields, Items, Node, Scalar
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 20
+MAX_NODES = 20_000
+
+
+def read(data: bytes) -> Fields:
+    """The table that a job file holds. Raises JobFileError, with the line where there is one."""
+    text = decode(data)
+    try:
+        root = _Builder(yaml.parse(text, Loader=yaml.SafeLoader)).document()
+    except yaml.MarkedYAMLError as error:
+        raise _not_yaml(error) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise JobFileError(f"the character {shown(chr(error.character))} may not stand in a job file", line=line) from error
+    if root is None or (isinstance(root, Scalar) and root.is_null):
+        raise JobFileError("the file is empty", "Start from the example in docs/job-file.md.")
+    if not isinstance(root, Fields):
+        kind = "a list" if isinstance(root, Items) else f"the text {shown(root.text, 40)}"
+        raise JobFileError(f"a job file is a table of `key: value` lines, not {kind}", line=root.line)
+    return root
+
+
+def decode(data: bytes) -> str:
+    """The text of a job file. Raises JobFileError for one that is too large or not UTF-8."""
+    if len(data) > MAX_BYTES:
+        raise JobFileError(f"{len(data):,} bytes: a job file has at most {MAX_BYTES:,}")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        raise JobFileError(found, "Save the file as UTF-8.", line=line) from error
+
+
+class _Builder:
+    """Builds the tree from YAML's events, without recursion into what is too deep or too large."""
+
+    def __init__(self, events: Iterator[Any]) -> None:
+        self._events = events
+        self._count = 0
+
+    def document(self) -> Node | None:
+        root: Node | None = None
+        documents = 0
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise JobFileError("the file holds several documents; a job file is one", line=_line(event))
+                root = self._node(next(self._events), 0)
+        return root
+
+    def _node(self, event: Any, depth: int) -> Node:
+        self._check(event, depth)
+        if isinstance(event, yaml.ScalarEvent):
+            return _scalar(event)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return Items(_line(event), tuple(self._items(depth)))
+        return self._fields(event, depth)
+
+    def _check(self, event: Any, depth: int) -> None:
+        self._count += 1
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
+            message = f"{shown(sign + event.anchor)}: anchors and aliases are not used in job files"
+            raise JobFileError(message, "Write the value out, or quote it.", line=_line(event))
+        if event.tag is not None:
+            raise JobFileError(f"{shown(event.tag)}: tags are not used in job files", "Remove it.", line=_line(event))
+        if depth > MAX_DEPTH:
+            raise JobFileError(f"nested more than {MAX_DEPTH} deep", line=_line(event))
+        if self._count > MAX_NODES:
+            raise JobFileError(f"more than {MAX_NODES:,} values in one file", line=_line(event))
+
+    def _items(self, depth: int) -> Iterator[Node]:
+        for event in self._events:
+            if isinstance(event, yaml.SequenceEndEvent):
+                return
+            yield self._node(event, depth + 1)
+
+    def _fields(self, start: Any, depth: int) -> Fields:
+        nodes: dict[str, Node] = {}
+        lines: dict[str, int] = {}
+        for event in self._events:
+            if isinstance(event, yaml.MappingEndEvent):
+                break
+            key = _key(self._node(event, depth + 1))
+            if key.text in nodes:
+                first = lines[key.text]
+                raise JobFileError(f"{shown(key.text)}: the key is there twice, first in line {first}", line=key.line)
+            lines[key.text] = key.line
+            nodes[key.text] = self._node(next(self._events), depth + 1)
+        return Fields(_line(start), nodes, lines)
+
+
+def _key(node: Node) -> Scalar:
+    if not isinstance(node, Scalar):
+        raise JobFileError("a key must be a word, not a list or a table", line=node.line)
+    if not node.text:
+        raise JobFileError("a key is empty", line=node.line)
+    return node
+
+
+def _scalar(event: Any) -> Scalar:
+    bad = next((c for c in event.value if c == "\x00" or "\ud800" <= c <= "\udfff"), None)
+    if bad is not None:
+        raise JobFileError(f"the character {shown(bad)} may not stand in a job file", line=_line(event))
+    return Scalar(_line(event), event.value, event.style is not None)
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+def _not_yaml(error: yaml.MarkedYAMLError) -> JobFileError:
+    mark = error.problem_mark or error.context_mark
+    problem = error.problem or "it cannot be read"
+    hint = "Indent with spaces, not with tabs." if "'\\t'" in problem else ""
+    context = f"{error.context}, " if error.context else ""
+    return JobFileError(f"not valid YAML: {context}{problem}", hint, line=mark.line + 1 if mark else None)

@@ -1,0 +1,167 @@
+"""The part of a job file that says how one training job runs: program, data, results."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+from rekindle.domain.metrics import MetricDefinition
+from rekindle.domain.training_job import (
+    DEFAULT_MAX_RUNTIME_SECONDS,
+    Algorithm,
+    Channel,
+    Checkpoints,
+    Output,
+    Resources,
+    TrainingSpec,
+)
+from rekindle.jobfile.errors import JobFileError
+from rekindle.jobfile.values import Table, Value
+
+#: SageMaker's longest run-time limit of one training job: 28 days.
+MAX_JOB_RUNTIME_SECONDS = 2_419_200
+MAX_CHANNELS = 20
+MAX_RETRIES = 30
+ARGUMENT_STYLES = {"cli": "cli", "none": "none"}
+COMPRESSIONS = {"gzip": "GZIP", "none": "NONE"}
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_CHANNEL = re.compile(r"[A-Za-z0-9.\-_]{1,64}")
+_VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
+def read_training(table: Table, folder: Path, metrics: tuple[MetricDefinition, ...]) -> TrainingSpec:
+    """What every training job of the job file has in common; relative paths start from ``folder``."""
+    limits, retries = table.get("limits"), table.get("retries")
+    runtime = None if limits is None else limits.table().get("job_runtime")
+    return TrainingSpec(
+        algorithm=_algorithm(table, folder, metrics),
+        channels=_channels(table.get("channels"), folder),
+        output=_output(table.get("output"), folder),
+        checkpoints=_checkpoints(table.get("checkpoints"), folder),
+        resources=_resources(table.get("resources")),
+        max_runtime_seconds=DEFAULT_MAX_RUNTIME_SECONDS if runtime is None else _job_runtime(runtime),
+        environment=_environment(table.get("environment")),
+        max_retries=0 if retries is None else retries.whole(least=0, most=MAX_RETRIES),
+    )
+
+
+def _algorithm(table: Table, folder: Path, metrics: tuple[MetricDefinition, ...]) -> Algorithm:
+    command, image = table.get("command"), table.get("image")
+    if command is None and image is None:
+        raise JobFileError("command: missing", "Say what to run: command: python train.py")
+    if command is None:
+        return Algorithm(image=image.text("a name") if image else None, metrics=metrics)
+    source, python, style = table.get("source"), table.get("python"), table.get("arguments")
+    return Algorithm(
+        command=_command(command),
+        source=str(folder) if source is None else _path(source, folder),
+        python=None if python is None else _program(python, folder),
+        arguments_style="cli" if style is None else style.choice(ARGUMENT_STYLES),
+        image=None if image is None else image.text("a name"),
+        metrics=metrics,
+    )
+
+
+def _command(value: Value) -> str:
+    if value.is_list:
+        command = shlex.join(part.text("a word of the command") for part in value.items())
+    else:
+        command = value.text("a command line").strip()
+    if not command:
+        raise value.refuse("the command is empty")
+    try:
+        shlex.split(command)
+    except ValueError as error:
+        raise value.refuse(f"not a command line: {str(error).lower()}") from error
+    return command
+
+
+def _channels(value: Value | None, folder: Path) -> tuple[Channel, ...]:
+    if value is None:
+        return ()
+    found = [_channel(name, v, folder) for name, v in value.table(expected="a table of `name: path`").values()]
+    if len(found) > MAX_CHANNELS:
+        raise value.refuse(f"{len(found)} channels; there may be {MAX_CHANNELS}")
+    return tuple(found)
+
+
+def _channel(name: str, value: Value, folder: Path) -> Channel:
+    if not _CHANNEL.fullmatch(name):
+        raise value.refuse("a channel's name has 1 to 64 letters, digits and . - _")
+    if value.is_scalar:
+        return Channel(name, _place(value, folder))
+    fields = value.table(("uri", "content_type"))
+    uri, content_type = fields.need("uri", "Say where the data is."), fields.get("content_type")
+    return Channel(name, _place(uri, folder), content_type=None if content_type is None else content_type.text())
+
+
+def _output(value: Value | None, folder: Path) -> Output:
+    if value is None:
+        return Output()
+    if value.is_scalar:
+        return Output(_place(value, folder))
+    fields = value.table(("uri", "compression"))
+    uri, compression = fields.get("uri"), fields.get("compression")
+    return Output(
+        None if uri is None else _place(uri, folder),
+        "GZIP" if compression is None else compression.choice(COMPRESSIONS),
+    )
+
+
+def _checkpoints(value: Value | None, folder: Path) -> Checkpoints | None:
+    if value is None:
+        return None
+    if value.is_scalar:
+        return Checkpoints(_place(value, folder))
+    fields = value.table(("uri", "local_path"))
+    place, local = _place(fields.need("uri", "Say where checkpoints are kept."), folder), fields.get("local_path")
+    return Checkpoints(place) if local is None else Checkpoints(place, local.text("a path"))
+
+
+def _resources(value: Value | None) -> Resources:
+    if value is None:
+        return Resources()
+    fields = value.table(("gpus", "cpus"))
+    gpus, cpus = fields.get("gpus"), fields.get("cpus")
+    return Resources(
+        gpus=0 if gpus is None else gpus.whole(least=0, most=1024),
+        cpus=0 if cpus is None else cpus.whole(least=0, most=65_536),
+    )
+
+
+def _job_runtime(value: Value) -> int:
+    seconds = value.seconds()
+    if seconds > MAX_JOB_RUNTIME_SECONDS:
+        raise value.refuse("a training job runs for at most 28 days")
+    return seconds
+
+
+def _environment(value: Value | None) -> dict[str, str]:
+    if value is None:
+        return {}
+    for name, field in value.table().values():
+        if not _VARIABLE.fullmatch(name) or len(name) > 512:
+            raise field.refuse("a variable's name has letters, digits and _, and starts with no digit")
+    return value.texts()
+
+
+def _place(value: Value, folder: Path) -> str:
+    """A URI as it is, a path made absolute."""
+    text = value.text("a path or a URI")
+    return text if _URI.match(text) else _path(value, folder)
+
+
+def _path(value: Value, folder: Path) -> str:
+    text = value.text("a path")
+    if not text.strip():
+        raise value.refuse("the path is empty")
+    return os.path.abspath(folder / Path(text).expanduser())
+
+
+def _program(value: Value, folder: Path) -> str:
+    """A program by its name on PATH as it is, a path made absolute."""
+    text = value.text("a program")
+    return _path(value, folder) if os.sep in text or text.startswith("~") else text
