@@ -27,6 +27,7 @@ from rekindle.gateway.answers import answer
 from rekindle.gateway.bodies import WatchedBody, drain, read_whole, replayed
 from rekindle.gateway.canonical import WireRequest
 from rekindle.gateway.credentials import Credentials
+from rekindle.gateway.lifespan import relay
 from rekindle.gateway.origin import check_host, check_origin, check_same_site, is_loopback
 from rekindle.gateway.refusal import Reason, Refusal
 from rekindle.gateway.routing import Apps, check_target, dialect_of, guess_service, is_buffered
@@ -95,7 +96,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, whatever it is; no exception leaves."""
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await relay(self.apps.distinct(), receive, send)
         elif scope["type"] == "http":
             exchange = _Exchange(scope, receive, send)
             with self.telemetry.in_flight.track_inprogress():
@@ -226,7 +227,7 @@ class _Exchange:
             return
         service = None if self.record.service == "-" else self.record.service
         response = answer(refusal, dialect_of(self.request, service), self.record.request_id)
-        if not self._body_ended:
+        if not self._body_ended and refusal.reason is not Reason.BODY_TOO_SLOW:
             await drain(self.request, self.receive)
         await response(self.scope, self.receive, self._emit)
 
@@ -264,11 +265,3 @@ def wire_request(scope: Scope) -> WireRequest:
     raw_path = scope.get("raw_path") or scope["path"].encode("utf-8")
     headers = tuple((name.lower(), value) for name, value in scope["headers"])
     return WireRequest(scope["method"], raw_path.partition(b"?")[0], scope.get("query_string", b""), headers)
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

@@ -12,7 +12,7 @@ from rekindle.gateway.refusal import Reason, Refusal
 
 #: What is still read of the body of a refused request, so that its sender gets to read the answer.
 _DRAIN_BYTES = 4 * 2**20
-_DRAIN_SECONDS = 2.0
+_DRAIN_SECONDS = 1.0
 
 
 async def read_whole(request: WireRequest, receive: Receive, limit: int, seconds: float) -> bytes:

@@ -49,7 +49,8 @@ def host_name(host: str) -> str:
     """A Host header without its port, in lower case, without a final dot."""
     name = host.strip().lower()
     if name.startswith("["):
-        return name[1:].partition("]")[0]
+        address, closed, _ = name[1:].partition("]")
+        return address if closed else ""
     return name.partition(":")[0].rstrip(".")
 
 

@@ -44,6 +44,11 @@ class Apps:
         app: ASGIApp = getattr(self, service)
         return app
 
+    def distinct(self) -> list[ASGIApp]:
+        """Each application once; one may serve several services."""
+        given = [getattr(self, field.name) for field in fields(self)]
+        return list({id(app): app for app in given if app is not None}.values())
+
     @classmethod
     def services(cls) -> tuple[str, ...]:
         """The names of the services."""

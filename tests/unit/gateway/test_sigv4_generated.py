@@ -14,12 +14,12 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from support.gateway import ALICE, BOB, CREDENTIALS, MOMENT
 
 from rekindle.gateway.admission import admit
 from rekindle.gateway.canonical import WireRequest
 from rekindle.gateway.refusal import Refusal
 from rekindle.gateway.sigv4 import read_claim
+from support.gateway import ALICE, BOB, CREDENTIALS, MOMENT
 
 NOW = datetime.fromtimestamp(MOMENT, UTC)
 KEYS = BotoCredentials(ALICE.access_key, ALICE.secret_key)
