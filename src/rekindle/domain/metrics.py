@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import re2
 
 from rekindle.domain.errors import InvalidValue
-
-#: The longest part of one log line that metric patterns see, in characters.
-LINE_LIMIT = 65_536
+from rekindle.domain.scanning import LineScanner, compiled
 
 
 @dataclass(frozen=True)
@@ -31,31 +28,22 @@ class Emission:
 
 
 class MetricScanner:
-    """Finds metric values in log lines.
-
-    A pattern sees each line as printed and, where the line holds a TAB, once more with TAB written as ``#011``, as
-    SageMaker's log pipeline writes it. What does not parse as a finite number is no emission.
-    """
+    """Finds metric values in log lines, as ``LineScanner`` says. Raises InvalidValue for a pattern that cannot be run."""
 
     def __init__(self, definitions: Sequence[MetricDefinition]) -> None:
-        self._patterns = [(d.name, compile_regex(d.regex, f"metrics.{d.name}.regex")) for d in definitions]
+        for d in definitions:
+            compile_regex(d.regex, f"metrics.{d.name}.regex")
+        self._scanner = LineScanner((d.name, d.regex) for d in definitions)
 
     def scan(self, line: str) -> Iterator[Emission]:
         """The emissions of one line, in the order of the definitions; at most one for each."""
-        line = line[:LINE_LIMIT]
-        forms = (line, line.replace("\t", "#011")) if "\t" in line else (line,)
-        for name, pattern in self._patterns:
-            value = _first_value(pattern, forms)
-            if value is not None:
-                yield Emission(name, value)
+        return (Emission(metric, value) for metric, value in self._scanner.scan(line))
 
 
 def compile_regex(regex: str, field: str) -> re2._Regexp:
     """The compiled pattern. Raises InvalidValue, naming ``field``, for one that the engine cannot run or that has no group."""
-    options = re2.Options()
-    options.log_errors = False
     try:
-        pattern = re2.compile(regex, options)
+        pattern = compiled(regex)
     except (re2.error, UnicodeEncodeError) as error:
         raise InvalidValue(
             field,
@@ -78,24 +66,6 @@ def check_definitions(definitions: Iterable[MetricDefinition]) -> None:
             raise InvalidValue("metrics", d.name, "two metrics have this name")
         names.add(d.name)
         compile_regex(d.regex, f"metrics.{d.name}.regex")
-
-
-def _first_value(pattern: re2._Regexp, forms: Sequence[str]) -> float | None:
-    for line in forms:
-        match = pattern.search(line)
-        if match is not None:
-            value = _number(match.group(1))
-            if value is not None:
-                return value
-    return None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float((text or "").strip())
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _reason(error: Exception) -> str:

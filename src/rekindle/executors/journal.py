@@ -1,0 +1,94 @@
+"""Reading what a supervisor has told, while it goes on telling."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rekindle.domain.training_job import MetricPoint, SecondaryStatus
+from rekindle.engine.ports import Report, RunKey, RunState
+
+
+class JournalReader:
+    """One attempt's journal, read on from where the last call left off."""
+
+    def __init__(self, key: RunKey, path: Path) -> None:
+        self._key = key
+        self._path = path
+        self._offset = 0
+        self._first = 0
+        self._count = 0
+        self._points: list[MetricPoint] = []
+        self._phases: list[tuple[SecondaryStatus, float, str]] = []
+        self._started_at: float | None = None
+        self._supervisor: tuple[int, str] | None = None
+        self._end: dict[str, Any] | None = None
+
+    def read(self) -> bool:
+        """Reads what is new; whether there is a journal."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return False
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for text in whole.splitlines():
+            self._take(text)
+        return True
+
+    @property
+    def supervisor(self) -> tuple[int, str] | None:
+        """The supervisor's process id and start time, once it has told."""
+        return self._supervisor
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end is told."""
+        return self._end is not None
+
+    @property
+    def first(self) -> int:
+        """The index of the first emission that is still at hand."""
+        return self._first
+
+    def report(self, seen: int) -> Report:
+        """What was told so far, with emissions from index ``seen`` on. Those before it are then let go."""
+        self._points = self._points[max(0, seen - self._first) :]
+        self._first = max(self._first, min(seen, self._count))
+        end = self._end or {}
+        return Report(
+            key=self._key,
+            state=RunState(end.get("end", RunState.RUNNING)),
+            phases=tuple(self._phases),
+            points=tuple(self._points),
+            started_at=self._started_at,
+            ended_at=end.get("at"),
+            exit_code=end.get("exit_code"),
+            failure_reason=end.get("reason"),
+            model_uri=end.get("model"),
+        )
+
+    def _take(self, text: bytes) -> None:
+        try:
+            told = json.loads(text)
+        except ValueError:  # the line that a supervisor was killed in the middle of
+            return
+        if self._end is not None:
+            return
+        if "metric" in told:
+            self._points.append(MetricPoint(self._count, told["metric"], told["value"], told["at"]))
+            self._count += 1
+        elif "phase" in told:
+            self._phase(SecondaryStatus(told["phase"]), told["at"], told["message"])
+        elif "supervisor" in told:
+            self._supervisor = told["supervisor"], told["start"]
+        elif "end" in told:
+            self._end = told
+
+    def _phase(self, status: SecondaryStatus, at: float, message: str) -> None:
+        self._phases.append((status, at, message))
+        if status is SecondaryStatus.TRAINING:
+            self._started_at = at

@@ -1,0 +1,31 @@
+"""What a killed supervisor left running: found by the mark in its environment, which no other process has."""
+
+from __future__ import annotations
+
+import contextlib
+
+import psutil
+
+#: How often we look again, for processes that were being made while we looked.
+_ROUNDS = 50
+#: Seconds that the killed get to be gone before the next look.
+_REST = 0.2
+
+
+def kill_marked(name: str, value: str) -> None:
+    """Kills every process of ours whose environment has ``name=value``, until there is none."""
+    for _ in range(_ROUNDS):
+        found = [process for process in psutil.process_iter() if _is_marked(process, name, value)]
+        if not found:
+            return
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(found, timeout=_REST)
+
+
+def _is_marked(process: psutil.Process, name: str, value: str) -> bool:
+    try:
+        return process.environ().get(name) == value and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, OSError):
+        return False

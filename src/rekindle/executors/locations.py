@@ -1,0 +1,39 @@
+"""URIs of data: paths of this machine, or objects that somebody must fetch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from rekindle.domain.errors import InvalidValue, Unsupported
+
+
+def is_remote(uri: str) -> bool:
+    """Whether a URI names objects (``s3://``) and not files of this machine."""
+    return uri.startswith("s3://")
+
+
+def local_path(uri: str, field: str) -> Path:
+    """The path that a ``file://`` URI or an absolute path names. Raises InvalidValue, and Unsupported for other schemes."""
+    scheme, found, _ = uri.partition("://")
+    if found and scheme != "file":
+        raise Unsupported(f"{field}: {uri!r}: data can be at file:// and s3:// only.", "Copy it to one of them first.")
+    if found:
+        parts = urlsplit(uri)
+        if parts.netloc not in ("", "localhost"):
+            raise InvalidValue(field, uri, "a file URI names this machine only", "Write file:///path.")
+        path = Path(unquote(parts.path))
+    else:
+        path = Path(uri)
+    if not path.is_absolute():
+        raise InvalidValue(field, uri, "not an absolute path")
+    return path
+
+
+def matching(path: Path) -> list[Path]:
+    """What a local path stands for, as an S3 prefix does: the folder or file itself, else all whose names start so."""
+    if path.exists():
+        return [path]
+    if not path.parent.is_dir():
+        return []
+    return sorted(p for p in path.parent.iterdir() if p.name.startswith(path.name))

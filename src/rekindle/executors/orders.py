@@ -1,0 +1,269 @@
+"""From a run to its supervisor's orders: the tree to build, the program with its variables, where results go."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rekindle.domain.errors import InvalidValue, RekindleError, Unsupported
+from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECONDS, Channel, Owner, TrainingSpec
+from rekindle.engine.ports import Run
+from rekindle.executors import contract, locations, logfile, machine, records, workdir
+from rekindle.executors.programs import Program, command_program
+
+_FOLDERS = ("input/config", "input/data", "model", "output/data", "code")
+#: Where a package that is only loaded by path is found: what the supervisor scans metrics with.
+_ENGINE = "re2"
+#: The variable by which every process of an attempt is known, whatever became of its parents.
+RUN_MARK = "REKINDLE_RUN"
+
+
+@dataclass(frozen=True)
+class Host:
+    """What holds for all runs of this machine.
+
+    ``transfer`` is the command, to be followed by ``download URI FOLDER`` or ``upload PATH URI``, that moves objects;
+    ``transfer_variables`` are added to what it sees. ``environment`` is what training jobs inherit.
+    """
+
+    root: Path
+    environment: Mapping[str, str]
+    grace_seconds: float = STOP_GRACE_SECONDS
+    log_head_bytes: int = logfile.HEAD_BYTES
+    log_keep_bytes: int = logfile.KEEP_BYTES
+    transfer: tuple[str, ...] = ()
+    transfer_variables: Mapping[str, str] = field(default_factory=dict)
+    owner: Owner = field(default_factory=Owner)
+
+    @property
+    def path(self) -> str:
+        """PATH for training jobs: the user's, then the folder of the interpreter that runs us."""
+        own = str(Path(sys.executable).parent)
+        return os.pathsep.join(p for p in (self.environment.get("PATH", os.defpath), own) if p)
+
+
+def orders_of(run: Run, folder: Path, host: Host) -> records.Fields:
+    """The orders for a run. What cannot be done is an order too: to report why."""
+    try:
+        fields = _orders(run, folder, host)
+        records.pack(fields)
+        return fields
+    except (RekindleError, ValueError) as error:
+        return _refusal(run, folder, host, f"ClientError: {error}")
+
+
+def check_channels(spec: TrainingSpec, transfer: Sequence[str]) -> None:
+    """Raises InvalidValue or Unsupported for an input that this machine cannot give a training job."""
+    for channel in spec.channels:
+        _check_channel(channel, transfer)
+
+
+def check_places(spec: TrainingSpec, transfer: Sequence[str]) -> None:
+    """Raises InvalidValue or Unsupported for an output or checkpoint folder that cannot be written to."""
+    places = {"output.uri": spec.output.uri, "checkpoints.uri": spec.checkpoints.uri if spec.checkpoints else None}
+    for name, uri in places.items():
+        if uri is not None and locations.is_remote(uri):
+            _check_transfer(name, uri, transfer)
+        elif uri is not None:
+            _check_writable(name, uri, locations.local_path(uri, name))
+
+
+def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
+    spec = run.spec
+    program = _program(run)
+    inputs, fetch = _inputs(spec.channels, host.transfer)
+    checkpoints = _checkpoints(run)
+    told = _told(run, folder, host, program)
+    files = contract.config_files(told)
+    return _base(run, folder, host) | {
+        "refusal": [],
+        "folders": [*_FOLDERS, checkpoints or "checkpoints"],
+        "files": [item for pair in files.items() for item in pair],
+        "links": [item for pair in inputs.items() for item in pair],
+        "source": [str(program.source)] if program.source else [],
+        "skip": [str(host.root)],
+        "checkpoints": [checkpoints] if checkpoints else [],
+        "inputs": [channel.name for channel in spec.channels],
+        "fetch": list(fetch),
+        **fetch,
+        "command": list(program.argv),
+        "environment": [f"{n}={v}" for n, v in _environment(run, host, program, told).items()],
+        "transfer environment": [f"{n}={v}" for n, v in {**host.environment, **host.transfer_variables}.items()],
+        "cwd": ["code"],
+        "limit": [str(spec.max_runtime_seconds)],
+        "metrics": [item for d in spec.algorithm.metrics for item in (d.name, d.regex)],
+        "packages": [_packages()],
+        "gpus": _gpus(run, host),
+        **_results(run, folder, host),
+    }
+
+
+def _base(run: Run, folder: Path, host: Host) -> records.Fields:
+    log = [str(host.log_head_bytes), str(host.log_keep_bytes)]
+    return {"name": [run.key.name], "folder": [str(folder)], "grace": [str(host.grace_seconds)], "log": log}
+
+
+def _refusal(run: Run, folder: Path, host: Host, reason: str) -> records.Fields:
+    return _base(run, folder, host) | {"refusal": [reason.replace("\0", "")[:FAILURE_REASON_LIMIT]]}
+
+
+def _program(run: Run) -> Program:
+    algorithm = run.spec.algorithm
+    if algorithm.command is not None:
+        return command_program(algorithm, run.hyperparameters)
+    raise Unsupported(f"image: {algorithm.image!r}: no way to run this image is known here.")
+
+
+def _told(run: Run, folder: Path, host: Host, program: Program) -> contract.Told:
+    return contract.Told(
+        folder=str(folder),
+        job_name=run.key.name,
+        raw=run.hyperparameters,
+        values=program.values,
+        arguments=program.arguments,
+        channels=run.spec.channels,
+        instance_type=run.spec.resources.instance_type,
+        cpus=_cpus(run),
+        gpus=_gpus_each(run, host),
+        entry_point=program.entry_point,
+    )
+
+
+def _environment(run: Run, host: Host, program: Program, told: contract.Told) -> dict[str, str]:
+    """What the program sees; later wins: our defaults, the user's shell, the program's, the contract, the job's own."""
+    base = {n: v for n, v in host.environment.items() if n != "PYTHONHOME" or not program.first_on_path}
+    job = {
+        "PATH": os.pathsep.join((*program.first_on_path, host.path)),
+        "TRAINING_JOB_NAME": run.key.name,
+        "TRAINING_JOB_ARN": _arn(run, host.owner),
+        "REKINDLE_CHECKPOINTS": f"{told.folder}/checkpoints",
+    }
+    defaults = {"PYTHONUNBUFFERED": "1", **machine.thread_variables(_cpus(run))}
+    own = dict(run.spec.environment)
+    if "PATH" in own:
+        own["PATH"] = os.pathsep.join((own["PATH"], host.path))
+    return {
+        **defaults,
+        **base,
+        **program.variables,
+        **job,
+        **own,
+        **contract.variables(told),
+        RUN_MARK: mark(told.folder, run.key.attempt),
+    }
+
+
+def mark(folder: str | Path, attempt: int) -> str:
+    """What ``RUN_MARK`` is set to for an attempt."""
+    return str(Path(folder) / workdir.CONTROL / str(attempt))
+
+
+def _arn(run: Run, owner: Owner) -> str:
+    return f"arn:aws:sagemaker:{owner.region}:{owner.account}:training-job/{run.key.name.lower()}"
+
+
+def _cpus(run: Run) -> int:
+    return run.spec.resources.cpus or max(1, machine.cpus() // max(1, run.share))
+
+
+def _gpus_each(run: Run, host: Host) -> int:
+    names = machine.gpus(host.environment)
+    return min(len(names), run.spec.resources.gpus or max(1, len(names) // max(1, run.share)))
+
+
+def _gpus(run: Run, host: Host) -> list[str]:
+    """The folder of the locks, how many to take, and of which."""
+    names = machine.gpus(host.environment)
+    if not names or "CUDA_VISIBLE_DEVICES" in run.spec.environment:
+        return []
+    return [str(host.root), str(_gpus_each(run, host)), *names]
+
+
+def _inputs(channels: Sequence[Channel], transfer: Sequence[str]) -> tuple[dict[str, str], records.Fields]:
+    """Links by path within the run folder, and commands that fetch, by their name in the orders."""
+    links: dict[str, str] = {}
+    fetch: records.Fields = {}
+    for channel in channels:
+        _check_channel(channel, transfer)
+        inside = f"input/data/{channel.name}"
+        if locations.is_remote(channel.uri):
+            fetch[f"fetch {channel.name}"] = [*transfer, "download", channel.uri, f"../{inside}"]
+        else:
+            links |= _links(inside, locations.local_path(channel.uri, _field(channel, "uri")))
+    return links, fetch
+
+
+def _links(inside: str, path: Path) -> dict[str, str]:
+    if path.is_dir():
+        return {inside: str(path)}
+    return {f"{inside}/{found.name}": str(found) for found in locations.matching(path)}
+
+
+def _field(channel: Channel, name: str) -> str:
+    return f"channels.{channel.name}.{name}"
+
+
+def _check_channel(channel: Channel, transfer: Sequence[str]) -> None:
+    if channel.name in (".", ".."):
+        raise InvalidValue("channels", channel.name, "not a name for a channel")
+    if channel.input_mode != "File":
+        raise InvalidValue(_field(channel, "input_mode"), channel.input_mode, "only File mode is available here")
+    if channel.data_type != "S3Prefix":
+        raise InvalidValue(_field(channel, "data_type"), channel.data_type, "only S3Prefix is available here")
+    if locations.is_remote(channel.uri):
+        _check_transfer(_field(channel, "uri"), channel.uri, transfer)
+    elif not locations.matching(locations.local_path(channel.uri, _field(channel, "uri"))):
+        raise InvalidValue(_field(channel, "uri"), channel.uri, "there is no such file or folder")
+
+
+def _check_transfer(name: str, uri: str, transfer: Sequence[str]) -> None:
+    if not transfer:
+        raise Unsupported(f"{name}: {uri!r}: no object store is set up here.", "Use a path or a file:// URI.")
+
+
+def _check_writable(name: str, uri: str, path: Path) -> None:
+    existing = next(p for p in (path, *path.parents) if p.exists())
+    if not existing.is_dir():
+        raise InvalidValue(name, uri, f"{str(existing)!r} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InvalidValue(name, uri, f"no permission to write to {str(existing)!r}")
+
+
+def _checkpoints(run: Run) -> str:
+    """The folder of the job's own below the one that was asked for; empty where none was."""
+    if run.spec.checkpoints is None:
+        return ""
+    uri = run.spec.checkpoints.uri
+    if locations.is_remote(uri):
+        raise Unsupported(f"checkpoints.uri: {uri!r}: checkpoints can be kept at a path or file:// URI only.")
+    return str(locations.local_path(uri, "checkpoints.uri") / run.key.name)
+
+
+def _results(run: Run, folder: Path, host: Host) -> records.Fields:
+    """For the model and the other output: the folder, where it goes here, its URI, the transfers that take it on."""
+    packed = run.spec.output.compression != "NONE"
+    fields: records.Fields = {}
+    for kind, source in (("model", "model"), ("output", "output/data")):
+        name = f"{kind}.tar.gz" if packed else kind
+        fields |= _result(kind, source, name, run, folder, host)
+    return fields
+
+
+def _result(kind: str, source: str, name: str, run: Run, folder: Path, host: Host) -> records.Fields:
+    uri = run.spec.output.uri
+    if uri is not None and locations.is_remote(uri):
+        _check_transfer("output.uri", uri, host.transfer)
+        target = f"{uri.rstrip('/')}/{run.key.name}/output/{name}"
+        here = str(folder / "output" / f"upload-{name}")
+        return {kind: [source, here, target, f"put {kind}"], f"put {kind}": [*host.transfer, "upload", here, target]}
+    parent = folder if uri is None else locations.local_path(uri, "output.uri") / run.key.name
+    place = parent / "output" / name
+    return {kind: [source, str(place), place.as_uri()]}
+
+
+def _packages() -> str:
+    module = sys.modules.get(_ENGINE) or __import__(_ENGINE)
+    return str(Path(module.__file__ or "").parent.parent)

@@ -1,0 +1,370 @@
+"""The process executor: each training job is a process of this machine under a supervisor that outlives us.
+
+Nothing is kept in memory that matters. Of an attempt's folder the lock says whether its supervisor lives, the journal's
+being there that it has begun, and the journal's end what became of it::
+
+    no orders                              never launched
+    lock free, no journal                  a launcher died half-way: launch again
+    lock held                              runs
+    lock free, journal without an end      lost
+    journal with an end                    ended
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rekindle.domain.errors import InvalidValue, Unsupported, WrongState
+from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
+from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState
+from rekindle.executors import children, leftovers, logfile, orders, records, workdir
+from rekindle.executors.journal import JournalReader
+from rekindle.executors.programs import check_command
+from rekindle.executors.supervisor import LOCK
+
+#: Links from a training job's name to its folder.
+_INDEX = ".by-name"
+#: The folder that holds ``rekindle``, for the supervisor's path.
+_HOME_OF_CODE = str(Path(__file__).resolve().parents[2])
+_START = "import sys; sys.path.append(sys.argv[1]); from rekindle.executors.supervisor import main; main(sys.argv[2])"
+#: Seconds between looks where the kernel cannot tell us of an end, and while another process launches the same run.
+_GLANCE = 0.005
+#: Seconds after which a launch by another process, which should take milliseconds, is taken for stuck.
+_LAUNCH_PATIENCE = 60.0
+_OWNER = Owner()
+_LOST = "The supervisor of the training job vanished."
+
+
+class ProcessExecutor(Executor):
+    """Runs training jobs as processes of this machine, their files below ``root``.
+
+    ``environment`` is what they inherit (ours, unless given). ``transfer`` is the command that moves objects, to be
+    followed by ``download URI FOLDER`` or ``upload PATH URI``.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        clock: Clock,
+        *,
+        stop_grace_seconds: float = STOP_GRACE_SECONDS,
+        log_head_bytes: int = logfile.HEAD_BYTES,
+        log_keep_bytes: int = logfile.KEEP_BYTES,
+        transfer: Sequence[str] = (),
+        transfer_variables: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        owner: Owner = _OWNER,
+    ) -> None:
+        self._clock = clock
+        self._host = orders.Host(
+            root=root.absolute(),
+            environment=dict(os.environ) if environment is None else dict(environment),
+            grace_seconds=stop_grace_seconds,
+            log_head_bytes=log_head_bytes,
+            log_keep_bytes=log_keep_bytes,
+            transfer=tuple(transfer),
+            transfer_variables=dict(transfer_variables or {}),
+            owner=owner,
+        )
+        self._mutex = threading.Lock()
+        self._children: dict[RunKey, int] = {}
+        self._readers: dict[RunKey, JournalReader] = {}
+
+    def check(self, spec: TrainingSpec) -> None:
+        """See Executor."""
+        algorithm = spec.algorithm
+        if algorithm.command is None:
+            raise Unsupported(f"image: {algorithm.image!r}: no way to run this image is known here.")
+        check_command(algorithm, spec.environment.get("PATH", "") + os.pathsep + self._host.path)
+        if spec.resources.instance_count > 1:
+            raise Unsupported(f"resources.instance_count: {spec.resources.instance_count}: this machine is one instance.")
+        orders.check_channels(spec, self._host.transfer)
+        orders.check_places(spec, self._host.transfer)
+
+    def launch(self, run: Run) -> None:
+        """See Executor."""
+        folder = self._claim_folder(run)
+        self._end_former_attempts(run.key)
+        attempt = _attempt(folder, run.key.attempt)
+        attempt.mkdir(parents=True, exist_ok=True)
+        with self._launching(attempt) as lock:
+            if lock is None:
+                return
+            (attempt / "orders").write_bytes(records.pack(orders.orders_of(run, folder, self._host)))
+            pid = _start_supervisor(attempt, lock, self._host.environment)
+            with self._mutex:
+                self._children[run.key] = pid
+
+    def report(self, key: RunKey, seen: int = 0) -> Report | None:
+        """See Executor."""
+        attempt = self._attempt_of(key)
+        if attempt is None or not (attempt / "orders").exists():
+            return None
+        with self._mutex:
+            self._reap()
+            reader = self._readers.get(key)
+            if reader is None or reader.first > seen:
+                reader = self._readers[key] = JournalReader(key, attempt / "journal.jsonl")
+            report = self._read(reader, attempt, seen)
+            if report is None or report.state is not RunState.RUNNING:
+                self._readers.pop(key, None)
+            return report
+
+    def stop(self, key: RunKey) -> None:
+        """See Executor."""
+        attempt = self._attempt_of(key)
+        if attempt is None or not (attempt / "orders").exists():
+            return
+        # The wish is on the disk before the signal, so that a supervisor which is not ready for signals finds it.
+        (attempt / "stop").touch()
+        reader = JournalReader(key, attempt / "journal.jsonl")
+        if reader.read() and not reader.ended and reader.supervisor and not _is_free(attempt):
+            _signal(*reader.supervisor)
+
+    def wait(self, keys: Sequence[RunKey], seconds: float) -> None:
+        """See Executor."""
+        deadline = self._clock.now() + seconds
+        with _watched(self._process_of(key) for key in keys) as (poll, complete):
+            if poll is None:
+                return
+            rest = max(0.0, deadline - self._clock.now())
+            # A supervisor that has not told its number yet has started a moment ago: look again soon.
+            poll.poll(rest * 1000 if complete else min(rest, _GLANCE) * 1000)
+
+    def read_log(self, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
+        """See Executor. What lies before and after a dropped part never comes in one piece."""
+        attempts = self._attempts(name)
+        return logfile.read(str(attempts[-1]), offset, limit) if attempts else (b"", offset)
+
+    def forget(self, name: str) -> None:
+        """See Executor. Raises WrongState for one that still runs."""
+        attempts = self._attempts(name)
+        if attempts and not _is_free(attempts[-1]):
+            raise WrongState("training job", name, "InProgress", f"the training job {name!r} still runs.", "Stop it first.")
+        folder = self._folder(name)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            (self._host.root / _INDEX / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                folder.parent.rmdir()
+
+    # Folders.
+
+    def _claim_folder(self, run: Run) -> Path:
+        """The run's folder, by its name: made with the first attempt, found again from then on."""
+        known = self._folder(run.key.name)
+        if known is not None:
+            return known
+        folder = self._host.root / _safe(run.group or "_", "group") / run.key.name
+        folder.mkdir(parents=True, exist_ok=True)
+        index = self._host.root / _INDEX
+        index.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            (index / run.key.name).symlink_to(Path("..") / folder.relative_to(self._host.root))
+        return self._folder(run.key.name) or folder
+
+    def _folder(self, name: str) -> Path | None:
+        link = self._host.root / _INDEX / _safe(name, "training job")
+        try:
+            return Path(os.path.normpath(link.parent / os.readlink(link)))
+        except OSError:
+            return None
+
+    def _attempts(self, name: str) -> list[Path]:
+        folder = self._folder(name)
+        if folder is None or not (folder / workdir.CONTROL).is_dir():
+            return []
+        return sorted((p for p in (folder / workdir.CONTROL).iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
+
+    def _attempt_of(self, key: RunKey) -> Path | None:
+        folder = self._folder(key.name)
+        return None if folder is None else _attempt(folder, key.attempt)
+
+    # Launching.
+
+    def _end_former_attempts(self, key: RunKey) -> None:
+        for number in range(1, key.attempt):
+            former = RunKey(key.name, number)
+            report = self.report(former)
+            if report is not None and report.state is RunState.RUNNING:
+                message = f"attempt {number} of the training job {key.name!r} still runs."
+                raise WrongState("training job", key.name, "InProgress", message)
+
+    @contextlib.contextmanager
+    def _launching(self, attempt: Path) -> Iterator[int | None]:
+        """The attempt's lock, for the one who is to launch it; None when it has begun or others see to it."""
+        deadline = self._clock.now() + _LAUNCH_PATIENCE
+        lock = _open_lock(attempt)
+        try:
+            while not _has_begun(attempt):
+                if _try_lock(lock):
+                    yield None if _has_begun(attempt) else lock
+                    return
+                if self._clock.now() > deadline:
+                    break
+                self._clock.sleep(_GLANCE)
+            yield None
+        finally:
+            # Our copy only: the lock lives on in the supervisor that was given it.
+            os.close(lock)
+
+    # Watching.
+
+    def _read(self, reader: JournalReader, attempt: Path, seen: int) -> Report | None:
+        begun = reader.read()
+        if begun and reader.ended:
+            return reader.report(seen)
+        if not _is_free(attempt):
+            return reader.report(seen)
+        # Free: but the end may have been told since we read.
+        begun = reader.read()
+        if not begun:
+            return None
+        if not reader.ended:
+            _declare_lost(attempt, self._clock.now())
+            reader.read()
+        return reader.report(seen)
+
+    def _reap(self) -> None:
+        for key, pid in list(self._children.items()):
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                    continue
+            del self._children[key]
+
+    def _process_of(self, key: RunKey) -> tuple[int, str] | None:
+        """The supervisor's process id and start time; 0 for one that has ended, None for one that is not known yet."""
+        with self._mutex:
+            pid = self._children.get(key)
+        if pid is not None:
+            return pid, ""
+        attempt = self._attempt_of(key)
+        if attempt is None:
+            return None
+        reader = JournalReader(key, attempt / "journal.jsonl")
+        if not reader.read():
+            return None
+        return (0, "") if reader.ended or reader.supervisor is None else reader.supervisor
+
+
+def _safe(name: str, field: str) -> str:
+    if not name or name.startswith(".") or "/" in name or "\0" in name:
+        raise InvalidValue(field, name, "not a name for a folder")
+    return name
+
+
+def _attempt(folder: Path, number: int) -> Path:
+    return folder / workdir.CONTROL / str(number)
+
+
+def _has_begun(attempt: Path) -> bool:
+    return (attempt / "journal.jsonl").exists()
+
+
+def _open_lock(attempt: Path) -> int:
+    descriptor = os.open(attempt / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        # Above the standard descriptors and LOCK, so that handing it over is a true copy.
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOCK + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_free(attempt: Path) -> bool:
+    """Whether nobody holds the attempt's lock. We take it for a moment, so a launcher may have to try twice."""
+    try:
+        descriptor = os.open(attempt / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _start_supervisor(attempt: Path, lock: int, environment: Mapping[str, str]) -> int:
+    """Spawns it in a session of its own, with the lock, and with nothing else of ours."""
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _START, _HOME_OF_CODE, str(attempt)]
+    errors = str(attempt / "supervisor.err")
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 2, errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+        (os.POSIX_SPAWN_DUP2, lock, LOCK),
+    ]
+    return os.posix_spawn(
+        sys.executable, argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_catchable()
+    )
+
+
+def _catchable() -> list[signal.Signals]:
+    return [s for s in signal.valid_signals() if isinstance(s, signal.Signals) and s not in (signal.SIGKILL, signal.SIGSTOP)]
+
+
+def _signal(pid: int, started: str) -> None:
+    """SIGTERM to a process, if it is still the one that started then."""
+    with contextlib.suppress(ProcessLookupError):
+        if children.start_time(pid) == started:
+            os.kill(pid, signal.SIGTERM)
+
+
+def _declare_lost(attempt: Path, now: float) -> None:
+    """Kills what a vanished supervisor left running and writes the end in its place: from here on, lost is final."""
+    lock = _open_lock(attempt)
+    try:
+        if _try_lock(lock):
+            leftovers.kill_marked(orders.RUN_MARK, str(attempt))
+            with (attempt / "journal.jsonl").open("ab") as journal:
+                # A line that was cut short is ended first, and then fails to parse on its own.
+                journal.write(b"\n" + records.end(RunState.LOST.value, now, None, _LOST, None))
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _watched(processes: Iterator[tuple[int, str] | None]) -> Iterator[tuple[select.poll | None, bool]]:
+    """A poll that wakes when one of the processes ends, and whether it can tell of all; None when one has ended already."""
+    poll, complete, descriptors = select.poll(), True, []
+    try:
+        for process in processes:
+            if process is None:
+                complete = False
+                continue
+            try:
+                descriptor = os.pidfd_open(process[0]) if process[0] else -1
+            except (AttributeError, PermissionError):  # not Linux, or an old one
+                complete = False
+                continue
+            except ProcessLookupError:
+                descriptor = -1
+            if descriptor < 0 or (process[1] and children.start_time(process[0]) != process[1]):
+                if descriptor >= 0:
+                    os.close(descriptor)
+                yield None, True
+                return
+            descriptors.append(descriptor)
+            poll.register(descriptor, select.POLLIN)
+        yield poll, complete
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)

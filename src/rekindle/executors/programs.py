@@ -1,0 +1,120 @@
+"""From an algorithm to the program to run: a command in a copy of a folder, or what an image's name stands for."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rekindle.domain.errors import InvalidValue
+from rekindle.domain.training_job import Algorithm
+from rekindle.executors import contract
+
+#: Words that only a shell understands, and commands are not run by one.
+_SHELL = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1", "&>"})
+_PYTHONS = frozenset({"python", "python3"})
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run. ``values`` are the hyperparameters as it is to see them; ``first_on_path`` goes before the user's PATH."""
+
+    argv: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    entry_point: str = ""
+    source: Path | None = None
+    first_on_path: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def command_program(algorithm: Algorithm, hyperparameters: Mapping[str, str]) -> Program:
+    """The program of an algorithm that is a command. Raises InvalidValue for one that is no command line."""
+    words = command_words(algorithm.command or "")
+    interpreter, folder, variables = chosen_python(algorithm.python)
+    if interpreter and words[0] in _PYTHONS:
+        words[0] = interpreter
+    arguments = contract.plain_arguments(hyperparameters) if algorithm.arguments_style == "cli" else []
+    script = next((w for w in words[1:] if w.endswith((".py", ".sh"))), "")
+    return Program(
+        argv=(*words, *arguments),
+        arguments=tuple(arguments),
+        values=contract.own(hyperparameters),
+        entry_point=script,
+        source=Path(algorithm.source) if algorithm.source else None,
+        first_on_path=(folder,) if folder else (),
+        variables=variables,
+    )
+
+
+def command_words(command: str) -> list[str]:
+    """A command line's words. Raises InvalidValue where there is none, or one that only a shell would understand."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InvalidValue("command", command, f"not a command line: {str(error).lower()}") from error
+    if not words:
+        raise InvalidValue("command", command, "the command is empty")
+    odd = next((w for w in words if w in _SHELL), None)
+    if odd is not None and words[0] not in ("sh", "bash"):
+        reason = f"{odd!r} is for a shell, and commands are run without one"
+        raise InvalidValue("command", command, reason, f"Write: bash -c {shlex.quote(command)}")
+    return words
+
+
+def chosen_python(python: str | None) -> tuple[str, str, dict[str, str]]:
+    """The interpreter, its folder and the variables for ``Algorithm.python``: an interpreter or an environment's folder.
+
+    Raises InvalidValue where it is neither.
+    """
+    if python is None:
+        return "", "", {}
+    path = Path(python)
+    if path.is_dir():
+        path = path / "bin" / "python"
+    if not (path.is_file() and os.access(path, os.X_OK)):
+        raise InvalidValue("python", python, "neither a Python interpreter nor an environment's folder")
+    environment = path.parent.parent
+    variables = {"VIRTUAL_ENV": str(environment)} if (environment / "pyvenv.cfg").exists() else {}
+    return str(path), str(path.parent), variables
+
+
+def check_command(algorithm: Algorithm, path: str) -> None:
+    """Raises InvalidValue where the command's source, program or script is not there; ``path`` is the PATH it would see."""
+    words = command_words(algorithm.command or "")
+    source = _checked_source(algorithm.source)
+    interpreter, folder, _ = chosen_python(algorithm.python)
+    if not (interpreter and words[0] in _PYTHONS):
+        _check_program(algorithm.command or "", words[0], source, os.pathsep.join([folder, path]) if folder else path)
+    _check_script(algorithm.command or "", words, source)
+
+
+def _checked_source(source: str | None) -> Path | None:
+    if source is None:
+        return None
+    if not os.path.isdir(source):
+        raise InvalidValue("source", source, "there is no such folder")
+    if not os.access(source, os.R_OK | os.X_OK):
+        raise InvalidValue("source", source, "the folder cannot be read")
+    return Path(source)
+
+
+def _check_program(command: str, program: str, source: Path | None, path: str) -> None:
+    if os.sep in program:
+        found = (source or Path()) / program
+        if not found.is_file():
+            raise InvalidValue("command", command, f"there is no file {program!r} in the source folder")
+        if not os.access(found, os.X_OK):
+            raise InvalidValue("command", command, f"{program!r} is not executable", f"Make it so: chmod +x {program}")
+    elif shutil.which(program, path=path) is None:
+        raise InvalidValue("command", command, f"no program {program!r} is on PATH")
+
+
+def _check_script(command: str, words: Sequence[str], source: Path | None) -> None:
+    if len(words) > 1 and words[1].endswith(".py") and not ((source or Path()) / words[1]).is_file():
+        where = "in the source folder" if source else "there"
+        raise InvalidValue("command", command, f"there is no file {words[1]!r} {where}")

@@ -1,0 +1,451 @@
+"""The small process that runs one attempt at one training job, and outlives whoever launched it.
+
+It is started with the attempt's lock held (descriptor 3) and keeps it for life: who finds the lock free and no end in the
+journal knows that it was killed. It must start in milliseconds, so it imports next to nothing; it is the home of its own
+clock, for nobody is there to give it one.
+
+::
+
+    orders -> build the tree -> fetch inputs -> run the command -> store results -> journal the end
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import sys
+import time
+
+from rekindle.executors import children, records, workdir
+from rekindle.executors.children import CannotStart, signal
+from rekindle.executors.logfile import LogWriter
+
+# We start light: no contextlib.
+# ruff: noqa: SIM105
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from rekindle.domain.scanning import LineScanner
+
+#: The descriptor on which the launcher hands over the attempt's lock.
+LOCK = 3
+#: The longest failure reason, and what of a failure file is read, in characters.
+_REASON_LIMIT = 1024
+_READ_BYTES = 1 << 16
+#: The longest part of a line that is scanned for metrics, in bytes; the rest is only logged.
+_LINE_BYTES = 1 << 18
+#: How much of the end of the output is at hand for a failure reason, in bytes.
+_TAIL_BYTES = 1 << 14
+#: Seconds that leftovers of a training job get to die.
+_LEFTOVERS_SECONDS = 5.0
+#: The longest that we sleep at a time: poll's clock is an int.
+_DAY_MS = 86_400_000
+#: The most that a pipe still holds once its writers are dead, in bytes.
+_PIPE_BYTES = 1 << 20
+
+
+class Journal:
+    """What the supervisor tells: JSON lines, appended; all emissions precede the end. Survives a full disk by waiting."""
+
+    def __init__(self, path: str) -> None:
+        # The journal's being there is the mark that this attempt has begun: it is made once and never again.
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._unwritten = b""
+
+    def tell(self, *lines: bytes) -> None:
+        """Appends lines; what a full disk does not take is kept for the next time."""
+        self._unwritten += b"".join(lines)
+        try:
+            while self._unwritten:
+                self._unwritten = self._unwritten[os.write(self._fd, self._unwritten) :]
+        except OSError:
+            pass
+
+    def end(self, line: bytes) -> None:
+        """Appends the last line and returns once it is on the disk, however long that takes."""
+        self.tell(line)
+        while self._unwritten:
+            time.sleep(1.0)
+            self.tell()
+        os.fsync(self._fd)
+
+
+class Wishes:
+    """Signals as they arrive: someone wants us to stop, or a child has ended."""
+
+    def __init__(self, attempt: str) -> None:
+        self._stop_file = os.path.join(attempt, "stop")
+        self._told, telling = os.pipe()
+        os.set_blocking(self._told, False)
+        os.set_blocking(telling, False)
+        signal.set_wakeup_fd(telling, warn_on_full_buffer=False)
+        self.terminated = False
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: object) -> None:
+        # A hang-up or an interrupt is meant for a terminal's programs, and we are none.
+        self.terminated = self.terminated or number == signal.SIGTERM
+
+    @property
+    def stop(self) -> bool:
+        """Whether the run was asked to stop."""
+        return os.path.exists(self._stop_file)
+
+    def wait(self, seconds: float | None, *readable: int) -> list[int]:
+        """Waits for a signal or for input; which descriptors have input or are at their end."""
+        poll = select.poll()
+        for descriptor in (self._told, *readable):
+            poll.register(descriptor, select.POLLIN)
+        ready = [fd for fd, _ in poll.poll(None if seconds is None else min(max(0, int(seconds * 1000) + 1), _DAY_MS))]
+        if self._told in ready:
+            os.read(self._told, 4096)
+        return [fd for fd in ready if fd != self._told]
+
+
+class Output:
+    """What the training job prints: into the log, its metrics into the journal, its end kept for the failure reason."""
+
+    def __init__(self, log: LogWriter, journal: Journal) -> None:
+        self._log = log
+        self._journal = journal
+        self._scanner: LineScanner | None = None
+        self._line: list[bytes] = []
+        self._line_bytes = 0
+        self._tail = b""
+
+    def watch(self, scanner: LineScanner | None) -> None:
+        """From now on, lines are scanned for metrics."""
+        self._scanner = scanner
+
+    def feed(self, data: bytes) -> None:
+        """Takes the next bytes."""
+        self._log.write(data)
+        self._tail = (self._tail + data)[-_TAIL_BYTES:]
+        if self._scanner is not None:
+            self._scan(data)
+
+    def finish(self) -> None:
+        """Scans a last line that nobody ended: the program is gone."""
+        if self._scanner is not None:
+            self._emit([self._take()])
+
+    @property
+    def tail(self) -> str:
+        """The end of what was printed."""
+        return self._tail.decode("utf-8", "replace")
+
+    def _scan(self, data: bytes) -> None:
+        # A progress bar ends its lines with a carriage return alone.
+        first, *others = data.replace(b"\r", b"\n").split(b"\n")
+        self._keep(first)
+        if others:
+            self._emit([self._take(), *others[:-1]])
+            self._keep(others[-1])
+
+    def _keep(self, part: bytes) -> None:
+        room = _LINE_BYTES - self._line_bytes
+        if part and room > 0:
+            self._line.append(part[:room])
+            self._line_bytes += len(part)
+
+    def _take(self) -> bytes:
+        line = b"".join(self._line)
+        self._line.clear()
+        self._line_bytes = 0
+        return line
+
+    def _emit(self, lines: Iterable[bytes]) -> None:
+        assert self._scanner is not None
+        now = time.time()
+        found = [pair for line in lines if line for pair in self._scanner.scan(line.decode("utf-8", "replace"))]
+        if found:
+            self._journal.tell(*(records.line({"metric": name, "value": value, "at": now}) for name, value in found))
+
+
+class Ended(Exception):
+    """The run is over: its state (as RunState has it), exit code, failure reason and model."""
+
+    def __init__(self, state: str, exit_code: int | None = None, reason: str | None = None, model: str | None = None) -> None:
+        super().__init__(state)
+        self.state = state
+        self.exit_code = exit_code
+        self.reason = reason
+        self.model = model
+
+    def line(self) -> bytes:
+        """The journal's last line."""
+        reason = None if self.reason is None else self.reason[:_REASON_LIMIT]
+        return records.end(self.state, time.time(), self.exit_code, reason, self.model)
+
+
+class Supervisor:
+    """One attempt, from its orders to its end."""
+
+    def __init__(self, attempt: str, orders: records.Fields, journal: Journal, wishes: Wishes) -> None:
+        self._folder = orders["folder"][0]
+        self._orders = orders
+        self._journal = journal
+        self._wishes = wishes
+        self._grace = float(orders["grace"][0])
+        log = LogWriter(attempt, int(orders["log"][0]), int(orders["log"][1]))
+        self._output = Output(log, journal)
+        self._gpus: list[int] = []
+
+    def run(self) -> Ended:
+        """Does all of it."""
+        try:
+            self._phase("Starting", "Starting the training job")
+            self._prepare()
+            ended = self._train()
+            return self._keep_results(ended)
+        except Ended as ended:
+            return ended
+
+    def _phase(self, status: str, message: str) -> None:
+        self._journal.tell(records.line({"phase": status, "at": time.time(), "message": message}))
+
+    def _prepare(self) -> None:
+        for reason in self._orders["refusal"]:
+            raise Ended("failed", reason=reason)
+        self._give_way()
+        try:
+            workdir.build(self._folder, self._orders)
+        except OSError as error:
+            raise Ended("failed", reason=f"ClientError: The training job's folder could not be made: {error}") from error
+        if self._orders["inputs"]:
+            self._phase("Downloading", "Downloading input data")
+        for name in self._orders["fetch"]:
+            self._transfer(name, "Data download failed", self._called_off)
+        self._give_way()
+
+    def _give_way(self) -> None:
+        if cause := self._called_off() or ("stopped" if self._wishes.stop else ""):
+            raise Ended(cause)
+
+    def _called_off(self) -> str:
+        """``stopped`` if that was asked for; ``lost`` if the machine is going down."""
+        if not self._wishes.terminated:
+            return ""
+        return "stopped" if self._wishes.stop else "lost"
+
+    def _train(self) -> Ended:
+        """Runs the command; how it ended, with no model yet."""
+        self._phase("Training", "Training image download completed. Training in progress.")
+        limit = time.monotonic() + float(self._orders["limit"][0])
+        environment = self._orders["environment"] + self._chosen_gpus()
+        try:
+            status, cause = self._process(self._orders["command"], environment, limit, self._scanner, self._called_off)
+        except CannotStart as error:
+            raise Ended("failed", reason=f"ClientError: The command could not be started: {error}") from error
+        code = os.waitstatus_to_exitcode(status)
+        exit_code = code if code >= 0 else 128 - code
+        # Whoever ended us may have ended it first: its exit then says nothing about the program.
+        cause = cause or (self._called_off() if code else "")
+        if cause:
+            return Ended(cause, exit_code)
+        return Ended("completed", 0) if code == 0 else Ended("failed", exit_code, self._failure(code, exit_code))
+
+    def _keep_results(self, ended: Ended) -> Ended:
+        if ended.state == "lost":
+            return ended
+        keep_model = ended.state != "failed"
+        if keep_model:
+            self._phase("Uploading", "Uploading generated training model")
+        try:
+            for kind in ("model", "output") if keep_model else ("output",):
+                self._store(kind)
+        except OSError as error:
+            reason = f"ClientError: Artifact upload failed: {error}"
+            return Ended("failed", ended.exit_code, reason) if keep_model else ended
+        except Ended as failed:
+            return Ended("failed", ended.exit_code, failed.reason) if keep_model else ended
+        if keep_model:
+            ended.model = self._orders["model"][2]
+        return ended
+
+    def _store(self, kind: str) -> None:
+        """The orders for a kind: the folder, the file it goes to here, its URI, and the transfers that take it there."""
+        folder, target, _uri, *transfers = self._orders[kind]
+        source = os.path.join(self._folder, folder)
+        if kind == "model" or (os.path.isdir(source) and os.listdir(source)):
+            os.makedirs(source, exist_ok=True)
+            from rekindle.executors.archive import store
+
+            store(source, target)
+            for name in transfers:
+                # What was trained is kept, whoever wants us to stop now.
+                self._transfer(name, "Artifact upload failed", lambda: "")
+
+    def _transfer(self, name: str, problem: str, called_off: Callable[[], str]) -> None:
+        """Runs one of the commands that bring data in or out."""
+        environment = self._orders["transfer environment"]
+        try:
+            status, cause = self._process(self._orders[name], environment, None, lambda: None, called_off)
+        except CannotStart as error:
+            raise Ended("failed", reason=f"ClientError: {problem}: {error}") from error
+        if cause:
+            raise Ended(cause)
+        if status:
+            raise Ended("failed", reason=f"ClientError: {problem}: {_last_words(self._output.tail)}")
+
+    def _process(
+        self,
+        argv: Sequence[str],
+        environment: Sequence[str],
+        limit: float | None,
+        scanner: Callable[[], LineScanner | None],
+        called_off: Callable[[], str],
+    ) -> tuple[int, str]:
+        """Runs a program to its end; its status, and ``stopped``, ``timed out`` or ``lost`` where we ended it."""
+        reading, writing = os.pipe()
+        try:
+            pid = children.spawn(argv, environment, os.path.join(self._folder, self._orders["cwd"][0]), writing)
+        finally:
+            os.close(writing)
+        try:
+            # While the program starts, we load what the metrics need.
+            self._output.watch(scanner())
+            status, cause = self._follow(pid, reading, limit, called_off)
+        finally:
+            children.kill_leftovers(pid, _LEFTOVERS_SECONDS, self._wishes.wait)
+            self._drain(reading)
+            self._output.finish()
+        return status, cause
+
+    def _follow(self, pid: int, reading: int, limit: float | None, called_off: Callable[[], str]) -> tuple[int, str]:
+        cause = ""
+        deadline = limit
+        open_output = True
+        while True:
+            seconds = None if deadline is None else deadline - time.monotonic()
+            if self._wishes.wait(seconds, *([reading] if open_output else [])):
+                open_output = self._read(reading)
+            if (status := children.status_of(pid)) is not None:
+                return status, cause
+            late = deadline is not None and time.monotonic() >= deadline
+            if cause and late:
+                children.signal_group(pid, signal.SIGKILL)
+                deadline = None
+            elif not cause and (cause := "timed out" if late else called_off()):
+                children.signal_group(pid, signal.SIGTERM)
+                deadline = time.monotonic() + self._grace
+
+    def _read(self, reading: int) -> bool:
+        """Reads once; False at the end of the output."""
+        data = os.read(reading, _READ_BYTES)
+        if data:
+            self._output.feed(data)
+        return bool(data)
+
+    def _drain(self, reading: int) -> None:
+        """Reads what the dead have left in the pipe. Somebody who escaped us may still hold it open, so this has an end."""
+        os.set_blocking(reading, False)
+        try:
+            for _ in range(_PIPE_BYTES // _READ_BYTES * 2):
+                if not self._read(reading):
+                    break
+        except BlockingIOError:
+            pass
+        os.close(reading)
+
+    def _scanner(self) -> LineScanner | None:
+        metrics = self._orders["metrics"]
+        if not metrics:
+            return None
+        sys.path += self._orders["packages"]
+        from rekindle.domain.scanning import LineScanner
+
+        return LineScanner(list(zip(metrics[::2], metrics[1::2], strict=True)))
+
+    def _chosen_gpus(self) -> list[str]:
+        """Takes GPUs that no other run of this host has, for as long as we live."""
+        if not self._orders["gpus"]:
+            return []
+        folder, count, *names = self._orders["gpus"]
+        taken: list[str] = []
+        for name in names:
+            if len(taken) < int(count) and self._take_gpu(os.path.join(folder, f"{name}.lock")):
+                taken.append(name)
+        # More runs than GPUs: they share, each on one.
+        shown = taken or [names[os.getpid() % len(names)]]
+        return [f"CUDA_VISIBLE_DEVICES={','.join(shown)}"]
+
+    def _take_gpu(self, path: str) -> bool:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._gpus.append(descriptor)
+        return True
+
+    def _failure(self, code: int, exit_code: int) -> str:
+        """``AlgorithmError: <why>, exit code: N``, in at most as many characters as the service has room for."""
+        told = self._failure_file()
+        if told is None:
+            told = _last_words(self._output.tail)
+            if code < 0:
+                told = f"killed by {children.signal_name(-code)}{': ' if told else ''}{told}"
+        ending = f", exit code: {exit_code}"
+        return f"AlgorithmError: {told}"[: _REASON_LIMIT - len(ending)] + ending
+
+    def _failure_file(self) -> str | None:
+        try:
+            with open(os.path.join(self._folder, "output", "failure"), "rb") as file:
+                return file.read(4 * _REASON_LIMIT).decode("utf-8", "replace")[:_REASON_LIMIT].rstrip()
+        except OSError:
+            return None
+
+
+def _last_words(tail: str) -> str:
+    """What a program said last: the last line of its traceback, or its last lines."""
+    lines = [line.rstrip() for line in tail.splitlines() if line.strip()]
+    starts = [at for at, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
+    for line in lines[starts[-1] + 1 :] if starts else ():
+        if not line[0].isspace():
+            return line
+    return "\n".join(lines[-3:])
+
+
+def _identity() -> bytes:
+    pid = os.getpid()
+    return records.line({"supervisor": pid, "start": children.start_time(pid), "at": time.time()})
+
+
+def _close_strangers() -> None:
+    """Closes what we may have inherited besides the standard descriptors and the lock, which no child of ours may hold."""
+    os.set_inheritable(LOCK, False)
+    for name in os.listdir("/dev/fd"):
+        if int(name) > LOCK:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass
+
+
+def main(attempt: str) -> None:
+    """Runs the attempt whose orders are in a folder. Does nothing if it has begun before."""
+    _close_strangers()
+    os.chdir(attempt)
+    wishes = Wishes(attempt)
+    with open("orders", "rb") as file:
+        orders = records.unpack(file.read())
+    try:
+        journal = Journal("journal.jsonl")
+    except FileExistsError:
+        return
+    journal.tell(_identity())
+    children.adopt_orphans()
+    try:
+        ended = Supervisor(attempt, orders, journal, wishes).run()
+    except Exception as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        ended = Ended("lost", reason=f"InternalServerError: {error!r}")
+    journal.end(ended.line())
+    # The interpreter's own tidying up would only keep whoever waits for us.
+    os._exit(0)

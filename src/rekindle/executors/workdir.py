@@ -1,0 +1,149 @@
+"""A training job's folder: SageMaker's ``/opt/ml`` tree, built by the supervisor from its orders, and our own files in it.
+
+::
+
+    <run folder>/
+      input/config/   hyperparameters.json inputdataconfig.json resourceconfig.json
+      input/data/     one entry a channel, links to where the data is
+      code/           a copy of the source folder; the command runs here
+      model/          -> output/model.tar.gz
+      output/data/    -> output/output.tar.gz
+      output/failure  why it failed, in the program's own words
+      checkpoints/    survives from one attempt to the next
+      .rekindle/N/    attempt N: orders, journal, lock, log
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from rekindle.executors.records import Fields
+
+#: The folder of our own files within a run folder.
+CONTROL = ".rekindle"
+#: What an attempt starts without: its predecessor's traces. ``checkpoints`` stays.
+_CLEARED = ("input", "code", "model", "output")
+#: Never part of a copy of the source folder.
+_SKIPPED_NAMES = frozenset({".git", ".hg", ".svn", ".venv", "venv", "__pycache__", ".ipynb_checkpoints", ".mypy_cache"})
+_CHUNK = 1 << 20
+
+
+def build(folder: str, orders: Fields) -> None:
+    """Makes the tree anew: folders, files (path and text by turns), links (path and target), the copy of the source.
+
+    Raises OSError.
+    """
+    for name in _CLEARED:
+        _remove_tree(os.path.join(folder, name))
+    for name in orders["folders"]:
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+    for name, text in _pairs(orders["files"]):
+        _write(os.path.join(folder, name), text)
+    for name, target in _pairs(orders["links"]):
+        _link(os.path.join(folder, name), target)
+    for kept in orders["checkpoints"]:
+        _link(os.path.join(folder, "checkpoints"), kept)
+    for source in orders["source"]:
+        copy_source(source, os.path.join(folder, "code"), orders["skip"])
+
+
+def copy_source(source: str, target: str, skip: Collection[str]) -> None:
+    """Copies a source folder, leaving out version control, virtual environments, caches and the paths in ``skip``."""
+    root = os.path.realpath(source)
+    unwanted = {os.path.realpath(path) for path in skip}
+    _copy_folder(root, root, target, lambda entry: _is_source(entry) and entry.path not in unwanted)
+
+
+def copy_all(source: str, target: str) -> None:
+    """Copies a folder: files with their modes and times, links as links, never what is neither (sockets, pipes, devices).
+
+    A link that points out of the folder by a relative path is made absolute, for it would point elsewhere in the copy.
+    """
+    root = os.path.realpath(source)
+    _copy_folder(root, root, target, lambda _entry: True)
+
+
+def sync(path: str) -> None:
+    """Makes what was written to a file or folder survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _copy_folder(root: str, source: str, target: str, wanted: Callable[[os.DirEntry[str]], bool]) -> None:
+    os.makedirs(target, exist_ok=True)
+    with os.scandir(source) as entries:
+        for entry in entries:
+            if wanted(entry):
+                _copy_entry(root, entry, os.path.join(target, entry.name), wanted)
+
+
+def _copy_entry(root: str, entry: os.DirEntry[str], target: str, wanted: Callable[[os.DirEntry[str]], bool]) -> None:
+    if entry.is_symlink():
+        os.symlink(_link_target(root, entry.path), target)
+    elif entry.is_dir():
+        _copy_folder(root, entry.path, target, wanted)
+    elif entry.is_file():
+        _copy_file(entry.path, target)
+
+
+def _is_source(entry: os.DirEntry[str]) -> bool:
+    if entry.name in _SKIPPED_NAMES:
+        return False
+    return entry.is_symlink() or not entry.is_dir() or not os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))
+
+
+def _link_target(root: str, path: str) -> str:
+    target = os.readlink(path)
+    if os.path.isabs(target):
+        return target
+    absolute = os.path.normpath(os.path.join(os.path.dirname(path), target))
+    inside = absolute == root or absolute.startswith(root + os.sep)
+    return target if inside else absolute
+
+
+def _copy_file(source: str, target: str) -> None:
+    with open(source, "rb", buffering=0) as reader:
+        status = os.fstat(reader.fileno())
+        mode = stat.S_IMODE(status.st_mode) | stat.S_IWUSR
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with open(descriptor, "wb", buffering=0) as writer:
+            while chunk := reader.read(_CHUNK):
+                _write_all(writer.fileno(), chunk)
+            os.utime(writer.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "wb", buffering=0) as file:
+        _write_all(file.fileno(), text.encode("utf-8", "surrogateescape"))
+
+
+def _link(path: str, target: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.islink(path):
+        os.unlink(path)
+    os.symlink(target, path)
+
+
+def _remove_tree(path: str) -> None:
+    if os.path.lexists(path):
+        from shutil import rmtree
+
+        rmtree(path)
+
+
+def _pairs(items: Sequence[str]) -> list[tuple[str, str]]:
+    return list(zip(items[::2], items[1::2], strict=True))
