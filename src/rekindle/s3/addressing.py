@@ -10,7 +10,7 @@ from rekindle.s3.errors import S3Error
 
 #: Hosts under which `<bucket>.<host>` names a bucket.
 _BASES = re.compile(
-    r"(?:(?P<bucket>.+)\.)?"
+    r"(?:(?P<bucket>.+?)\.)?"
     r"(?:s3(?:[.-](?:dualstack\.)?[a-z]{2}(?:-[a-z]+)+-\d)?\.amazonaws\.com(?:\.cn)?"
     r"|s3(?:\.[a-z]{2}(?:-[a-z]+)+-\d)?\.localhost"
     r"|localhost)"

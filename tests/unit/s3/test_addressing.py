@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from rekindle.s3.addressing import address, bucket_of_host, hoisted, query
+from rekindle.s3.errors import S3Error
+
+
+@pytest.mark.parametrize(
+    ("host", "bucket"),
+    [
+        ("127.0.0.1:8080", ""),
+        ("[::1]:8080", ""),
+        ("localhost", ""),
+        ("s3.localhost:8080", ""),
+        ("box.lan:8080", ""),
+        ("s3.amazonaws.com", ""),
+        ("s3.us-east-1.amazonaws.com", ""),
+        ("s3-eu-west-1.amazonaws.com", ""),
+        ("s3.dualstack.us-east-1.amazonaws.com:443", ""),
+        ("photos.localhost:8080", "photos"),
+        ("photos.s3.localhost", "photos"),
+        ("photos.s3.amazonaws.com", "photos"),
+        ("my.dotted.bucket.s3.us-east-1.amazonaws.com", "my.dotted.bucket"),
+        ("sm-pysdk-t-us-gov-west-1.s3.us-gov-west-1.amazonaws.com", "sm-pysdk-t-us-gov-west-1"),
+        ("Photos.S3.cn-north-1.amazonaws.com.cn", "photos"),
+        ("photos.store.lan", "photos"),
+    ],
+)
+def test_the_bucket_in_a_host(host: str, bucket: str) -> None:
+    assert bucket_of_host(host, ("store.lan",)) == bucket
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "expected"),
+    [
+        (b"/", "h", ("", "")),
+        (b"/bucket", "h", ("bucket", "")),
+        (b"/bucket/", "h", ("bucket", "")),
+        (b"/bucket/a/b", "h", ("bucket", "a/b")),
+        (b"/bucket//a", "h", ("bucket", "/a")),
+        (b"/bucket/a/../../b", "h", ("bucket", "a/../../b")),
+        (b"/bucket/%2E%2E%2Fa", "h", ("bucket", "../a")),
+        (b"/bucket/a+b%2B%C3%A9", "h", ("bucket", "a+b+é")),
+        (b"/bucket/a%00", "h", ("bucket", "a\0")),
+        (b"/", "photos.localhost", ("photos", "")),
+        (b"/a//b", "photos.localhost", ("photos", "a//b")),
+    ],
+)
+def test_bucket_and_key(path: bytes, host: str, expected: tuple[str, str]) -> None:
+    assert address(path, host) == expected
+
+
+def test_a_key_must_be_utf8() -> None:
+    with pytest.raises(S3Error, match="InvalidURI"):
+        address(b"/bucket/%ff", "h")
+    with pytest.raises(S3Error, match="InvalidURI"):
+        query(b"prefix=%ff")
+
+
+def test_a_presigned_query_carries_headers() -> None:
+    parameters = query(b"X-Amz-Signature=s&X-Amz-Date=d&x-amz-meta-a=b&X-Amz-Checksum-Crc32=AAAAAA%3D%3D&prefix=p&prefix=q")
+    assert parameters["prefix"] == "p"
+    assert hoisted(parameters) == {"x-amz-meta-a": "b", "x-amz-checksum-crc32": "AAAAAA=="}

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from rekindle.s3.checksums import from_digest, new_hasher
+from rekindle.s3.errors import S3Error
+from rekindle.s3.metadata import Metadata
+from rekindle.s3.multipart import MIN_PART_BYTES, REMEMBER_SECONDS, Chosen, Promised, Upload, Uploads
+from rekindle.s3.payload import Received
+from support.object_store import Shelf, shelf
+
+LARGE = b"l" * MIN_PART_BYTES
+
+
+@pytest.fixture
+def made() -> Iterator[Shelf]:
+    with shelf() as store:
+        yield store
+
+
+@pytest.fixture
+def uploads(made: Shelf) -> Uploads:
+    return Uploads(made.layout, made.bucket)
+
+
+def start(uploads: Uploads, algorithm: str | None = None) -> Upload:
+    return uploads.start("k", Metadata("", user={"a": "b"}), algorithm, "FULL_OBJECT" if algorithm else None)
+
+
+def add(made: Shelf, uploads: Uploads, upload: Upload, number: int, content: bytes) -> Chosen:
+    checksum = None
+    if upload.algorithm:
+        hasher = new_hasher(upload.algorithm)
+        hasher.update(content)
+        checksum = from_digest(upload.algorithm, hasher.digest())
+    md5 = hashlib.md5(content).hexdigest()
+    part = uploads.add(upload, number, made.draft(content), Received(len(content), md5, checksum))
+    return Chosen(part.number, f'"{part.md5}"')
+
+
+def test_parts_become_one_object(made: Shelf, uploads: Uploads) -> None:
+    upload = start(uploads, "CRC64NVME")
+    chosen = [add(made, uploads, upload, 7, LARGE), add(made, uploads, upload, 9, b"end")]
+    assert made.keys() == []
+    stored = uploads.complete(upload.id, "k", chosen, Promised(size=MIN_PART_BYTES + 3), None)
+    md5s = b"".join(hashlib.md5(part).digest() for part in (LARGE, b"end"))
+    assert stored.metadata.etag == hashlib.md5(md5s).hexdigest() + "-2"
+    assert stored.metadata.parts == (MIN_PART_BYTES, 3)
+    assert stored.metadata.user == {"a": "b"}
+    hasher = new_hasher("CRC64NVME")
+    hasher.update(LARGE + b"end")
+    assert stored.metadata.checksum == from_digest("CRC64NVME", hasher.digest())
+    assert made.get("k") == LARGE + b"end"
+    assert made.bucket.find("k") == stored
+    assert uploads.all() == []
+
+
+def test_a_part_sent_again_replaces_the_first(made: Shelf, uploads: Uploads) -> None:
+    upload = start(uploads)
+    first = add(made, uploads, upload, 1, b"one")
+    second = add(made, uploads, upload, 1, b"two")
+    assert [part.size for part in uploads.parts(upload)] == [3]
+    with pytest.raises(S3Error, match="InvalidPart"):
+        uploads.complete(upload.id, "k", [first], Promised(), None)
+    uploads.complete(upload.id, "k", [second], Promised(), None)
+    assert made.get("k") == b"two"
+
+
+def test_completing_again_gives_the_same_answer_for_a_day(made: Shelf, uploads: Uploads) -> None:
+    upload = start(uploads)
+    chosen = [add(made, uploads, upload, 1, b"one")]
+    stored = uploads.complete(upload.id, "k", chosen, Promised(), None)
+    assert uploads.complete(upload.id, "k", chosen, Promised(), None) == stored
+    made.clock.sleep(REMEMBER_SECONDS + 1)
+    start(uploads)
+    with pytest.raises(S3Error, match="NoSuchUpload"):
+        uploads.complete(upload.id, "k", chosen, Promised(), None)
+
+
+def test_completing_from_two_sides_at_once(made: Shelf, uploads: Uploads) -> None:
+    upload = start(uploads)
+    chosen = [add(made, uploads, upload, 1, LARGE), add(made, uploads, upload, 2, b"end")]
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: uploads.complete(upload.id, "k", chosen, Promised(), None).metadata.etag, range(4)))
+    assert len(found) == 1
+    assert made.get("k") == LARGE + b"end"
+
+
+def test_a_refused_completion_can_be_tried_again(made: Shelf, uploads: Uploads) -> None:
+    upload = start(uploads)
+    small, end = add(made, uploads, upload, 1, b"small"), add(made, uploads, upload, 2, b"end")
+    with pytest.raises(S3Error, match="EntityTooSmall"):
+        uploads.complete(upload.id, "k", [small, end], Promised(), None)
+    with pytest.raises(S3Error, match="InvalidPartOrder"):
+        uploads.complete(upload.id, "k", [end, small], Promised(), None)
+    with pytest.raises(S3Error, match="InvalidPart"):
+        uploads.complete(upload.id, "k", [small, Chosen(3, end.etag)], Promised(), None)
+    with pytest.raises(S3Error, match="x-amz-mp-object-size"):
+        uploads.complete(upload.id, "k", [end], Promised(size=4), None)
+    uploads.complete(upload.id, "k", [end], Promised(size=3), None)
+    assert made.get("k") == b"end"
+
+
+def test_an_aborted_upload_is_gone(made: Shelf, uploads: Uploads) -> None:
+    upload = start(uploads)
+    add(made, uploads, upload, 1, b"one")
+    uploads.abort(upload)
+    assert uploads.all() == []
+    with pytest.raises(S3Error, match="NoSuchUpload"):
+        add(made, uploads, upload, 2, b"two")
+    with pytest.raises(S3Error, match="NoSuchUpload"):
+        uploads.abort(upload)
+
+
+@pytest.mark.parametrize("upload_id", ["", "..", "../../../etc", "x" * 59, "\0"])
+def test_an_id_that_was_never_given(uploads: Uploads, upload_id: str) -> None:
+    with pytest.raises(S3Error, match="NoSuchUpload"):
+        uploads.get(upload_id, "k")
+    with pytest.raises(S3Error, match="NoSuchUpload"):
+        uploads.complete(upload_id, "k", [Chosen(1, "e")], Promised(), None)
+
+
+def test_an_upload_belongs_to_its_key(uploads: Uploads) -> None:
+    upload = start(uploads)
+    with pytest.raises(S3Error, match="NoSuchUpload"):
+        uploads.get(upload.id, "other")
