@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from rekindle.domain.metrics import MetricDefinition
+from rekindle.domain.errors import InvalidValue, LimitExceeded
+from rekindle.domain.metrics import MetricDefinition, check_definitions
 
 #: Seconds between SIGTERM and SIGKILL when a training job is stopped, as SageMaker gives.
 STOP_GRACE_SECONDS = 120
@@ -17,6 +19,8 @@ DEFAULT_MAX_RUNTIME_SECONDS = 86_400
 FAILURE_REASON_LIMIT = 1024
 #: How often a training job whose process vanished through no fault of its own is started again.
 LOST_RETRIES = 3
+
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 
 
 @dataclass(frozen=True)
@@ -232,6 +236,20 @@ class TrainingJob:
     def is_running(self) -> bool:
         """Whether the job has not ended."""
         return not self.status.is_terminal
+
+
+def check_training_job(job: TrainingJob) -> None:
+    """The rules that a training job of its own keeps by itself. Raises InvalidValue for the first broken."""
+    if not _NAME.fullmatch(job.name):
+        raise InvalidValue("name", job.name, "a name has 1 to 63 letters, digits and inner hyphens, and starts with no hyphen")
+    for name, value in job.hyperparameters.items():
+        if not 1 <= len(name) <= 256:
+            raise InvalidValue("hyperparameters", name, "a hyperparameter's name has 1 to 256 characters")
+        if len(value) > 2500:
+            raise InvalidValue(f"hyperparameters.{name}", value, "a value has at most 2500 characters")
+    if len(job.hyperparameters) > 100:
+        raise LimitExceeded("number of hyperparameters", 100, len(job.hyperparameters))
+    check_definitions(job.spec.algorithm.metrics)
 
 
 def moved(transitions: tuple[Transition, ...], status: SecondaryStatus, at: float, message: str) -> tuple[Transition, ...]:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rekindle.domain.decisions import ParentJob
-from rekindle.domain.errors import LimitExceeded, NameInUse, NotFound, WrongState
+from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, WrongState
 from rekindle.domain.search_plan import strategy_for
-from rekindle.domain.training_job import Owner, SecondaryStatus, TrainingJob, TrainingJobStatus, moved
+from rekindle.domain.training_job import (
+    Owner,
+    SecondaryStatus,
+    TrainingJob,
+    TrainingJobStatus,
+    TrainingSpec,
+    check_training_job,
+    moved,
+)
 from rekindle.domain.tuning_job import Quotas, TuningJob, TuningJobSpec, TuningJobStatus, check_spec, with_defaults
 from rekindle.domain.warm_start import check_warm_start
-from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, Page
+from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, ObjectStore, Page
+from rekindle.engine.queries import tags_of
+
+#: How many tags a job may have.
+MAX_TAGS = 50
 
 
 @dataclass(frozen=True)
@@ -23,13 +35,22 @@ class CheckedJob:
     parents: tuple[ParentJob, ...]
 
 
-def check_tuning_job(store: JobStore, executor: Executor, owner: Owner, spec: TuningJobSpec, quotas: Quotas) -> CheckedJob:
-    """Every check of a new tuning job; stores nothing. What it accepts can be created and starts."""
+def check_tuning_job(
+    store: JobStore,
+    executor: Executor,
+    owner: Owner,
+    spec: TuningJobSpec,
+    quotas: Quotas,
+    objects: ObjectStore | None = None,
+) -> CheckedJob:
+    """Every check of a new tuning job; stores nothing. What it accepts can be created and starts. With ``objects`` the
+    inputs are looked for, too."""
     spec = with_defaults(spec)
     check_spec(spec, quotas)
     _check_name_free(store, owner, spec.name)
     for definition in spec.definitions:
         executor.check(definition.training)
+        check_inputs(objects, definition.training)
     parents = find_parents(store, owner, spec)
     check_warm_start(spec, parents, quotas)
     _check_supported(spec, owner, parents)
@@ -37,10 +58,16 @@ def check_tuning_job(store: JobStore, executor: Executor, owner: Owner, spec: Tu
 
 
 def create_tuning_job(
-    store: JobStore, executor: Executor, clock: Clock, owner: Owner, spec: TuningJobSpec, quotas: Quotas
+    store: JobStore,
+    executor: Executor,
+    clock: Clock,
+    owner: Owner,
+    spec: TuningJobSpec,
+    quotas: Quotas,
+    objects: ObjectStore | None = None,
 ) -> TuningJob:
     """Checks and stores a new tuning job; a worker starts it. A refusal stores nothing."""
-    checked = check_tuning_job(store, executor, owner, spec, quotas)
+    checked = check_tuning_job(store, executor, owner, spec, quotas, objects)
     _check_running(store, owner, quotas)
     now = clock.now()
     parents = tuple(p.job.id for p in checked.parents)
@@ -48,12 +75,29 @@ def create_tuning_job(
     return store.create_tuning_job(job)
 
 
-def create_training_job(store: JobStore, executor: Executor, clock: Clock, job: TrainingJob) -> TrainingJob:
-    """Stores a training job of its own; a worker starts it."""
+def create_training_job(
+    store: JobStore, executor: Executor, clock: Clock, job: TrainingJob, objects: ObjectStore | None = None
+) -> TrainingJob:
+    """Checks and stores a training job of its own; a worker starts it. A refusal stores nothing."""
+    check_training_job(job)
+    _check_training_name_free(store, job)
     executor.check(job.spec)
+    check_inputs(objects, job.spec)
     now = clock.now()
     transitions = moved((), SecondaryStatus.STARTING, now, "Starting the training job")
     return store.create_training_job(replace(job, created_at=now, modified_at=now, transitions=transitions))
+
+
+def check_inputs(objects: ObjectStore | None, spec: TrainingSpec) -> None:
+    """Whether every input is there to be read. Raises InvalidValue, naming the channel."""
+    if objects is None:
+        return
+    for channel in spec.channels:
+        try:
+            objects.check(channel.uri)
+        except InvalidValue as error:
+            where = f"channels.{channel.name}"
+            raise InvalidValue(where, channel.uri, error.reason, error.hint, code="no-input", role=spec.role) from error
 
 
 def find_parents(store: JobStore, owner: Owner, spec: TuningJobSpec) -> tuple[ParentJob, ...]:
@@ -96,14 +140,60 @@ def delete_tuning_job(store: JobStore, owner: Owner, name: str) -> TuningJob:
 
 
 def delete_training_job(store: JobStore, executor: Executor, owner: Owner, name: str) -> TrainingJob:
-    """Removes a training job's record and files. Raises WrongState while it runs."""
+    """Removes a training job's record and files. Raises WrongState while it runs, or while its tuning job is there."""
     job = store.training_job(owner, name)
     if job.is_running:
         message = f"training job {job.name!r} is not in a terminal state: it is {job.status.value}."
         raise WrongState("training job", job.name, job.status.value, message, "Stop it first.")
+    _check_not_counted(store, job)
     store.delete_training_job(job.id)
     executor.forget(job.name)
     return job
+
+
+def add_tags(store: JobStore, subject: str, tags: Mapping[str, str]) -> Mapping[str, str]:
+    """Adds tags to a job, or gives those that it has new values; returns all that it then has. Raises LimitExceeded."""
+    return _change_tags(store, subject, lambda known: {**known, **tags})
+
+
+def remove_tags(store: JobStore, subject: str, keys: Collection[str]) -> Mapping[str, str]:
+    """Takes tags away from a job; one that it does not have is no error."""
+    return _change_tags(store, subject, lambda known: {k: v for k, v in known.items() if k not in keys})
+
+
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Raises LimitExceeded for more tags than a job may have."""
+    if len(tags) > MAX_TAGS:
+        raise LimitExceeded("number of tags", MAX_TAGS, len(tags))
+
+
+def _change_tags(store: JobStore, subject: str, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> Mapping[str, str]:
+    while True:
+        known = tags_of(store, subject)
+        tags = change(known)
+        check_tags(tags)
+        if store.set_tags(subject, tags, expected=known):
+            return tags
+
+
+def _check_not_counted(store: JobStore, job: TrainingJob) -> None:
+    """A tuning job's results are what its counters, its best and its children's warm starts are made of."""
+    if job.tuning_job_id is None:
+        return
+    try:
+        family = store.tuning_job_by_id(job.tuning_job_id)
+    except NotFound:
+        return
+    message = f"training job {job.name!r} is a result of the tuning job {family.name!r}."
+    raise WrongState("training job", job.name, job.status.value, message, "Delete the tuning job first.")
+
+
+def _check_training_name_free(store: JobStore, job: TrainingJob) -> None:
+    try:
+        known = store.training_job(job.owner, job.name)
+    except NotFound:
+        return
+    raise NameInUse("training job", known.name)
 
 
 def _check_name_free(store: JobStore, owner: Owner, name: str) -> None:

@@ -73,7 +73,10 @@ class Page:
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs: all conditions hold together; times are seconds since the epoch, ends exclusive; names without case."""
+    """Which jobs: all conditions hold together; times are seconds since the epoch, ends exclusive; names without case.
+
+    ``status`` is the one that people see: a job in progress that is asked to stop counts as Stopping.
+    """
 
     name_contains: str | None = None
     status: str | None = None
@@ -127,8 +130,9 @@ class JobStore(Protocol):
         """Removes a training job's record with its emissions. Raises NotFound."""
         ...
 
-    def set_tags(self, subject: str, tags: Mapping[str, str]) -> None:
-        """Replaces all tags of a job. Raises NotFound."""
+    def set_tags(self, subject: str, tags: Mapping[str, str], expected: Mapping[str, str] | None = None) -> bool:
+        """Replaces all tags of a job; where ``expected`` is given and is not what the job has (in order, too), nothing,
+        and returns False. Raises NotFound."""
         ...
 
     # Questions.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import NotFound
 from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus, WarmStartType
-from rekindle.engine.ports import JobStore
+from rekindle.engine.ports import JobFilter, JobStore, Page
 from rekindle.search.history import better
 
 
@@ -47,12 +47,72 @@ class TuningJobView:
     overall_best: TrainingJob | None
 
 
+@dataclass(frozen=True)
+class ListedTuningJob:
+    """A tuning job as lists show it, without its training jobs."""
+
+    job: TuningJob
+    status: TuningJobStatus
+    counters: StatusCounters
+    objectives: ObjectiveCounters
+
+
 def describe(store: JobStore, owner: Owner, name: str) -> TuningJobView:
     """Everything about one tuning job. Raises NotFound."""
-    job = store.tuning_job(owner, name)
-    jobs = store.jobs_of(job.id)
+    return describe_job(store, store.tuning_job(owner, name))
+
+
+def describe_job(store: JobStore, job: TuningJob) -> TuningJobView:
+    """Everything about a tuning job whose record is at hand."""
     parents = tuple(parents_of(store, job)) if _compares_parents(job) else ()
-    return view(job, jobs, parents)
+    return view(job, store.jobs_of(job.id), parents)
+
+
+def list_tuning_jobs(
+    store: JobStore, owner: Owner, where: JobFilter, page: Page
+) -> tuple[Sequence[ListedTuningJob], str | None]:
+    """One page of tuning jobs and the cursor of the next."""
+    jobs, after = store.tuning_jobs(owner, where, page)
+    pairs = store.counters([job.id for job in jobs])
+    return [_listed(job, pairs[job.id]) for job in jobs], after
+
+
+def list_trials(
+    store: JobStore, owner: Owner, name: str, where: JobFilter, page: Page
+) -> tuple[TuningJob, Sequence[TrainingJob], str | None]:
+    """A tuning job, one page of its training jobs, and the cursor of the next. Raises NotFound."""
+    job = store.tuning_job(owner, name)
+    return job, *store.training_jobs(owner, where, page, job.id)
+
+
+def every_tuning_job(store: JobStore, owner: Owner, where: JobFilter) -> Iterator[TuningJobView]:
+    """All tuning jobs that a filter lets through, each with everything about it."""
+    page = Page()
+    while True:
+        jobs, after = store.tuning_jobs(owner, where, page)
+        yield from (describe_job(store, job) for job in jobs)
+        if after is None:
+            return
+        page = replace(page, after=after)
+
+
+def every_training_job(store: JobStore, owner: Owner, where: JobFilter) -> Iterator[TrainingJob]:
+    """All training jobs that a filter lets through, those of tuning jobs and those of their own."""
+    page = Page(size=500)
+    while True:
+        jobs, after = store.training_jobs(owner, where, page)
+        yield from jobs
+        if after is None:
+            return
+        page = replace(page, after=after)
+
+
+def tags_of(store: JobStore, subject: str) -> Mapping[str, str]:
+    """The tags of a job (``tuning:ID`` or ``training:ID``). Raises NotFound."""
+    kind, _, number = subject.partition(":")
+    if kind == "tuning":
+        return store.tuning_job_by_id(int(number)).spec.tags
+    return store.training_job_by_id(int(number)).tags
 
 
 def view(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJob] = ()) -> TuningJobView:
@@ -72,6 +132,13 @@ def shown_status(job: TuningJob) -> TuningJobStatus:
     """The status for people: Stopping from the moment somebody asks."""
     if job.stop_requested and job.status is TuningJobStatus.IN_PROGRESS:
         return TuningJobStatus.STOPPING
+    return job.status
+
+
+def shown_training_status(job: TrainingJob) -> TrainingJobStatus:
+    """A training job's status for people: Stopping from the moment somebody asks."""
+    if job.stop_requested and job.status is TrainingJobStatus.IN_PROGRESS:
+        return TrainingJobStatus.STOPPING
     return job.status
 
 
@@ -124,6 +191,10 @@ def objective_counters(pairs: Mapping[tuple[str, str], int]) -> ObjectiveCounter
         pending=by_objective.get(ObjectiveStatus.PENDING, 0),
         failed=by_objective.get(ObjectiveStatus.FAILED, 0),
     )
+
+
+def _listed(job: TuningJob, pairs: Mapping[tuple[str, str], int]) -> ListedTuningJob:
+    return ListedTuningJob(job, shown_status(job), status_counters(pairs), objective_counters(pairs))
 
 
 def _compares_parents(job: TuningJob) -> bool:

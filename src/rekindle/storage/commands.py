@@ -78,11 +78,16 @@ def request_stop(connection: Connection, subject: str) -> None:
         raise NotFound(KINDS[kind], str(job_id))
 
 
-def set_tags(connection: Connection, subject: str, tags: Mapping[str, str]) -> None:
-    """Replaces a job's tags."""
+def set_tags(connection: Connection, subject: str, tags: Mapping[str, str], expected: Mapping[str, str] | None = None) -> bool:
+    """Replaces a job's tags, if they are those expected."""
     kind, job_id = parse_subject(subject)
-    if connection.execute(_TAG[kind], {"job_id": job_id, "new": dumps(dict(tags))}).rowcount == 0:
+    column = _TABLES[kind].c.tags
+    statement = _TAG[kind] if expected is None else _TAG[kind].where(column == dumps(dict(expected)))
+    if connection.execute(statement, {"job_id": job_id, "new": dumps(dict(tags))}).rowcount:
+        return True
+    if connection.execute(select(column).where(_TABLES[kind].c.id == job_id)).first() is None:
         raise NotFound(KINDS[kind], str(job_id))
+    return False
 
 
 def delete_tuning_job(connection: Connection, job_id: int) -> None:

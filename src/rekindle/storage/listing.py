@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, literal, tuple_
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
+from rekindle.domain.tuning_job import TuningJobStatus
 from rekindle.engine.ports import JobFilter, Page, SortKey
 from rekindle.storage.cursors import Cursor, decode_cursor, encode_cursor
 from rekindle.storage.records import AnyRow, is_storable, name_key
@@ -61,7 +62,7 @@ def matching(table: Table, where: JobFilter) -> list[ColumnElement[bool]]:
     if where.name_contains is not None:
         found.append(_name_contains(table, where.name_contains))
     if where.status is not None:
-        found.append(table.c.status == where.status)
+        found.append(_has_status(table, where.status))
     if where.created_after is not None:
         found.append(table.c.created_at > where.created_after)
     if where.created_before is not None:
@@ -71,6 +72,15 @@ def matching(table: Table, where: JobFilter) -> list[ColumnElement[bool]]:
     if where.modified_before is not None:
         found.append(table.c.modified_at < where.modified_before)
     return found
+
+
+def _has_status(table: Table, status: str) -> ColumnElement[bool]:
+    running, stopping = TuningJobStatus.IN_PROGRESS.value, TuningJobStatus.STOPPING.value
+    if status == running:
+        return (table.c.status == running) & ~table.c.stop_requested
+    if status == stopping:
+        return (table.c.status == stopping) | ((table.c.status == running) & table.c.stop_requested)
+    return table.c.status == status
 
 
 def _name_contains(table: Table, text: str) -> ColumnElement[bool]:

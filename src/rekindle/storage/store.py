@@ -57,10 +57,10 @@ class SqlStore(JobStore):
         with self.database.writing() as connection:
             commands.delete_training_job(connection, job_id)
 
-    def set_tags(self, subject: str, tags: Mapping[str, str]) -> None:
+    def set_tags(self, subject: str, tags: Mapping[str, str], expected: Mapping[str, str] | None = None) -> bool:
         """See the port."""
         with self.database.writing() as connection:
-            commands.set_tags(connection, subject, tags)
+            return commands.set_tags(connection, subject, tags, expected)
 
     def tuning_job(self, owner: Owner, name: str) -> TuningJob:
         """See the port."""

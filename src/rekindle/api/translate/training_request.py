@@ -1,0 +1,133 @@
+"""What to run, from a request: shared by a tuning job's definitions and CreateTrainingJob."""
+
+from __future__ import annotations
+
+from rekindle.api.translate.builtin_metrics import builtin_metrics
+from rekindle.api.translate.part import Json, Part, check_texts, tags_of
+from rekindle.domain.errors import InvalidValue, Unsupported, shown
+from rekindle.domain.metrics import MetricDefinition
+from rekindle.domain.training_job import (
+    DEFAULT_MAX_RUNTIME_SECONDS,
+    Algorithm,
+    Channel,
+    Checkpoints,
+    Output,
+    Owner,
+    Resources,
+    TrainingJob,
+    TrainingSpec,
+)
+
+INPUT_MODES = {m: m for m in ("File", "FastFile", "Pipe")}
+
+
+def training_job_from_request(request: Json, owner: Owner) -> TrainingJob:
+    """The training job of its own that CreateTrainingJob asks for. Raises InvalidValue, naming the field."""
+    check_texts(request)
+    whole = Part("", request)
+    return TrainingJob(
+        name=whole.need("TrainingJobName", str),
+        owner=owner,
+        spec=training_spec(whole, extras={"request": request}),
+        hyperparameters=whole.texts("HyperParameters"),
+        created_at=0.0,
+        tags=tags_of(whole),
+    )
+
+
+def training_spec(part: Part, extras: Json) -> TrainingSpec:
+    """All of a training job but its hyperparameters. ``extras`` is kept for the echo."""
+    stopping, retry = part.part("StoppingCondition"), part.part("RetryStrategy")
+    return TrainingSpec(
+        algorithm=_algorithm(part.part("AlgorithmSpecification")),
+        role=part.need("RoleArn", str),
+        channels=tuple(_channel(item) for item in part.items("InputDataConfig")),
+        output=_output(part.part("OutputDataConfig")),
+        checkpoints=_checkpoints(part.part("CheckpointConfig")),
+        resources=_resources(part),
+        max_runtime_seconds=stopping.integer("MaxRuntimeInSeconds") or DEFAULT_MAX_RUNTIME_SECONDS,
+        environment=part.texts("Environment"),
+        max_retries=retry.integer("MaximumRetryAttempts") or 0,
+        network_isolation=part.switch("EnableNetworkIsolation"),
+        encrypted_traffic=part.switch("EnableInterContainerTrafficEncryption"),
+        spot=part.switch("EnableManagedSpotTraining"),
+        extras=extras,
+    )
+
+
+def _algorithm(part: Part) -> Algorithm:
+    image, name = part.get("TrainingImage", str) or None, part.get("AlgorithmName", str) or None
+    if (image is None) == (name is None):
+        sent = None if image is None else image
+        raise InvalidValue(part.inner("TrainingImage"), sent, "exactly one of TrainingImage and AlgorithmName")
+    return Algorithm(
+        image=image,
+        name=name,
+        input_mode=part.choice("TrainingInputMode", INPUT_MODES),
+        metrics=_metrics(part, image),
+        entrypoint=part.strings("ContainerEntrypoint"),
+        arguments=part.strings("ContainerArguments"),
+    )
+
+
+def _metrics(part: Part, image: str | None) -> tuple[MetricDefinition, ...]:
+    given = tuple(MetricDefinition(m.need("Name", str), m.need("Regex", str)) for m in part.items("MetricDefinitions"))
+    builtin = builtin_metrics(image)
+    # What a description shows is taken back: the image's own metrics, with the objective's copy or without.
+    if given and builtin and not set(builtin) <= set(given):
+        where = part.inner("MetricDefinitions")
+        raise InvalidValue(where, [m.name for m in given], "the image has metrics of its own", code="builtin-metrics")
+    return given or builtin
+
+
+def _channel(part: Part) -> Channel:
+    source = part.part("DataSource").part("S3DataSource")
+    name = part.need("ChannelName", str)
+    if not source:
+        raise Unsupported(f"{part.path}.DataSource: channel {shown(name)}: only S3DataSource is available.")
+    return Channel(
+        name=name,
+        uri=source.need("S3Uri", str),
+        data_type=source.need("S3DataType", str),
+        distribution=source.get("S3DataDistributionType", str) or "FullyReplicated",
+        content_type=part.get("ContentType", str),
+        compression=part.get("CompressionType", str) or "None",
+        record_wrapper=part.get("RecordWrapperType", str) or "None",
+        input_mode=part.choice("InputMode", INPUT_MODES, "File"),
+        extras={"channel": part.value},
+    )
+
+
+def _output(part: Part) -> Output:
+    compression = part.get("CompressionType", str) or "GZIP"
+    return Output(part.need("S3OutputPath", str), compression, part.get("KmsKeyId", str) or None)
+
+
+def _checkpoints(part: Part) -> Checkpoints | None:
+    if not part:
+        return None
+    uri, local = part.need("S3Uri", str), part.get("LocalPath", str)
+    return Checkpoints(uri, local) if local else Checkpoints(uri)
+
+
+def _resources(part: Part) -> Resources:
+    """What the training job needs; of several instance configurations the first, as an allocation by priority would."""
+    plain, tuning = part.part("ResourceConfig"), part.part("HyperParameterTuningResourceConfig")
+    if bool(plain) == bool(tuning):
+        sent = "both" if plain else None
+        reason = "exactly one of ResourceConfig and HyperParameterTuningResourceConfig"
+        raise InvalidValue(part.inner("ResourceConfig"), sent, reason)
+    chosen = plain or tuning
+    first = next(chosen.items("InstanceConfigs"), None)
+    if first is not None and chosen.get("InstanceType"):
+        raise InvalidValue(
+            chosen.inner("InstanceConfigs"), chosen.get("InstanceType"), "either InstanceType or InstanceConfigs"
+        )
+    chosen = first or next(chosen.items("InstanceGroups"), None) or chosen
+    default = Resources()
+    volume = (plain or tuning).integer("VolumeSizeInGB") if first is None else first.integer("VolumeSizeInGB")
+    return Resources(
+        instance_type=chosen.get("InstanceType", str) or default.instance_type,
+        instance_count=chosen.integer("InstanceCount") or 1,
+        volume_gb=default.volume_gb if volume is None else volume,
+    )
