@@ -47,5 +47,11 @@ def build(settings: Settings | None = None) -> App:
     clock = SystemClock()
     settings.home.mkdir(parents=True, exist_ok=True)
     store = open_store(settings.database_url)
-    executor = ProcessExecutor(settings.runs, clock, stop_grace_seconds=settings.stop_grace_seconds)
+    executor = ProcessExecutor(
+        settings.runs,
+        clock,
+        environment=settings.environment,
+        stop_grace_seconds=settings.stop_grace_seconds,
+        owner=settings.owner,
+    )
     return App(settings, store, executor, clock)

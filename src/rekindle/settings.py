@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ class Settings:
     """Everything that an installation may choose.
 
     ``home`` holds the database, the training jobs' folders and keys. ``database_url`` is SQLAlchemy's. ``limits``:
-    ``aws`` enforces SageMaker's quotas, ``relaxed`` those of the machine only.
+    ``aws`` enforces SageMaker's quotas, ``relaxed`` those of the machine only. ``environment`` is what training jobs inherit.
     """
 
     home: Path
@@ -26,6 +26,7 @@ class Settings:
     account: str = "000000000000"
     region: str = "us-east-1"
     stop_grace_seconds: float = STOP_GRACE_SECONDS
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def runs(self) -> Path:
@@ -49,6 +50,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         account=_account(environ.get("REKINDLE_ACCOUNT") or "000000000000"),
         region=environ.get("REKINDLE_REGION") or "us-east-1",
         stop_grace_seconds=_seconds("REKINDLE_STOP_GRACE", environ.get("REKINDLE_STOP_GRACE") or str(STOP_GRACE_SECONDS)),
+        environment=dict(environ),
     )
 
 

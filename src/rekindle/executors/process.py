@@ -47,7 +47,7 @@ _LOST = "The supervisor of the training job vanished."
 class ProcessExecutor(Executor):
     """Runs training jobs as processes of this machine, their files below ``root``.
 
-    ``environment`` is what they inherit (ours, unless given). ``transfer`` is the command that moves objects, to be
+    ``environment`` is what they inherit. ``transfer`` is the command that moves objects, to be
     followed by ``download URI FOLDER`` or ``upload PATH URI``.
     """
 
@@ -56,18 +56,18 @@ class ProcessExecutor(Executor):
         root: Path,
         clock: Clock,
         *,
+        environment: Mapping[str, str],
         stop_grace_seconds: float = STOP_GRACE_SECONDS,
         log_head_bytes: int = logfile.HEAD_BYTES,
         log_keep_bytes: int = logfile.KEEP_BYTES,
         transfer: Sequence[str] = (),
         transfer_variables: Mapping[str, str] | None = None,
-        environment: Mapping[str, str] | None = None,
         owner: Owner = _OWNER,
     ) -> None:
         self._clock = clock
         self._host = orders.Host(
             root=root.absolute(),
-            environment=dict(os.environ) if environment is None else dict(environment),
+            environment=dict(environment),
             grace_seconds=stop_grace_seconds,
             log_head_bytes=log_head_bytes,
             log_keep_bytes=log_keep_bytes,
