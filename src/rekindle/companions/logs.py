@@ -1,0 +1,221 @@
+"""CloudWatch Logs over the real training logs: the one log group that SageMaker's SDKs read."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from starlette.types import ASGIApp
+
+from rekindle.companions.ports import LogEvent, LogStream, TrainingLogs
+from rekindle.companions.wire import Call, JsonApp, ServiceError, flag, integer, invalid, text
+
+GROUP: Final = "/aws/sagemaker/TrainingJobs"
+_MAX_EVENTS: Final = 10_000
+_MAX_STREAMS: Final = 50
+#: CloudWatch's own limit on one answer: a megabyte, with this much for each event.
+_MAX_BYTES: Final = 1_048_576
+_EVENT_BYTES: Final = 26
+_FOREVER: Final = 2**62
+
+_Operation = Callable[[TrainingLogs, Call], Mapping[str, Any]]
+
+
+def logs_app(logs: TrainingLogs) -> ASGIApp:
+    """CloudWatch Logs: DescribeLogGroups, DescribeLogStreams, GetLogEvents, FilterLogEvents."""
+    operations: dict[str, _Operation] = {
+        "DescribeLogGroups": _describe_log_groups,
+        "DescribeLogStreams": _describe_log_streams,
+        "GetLogEvents": _get_log_events,
+        "FilterLogEvents": _filter_log_events,
+    }
+    return JsonApp("1.1", {name: partial(operation, logs) for name, operation in operations.items()})
+
+
+def _describe_log_groups(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
+    if not GROUP.startswith(text(call, "logGroupNamePrefix", "")):
+        return {"logGroups": []}
+    arn = f"arn:{call.partition}:logs:{call.owner.region}:{call.owner.account}:log-group:{GROUP}"
+    return {"logGroups": [{"logGroupName": GROUP, "arn": f"{arn}:*", "logGroupArn": arn, "metricFilterCount": 0}]}
+
+
+def _describe_log_streams(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
+    _check_group(call)
+    limit = integer(call, "limit", 1, _MAX_STREAMS, _MAX_STREAMS)
+    prefix, after = text(call, "logStreamNamePrefix", ""), text(call, "nextToken", "")
+    if text(call, "orderBy", "LogStreamName") != "LogStreamName" or flag(call, "descending"):
+        raise ServiceError("InvalidParameterException", "orderBy: Rekindle lists log streams by LogStreamName, ascending.")
+    found = logs.streams(call.owner, prefix, after, limit + 1)
+    page = {"logStreams": [_shown_stream(call, stream) for stream in found[:limit]]}
+    return {**page, "nextToken": found[limit - 1].name} if len(found) > limit else page
+
+
+def _shown_stream(call: Call, stream: LogStream) -> dict[str, Any]:
+    arn = f"arn:{call.partition}:logs:{call.owner.region}:{call.owner.account}:log-group:{GROUP}:log-stream:{stream.name}"
+    times = {"firstEventTimestamp": stream.first_ms, "lastEventTimestamp": stream.last_ms, "lastIngestionTime": stream.last_ms}
+    known = {name: value for name, value in times.items() if value is not None}
+    return {"logStreamName": stream.name, "creationTime": stream.created_ms, "arn": arn, "storedBytes": 0, **known}
+
+
+def _get_log_events(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
+    _check_group(call)
+    stream, limit = text(call, "logStreamName"), integer(call, "limit", 1, _MAX_EVENTS, _MAX_EVENTS)
+    direction, position = _token(call)
+    if direction == "f":
+        events, end = _forward(_events(logs, call, stream, position), limit, position)
+        return _answer(events, position, end)
+    earlier = _backward(_events(logs, call, stream, 0), limit, position)
+    start = earlier[0][0] if earlier else (0 if position == _FOREVER else position)
+    return _answer([event for _, event in earlier], start, earlier[-1][1].end if earlier else start)
+
+
+def _answer(events: Sequence[LogEvent], start: int, end: int) -> Mapping[str, Any]:
+    return {
+        "events": [{"timestamp": event.at_ms, "message": event.message, "ingestionTime": event.at_ms} for event in events],
+        "nextForwardToken": f"f/{end}",
+        "nextBackwardToken": f"b/{start}",
+    }
+
+
+def _filter_log_events(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
+    _check_group(call)
+    limit = integer(call, "limit", 1, _MAX_EVENTS, _MAX_EVENTS)
+    found: list[dict[str, Any]] = []
+    size = 0
+    for stream, begin, event in _matching(logs, call):
+        if len(found) == limit or size > _MAX_BYTES:
+            return {"events": found, "searchedLogStreams": [], "nextToken": f"{begin}/{stream}"}
+        found.append(_shown_match(stream, event))
+        size += _size(event)
+    return {"events": found, "searchedLogStreams": []}
+
+
+def _matching(logs: TrainingLogs, call: Call) -> Iterator[tuple[str, int, LogEvent]]:
+    """The stream, beginning and content of each event that the filter lets through, from where the token says."""
+    matches = _pattern(text(call, "filterPattern", ""))
+    position, _, resumed = text(call, "nextToken", "").partition("/")
+    if resumed and not _is_position(position):
+        raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
+    for stream in _named_streams(logs, call):
+        if stream < resumed:
+            continue
+        for begin, event in _events(logs, call, stream, int(position) if stream == resumed else 0):
+            if matches(event.message):
+                yield stream, begin, event
+
+
+def _shown_match(stream: str, event: LogEvent) -> dict[str, Any]:
+    event_id = f"{stream}@{event.end}"
+    times = {"timestamp": event.at_ms, "ingestionTime": event.at_ms}
+    return {"logStreamName": stream, "message": event.message, "eventId": event_id, **times}
+
+
+def _named_streams(logs: TrainingLogs, call: Call) -> Iterator[str]:
+    """The streams to search, by name: those listed, or those with the prefix."""
+    names = call.parameters.get("logStreamNames")
+    if names:
+        yield from sorted({str(name) for name in names})
+        return
+    prefix, after = text(call, "logStreamNamePrefix", ""), ""
+    while page := logs.streams(call.owner, prefix, after, _MAX_STREAMS):
+        yield from (stream.name for stream in page)
+        after = page[-1].name
+
+
+def _pattern(pattern: str) -> Callable[[str], bool]:
+    """CloudWatch's term patterns: all terms occur, ``-term`` does not, ``?term`` any of these; quotes hold words together."""
+    if pattern.strip()[:1] in ("{", "[", "%"):
+        raise ServiceError("InvalidParameterException", f"filterPattern: {pattern[:80]!r}: Rekindle matches terms only.")
+    terms = [term.strip('"') for term in _terms(pattern)]
+    without = [term[1:].strip('"') for term in terms if term.startswith("-")]
+    either = [term[1:].strip('"') for term in terms if term.startswith("?")]
+    every = [term for term in terms if not term.startswith(("-", "?"))]
+    return lambda message: (
+        all(term in message for term in every)
+        and not any(term in message for term in without)
+        and (not either or any(term in message for term in either))
+    )
+
+
+def _terms(pattern: str) -> Iterator[str]:
+    """Words, or quoted phrases with their quotes."""
+    word, quoted = "", False
+    for character in pattern:
+        quoted ^= character == '"'
+        if character.isspace() and not quoted:
+            if word:
+                yield word
+            word = ""
+        else:
+            word += character
+    if word:
+        yield word
+
+
+def _events(logs: TrainingLogs, call: Call, stream: str, position: int) -> Iterator[tuple[int, LogEvent]]:
+    """Each event within the times asked for, with the position that it begins at; ResourceNotFoundException for no stream."""
+    start, end = integer(call, "startTime", 0, _FOREVER, 0), integer(call, "endTime", 0, _FOREVER, _FOREVER)
+    while True:
+        page = logs.events(call.owner, stream, position, 1000)
+        if page is None:
+            raise ServiceError("ResourceNotFoundException", "The specified log stream does not exist.")
+        for event in page:
+            if start <= event.at_ms < end:
+                yield position, event
+            position = event.end
+        if not page:
+            return
+
+
+def _forward(events: Iterator[tuple[int, LogEvent]], limit: int, position: int) -> tuple[list[LogEvent], int]:
+    taken: list[LogEvent] = []
+    size = 0
+    for _, event in events:
+        if len(taken) == limit or (taken and size + _size(event) > _MAX_BYTES):
+            break
+        taken.append(event)
+        size += _size(event)
+        position = event.end
+    return taken, position
+
+
+def _backward(events: Iterator[tuple[int, LogEvent]], limit: int, before: int) -> list[tuple[int, LogEvent]]:
+    """The last events that end before a position."""
+    kept: deque[tuple[int, LogEvent]] = deque(maxlen=limit)
+    for begin, event in events:
+        if event.end > before:
+            break
+        kept.append((begin, event))
+    size = sum(_size(event) for _, event in kept)
+    while size > _MAX_BYTES and len(kept) > 1:
+        size -= _size(kept.popleft()[1])
+    return list(kept)
+
+
+def _size(event: LogEvent) -> int:
+    return len(event.message.encode("utf-8", "replace")) + _EVENT_BYTES
+
+
+def _token(call: Call) -> tuple[str, int]:
+    """Which way to read, and from where: as the token says, or from the head or the end."""
+    token = text(call, "nextToken", "")
+    if not token:
+        return ("f", 0) if flag(call, "startFromHead") else ("b", _FOREVER)
+    direction, _, position = token.partition("/")
+    if direction not in ("f", "b") or not _is_position(position):
+        raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
+    return direction, int(position)
+
+
+def _is_position(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 20
+
+
+def _check_group(call: Call) -> None:
+    group = call.parameters.get("logGroupName") or call.parameters.get("logGroupIdentifier")
+    if group is None:
+        raise invalid("null", "logGroupName", "Member must not be null")
+    if not isinstance(group, str) or group.removesuffix(":*").rpartition(":log-group:")[2] != GROUP:
+        raise ServiceError("ResourceNotFoundException", "The specified log group does not exist.")

@@ -1,0 +1,150 @@
+"""CloudWatch, as far as SageMaker's SDKs ask: the statistics of a training job's metric over periods."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+from starlette.types import ASGIApp
+
+from rekindle.companions.ports import Point, TrainingMetrics
+from rekindle.companions.wire import Call, JsonApp, QueryApp, ServiceError, by_protocol, element
+
+NAMESPACE: Final = "/aws/sagemaker/TrainingJobs"
+_XML: Final = "http://monitoring.amazonaws.com/doc/2010-08-01/"
+#: CloudWatch's limit on the data points of one answer.
+_MAX_DATAPOINTS: Final = 1440
+_SHORT_PERIODS: Final = (1, 5, 10, 20, 30)
+
+_STATISTICS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
+    "SampleCount": lambda values: float(len(values)),
+    "Average": lambda values: math.fsum(values) / len(values),
+    "Sum": math.fsum,
+    "Minimum": min,
+    "Maximum": max,
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A call of GetMetricStatistics, in either protocol."""
+
+    namespace: str
+    metric: str
+    dimensions: Mapping[str, str]
+    start: float
+    end: float
+    period: int
+    statistics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Datapoint:
+    """The statistics of one period, by name; ``at`` is its beginning."""
+
+    at: float
+    statistics: Mapping[str, float]
+
+
+def cloudwatch_app(metrics: TrainingMetrics) -> ASGIApp:
+    """CloudWatch: GetMetricStatistics, in AWS JSON (as today's SDKs ask) and the query protocol (as older ones do)."""
+    return by_protocol(
+        JsonApp("1.0", {"GetMetricStatistics": partial(_in_json, metrics)}),
+        QueryApp(_XML, {"GetMetricStatistics": partial(_in_xml, metrics)}),
+    )
+
+
+def statistics(points: Sequence[Point], question: Question) -> list[Datapoint]:
+    """The data points of the periods that hold any value, oldest first. Values that are not finite are left out, as
+    CloudWatch does not take them in."""
+    periods: dict[int, list[float]] = {}
+    for point in points:
+        if math.isfinite(point.value):
+            periods.setdefault(math.floor(point.at / question.period), []).append(point.value)
+    return [
+        Datapoint(number * question.period, {name: _STATISTICS[name](values) for name in question.statistics})
+        for number, values in sorted(periods.items())
+    ]
+
+
+def _datapoints(metrics: TrainingMetrics, call: Call, question: Question) -> list[Datapoint]:
+    _check(question)
+    job = question.dimensions.get("TrainingJobName")
+    if question.namespace != NAMESPACE or job is None or len(question.dimensions) != 1:
+        return []
+    # Periods are whole: CloudWatch rounds the start down to one.
+    start = math.floor(question.start / question.period) * question.period
+    return statistics(metrics.points(call.owner, job, question.metric, start, question.end), question)
+
+
+def _check(question: Question) -> None:
+    if question.period not in _SHORT_PERIODS and (question.period <= 0 or question.period % 60):
+        raise ServiceError("InvalidParameterValue", f"The parameter Period must be a multiple of 60, not {question.period}.")
+    if not question.start < question.end:
+        raise ServiceError("InvalidParameterValue", "The parameter StartTime must be less than the parameter EndTime.")
+    wanted = math.ceil((question.end - question.start) / question.period)
+    if wanted > _MAX_DATAPOINTS:
+        limit = f"You have requested up to {wanted:,} datapoints, which exceeds the limit of {_MAX_DATAPOINTS:,}."
+        raise ServiceError("InvalidParameterCombination", f"{limit} Enlarge Period or ask for a shorter time.")
+    strange = [name for name in question.statistics if name not in _STATISTICS]
+    if strange or not question.statistics:
+        known = ", ".join(_STATISTICS)
+        raise ServiceError("InvalidParameterValue", f"The parameter Statistics must hold some of {known}; got {strange}.")
+
+
+def _in_json(metrics: TrainingMetrics, call: Call) -> Mapping[str, Any]:
+    question = _json_question(call.parameters)
+    shown = [{"Timestamp": point.at, "Unit": "None", **point.statistics} for point in _datapoints(metrics, call, question)]
+    return {"Label": question.metric, "Datapoints": shown}
+
+
+def _json_question(given: Mapping[str, Any]) -> Question:
+    try:
+        return Question(
+            namespace=str(given["Namespace"]),
+            metric=str(given["MetricName"]),
+            dimensions={str(entry["Name"]): str(entry["Value"]) for entry in given.get("Dimensions") or []},
+            start=_seconds(given["StartTime"]),
+            end=_seconds(given["EndTime"]),
+            period=int(given["Period"]),
+            statistics=tuple(map(str, given.get("Statistics") or [])),
+        )
+    except KeyError as missing:
+        raise ServiceError("MissingParameter", f"The parameter {missing.args[0]} is required.") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ServiceError("SerializationException", "A parameter of GetMetricStatistics is of the wrong type.") from None
+
+
+def _in_xml(metrics: TrainingMetrics, call: Call) -> str:
+    question = _json_question(_as_json(call))
+    members = "".join(_member(point) for point in _datapoints(metrics, call, question))
+    return element("Label", question.metric) + f"<Datapoints>{members}</Datapoints>"
+
+
+def _as_json(call: Call) -> Mapping[str, Any]:
+    """The query protocol's flat parameters in the shape of the JSON protocol's."""
+    dimensions: list[dict[str, str]] = []
+    while (name := f"Dimensions.member.{len(dimensions) + 1}.Name") in call.parameters:
+        dimensions.append({"Name": call.parameters[name], "Value": call.parameters.get(f"{name[:-4]}Value", "")})
+    return {**call.parameters, "Dimensions": dimensions, "Statistics": call.members("Statistics")}
+
+
+def _member(point: Datapoint) -> str:
+    moment = datetime.fromtimestamp(point.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    values = "".join(element(name, repr(value)) for name, value in point.statistics.items())
+    return f"<member>{element('Timestamp', moment)}{values}{element('Unit', 'None')}</member>"
+
+
+def _seconds(value: Any) -> float:
+    """A time: seconds since the epoch, or ISO 8601 text, in UTC where it names no zone."""
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    seconds = float(value)
+    if not math.isfinite(seconds) or abs(seconds) > 1e11:
+        raise ValueError(value)
+    return seconds

@@ -1,0 +1,340 @@
+"""STS, IAM, CloudWatch Logs and CloudWatch as boto3 sees them, through the gateway, over a real socket."""
+
+# ruff: noqa: E501
+from __future__ import annotations
+
+import http.client
+import re
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import botocore.auth
+import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials as BotoCredentials
+from botocore.exceptions import ClientError
+
+from rekindle.companions.identity import iam_app, sts_app
+from rekindle.companions.logs import GROUP, logs_app
+from rekindle.companions.metrics import cloudwatch_app
+from rekindle.companions.ports import Point
+from rekindle.domain.training_job import Owner
+from rekindle.gateway.app import Gateway, GatewaySettings
+from rekindle.gateway.credentials import KeyPair
+from support.companions import WrittenLogs, WrittenMetrics
+from support.gateway import ALICE, BOB, CREDENTIALS, echo_apps, serving
+
+REGION = "eu-west-3"
+ALICES, BOBS = Owner(ALICE.account, REGION), Owner(BOB.account, REGION)
+LONG = [(1000 + n, f"line {n}") for n in range(25)]
+LOGS = WrittenLogs(
+    {
+        (ALICES, "job-1/algo-1-7"): LONG,
+        (ALICES, "job-10/algo-1-8"): [(5, "epoch 1 loss=0.5"), (6, "epoch 2 loss=0.25 ✓"), (7, "warning: <slow>")],
+        (ALICES, "job-2/algo-1-9"): [],
+        (BOBS, "job-1/algo-1-7"): [(1, "bob's secret")],
+    }
+)
+T0 = 1_700_000_040.0
+METRICS = WrittenMetrics(
+    {
+        (ALICES, "job-1", "loss"): [Point(T0, 1.0), Point(T0 + 30, 0.5), Point(T0 + 60, 0.25), Point(T0 + 70, float("nan")), Point(T0 + 185, 0.125)],
+        (BOBS, "job-1", "loss"): [Point(T0, 9.0)],
+    }
+)  # fmt: skip
+
+Clients = Callable[..., Any]
+
+
+def companions(role: str | None) -> Gateway:
+    apps = echo_apps(sts=sts_app(role), iam=iam_app(role), logs=logs_app(LOGS), monitoring=cloudwatch_app(METRICS))
+    return Gateway(apps, CREDENTIALS, GatewaySettings(), time.time)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Clients]:
+    with serving(companions(None)) as port:
+        yield making_clients(port)
+
+
+@pytest.fixture(scope="module")
+def client_with_role() -> Iterator[Clients]:
+    with serving(companions("tuner")) as port:
+        yield making_clients(port)
+
+
+def making_clients(port: int) -> Clients:
+    session = boto3.Session(region_name=REGION)
+    made: dict[tuple[str, str], Any] = {}
+
+    def make(service: str, pair: KeyPair = ALICE) -> Any:
+        if (service, pair.access_key) not in made:
+            made[service, pair.access_key] = session.client(
+                service,
+                endpoint_url=f"http://127.0.0.1:{port}",
+                aws_access_key_id=pair.access_key,
+                aws_secret_access_key=pair.secret_key,
+                config=Config(retries={"max_attempts": 1}),
+            )
+        return made[service, pair.access_key]
+
+    return make
+
+
+def code_of(call: Callable[[], Any]) -> tuple[int, str, str]:
+    with pytest.raises(ClientError) as caught:
+        call()
+    response = caught.value.response
+    assert response["ResponseMetadata"]["RequestId"]
+    return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"], response["Error"]["Message"]
+
+
+def test_sts_says_who_is_calling(client):
+    alice, bob = client("sts").get_caller_identity(), client("sts", BOB).get_caller_identity()
+    assert (alice["Account"], bob["Account"]) == (ALICE.account, BOB.account)
+    assert alice["Arn"] == f"arn:aws:iam::{ALICE.account}:user/{ALICE.access_key}"
+    assert alice["UserId"] == ALICE.access_key
+    assert alice["ResponseMetadata"]["RequestId"]
+
+
+def test_sts_answers_a_presigned_question(client):
+    url = client("sts").generate_presigned_url("get_caller_identity", HttpMethod="GET")
+    with urllib.request.urlopen(url) as answer:
+        assert f"<Account>{ALICE.account}</Account>" in answer.read().decode()
+
+
+def test_sts_with_a_wrong_key_is_refused_as_aws_does(client):
+    wrong = KeyPair(ALICE.access_key, "not-the-secret-not-the-secret-not-the-se")
+    fresh = making_clients(int(client("sts").meta.endpoint_url.rpartition(":")[2]))
+    assert code_of(fresh("sts", wrong).get_caller_identity)[:2] == (403, "SignatureDoesNotMatch")
+    stranger = KeyPair("REKINDLESTRANGER0001", "not-the-secret-not-the-secret-not-the-se")
+    assert code_of(fresh("sts", stranger).get_caller_identity)[:2] == (403, "InvalidClientTokenId")
+    assert code_of(lambda: fresh("logs", stranger).describe_log_groups())[:2] == (400, "UnrecognizedClientException")
+    assert code_of(lambda: fresh("s3", stranger).list_buckets())[:2] == (403, "InvalidAccessKeyId")
+    assert code_of(lambda: fresh("sagemaker", wrong).list_training_jobs())[:2] == (400, "InvalidSignatureException")
+
+
+def test_what_sts_and_iam_do_not_do_they_say(client):
+    status, code, message = code_of(client("sts").get_session_token)
+    assert (status, code) == (400, "InvalidAction")
+    assert "Rekindle supports: GetCallerIdentity" in message
+    assert code_of(client("iam").list_users)[1] == "InvalidAction"
+
+
+ROLE_ARN = f"arn:aws:iam::{ALICE.account}:role/tuner"
+
+
+def test_without_a_role_iam_denies_access_which_the_sdks_tolerate(client):
+    status, code, message = code_of(lambda: client("iam").get_role(RoleName="tuner"))
+    assert (status, code) == (403, "AccessDenied")
+    assert "not authorized to perform: iam:GetRole" in message
+    status, code, _ = code_of(
+        lambda: client("iam").simulate_principal_policy(PolicySourceArn=ROLE_ARN, ActionNames=["s3:PutObject"])
+    )
+    assert (status, code) == (403, "AccessDenied")
+
+
+def test_a_configured_role_exists_may_be_assumed_and_may_do_everything(client_with_role):
+    role = client_with_role("iam").get_role(RoleName="tuner")["Role"]
+    assert role["Arn"] == ROLE_ARN
+    assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"Service": "sagemaker.amazonaws.com"}
+    asked = {
+        "PolicySourceArn": ROLE_ARN,
+        "ActionNames": ["s3:PutObject", "logs:PutLogEvents"],
+        "ResourceArns": ["*", "arn:aws:s3:::b"],
+    }
+    answer = client_with_role("iam").simulate_principal_policy(**asked)
+    assert len(answer["EvaluationResults"]) == 4
+    assert {result["EvalDecision"] for result in answer["EvaluationResults"]} == {"allowed"}
+    assert client_with_role("sts").get_caller_identity()["Arn"].startswith(f"arn:aws:sts::{ALICE.account}:assumed-role/tuner/")
+
+
+def test_another_role_than_the_configured_one_does_not_exist(client_with_role):
+    assert code_of(lambda: client_with_role("iam").get_role(RoleName="other"))[:2] == (404, "NoSuchEntity")
+    asked = {"PolicySourceArn": ROLE_ARN + "s", "ActionNames": ["s3:PutObject"]}
+    assert code_of(lambda: client_with_role("iam").simulate_principal_policy(**asked))[:2] == (404, "NoSuchEntity")
+
+
+def names(answer: Any) -> list[str]:
+    return [stream["logStreamName"] for stream in answer["logStreams"]]
+
+
+def test_log_streams_are_found_by_the_jobs_name(client):
+    logs = client("logs")
+    assert names(logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix="job-1/")) == ["job-1/algo-1-7"]
+    assert names(logs.describe_log_streams(logGroupName=GROUP)) == ["job-1/algo-1-7", "job-10/algo-1-8", "job-2/algo-1-9"]
+    assert names(logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix="none")) == []
+    pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=GROUP, PaginationConfig={"PageSize": 1})
+    assert [names(page) for page in pages] == [["job-1/algo-1-7"], ["job-10/algo-1-8"], ["job-2/algo-1-9"]]
+    stream = logs.describe_log_streams(logGroupName=GROUP)["logStreams"][0]
+    assert (stream["creationTime"], stream["firstEventTimestamp"], stream["lastEventTimestamp"]) == (1000, 1000, 1024)
+
+
+def test_each_account_and_region_reads_its_own_logs(client):
+    asked = {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "startFromHead": True}
+    assert [event["message"] for event in client("logs", BOB).get_log_events(**asked)["events"]] == ["bob's secret"]
+    assert len(client("logs").get_log_events(**asked)["events"]) == 25
+
+
+def messages(answer: Any) -> list[str]:
+    return [event["message"] for event in answer["events"]]
+
+
+def test_a_log_is_read_forward_to_its_end_where_the_token_stays(client):
+    asked = {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "startFromHead": True, "limit": 10}
+    read, token = [], None
+    for _ in range(5):
+        answer = client("logs").get_log_events(**asked, **({"nextToken": token} if token else {}))
+        read += messages(answer)
+        token, before = answer["nextForwardToken"], token
+    assert read == [line for _, line in LONG]
+    assert token == before
+    assert answer["events"] == []
+
+
+def test_a_log_is_read_from_its_end_and_backward(client):
+    asked = {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "limit": 10}
+    last = client("logs").get_log_events(**asked)
+    assert messages(last) == [f"line {n}" for n in range(15, 25)]
+    earlier = client("logs").get_log_events(**asked, nextToken=last["nextBackwardToken"])
+    assert messages(earlier) == [f"line {n}" for n in range(5, 15)]
+    assert messages(client("logs").get_log_events(**asked, nextToken=earlier["nextForwardToken"])) == messages(last)
+    first = client("logs").get_log_events(**asked, nextToken=earlier["nextBackwardToken"])
+    assert messages(first) == [f"line {n}" for n in range(5)]
+    assert messages(client("logs").get_log_events(**asked, nextToken=first["nextBackwardToken"])) == []
+
+
+def test_a_log_is_read_between_times(client):
+    asked = {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "startFromHead": True}
+    assert messages(client("logs").get_log_events(**asked, startTime=1003, endTime=1006)) == ["line 3", "line 4", "line 5"]
+    assert client("logs").get_log_events(**{**asked, "logStreamName": "job-2/algo-1-9"})["events"] == []
+
+
+def test_logs_are_filtered(client):
+    logs = client("logs")
+    by_prefix = {"logGroupName": GROUP, "logStreamNamePrefix": "job-10/"}
+    assert messages(logs.filter_log_events(**by_prefix, filterPattern="loss epoch")) == [
+        "epoch 1 loss=0.5",
+        "epoch 2 loss=0.25 ✓",
+    ]
+    assert messages(logs.filter_log_events(**by_prefix, filterPattern='"epoch 2"')) == ["epoch 2 loss=0.25 ✓"]
+    assert messages(logs.filter_log_events(**by_prefix, filterPattern="-epoch")) == ["warning: <slow>"]
+    assert messages(logs.filter_log_events(**by_prefix, filterPattern="?warning ?0.25")) == [
+        "epoch 2 loss=0.25 ✓",
+        "warning: <slow>",
+    ]
+    pages = list(logs.get_paginator("filter_log_events").paginate(logGroupName=GROUP, PaginationConfig={"PageSize": 9}))
+    assert [len(page["events"]) for page in pages] == [9, 9, 9, 1]
+    assert [text for page in pages for text in messages(page)] == [line for _, line in LONG] + messages(
+        logs.filter_log_events(**by_prefix)
+    )
+    only = logs.filter_log_events(logGroupName=GROUP, logStreamNames=["job-10/algo-1-8"], startTime=6)
+    assert [event["logStreamName"] for event in only["events"]] == ["job-10/algo-1-8"] * 2
+
+
+@pytest.mark.parametrize(
+    ("operation", "asked", "code"),
+    [
+        ("describe_log_streams", {"logGroupName": "/aws/other"}, "ResourceNotFoundException"),
+        ("get_log_events", {"logGroupName": GROUP, "logStreamName": "none"}, "ResourceNotFoundException"),
+        ("get_log_events", {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "nextToken": "x"}, "InvalidParameterException"),
+        ("get_log_events", {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "limit": 10001}, "InvalidParameterException"),
+        ("get_log_events", {"logStreamName": "job-1/algo-1-7"}, "InvalidParameterException"),
+        ("describe_log_streams", {"logGroupName": GROUP, "orderBy": "LastEventTime"}, "InvalidParameterException"),
+        ("filter_log_events", {"logGroupName": GROUP, "filterPattern": "{ $.a = 1 }"}, "InvalidParameterException"),
+        ("put_log_events", {"logGroupName": GROUP, "logStreamName": "x", "logEvents": [{"timestamp": 1, "message": "m"}]}, "UnknownOperationException"),
+    ],
+)  # fmt: skip
+def test_what_logs_cannot_answer_is_an_error_of_the_service(client, operation, asked, code):
+    assert code_of(lambda: getattr(client("logs"), operation)(**asked))[:2] == (400, code)
+
+
+def test_the_log_group_is_listed(client):
+    assert [
+        group["logGroupName"] for group in client("logs").describe_log_groups(logGroupNamePrefix="/aws/sage")["logGroups"]
+    ] == [GROUP]
+    assert client("logs").describe_log_groups(logGroupNamePrefix="/aws/ec2")["logGroups"] == []
+
+
+def question(**others: Any) -> dict[str, Any]:
+    start, end = (datetime.fromtimestamp(T0 + seconds, UTC) for seconds in (-60, 240))
+    asked = {
+        "Namespace": "/aws/sagemaker/TrainingJobs",
+        "MetricName": "loss",
+        "Dimensions": [{"Name": "TrainingJobName", "Value": "job-1"}],
+    }
+    return {**asked, "StartTime": start, "EndTime": end, "Period": 60, "Statistics": ["Average", "SampleCount"], **others}
+
+
+def test_metrics_are_summed_up_by_period(client):
+    answer = client("cloudwatch").get_metric_statistics(**question())
+    assert answer["Label"] == "loss"
+    shown = [(point["Timestamp"].timestamp() - T0, point["Average"], point["SampleCount"]) for point in answer["Datapoints"]]
+    assert shown == [(0.0, 0.75, 2.0), (60.0, 0.25, 1.0), (180.0, 0.125, 1.0)]
+    every = client("cloudwatch").get_metric_statistics(**question(Period=300, Statistics=["Sum", "Minimum", "Maximum"]))[
+        "Datapoints"
+    ]
+    assert [(point["Sum"], point["Minimum"], point["Maximum"]) for point in every] == [(1.5, 0.5, 1.0), (0.375, 0.125, 0.25)]
+    assert client("cloudwatch", BOB).get_metric_statistics(**question())["Datapoints"][0]["Average"] == 9.0
+
+
+@pytest.mark.parametrize("others", [{"MetricName": "none"}, {"Namespace": "AWS/EC2"}, {"Dimensions": []}])
+def test_a_metric_that_is_not_there_has_no_data_points(client, others):
+    assert client("cloudwatch").get_metric_statistics(**question(**others))["Datapoints"] == []
+
+
+@pytest.mark.parametrize(
+    ("others", "code"),
+    [
+        ({"Period": 61}, "InvalidParameterValue"),
+        ({"EndTime": datetime(2001, 1, 1, tzinfo=UTC)}, "InvalidParameterValue"),
+        ({"StartTime": datetime(2001, 1, 1, tzinfo=UTC)}, "InvalidParameterCombination"),
+        ({"Statistics": ["Median"]}, "InvalidParameterValue"),
+    ],
+)
+def test_what_cloudwatch_cannot_answer_is_an_error_of_the_service(client, others, code):
+    assert code_of(lambda: client("cloudwatch").get_metric_statistics(**question(**others)))[:2] == (400, code)
+    assert code_of(client("cloudwatch").list_metrics)[1] == "UnknownOperationException"
+
+
+def test_older_clients_ask_cloudwatch_in_the_query_protocol(client):
+    host = client("cloudwatch").meta.endpoint_url.removeprefix("http://")
+    form = {
+        "Action": "GetMetricStatistics",
+        "Version": "2010-08-01",
+        "Namespace": "/aws/sagemaker/TrainingJobs",
+        "MetricName": "loss",
+    }
+    form |= {"Dimensions.member.1.Name": "TrainingJobName", "Dimensions.member.1.Value": "job-1", "Period": "60"}
+    form |= {"StartTime": "2023-11-14T22:13:00Z", "EndTime": "2023-11-14T22:18:00Z", "Statistics.member.1": "Maximum"}
+    status, answer = posted(host, form)
+    assert status == 200
+    assert re.findall("<Timestamp>(.*?)</Timestamp><Maximum>(.*?)</Maximum>", answer) == [
+        ("2023-11-14T22:14:00Z", "1.0"),
+        ("2023-11-14T22:15:00Z", "0.25"),
+        ("2023-11-14T22:17:00Z", "0.125"),
+    ]
+    status, answer = posted(host, {**form, "Period": "61"})
+    assert (status, "<Code>InvalidParameterValue</Code>" in answer) == (400, True)
+    status, answer = posted(host, {"Action": "PutMetricData", "Version": "2010-08-01"})
+    assert (status, "<Code>InvalidAction</Code>" in answer) == (400, True)
+    status, answer = posted(host, {"Action": "GetMetricStatistics", "Version": "2010-08-01"})
+    assert (status, "<Code>MissingParameter</Code>" in answer) == (400, True)
+
+
+def posted(host: str, form: dict[str, str]) -> tuple[int, str]:
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+    request = AWSRequest("POST", f"http://{host}/", headers, form)
+    botocore.auth.SigV4Auth(BotoCredentials(ALICE.access_key, ALICE.secret_key), "monitoring", REGION).add_auth(request)
+    prepared = request.prepare()
+    connection = http.client.HTTPConnection(host, timeout=10)
+    connection.request("POST", "/", prepared.body, dict(prepared.headers))
+    response = connection.getresponse()
+    answer = response.read().decode()
+    connection.close()
+    return response.status, answer
