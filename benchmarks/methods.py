@@ -50,9 +50,16 @@ class Sobol:
         pass
 
 
-def unit_of(p: Parameter) -> bool:
+def logarithmic(p: Parameter) -> bool:
     """Whether a parameter is logarithmic."""
     return not isinstance(p, Categorical) and resolved_scaling(p) == "Logarithmic"
+
+
+def one_thread() -> None:
+    """Keeps torch to one thread, as everything else here."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 class Optuna:
@@ -63,6 +70,8 @@ class Optuna:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore")
+        if sampler == "gp":
+            one_thread()
         samplers: dict[str, Callable[[], Any]] = {
             "tpe": lambda: optuna.samplers.TPESampler(seed=seed),
             "gp": lambda: optuna.samplers.GPSampler(seed=seed),
@@ -78,9 +87,9 @@ class Optuna:
             case Categorical():
                 return d.CategoricalDistribution(p.values)
             case Integer():
-                return d.IntDistribution(p.low, p.high, log=unit_of(p))
+                return d.IntDistribution(p.low, p.high, log=logarithmic(p))
             case _:
-                return d.FloatDistribution(p.low, p.high, log=unit_of(p))
+                return d.FloatDistribution(p.low, p.high, log=logarithmic(p))
 
     def ask(self) -> tuple[Any, dict[str, Value]]:
         trial = self.study.ask(self.distributions)
@@ -126,7 +135,7 @@ class ScikitOptimize(_Penalised):
         dims = [
             s.Categorical([str(v) for v in p.values])
             if isinstance(p, Categorical)
-            else (s.Real if isinstance(p, Continuous) else s.Integer)(p.low, p.high, prior=kinds[unit_of(p)])
+            else (s.Real if isinstance(p, Continuous) else s.Integer)(p.low, p.high, prior=kinds[logarithmic(p)])
             for p in space.parameters
         ]
         self.space, self.optimizer = space, skopt.Optimizer(dims, "GP", n_initial_points=10, random_state=seed)
@@ -168,9 +177,13 @@ class Hebo(_Penalised):
         if isinstance(p, Categorical):
             return {"name": p.name, "type": "cat", "categories": [str(v) for v in p.values]}
         kind = (
-            ("pow" if isinstance(p, Continuous) else "pow_int") if unit_of(p) else "num" if isinstance(p, Continuous) else "int"
+            ("pow" if isinstance(p, Continuous) else "pow_int")
+            if logarithmic(p)
+            else "num"
+            if isinstance(p, Continuous)
+            else "int"
         )
-        return {"name": p.name, "type": kind, "lb": p.low, "ub": p.high, **({"base": 10} if unit_of(p) else {})}
+        return {"name": p.name, "type": kind, "lb": p.low, "ub": p.high, **({"base": 10} if logarithmic(p) else {})}
 
     def ask(self) -> tuple[Any, dict[str, Value]]:
         frame = self.optimizer.suggest(1)
@@ -201,10 +214,10 @@ class Smac(_Penalised):
                 made.add(cs.Categorical(p.name, [str(v) for v in p.values]))
             else:
                 kind = cs.Float if isinstance(p, Continuous) else cs.Integer
-                made.add(kind(p.name, (p.low, p.high), log=unit_of(p)))
+                made.add(kind(p.name, (p.low, p.high), log=logarithmic(p)))
         self.space, self.seed = space, seed
         folder = tempfile.mkdtemp(prefix="smac-")
-        scenario = Scenario(made, n_trials=evaluations + 100, seed=seed, deterministic=True, output_directory=folder)  # type: ignore
+        scenario = Scenario(made, n_trials=evaluations + 100, seed=seed, deterministic=True, output_directory=folder)
         self.facade = Facade(scenario, lambda c, seed=0: 0.0, overwrite=True, logging_level=False)
 
     def ask(self) -> tuple[Any, dict[str, Value]]:
@@ -228,6 +241,7 @@ class Ax:
 
         logging.disable(logging.WARNING)
         warnings.simplefilter("ignore")
+        one_thread()
         self.space, self.client = space, Client(random_seed=seed)
         made: list[Any] = []
         for p in space.parameters:
@@ -239,8 +253,8 @@ class Ax:
                 )
             else:
                 kind = "float" if isinstance(p, Continuous) else "int"
-                scaling = "log" if unit_of(p) else "linear"
-                made.append(RangeParameterConfig(name=p.name, parameter_type=kind, bounds=(p.low, p.high), scaling=scaling))  # type: ignore
+                scaling = "log" if logarithmic(p) else "linear"
+                made.append(RangeParameterConfig(name=p.name, parameter_type=kind, bounds=(p.low, p.high), scaling=scaling))
         self.client.configure_experiment(parameters=made)
         self.client.configure_optimization(objective="-loss" if direction == "minimize" else "loss")
 

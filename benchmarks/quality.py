@@ -11,14 +11,11 @@ Finished runs are kept in ``.cache`` and never run again, unless our own search 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from benchmarks import report
 from benchmarks.methods import METHODS, SLOW
@@ -89,6 +86,15 @@ def table(results: Results, methods: Sequence[str], tasks: Sequence[Task], seeds
     return found
 
 
+def _run_all(results: Results, methods: Sequence[str], tasks: Sequence[Task], args: argparse.Namespace) -> None:
+    for workers in args.workers:
+        for seed in range(args.seeds):
+            for method in (m for m in methods if seed < (args.slow_seeds if m in SLOW else args.seeds)):
+                for task in tasks:
+                    execute(results, method, task, seed, workers)
+            print(f"workers {workers}: seed {seed} done", flush=True)
+
+
 def main() -> None:
     """Runs what is missing, then prints the tables and writes them into RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -108,12 +114,8 @@ def main() -> None:
     methods, missing = (args.methods, []) if args.report else installed(args.methods)
     results = Results("quality")
     if not args.report:
-        for workers in args.workers:
-            for seed in range(args.seeds):
-                for method in (m for m in methods if seed < (args.slow_seeds if m in SLOW else args.seeds)):
-                    for task in tasks:
-                        execute(results, method, task, seed, workers)
-                print(f"workers {workers}: seed {seed} done", flush=True)
+        with threadpool_limits(1):
+            _run_all(results, methods, tasks, args)
     sections = [
         report.quality_section(table(results, methods, tasks, args.seeds, w), [t.name for t in tasks], BUDGETS, w)
         for w in args.workers

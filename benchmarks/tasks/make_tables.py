@@ -11,16 +11,12 @@ error over the deviation of the target; lower is better everywhere.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
 
 import numpy as np
 import pandas as pd
@@ -36,6 +32,7 @@ from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
 
 from benchmarks.tasks.families import SPACES, TASKS
 
@@ -202,11 +199,17 @@ def main() -> None:
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     DATA.mkdir(exist_ok=True)
-    for target in range(CHUNK, args.rows + CHUNK, CHUNK):
-        for algorithm in args.algorithms:
+    with threadpool_limits(1):
+        _grow(args.algorithms, args.rows)
+
+
+def _grow(algorithms: Sequence[str], rows: int) -> None:
+    """Chunk by chunk, each algorithm in turn."""
+    for target in range(CHUNK, rows + CHUNK, CHUNK):
+        for algorithm in algorithms:
             path = DATA / f"{algorithm}.parquet"
-            if not path.exists() or len(pd.read_parquet(path, columns=[])) < min(target, args.rows):
-                extend(algorithm, min(target, args.rows))
+            if not path.exists() or len(pd.read_parquet(path, columns=[])) < min(target, rows):
+                extend(algorithm, min(target, rows))
 
 
 if __name__ == "__main__":

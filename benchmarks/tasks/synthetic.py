@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.optimize import minimize
 
 from benchmarks.tasks.task import Task
 from rekindle.search import Categorical, Continuous, Integer, Space
@@ -116,17 +117,17 @@ def _mixed_hartmann() -> Task:
 
 
 def _hartmann_on_grid() -> float:
-    """The best value of Hartmann's function with coordinate 4 on elevenths and coordinate 5 on sixths of its range."""
-    from scipy.optimize import minimize
+    """The best value of Hartmann's function with coordinate 4 on eleven places and coordinate 5 on six."""
+    begins = np.array([[0.20169, 0.150011, 0.476874, 0.657301], [0.5, 0.5, 0.5, 0.5], [0.4, 0.88, 0.85, 0.04]])
+    places = [(a, b) for a in np.linspace(0, 1, 11) for b in np.linspace(0, 1, 6)]
+    return min(_best_beside(float(a), float(b), begin) for a, b in places for begin in begins)
 
-    best = 0.0
-    start = np.array([0.20169, 0.150011, 0.476874, 0.657301])
-    for x3 in np.linspace(0, 1, 11):
-        for x4 in np.linspace(0, 1, 6):
-            f = lambda z, a=x3, b=x4: hartmann6(np.r_[z[:3], a, b, z[3]])
-            for begin in (start, np.full(4, 0.5), np.array([0.4, 0.88, 0.85, 0.04])):
-                best = min(best, float(minimize(f, begin, bounds=[(0, 1)] * 4).fun))
-    return best
+
+def _best_beside(x3: float, x4: float, begin: np.ndarray) -> float:
+    def f(z: np.ndarray) -> float:
+        return hartmann6(np.r_[z[:3], x3, x4, z[3]])
+
+    return float(minimize(f, begin, bounds=[(0.0, 1.0)] * 4).fun)
 
 
 def synthetic_tasks() -> list[Task]:
