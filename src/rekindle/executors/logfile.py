@@ -74,31 +74,32 @@ class LogWriter:
 def read(folder: str, offset: int, limit: int) -> tuple[bytes, int]:
     """At most ``limit`` bytes from ``offset`` or, where that part was dropped, from the next that is kept; and the
     offset after them. What lies on the two sides of a gap never comes in one piece."""
-    while True:
-        start = _start_of(folder, offset)
-        if start is None:
-            return b"", offset
+    pieces: list[bytes] = []
+    while limit > 0:
+        start, data = _piece(folder, offset, limit)
+        if not data or (pieces and start != offset):
+            break
+        pieces.append(data)
+        offset = start + len(data)
+        limit -= len(data)
+    return b"".join(pieces), offset
+
+
+def _piece(folder: str, offset: int, limit: int) -> tuple[int, bytes]:
+    """What one file has from ``offset`` on, or the first file after it that has anything; and where that begins."""
+    starts = _starts(folder)
+    at = max((i for i, start in enumerate(starts) if start <= offset), default=0)
+    for start in starts[at:]:
         try:
             with open(_file(folder, start), "rb") as file:
-                at = max(offset, start)
-                file.seek(at - start)
+                begin = max(offset, start)
+                file.seek(begin - start)
                 data = file.read(limit)
         except FileNotFoundError:  # dropped since we looked
             continue
-        if data or limit <= 0:
-            return data, at + len(data)
-        following = [s for s in _starts(folder) if s > start]
-        if not following:
-            return b"", at
-        offset = following[0]
-
-
-def _start_of(folder: str, offset: int) -> int | None:
-    starts = _starts(folder)
-    before = [s for s in starts if s <= offset]
-    if before:
-        return before[-1]
-    return starts[0] if starts else None
+        if data:
+            return begin, data
+    return offset, b""
 
 
 def _starts(folder: str) -> list[int]:

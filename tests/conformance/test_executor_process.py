@@ -1,0 +1,199 @@
+"""The process executor keeps every promise of the port, and those of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rekindle.engine.clock import SystemClock
+from rekindle.engine.ports import Executor, RunKey, RunState
+from rekindle.executors import orders, process, records
+from rekindle.executors.process import ProcessExecutor
+
+pytest.register_assert_rewrite("tests.conformance.executor_suite")
+from .executor_suite import KEY, WAIT_FOREVER, Bench, ExecutorSuite, finished, until
+
+ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+
+
+def attempt_of(bench: Bench, key: RunKey = KEY) -> Path:
+    return bench.home / "tuning" / key.name / ".rekindle" / str(key.attempt)
+
+
+def supervisor_of(bench_home: Path, key: RunKey) -> psutil.Process:
+    reader = process.JournalReader(key, bench_home / ".by-name" / key.name / ".rekindle" / str(key.attempt) / "journal.jsonl")
+    until(lambda: reader.read() and reader.supervisor, "the supervisor's number")
+    return psutil.Process(reader.supervisor[0])
+
+
+class TestProcessExecutor(ExecutorSuite):
+    def make(self, home: Path, grace: float = 60.0, log_head: int = 1 << 20, log_keep: int = 10 << 20) -> Executor:
+        clock = SystemClock()
+        caps = {"log_head_bytes": log_head, "log_keep_bytes": log_keep}
+        return ProcessExecutor(home, clock, environment=ENVIRONMENT, stop_grace_seconds=grace, **caps)
+
+    def kill_supervisor(self, executor: Executor, key: RunKey) -> None:
+        supervisor = supervisor_of(executor._host.root, key)
+        supervisor.kill()
+        until(lambda: not supervisor.is_running() or supervisor.status() == psutil.STATUS_ZOMBIE, "its death")
+
+    # A launcher that dies between two steps.
+
+    def test_a_launcher_that_died_before_anything_started(self, bench: Bench, executor: Executor) -> None:
+        run = bench.run("mark('ran')")
+        folder = executor._claim_folder(run)
+        assert executor.report(KEY) is None
+        attempt_of(bench).mkdir(parents=True)
+        assert executor.report(KEY) is None
+        (attempt_of(bench) / "orders").write_bytes(b"cut sh")
+        assert executor.report(KEY) is None
+        (attempt_of(bench) / "lock").touch()
+        (attempt_of(bench) / "orders").write_bytes(records.pack(orders.orders_of(run, folder, executor._host)))
+        assert executor.report(KEY) is None
+        executor.launch(run)
+        assert finished(executor).state is RunState.COMPLETED
+        assert bench.marked("ran") == 1
+
+    def test_a_launcher_killed_at_any_moment(self, bench: Bench, executor: Executor) -> None:
+        run = bench.run("mark('ran')")
+        executor.launch(run)
+        finished(executor)
+        again = [sys.executable, "-c", LAUNCHER, str(bench.home), str(bench.source)]
+        for i in range(4):
+            victim = subprocess.Popen([*again, f"victim-{i}"], stdout=subprocess.PIPE, env=ENVIRONMENT)
+            victim.stdout.readline()
+            # Each is killed a little later into its launch.
+            until(lambda i=i: victim.poll() is not None or psutil.Process(victim.pid).cpu_times().user >= 0.02 * i, "work")
+            victim.kill()
+            victim.communicate()
+            key = RunKey(f"victim-{i}", 1)
+            executor.launch(bench.run("mark('ran')", key=key))
+            assert finished(executor, key).state is RunState.COMPLETED
+            assert bench.marked("ran") == i + 2
+
+    def test_a_second_supervisor_does_nothing(self, bench: Bench, executor: Executor) -> None:
+        executor.launch(bench.run("mark('ran')"))
+        first = finished(executor)
+        lock = os.open(attempt_of(bench) / "lock", os.O_RDWR)
+        try:
+            pid = process._start_supervisor(attempt_of(bench), lock, ENVIRONMENT)
+            assert os.waitpid(pid, 0)[1] == 0
+        finally:
+            os.close(lock)
+        assert finished(executor) == first
+        assert bench.marked("ran") == 1
+
+    def test_stopped_before_its_supervisor_was_there(self, bench: Bench, executor: Executor) -> None:
+        run = bench.run("mark('ran')")
+        executor._claim_folder(run)
+        attempt_of(bench).mkdir(parents=True)
+        (attempt_of(bench) / "orders").write_bytes(b"")
+        executor.stop(KEY)
+        executor.launch(run)
+        assert finished(executor).state is RunState.STOPPED
+        assert bench.marked("ran") == 0
+
+    def test_a_machine_that_goes_down_loses_the_run_and_fails_nobody(self, bench: Bench, executor: Executor) -> None:
+        executor.launch(bench.run(WAIT_FOREVER))
+        bench.await_mark("ready")
+        supervisor_of(bench.home, KEY).send_signal(signal.SIGTERM)
+        assert finished(executor).state is RunState.LOST
+
+    def test_a_signal_is_never_sent_to_a_later_process_of_the_same_number(self, bench: Bench) -> None:
+        bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        process._signal(bystander.pid, "1")
+        bystander.communicate(b"\n")
+        assert bystander.returncode == 0
+
+    # What it costs us.
+
+    def test_nothing_leaks(self, bench: Bench, executor: Executor) -> None:
+        def state() -> tuple[int, int]:
+            return len(os.listdir("/proc/self/fd")), len(psutil.Process().children())
+
+        before = state()
+        for i in range(4):
+            key = RunKey(f"job-{i}", 1)
+            executor.launch(bench.run("print(sorted(int(f) for f in os.listdir('/proc/self/fd')))", key=key))
+            assert finished(executor, key).state is RunState.COMPLETED
+            assert executor.read_log(key.name)[0] == b"[0, 1, 2, 3]\n"
+        supervisors_gone = lambda: executor.report(key) and state() == before  # noqa: E731
+        until(supervisors_gone, "all to be given back")
+
+    def test_the_supervisor_starts_light(self) -> None:
+        code = (
+            f"import sys; sys.path.append({process._HOME_OF_CODE!r}); import rekindle.executors.supervisor;"
+            "heavy = {'json', 're', 'enum', 'signal', 'subprocess', 'typing', 'ctypes', 'contextlib', 'dataclasses', 're2'};"
+            "print(sorted(heavy & set(sys.modules)))"
+        )
+        done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout == "[]\n"
+
+    # What a training job sees.
+
+    def test_parallel_jobs_share_the_cores(self, bench: Bench, executor: Executor) -> None:
+        script = "print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'], os.environ['PYTHONUNBUFFERED'])"
+        executor.launch(bench.run(script, environment={"MKL_NUM_THREADS": "17"}))
+        finished(executor)
+        threads = max(1, len(os.sched_getaffinity(0)) // 2)
+        assert executor.read_log(KEY.name)[0].decode() == f"{threads} 17 1\n"
+
+    def test_python_is_found_where_the_path_has_none(self, bench: Bench) -> None:
+        environment = {"PATH": "/nonexistent"}
+        executor = ProcessExecutor(bench.home, SystemClock(), environment=environment)
+        spec = bench.spec("print(sys.executable)")
+        run = bench.run("print(sys.executable)")
+        run = type(run)(run.key, type(spec)(type(spec.algorithm)(command="python train.py", source=str(bench.source))), {})
+        executor.check(run.spec)
+        executor.launch(run)
+        assert finished(executor).state is RunState.COMPLETED
+        assert executor.read_log(KEY.name)[0].decode().strip() == str(Path(sys.executable).parent / "python")
+
+    def test_gpus_are_divided(self, bench: Bench) -> None:
+        environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": "4,7"}
+        executor = ProcessExecutor(bench.home, SystemClock(), environment=environment, stop_grace_seconds=0.1)
+        keys = [RunKey(f"job-{i}", 1) for i in range(3)]
+        script = "print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True)\nmark(os.environ['TRAINING_JOB_NAME'])\n" + WAIT_FOREVER
+        seen = []
+        for key in keys:
+            executor.launch(bench.run(script, key=key))
+            bench.await_mark(key.name)
+            seen.append(executor.read_log(key.name)[0].decode().strip())
+        for key in keys:
+            executor.stop(key)
+            finished(executor, key)
+        assert seen[:2] == ["4", "7"]
+        assert seen[2] in ("4", "7")
+
+
+LAUNCHER = """
+import sys, os
+from pathlib import Path
+from rekindle.domain.training_job import Algorithm, TrainingSpec
+from rekindle.engine.clock import SystemClock
+from rekindle.engine.ports import Run, RunKey
+from rekindle.executors.process import ProcessExecutor
+home, source, name = sys.argv[1:]
+executor = ProcessExecutor(Path(home), SystemClock(), environment=dict(os.environ))
+print("go", flush=True)
+spec = TrainingSpec(Algorithm(command=f"{sys.executable} train.py", source=source))
+executor.launch(Run(RunKey(name, 1), spec, {}, group="tuning"))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_run_outlives_its_test(tmp_path: Path):
+    yield
+    mark = str(tmp_path)
+    for found in psutil.process_iter():
+        try:
+            if any(mark in word for word in found.cmdline()):
+                found.kill()
+        except psutil.Error:
+            continue
