@@ -117,8 +117,8 @@ def served_store(folder: Path, **settings: Any) -> Iterator[str]:
         yield url
 
 
-def client(url: str, **config: Any) -> Any:
+def client(url: str, *, account: str = "test", **config: Any) -> Any:
     """A boto3 client that says each thing once."""
     settings = Config(retries={"total_max_attempts": 1}, **config)
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    keys = {"aws_access_key_id": account, "aws_secret_access_key": "test", "region_name": "us-east-1"}
     return boto3.session.Session().client("s3", endpoint_url=url, config=settings, **keys)

@@ -36,6 +36,7 @@ THREADS = 32
 PATIENCE_SECONDS = 5.0
 #: Of a body that nobody wants, this much is read so that the client can hear why.
 DRAIN_BYTES = 1 << 20
+DRAIN_SECONDS = 1.0
 
 
 def create_app(
@@ -204,8 +205,11 @@ class ObjectStoreApp:
     async def _refuse(self, scope: Scope, body: Body, reply: Reply, error: S3Error) -> None:
         # A client that waits for `100 Continue` has not sent its body and must not be asked for it.
         if not any(name == b"expect" for name, _ in scope["headers"]):
-            await body.drain(DRAIN_BYTES)
-        await reply.answer(Answer(error.status, body=error_document(error, reply)))
+            with anyio.move_on_after(DRAIN_SECONDS):
+                await body.drain(DRAIN_BYTES)
+        # What is still unread would be taken for the next request.
+        headers = {} if body.is_read else {"connection": "close"}
+        await reply.answer(Answer(error.status, headers, body=error_document(error, reply)))
 
 
 def _nothing(store: Store, call: Call) -> Answer:
@@ -230,6 +234,11 @@ class Body:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._more = True
+
+    @property
+    def is_read(self) -> bool:
+        """Whether nothing of it is left."""
+        return not self._more
 
     async def _next(self) -> bytes:
         message = await self._receive()
