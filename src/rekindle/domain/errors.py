@@ -70,13 +70,15 @@ class WrongState(RekindleError):
 
 
 class LimitExceeded(RekindleError):
-    """More than a quota allows: ``limit`` names it, ``allowed`` and ``asked`` are counts."""
+    """More than a quota allows: ``limit`` names it, ``allowed`` and ``asked`` are counts; ``used`` of those asked for are
+    there already."""
 
-    def __init__(self, limit: str, allowed: int, asked: int, hint: str = "") -> None:
+    def __init__(self, limit: str, allowed: int, asked: int, hint: str = "", used: int = 0) -> None:
         super().__init__(f"{limit}: {asked}: the limit is {allowed}.", hint)
         self.limit = limit
         self.allowed = allowed
         self.asked = asked
+        self.used = used
 
 
 class Unsupported(RekindleError):

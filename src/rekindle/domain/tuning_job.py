@@ -209,6 +209,7 @@ MAX_NAME_LENGTH = 256
 MAX_METRICS = 40
 MAX_GRID = 750
 MIN_TUNING_RUNTIME_SECONDS = 120
+MAX_HYPERBAND_RESOURCE = 20_000
 
 
 def format_value(value: Value) -> str:
@@ -346,12 +347,41 @@ def _check_strategy(spec: TuningJobSpec) -> None:
         raise InvalidValue("seed", spec.random_seed, "must be a whole number from 0 to 2**63 - 1")
     if spec.hyperband is not None and spec.strategy is not StrategyName.HYPERBAND:
         raise InvalidValue("hyperband", spec.strategy.value, "goes with the Hyperband strategy only")
+    if spec.strategy is StrategyName.HYPERBAND:
+        _check_hyperband(spec)
     if spec.strategy is StrategyName.GRID:
         _check_grid(spec)
     else:
         _check_room(spec)
     if spec.limits.max_jobs is None and spec.strategy is not StrategyName.GRID and spec.limits.max_runtime_seconds is None:
         raise InvalidValue("limits.jobs", None, "needed, unless limits.runtime ends the search")
+
+
+def hyperband_resources(hyperband: Hyperband | None, statics: Mapping[str, str]) -> tuple[int, int] | None:
+    """The least and the most resource of one definition; the most from an epochs-like static where it is not given. None
+    where nothing says it."""
+    given = hyperband or Hyperband()
+    most = given.max_resource or next((n for n in map(_whole, map(statics.get, EPOCH_NAMES)) if n), None)
+    return None if most is None else (given.min_resource or 1, most)
+
+
+def _whole(text: str | None) -> int | None:
+    """The number in a static hyperparameter, which may be JSON in quotes."""
+    bare = (text or "").strip().strip('"')
+    return int(bare) if bare.isascii() and bare.isdigit() and len(bare) < 10 else None
+
+
+def _check_hyperband(spec: TuningJobSpec) -> None:
+    for definition in spec.definitions:
+        resources = hyperband_resources(spec.hyperband, definition.statics)
+        if resources is None:
+            reason = f"not given, and none of {', '.join(EPOCH_NAMES)} is a static hyperparameter with a whole number"
+            raise InvalidValue("hyperband.max_resource", None, reason, code="max-resource")
+        least, most = resources
+        if most > MAX_HYPERBAND_RESOURCE:
+            raise InvalidValue("hyperband.max_resource", most, f"at most {MAX_HYPERBAND_RESOURCE}")
+        if not 1 <= least <= most:
+            raise InvalidValue("hyperband.min_resource", least, f"must be from 1 to the largest resource, {most}")
 
 
 def _check_grid(spec: TuningJobSpec) -> None:

@@ -216,7 +216,8 @@ def _check_running(store: JobStore, owner: Owner, quotas: Quotas) -> None:
     where = JobFilter(status=TuningJobStatus.IN_PROGRESS.value)
     running, _ = store.tuning_jobs(owner, where, Page(size=quotas.running_tuning_jobs))
     if len(running) >= quotas.running_tuning_jobs:
-        raise LimitExceeded("number of running tuning jobs", quotas.running_tuning_jobs, len(running) + 1)
+        used = len(running)
+        raise LimitExceeded("number of running tuning jobs", quotas.running_tuning_jobs, used + 1, used=used)
 
 
 def _parent(store: JobStore, owner: Owner, name: str) -> ParentJob:

@@ -1,0 +1,200 @@
+"""The operations: each translates a request, asks the engine, and translates the answer.
+
+What reaches a handler has the shape of SageMaker's model. A handler returns the members of the answer, or raises an error of
+the domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.model import ServiceModel
+
+from rekindle.api.lookup import described, names_in_use, subject_of
+from rekindle.api.translate import search
+from rekindle.api.translate.arns import training_job_arn, tuning_job_arn
+from rekindle.api.translate.create_request import spec_from_request
+from rekindle.api.translate.listing import filter_of, listed, page_of
+from rekindle.api.translate.part import Part, check_texts, tags_of
+from rekindle.api.translate.training_request import training_job_from_request
+from rekindle.api.translate.training_view import (
+    describe_training_job,
+    tag_list,
+    training_job_summary,
+    tuned_job_summary,
+)
+from rekindle.api.translate.tuning_view import describe_tuning_job, tuning_job_summary
+from rekindle.domain.training_job import Owner
+from rekindle.domain.tuning_job import Quotas
+from rekindle.engine import commands, queries
+from rekindle.engine.ports import Clock, Executor, JobStore, ObjectStore, SortKey
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the operations work with. ``objects`` is where inputs are looked for at creation, if anywhere; ``model`` is
+    botocore's of SageMaker."""
+
+    store: JobStore
+    executor: Executor
+    clock: Clock
+    quotas: Quotas
+    model: ServiceModel
+    objects: ObjectStore | None = None
+
+
+Handler = Callable[[Service, Owner, Json], Json]
+
+
+# --- tuning jobs -------------------------------------------------------------------------------------------------------
+
+
+def create_tuning_job(service: Service, owner: Owner, request: Json) -> Json:
+    """CreateHyperParameterTuningJob."""
+    spec = spec_from_request(request)
+    job = commands.create_tuning_job(
+        service.store, service.executor, service.clock, owner, spec, service.quotas, service.objects
+    )
+    return {"HyperParameterTuningJobArn": tuning_job_arn(job)}
+
+
+def describe_tuning(service: Service, owner: Owner, request: Json) -> Json:
+    """DescribeHyperParameterTuningJob."""
+    view = queries.describe(service.store, owner, request["HyperParameterTuningJobName"])
+    return describe_tuning_job(view, service.clock.now())
+
+
+def list_tuning_jobs(service: Service, owner: Owner, request: Json) -> Json:
+    """ListHyperParameterTuningJobs."""
+    page = page_of(request, SortKey.NAME)
+    jobs, after = queries.list_tuning_jobs(service.store, owner, filter_of(request), page)
+    return listed("HyperParameterTuningJobSummaries", [tuning_job_summary(job) for job in jobs], after)
+
+
+def list_trials(service: Service, owner: Owner, request: Json) -> Json:
+    """ListTrainingJobsForHyperParameterTuningJob."""
+    page, name = page_of(request, SortKey.NAME), request["HyperParameterTuningJobName"]
+    job, trials, after = queries.list_trials(service.store, owner, name, filter_of(request), page)
+    direction = job.spec.definition.objective.direction
+    return listed("TrainingJobSummaries", [tuned_job_summary(trial, direction) for trial in trials], after)
+
+
+def stop_tuning_job(service: Service, owner: Owner, request: Json) -> Json:
+    """StopHyperParameterTuningJob."""
+    commands.stop_tuning_job(service.store, owner, request["HyperParameterTuningJobName"])
+    return {}
+
+
+def delete_tuning_job(service: Service, owner: Owner, request: Json) -> Json:
+    """DeleteHyperParameterTuningJob."""
+    commands.delete_tuning_job(service.store, owner, request["HyperParameterTuningJobName"])
+    return {}
+
+
+# --- training jobs -----------------------------------------------------------------------------------------------------
+
+
+def create_training_job(service: Service, owner: Owner, request: Json) -> Json:
+    """CreateTrainingJob."""
+    job = training_job_from_request(request, owner)
+    created = commands.create_training_job(service.store, service.executor, service.clock, job, service.objects)
+    return {"TrainingJobArn": training_job_arn(created)}
+
+
+def describe_training(service: Service, owner: Owner, request: Json) -> Json:
+    """DescribeTrainingJob."""
+    return describe_training_job(service.store.training_job(owner, request["TrainingJobName"]))
+
+
+def list_training_jobs(service: Service, owner: Owner, request: Json) -> Json:
+    """ListTrainingJobs: the page is taken first, and filtered by status then, as SageMaker does."""
+    page = page_of(request, SortKey.CREATED, "Descending")
+    jobs, after = service.store.training_jobs(owner, filter_of(request, status=False), page)
+    summaries = [training_job_summary(job) for job in jobs]
+    wanted = {"TrainingJobStatus": request.get("StatusEquals"), "TrainingPlanArn": request.get("TrainingPlanArnEquals")}
+    # There are no warm pools here, so that no job has one in any status.
+    shown = [] if request.get("WarmPoolStatusEquals") else [s for s in summaries if _agrees(s, wanted)]
+    return listed("TrainingJobSummaries", shown, after)
+
+
+def stop_training_job(service: Service, owner: Owner, request: Json) -> Json:
+    """StopTrainingJob."""
+    commands.stop_training_job(service.store, owner, request["TrainingJobName"])
+    return {}
+
+
+def update_training_job(service: Service, owner: Owner, request: Json) -> Json:
+    """UpdateTrainingJob: there is no profiler, no warm pool and no remote debugger here that it could change."""
+    return {"TrainingJobArn": training_job_arn(service.store.training_job(owner, request["TrainingJobName"]))}
+
+
+def delete_training_job(service: Service, owner: Owner, request: Json) -> Json:
+    """DeleteTrainingJob."""
+    commands.delete_training_job(service.store, service.executor, owner, request["TrainingJobName"])
+    return {}
+
+
+# --- tags --------------------------------------------------------------------------------------------------------------
+
+
+def add_tags(service: Service, owner: Owner, request: Json) -> Json:
+    """AddTags."""
+    check_texts(request)
+    subject = subject_of(service.store, owner, request["ResourceArn"])
+    return {"Tags": tag_list(commands.add_tags(service.store, subject, tags_of(Part("", request))))}
+
+
+def list_tags(service: Service, owner: Owner, request: Json) -> Json:
+    """ListTags: a page holds at least 50 tags and a job at most 50, so that one page is all."""
+    subject = subject_of(service.store, owner, request["ResourceArn"])
+    return {"Tags": tag_list(queries.tags_of(service.store, subject))}
+
+
+def delete_tags(service: Service, owner: Owner, request: Json) -> Json:
+    """DeleteTags."""
+    subject = subject_of(service.store, owner, request["ResourceArn"])
+    commands.remove_tags(service.store, subject, request["TagKeys"])
+    return {}
+
+
+# --- search ------------------------------------------------------------------------------------------------------------
+
+
+def search_resources(service: Service, owner: Owner, request: Json) -> Json:
+    """Search."""
+    query = search.query_of(request, service.model)
+    return search.answer(query, described(service.store, owner, query.resource, service.clock.now()))
+
+
+def search_suggestions(service: Service, owner: Owner, request: Json) -> Json:
+    """GetSearchSuggestions."""
+    return search.suggestions(request, names_in_use(service.store, owner, request["Resource"]))
+
+
+def _agrees(summary: Json, wanted: Json) -> bool:
+    return all(value is None or summary.get(name) == value for name, value in wanted.items())
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "CreateHyperParameterTuningJob": create_tuning_job,
+    "DescribeHyperParameterTuningJob": describe_tuning,
+    "ListHyperParameterTuningJobs": list_tuning_jobs,
+    "ListTrainingJobsForHyperParameterTuningJob": list_trials,
+    "StopHyperParameterTuningJob": stop_tuning_job,
+    "DeleteHyperParameterTuningJob": delete_tuning_job,
+    "CreateTrainingJob": create_training_job,
+    "DescribeTrainingJob": describe_training,
+    "ListTrainingJobs": list_training_jobs,
+    "StopTrainingJob": stop_training_job,
+    "UpdateTrainingJob": update_training_job,
+    "DeleteTrainingJob": delete_training_job,
+    "AddTags": add_tags,
+    "ListTags": list_tags,
+    "DeleteTags": delete_tags,
+    "Search": search_resources,
+    "GetSearchSuggestions": search_suggestions,
+}

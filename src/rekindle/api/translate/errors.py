@@ -1,0 +1,227 @@
+"""From the domain's errors to AWS's: codes, and AWS's own sentences where they are known.
+
+::
+
+    InvalidValue   ValidationException
+    NotFound       ResourceNotFound; ValidationException where SageMaker says so of training jobs
+    NameInUse      ResourceInUse
+    WrongState     ValidationException; ResourceInUse for the deletion of a training job
+    LimitExceeded  ResourceLimitExceeded
+    Unsupported    ValidationException
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from rekindle.api.translate.arns import TRAINING, resource_arn
+from rekindle.domain.errors import (
+    InvalidValue,
+    LimitExceeded,
+    NameInUse,
+    NotFound,
+    RekindleError,
+    Unsupported,
+    WrongState,
+    shown,
+)
+from rekindle.domain.training_job import Owner
+
+VALIDATION = "ValidationException"
+NOT_FOUND = "ResourceNotFound"
+IN_USE = "ResourceInUse"
+LIMIT = "ResourceLimitExceeded"
+
+#: The longest message that is sent.
+MESSAGE_LIMIT = 8_000
+
+_GONE = "Requested resource not found."
+_NO_TUNING_JOB = "Amazon SageMaker can't find a tuning job called {name}. Type another name."
+_NO_METRIC = "A metric is required for this hyperparameter tuning job objective. Provide a metric in the metric definitions."
+_BUILTIN = (
+    "You can't override the metric definitions for Amazon SageMaker algorithms. "
+    "Please retry the request without specifying metric definitions."
+)
+_TOO_FEW = (
+    "You don't have enough combinations of hyperparameter ranges. The total number of hyperparameter combinations for the "
+    "provided ranges [{found}] must be equal or greater than the value of MaxNumberOfJobs, [{asked}]. Provide additional "
+    "ranges."
+)
+_NO_INPUT = (
+    'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket exists in the '
+    'selected region ({region}), that objects exist under that S3 prefix, and that the role "{role}" has "s3:ListBucket" '
+    'permissions on bucket "{bucket}".'
+)
+_NAMES = (
+    "The set of tunable plus static HyperParameter names is not the same across current and parent tuning jobs. Please "
+    "ensure this set is constant when warm starting. Note that previously static HyperParameters can be tuned in warm start "
+    "jobs and vice versa."
+)
+_FIELDS = (
+    "Only the following fields in TrainingJobDefinition are allowed to change: [algorithmSpecification, inputDataConfig, "
+    "outputDataConfig, staticHyperParameters, roleArn, resourceConfig, stoppingCondition, vpcConfig, "
+    "enableManagedSpotTraining, checkpointConfig]."
+)
+_MAX_RESOURCE = (
+    "MaxResource parameter is not provided and could not be inferred from provided static hyperparameters of "
+    "TrainingJobDefinition."
+)
+_IN_USE_TUNING = "A hyperparameter tuning job with the name, {name}, already exists. Choose a different name."
+_IN_USE_TRAINING = "Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
+_LIMIT = (
+    "The account-level service limit '{limit}' is {allowed} {unit}, with current utilization of {used} {unit} and a request "
+    "delta of {delta} {unit}. Please use AWS Service Quotas to request an increase for this quota. If AWS Service Quotas is "
+    "not available, contact AWS support to request an increase for this quota."
+)
+#: Limits of an installation and not of the API's structure.
+_ADJUSTABLE = frozenset(("number of parallel training jobs", "number of training jobs", "number of running tuning jobs"))
+_ADJUST = " (In Rekindle: REKINDLE_LIMITS=relaxed.)"
+
+#: Operations that call a missing training job a ResourceNotFound, as their model declares.
+_TRAINING_NOT_FOUND = frozenset(("UpdateTrainingJob", "DeleteTrainingJob"))
+
+_CONFIG = "hyperParameterTuningJobConfig"
+_DEFINITION = "trainingJobDefinition"
+#: The domain's names of fields, as the wire spells them; the first that fits counts.
+_PATHS = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"^definitions\.([^.]+)\.ranges", r"trainingJobDefinitions.\1.hyperParameterRanges"),
+        (r"^definitions\.([^.]+)\.static", r"trainingJobDefinitions.\1.staticHyperParameters"),
+        (r"^definitions\.([^.]+)\.objective\.metric", r"trainingJobDefinitions.\1.tuningObjective.metricName"),
+        (r"^definitions\b", "trainingJobDefinitions"),
+        (r"^limits\.parallel$", f"{_CONFIG}.resourceLimits.maxParallelTrainingJobs"),
+        (r"^limits\.jobs$", f"{_CONFIG}.resourceLimits.maxNumberOfTrainingJobs"),
+        (r"^limits\.runtime$", f"{_CONFIG}.resourceLimits.maxRuntimeInSeconds"),
+        (r"^ranges\b", f"{_CONFIG}.parameterRanges"),
+        (r"^static\b", f"{_DEFINITION}.staticHyperParameters"),
+        (r"^objective\.metric$", f"{_CONFIG}.hyperParameterTuningJobObjective.metricName"),
+        (r"^metrics\b", "algorithmSpecification.metricDefinitions"),
+        (r"^strategy$", f"{_CONFIG}.strategy"),
+        (r"^seed$", f"{_CONFIG}.randomSeed"),
+        (r"^hyperband\.max_resource$", f"{_CONFIG}.strategyConfig.hyperbandStrategyConfig.maxResource"),
+        (r"^hyperband\.min_resource$", f"{_CONFIG}.strategyConfig.hyperbandStrategyConfig.minResource"),
+        (r"^hyperband$", f"{_CONFIG}.strategyConfig.hyperbandStrategyConfig"),
+        (r"^early_stopping$", f"{_CONFIG}.trainingJobEarlyStoppingType"),
+        (
+            r"^completion\.not_improving$",
+            f"{_CONFIG}.tuningJobCompletionCriteria.bestObjectiveNotImproving.maxNumberOfTrainingJobsNotImproving",
+        ),
+        (r"^warm_start\.parents", "warmStartConfig.parentHyperParameterTuningJobs"),
+        (r"^warm_start\b", "warmStartConfig.warmStartType"),
+        (r"^channels\b", "inputDataConfig"),
+        (r"^next_token$", "nextToken"),
+        (r"^hyperparameters\b", "hyperParameters"),
+        (r"^output\b", "outputDataConfig.s3OutputPath"),
+        (r"^checkpoints\b", "checkpointConfig.s3Uri"),
+    )
+)
+_INNER_PATHS = (
+    (".objective.metric", ".hyperParameterTuningJobObjective.metricName"),
+    (".objective.goal", ".hyperParameterTuningJobObjective.type"),
+    (".environment", ".environment"),
+    (".max_retries", ".retryStrategy.maximumRetryAttempts"),
+    (".network_isolation", ".enableNetworkIsolation"),
+    (".encrypted_traffic", ".enableInterContainerTrafficEncryption"),
+    (".hyperparameters", ".hyperParameters"),
+)
+
+
+@dataclass(frozen=True)
+class Context:
+    """In which operation, and for whom, an error came up."""
+
+    operation: str
+    owner: Owner
+
+
+def wire_error(error: RekindleError, context: Context) -> tuple[str, str]:
+    """The error's code and message."""
+    code, message = _translated(error, context)
+    return code, message if len(message) <= MESSAGE_LIMIT else f"{message[: MESSAGE_LIMIT - 3]}..."
+
+
+def _translated(error: RekindleError, context: Context) -> tuple[str, str]:
+    match error:
+        case InvalidValue():
+            return VALIDATION, _invalid(error, context)
+        case NotFound():
+            return _not_found(error, context)
+        case NameInUse():
+            return IN_USE, _name_in_use(error, context)
+        case WrongState():
+            return (IN_USE if context.operation == "DeleteTrainingJob" else VALIDATION), str(error)
+        case LimitExceeded():
+            return LIMIT, _limit(error)
+        case Unsupported():
+            return VALIDATION, str(error)
+        case _:
+            return VALIDATION, str(error)
+
+
+def _not_found(error: NotFound, context: Context) -> tuple[str, str]:
+    if error.kind == "training job":
+        return (NOT_FOUND if context.operation in _TRAINING_NOT_FOUND else VALIDATION), _GONE
+    if context.operation in ("AddTags", "ListTags", "DeleteTags"):
+        return VALIDATION, _GONE
+    detail = " It is named as a parent in warmStartConfig." if context.operation.startswith("Create") else ""
+    return NOT_FOUND, _NO_TUNING_JOB.format(name=error.name) + detail
+
+
+def _name_in_use(error: NameInUse, context: Context) -> str:
+    if error.kind == "training job":
+        return _IN_USE_TRAINING.format(arn=resource_arn(context.owner, TRAINING, error.name))
+    return _IN_USE_TUNING.format(name=error.name)
+
+
+def _limit(error: LimitExceeded) -> str:
+    name = error.limit[:1].upper() + error.limit[1:]
+    unit = error.limit.removeprefix("number of ").split(",")[0].split(" of ")[0].title()
+    delta = error.asked - error.used
+    sentence = _LIMIT.format(limit=name, allowed=error.allowed, unit=unit, used=error.used, delta=delta)
+    return sentence + _ADJUST if error.limit in _ADJUSTABLE else sentence
+
+
+def _invalid(error: InvalidValue, context: Context) -> str:
+    sentence = _SENTENCES.get(error.code)
+    return _plain(error) if sentence is None else sentence(error, context)
+
+
+def _plain(error: InvalidValue) -> str:
+    text = f"{wire_path(error.field)}: {shown(error.value)}: {error.reason}"
+    return f"{text.rstrip('.')}. {error.hint}" if error.hint else text
+
+
+def _no_input(error: InvalidValue, context: Context) -> str:
+    uri, role = str(error.value), error.facts.get("role") or "none"
+    bucket = urlsplit(uri).netloc if uri.startswith("s3://") else uri
+    return _NO_INPUT.format(uri=uri, region=context.owner.region, role=role, bucket=bucket)
+
+
+_SENTENCES: Mapping[str, Callable[[InvalidValue, Context], str]] = {
+    "metric-required": lambda error, context: _NO_METRIC,
+    "builtin-metrics": lambda error, context: _BUILTIN,
+    # SageMaker shows this whole number as a float.
+    "too-few-combinations": lambda error, context: _TOO_FEW.format(
+        found=float(str(error.facts.get("combinations", 0))), asked=error.value
+    ),
+    "no-input": _no_input,
+    "warm-start-names": lambda error, context: f"{_NAMES} ({_plain(error)})",
+    "warm-start-fields": lambda error, context: f"{_FIELDS} ({_plain(error)})",
+    "max-resource": lambda error, context: _MAX_RESOURCE,
+    "reserved-tag": lambda error, context: f"{error.reason}.",
+    "verbatim": lambda error, context: error.reason,
+}
+
+
+def wire_path(field: str) -> str:
+    """The domain's name of a field as the wire spells it; one that is a wire path already stays."""
+    for pattern, replacement in _PATHS:
+        if pattern.search(field):
+            path = pattern.sub(replacement, field, count=1)
+            inner = next(((old, new) for old, new in _INNER_PATHS if path.endswith(old)), ("", ""))
+            return path.removesuffix(inner[0]) + inner[1]
+    return ".".join(part[:1].lower() + part[1:] for part in field.split("."))

@@ -1,0 +1,66 @@
+"""Search and GetSearchSuggestions: from the request to a query, and from what is found to the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.model import ServiceModel
+
+from rekindle.api.translate.listing import DEFAULT_PAGE
+from rekindle.api.translate.search_expression import Searched, Test, test_of
+from rekindle.api.translate.search_order import Order, page
+from rekindle.api.translate.search_properties import RESOURCES
+from rekindle.api.translate.stamps import Json, present
+
+#: How many names are suggested.
+MAX_SUGGESTIONS = 100
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is searched for. ``resource`` None: a kind of which there is never one here."""
+
+    resource: str | None
+    test: Test
+    order: Order | None
+    size: int
+    token: str | None
+
+
+def query_of(request: Mapping[str, Any], model: ServiceModel) -> Query:
+    """The query of a Search request. Raises InvalidValue."""
+    size, token = request.get("MaxResults") or DEFAULT_PAGE, request.get("NextToken") or None
+    resource = request["Resource"]
+    # What other accounts share could only come from other installations.
+    if resource not in RESOURCES or request.get("CrossAccountFilterOption") == "CrossAccount":
+        return Query(None, lambda described: False, None, size, token)
+    searched = Searched(model, resource)
+    order = Order(
+        searched.property(request.get("SortBy") or "LastModifiedTime"),
+        (request.get("SortOrder") or "Descending") != "Ascending",
+    )
+    return Query(resource, test_of(request.get("SearchExpression"), searched), order, size, token)
+
+
+def answer(query: Query, candidates: Iterable[Json]) -> Json:
+    """One page of the candidates that the query is for."""
+    if query.resource is None or query.order is None:
+        return {"Results": [], "TotalHits": _hits(0)}
+    arn = f"{query.resource}Arn"
+    found = [(query.order.place(c, c[arn]), {query.resource: c}) for c in candidates if query.test(c)]
+    results, after = page(found, query.order, query.size, query.token)
+    return present({"Results": results, "NextToken": after, "TotalHits": _hits(len(found))})
+
+
+def suggestions(request: Mapping[str, Any], names: Iterable[str]) -> Json:
+    """The names that begin as the request says."""
+    query = (request.get("SuggestionQuery") or {}).get("PropertyNameQuery") or {}
+    hint = query.get("PropertyNameHint") or ""
+    found = sorted(name for name in names if name.lower().startswith(hint.lower()))
+    return {"PropertyNameSuggestions": [{"PropertyName": name} for name in found[:MAX_SUGGESTIONS]]}
+
+
+def _hits(count: int) -> Json:
+    return {"Value": count, "Relation": "EqualTo"}

@@ -1,0 +1,92 @@
+"""A search expression: filters, filters on one element of a list, and expressions inside, joined by And or Or."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.model import ServiceModel
+
+from rekindle.api.translate.search_properties import Kind, Property, find_property, unknown_property
+from rekindle.api.translate.search_terms import Term, term_of
+from rekindle.domain.errors import InvalidValue
+
+Json = Mapping[str, Any]
+Test = Callable[[Json], bool]
+
+#: How many elements one expression, and all of them together, may have.
+MAX_ELEMENTS = 20
+MAX_TOTAL = 50
+
+_LISTS = ("Filters", "NestedFilters", "SubExpressions")
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Where properties are looked up: the service's model, and the kind of resource."""
+
+    model: ServiceModel
+    resource: str
+
+    def property(self, name: str) -> Property:
+        """The property of that name. Raises InvalidValue."""
+        return find_property(self.model, self.resource, name)
+
+
+def test_of(expression: Json | None, searched: Searched) -> Test:
+    """The test that a resource's description must pass; without an expression each does. Raises InvalidValue."""
+    if expression is None:
+        return lambda described: True
+    elements = list(_elements(expression))
+    if len(elements) > MAX_TOTAL:
+        raise InvalidValue("searchExpression", len(elements), f"at most {MAX_TOTAL} filters and expressions in all")
+    contains = [e for e in elements if e.get("Operator") == "Contains"]
+    if len(contains) > 1:
+        reason = "'CONTAINS' operator usage limit of 1 exceeded."
+        raise InvalidValue("searchExpression", len(contains), reason, code="verbatim")
+    return _test(expression, searched)
+
+
+def _elements(expression: Json) -> Iterator[Json]:
+    """All filters, nested filters with their own, and expressions below one."""
+    for kind in _LISTS:
+        for element in expression.get(kind, ()):
+            yield element
+            yield from _elements(element)
+
+
+def _test(expression: Json, searched: Searched) -> Test:
+    size = sum(len(expression.get(kind, ())) for kind in _LISTS)
+    if not 1 <= size <= MAX_ELEMENTS:
+        raise InvalidValue("searchExpression", size, f"an expression has 1 to {MAX_ELEMENTS} filters and expressions")
+    terms = [_term(f, searched).satisfied_by for f in expression.get("Filters", ())]
+    nested = [_nested(n, searched) for n in expression.get("NestedFilters", ())]
+    inner = [_test(e, searched) for e in expression.get("SubExpressions", ())]
+    tests: list[Test] = [*terms, *nested, *inner]
+    join = any if expression.get("Operator") == "Or" else all
+    return lambda described: join(test(described) for test in tests)
+
+
+def _term(sent: Json, searched: Searched) -> Term:
+    return term_of(searched.property(sent["Name"]), sent.get("Operator") or "Equals", sent.get("Value"))
+
+
+def _nested(sent: Json, searched: Searched) -> Test:
+    """All filters hold on the same element of a list."""
+    parent = searched.property(sent["NestedPropertyName"])
+    if parent.kind is not Kind.WHOLE:
+        raise InvalidValue("searchExpression.nestedFilters", parent.name, "not a list of structures")
+    terms = [_inner_term(f, parent, searched) for f in sent["Filters"]]
+
+    def holds(described: Json) -> bool:
+        return any(all(t.satisfied_by(element) for t in terms) for element in parent.values(described))
+
+    return holds
+
+
+def _inner_term(sent: Json, parent: Property, searched: Searched) -> Term:
+    found = searched.property(sent["Name"])
+    if found.path[: len(parent.path)] != parent.path or found.path == parent.path:
+        raise unknown_property(sent["Name"])
+    return term_of(found.below(parent), sent.get("Operator") or "Equals", sent.get("Value"))

@@ -1,0 +1,82 @@
+"""The order of search results, and tokens that name a place in it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rekindle.api.translate.search_properties import Kind, Property
+from rekindle.domain.errors import InvalidValue
+
+Json = Mapping[str, Any]
+#: Kind of value, value as a number, value as text, ARN: no two resources are at the same place.
+Place = tuple[int, float, str, str]
+
+
+@dataclass(frozen=True)
+class Order:
+    """By which property results are sorted, and which way; resources without it come last in either."""
+
+    property: Property
+    descending: bool
+
+    def __post_init__(self) -> None:
+        if self.property.kind is Kind.WHOLE:
+            raise InvalidValue("sortBy", self.property.name, "results cannot be sorted by a structure")
+
+    def place(self, described: Json, arn: str) -> Place:
+        """Where a resource stands."""
+        values = self.property.values(described)
+        value = values[0] if values else None
+        if value is None:
+            return (2 if not self.descending else -1, 0.0, "", arn)
+        if isinstance(value, str) and self.property.kind is Kind.LOOSE:
+            value = _number_or_text(value)
+        if isinstance(value, bool | int | float):
+            return (0, float(value), "", arn)
+        return (1, 0.0, str(value), arn)
+
+
+def page(places: Sequence[tuple[Place, Any]], order: Order, size: int, token: str | None) -> tuple[list[Any], str | None]:
+    """One page of what was found, and the token of the next, None at the end. Raises InvalidValue for a token that is
+    none."""
+    ordered = sorted(places, key=lambda found: found[0], reverse=order.descending)
+    if token is not None:
+        last = _decoded(token, order)
+        ordered = [f for f in ordered if (f[0] < last if order.descending else f[0] > last)]
+    shown = ordered[:size]
+    after = _encoded(shown[-1][0], order) if len(ordered) > size else None
+    return [item for _, item in shown], after
+
+
+def _encoded(place: Place, order: Order) -> str:
+    text = json.dumps([order.property.name, order.descending, *place], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decoded(token: str, order: Order) -> Place:
+    try:
+        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        name, descending, rank, number, text, arn = json.loads(raw)
+        place = (int(rank), float(number), str(text), str(arn))
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise _no_token(token) from error
+    if (name, descending) != (order.property.name, order.descending):
+        raise InvalidValue("nextToken", token, "the token is of a search in another order", "Start again without a token.")
+    return place
+
+
+def _no_token(token: str) -> InvalidValue:
+    return InvalidValue("nextToken", token, "not a token that this service gave out", "Start again without a token.")
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text
