@@ -72,3 +72,7 @@ def _options(
 
         typer.echo(version_of("rekindle"))
         raise typer.Exit
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from rekindle.cli.options import JobFileArgument, JsonOption
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rekindle.bootstrap import App
     from rekindle.domain.decisions import ParentJob
-    from rekindle.domain.tuning_job import TuningJobSpec
+    from rekindle.domain.tuning_job import Definition, TuningJobSpec
     from rekindle.engine.commands import CheckedJob
 
 
@@ -76,7 +78,24 @@ def first_training_job(app: App, checked: CheckedJob) -> dict[str, Any]:
         "values": dict(proposal.configuration),
         "source": proposal.source,
         "hyperparameters": given,
+        **_call(definition, given),
     }
+
+
+def _call(definition: Definition, given: Mapping[str, str]) -> dict[str, Any]:
+    """The command line of a training job, and the variables that are about this job."""
+    import shlex
+
+    from rekindle.executors.contract import own
+    from rekindle.executors.programs import command_program
+
+    training = definition.training
+    variables = {f"SM_HP_{name.upper()}": value for name, value in own(given).items()}
+    channels = {f"SM_CHANNEL_{c.name.upper()}": f".../input/data/{c.name}" for c in training.channels}
+    environment = {**training.environment, **variables, **channels}
+    if training.algorithm.command is None:
+        return {"command": None, "environment": environment}
+    return {"command": shlex.join(command_program(training.algorithm, given).argv), "environment": environment}
 
 
 def _parent_checks(spec: TuningJobSpec, parent: ParentJob) -> list[dict[str, Any]]:
@@ -136,5 +155,11 @@ def _range_row(r: dict[str, Any]) -> list[object]:
 def _show_first(first: dict[str, Any]) -> None:
     from rekindle.cli.printing import pairs, settings_text, show
 
-    if first:
-        show(pairs({"first training job": settings_text(first["values"])}))
+    if not first:
+        return
+    rows = {
+        "first training job": settings_text(first["values"]),
+        "command": first["command"],
+        "variables": settings_text(first["environment"]),
+    }
+    show(pairs({k: v for k, v in rows.items() if v}))

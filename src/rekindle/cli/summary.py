@@ -24,8 +24,8 @@ def show_best(view: TuningJobView) -> None:
     show(table(columns, [[label, *(text for _, text in cells)] for label, cells in _labelled(list(rows))]))
 
 
-def show_end(view: TuningJobView) -> None:
-    """How a tuning job ended, its best training job, and the next commands."""
+def show_end(view: TuningJobView, last: str | None) -> None:
+    """How a tuning job ended, its best training job, and the next commands; ``last`` is its last training job."""
     name, counters = view.job.name, view.counters
     failed = counters.non_retryable_error + counters.retryable_error
     total = counters.completed + counters.stopped + failed + counters.in_progress
@@ -36,7 +36,7 @@ def show_end(view: TuningJobView) -> None:
         typer.echo("")
         show_best(view)
     typer.echo("\nNext:")
-    for command, purpose in _next(view):
+    for command, purpose in _next(view, last):
         typer.echo(f"  {command:<58}  {purpose}")
 
 
@@ -68,13 +68,13 @@ def _labelled(rows: list[tuple[tuple[str, object], ...]]) -> list[tuple[str, tup
     return [(row[0][0], row) for row in rows]
 
 
-def _next(view: TuningJobView) -> list[tuple[str, str]]:
+def _next(view: TuningJobView, last: str | None) -> list[tuple[str, str]]:
     name = view.job.name
     if view.best is None:
         return [
             (f"rekindle trials {name}", "every training job"),
             (f"rekindle show {name}", "why they failed"),
-            ("rekindle logs TRAINING_JOB", "what one printed"),
+            (f"rekindle logs {last or 'TRAINING_JOB'}", "what the last one printed"),
         ]
     return [
         (f"rekindle trials {name} --sort objective", "every training job, the best first"),

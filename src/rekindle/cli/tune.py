@@ -83,10 +83,11 @@ def _run(app: App, job: TuningJob, quiet: bool, as_json: bool) -> ExitCode:
     if not ended:
         _say_interrupted(view)
         return ExitCode.INTERRUPTED
-    return _say_end(view, as_json)
+    jobs = app.store.jobs_of(job.id)
+    return _say_end(view, jobs[-1].name if jobs else None, as_json)
 
 
-def _say_end(view: TuningJobView, as_json: bool) -> ExitCode:
+def _say_end(view: TuningJobView, last: str | None, as_json: bool) -> ExitCode:
     from rekindle.cli.printing import write_json
     from rekindle.cli.records import tuning_record
     from rekindle.cli.summary import show_end
@@ -95,7 +96,7 @@ def _say_end(view: TuningJobView, as_json: bool) -> ExitCode:
     if as_json:
         write_json(tuning_record(view))
     else:
-        show_end(view)
+        show_end(view, last)
     return ExitCode.FAILED if view.status is TuningJobStatus.FAILED else ExitCode.OK
 
 

@@ -53,6 +53,20 @@ KEYS = (
     "retries",
     "tags",
 )
+#: Keys that belong into a table and are often written outside it.
+INNER_KEYS = (
+    "limits.jobs",
+    "limits.parallel",
+    "limits.runtime",
+    "limits.job_runtime",
+    "objective.metric",
+    "objective.goal",
+    "objective.regex",
+    "warm_start.parents",
+    "completion.target",
+    "completion.not_improving",
+    "completion.convergence",
+)
 GOALS: dict[str, Direction] = {"maximize": "maximize", "minimize": "minimize", "max": "maximize", "min": "minimize"}
 STRATEGIES = {s.value.lower(): s for s in StrategyName}
 WARM_START_TYPES = {
@@ -88,7 +102,7 @@ def parse(data: bytes, folder: Path) -> JobFile:
     """
     root = read(data)
     table = Table("", root)
-    table.check_keys(KEYS)
+    table.check_keys(KEYS, INNER_KEYS)
     return JobFile(_spec(table, folder), dict(places(root)))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rekindle.domain.errors import shown
+from rekindle.jobfile.errors import JobFileError
 from rekindle.jobfile.values import Table, Value
 from rekindle.search.space import Categorical, Continuous, Integer, Parameter, Scaling, SpaceError
 
@@ -60,7 +62,7 @@ def _categorical(name: str, value: Value) -> Parameter:
 def _between_ends(name: str, value: Value, table: Table, kind: str) -> Parameter:
     values = table.get("values")
     if values is not None:
-        raise values.refuse(f"a {kind} range has `min` and `max`, not values", "Leave out either this or `type`.")
+        raise values.refuse(f"a range of type {kind} has `min` and `max`, not values", "Leave out either this or `type`.")
     low, high = table.need("min", _HINT), table.need("max", _HINT)
     scaling = _scaling(table)
     if kind == "integer":
@@ -77,9 +79,6 @@ def _scaling(table: Table) -> Scaling:
 
 def _built(value: Value, make: Callable[[], Parameter]) -> Parameter:
     """The parameter; the library's refusal becomes the job file's, with its line."""
-    from rekindle.domain.errors import shown
-    from rekindle.jobfile.errors import JobFileError
-
     try:
         return make()
     except SpaceError as error:

@@ -41,7 +41,7 @@ def read(data: bytes) -> Fields:
 def decode(data: bytes) -> str:
     """The text of a job file. Raises JobFileError for one that is too large or not UTF-8."""
     if len(data) > MAX_BYTES:
-        raise JobFileError(f"{len(data):,} bytes: a job file has at most {MAX_BYTES:,}")
+        raise JobFileError(f"larger than {MAX_BYTES:,} bytes, the most that a job file may have")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

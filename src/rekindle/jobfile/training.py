@@ -58,7 +58,7 @@ def _algorithm(table: Table, folder: Path, metrics: tuple[MetricDefinition, ...]
     return Algorithm(
         command=_command(command),
         source=str(folder) if source is None else _path(source, folder),
-        python=None if python is None else _program(python, folder),
+        python=None if python is None else _path(python, folder),
         arguments_style="cli" if style is None else style.choice(ARGUMENT_STYLES),
         image=None if image is None else image.text("a name"),
         metrics=metrics,
@@ -159,9 +159,3 @@ def _path(value: Value, folder: Path) -> str:
     if not text.strip():
         raise value.refuse("the path is empty")
     return os.path.abspath(folder / Path(text).expanduser())
-
-
-def _program(value: Value, folder: Path) -> str:
-    """A program by its name on PATH as it is, a path made absolute."""
-    text = value.text("a program")
-    return _path(value, folder) if os.sep in text or text.startswith("~") else text

@@ -34,7 +34,7 @@ class Value:
 
     def refuse(self, reason: str, hint: str = "") -> JobFileError:
         """The error that says what is wrong with this value."""
-        return JobFileError(f"{self.path}: {_written(self.node)}: {reason}", hint, self.node.line)
+        return JobFileError(f"{_cut(self.path)}: {_written(self.node)}: {reason}", hint, self.node.line)
 
     @property
     def is_scalar(self) -> bool:
@@ -144,7 +144,7 @@ class Table:
         """The value of a key. Raises JobFileError, with a hint, where it is not there."""
         value = self.get(key)
         if value is None:
-            raise JobFileError(f"{self._inner(key)}: missing", hint, self.node.line if self.path else None)
+            raise JobFileError(f"{_cut(self._inner(key))}: missing", hint, self.node.line if self.path else None)
         return value
 
     def values(self) -> Iterator[tuple[str, Value]]:
@@ -152,23 +152,27 @@ class Table:
         for key, node in self.node.nodes.items():
             yield key, Value(self._inner(key), node)
 
-    def check_keys(self, known: Sequence[str]) -> None:
-        """Raises JobFileError for the first key that is not known, with the one that was probably meant."""
+    def check_keys(self, known: Sequence[str], elsewhere: Sequence[str] = ()) -> None:
+        """Raises JobFileError for the first key that is not known, with the one that was probably meant: one of
+        ``known``, or of ``elsewhere``, dotted paths to keys further in."""
         for key in self.node.nodes:
             if key not in known:
-                what = f"{self._inner(shown(key)[1:-1])}: unknown key"
-                hint = did_you_mean(key, known) or f"The keys here are: {', '.join(known)}."
-                raise JobFileError(what, hint, self.node.lines[key])
+                hint = did_you_mean(key, known, elsewhere) or f"The keys here are: {', '.join(known)}."
+                raise JobFileError(f"{_cut(self._inner(key))}: unknown key", hint, self.node.lines[key])
 
     def _inner(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A question naming the closest known word; empty where none is close."""
-    plain = {_plain(k): k for k in known}
+def did_you_mean(word: str, known: Iterable[str], elsewhere: Iterable[str] = ()) -> str:
+    """A question naming the closest known word, or the dotted path (of ``elsewhere``) that ends on it; else empty."""
+    plain = {_plain(path.rpartition(".")[2]): path for path in elsewhere} | {_plain(k): k for k in known}
     close = difflib.get_close_matches(_plain(word[:100]), plain, n=1, cutoff=0.6)
     return f"Did you mean {plain[close[0]]!r}?" if close else ""
+
+
+def _cut(path: str) -> str:
+    return path if len(path) <= 120 else path[:117] + "..."
 
 
 def _plain(word: str) -> str:

@@ -78,7 +78,10 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "key is a list": (add("[a, b]: 1"), ["job.yaml:10", "key"]),
     "empty key": (add("'': 1"), ["job.yaml:10", "key"]),
     # keys
-    "unknown key": (add("paralel: 2"), ["job.yaml:10", "paralel", "unknown key"]),
+    "unknown key": (add("paralel: 2"), ["job.yaml:10", "paralel", "unknown key", "'limits.parallel'"]),
+    "key of many characters": (add("k" * 1_000 + ": 1"), ["job.yaml:10", "kkk...", "unknown"]),
+    "key that commands a terminal": (add('"\\e[31m": 1'), ["job.yaml:10", "\\x1b[31m", "unknown key"]),
+    "range that commands a terminal": (swap("  C: {min: 1e-3", '  "\\e[31m": {min: x'), ["ranges.\\x1b[31m.min", "'x'"]),
     "misspelt key": (swap("objective:", "objectiv:"), ["job.yaml:3", "objectiv", "'objective'"]),
     "misspelt limit": (swap("parallel: 2", "paralell: 2"), ["job.yaml:9", "limits.paralell", "'parallel'"]),
     "misspelt range key": (swap("{min: 2, max: 5", "{minimum: 2, max: 5"), ["job.yaml:6", "ranges.degree.minimum", "'min'"]),

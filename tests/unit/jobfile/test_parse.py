@@ -1,0 +1,177 @@
+"""What a job file becomes."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rekindle.domain.metrics import MetricDefinition
+from rekindle.domain.training_job import Channel, Checkpoints, Output, Resources
+from rekindle.domain.tuning_job import (
+    CompletionCriteria,
+    Hyperband,
+    Limits,
+    Objective,
+    StrategyName,
+    WarmStart,
+    WarmStartType,
+)
+from rekindle.jobfile.parse import KEYS, parse
+from rekindle.jobfile.ranges import SCALINGS
+from rekindle.search.space import Categorical, Continuous, Integer
+
+FOLDER = Path("/jobs/digits")
+FULL = """\
+name: digits-svm
+command: python train.py --fast
+source: src
+python: envs/py
+arguments: none
+objective: {metric: accuracy, goal: maximize, regex: 'accuracy=([0-9.]+)'}
+metrics:
+  loss: 'loss=([0-9.]+)'
+ranges:
+  C: {min: 1e-3, max: 1e3, scaling: logarithmic}
+  degree: {min: 2, max: 5, type: integer}
+  kernel: [rbf, poly, linear]
+  shrinking: {values: [yes, no]}
+static: {cv: 5, tol: 1e-3, cache: true}
+strategy: random
+seed: 7
+limits: {jobs: 24, parallel: 2, runtime: 1h30m, job_runtime: 5m}
+early_stopping: auto
+completion: {target: 0.99, not_improving: 10, convergence: yes}
+warm_start: {type: identical, parents: [one, two]}
+channels:
+  train: ../data
+  test: {uri: s3://bucket/test, content_type: text/csv}
+environment: {LEVEL: 3}
+output: {uri: file:///results, compression: none}
+checkpoints: {uri: ckpt, local_path: /ckpt}
+resources: {gpus: 1, cpus: 4}
+retries: 2
+tags: {team: vision}
+"""
+SHORT = """\
+name: x
+command: ./train
+objective: {metric: m, goal: minimize, regex: 'm=(.*)'}
+ranges: {a: {min: 1, max: 1000}}
+limits: {jobs: 3}
+"""
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return parse(FULL.encode(), FOLDER).spec
+
+
+def test_the_search(spec):
+    assert spec.name == "digits-svm"
+    assert spec.strategy is StrategyName.RANDOM
+    assert spec.random_seed == 7
+    assert spec.limits == Limits(24, 2, 5400)
+    assert spec.early_stopping
+    assert spec.completion == CompletionCriteria(0.99, 10, True)
+    assert spec.warm_start == WarmStart(WarmStartType.IDENTICAL, ("one", "two"))
+    assert spec.tags == {"team": "vision"}
+
+
+def test_the_definition(spec):
+    definition = spec.definition
+    assert definition.name is None
+    assert definition.objective == Objective("accuracy", "maximize")
+    assert definition.ranges == (
+        Continuous("C", 1e-3, 1e3, "Logarithmic"),
+        Integer("degree", 2, 5),
+        Categorical("kernel", ["rbf", "poly", "linear"]),
+        Categorical("shrinking", ["yes", "no"]),
+    )
+    assert definition.statics == {"cv": "5", "tol": "1e-3", "cache": "true"}
+
+
+def test_the_training_job(spec):
+    training = spec.definition.training
+    assert training.algorithm.command == "python train.py --fast"
+    assert training.algorithm.source == "/jobs/digits/src"
+    assert training.algorithm.python == "/jobs/digits/envs/py"
+    assert training.algorithm.arguments_style == "none"
+    assert training.algorithm.metrics == (
+        MetricDefinition("accuracy", "accuracy=([0-9.]+)"),
+        MetricDefinition("loss", "loss=([0-9.]+)"),
+    )
+    assert training.channels == (
+        Channel("train", "/jobs/data"),
+        Channel("test", "s3://bucket/test", content_type="text/csv"),
+    )
+    assert training.environment == {"LEVEL": "3"}
+    assert training.output == Output("file:///results", "NONE")
+    assert training.checkpoints == Checkpoints("/jobs/digits/ckpt", "/ckpt")
+    assert training.resources == Resources(gpus=1, cpus=4)
+    assert training.max_retries == 2
+    assert training.max_runtime_seconds == 300
+
+
+def test_defaults():
+    spec = parse(SHORT.encode(), FOLDER).spec
+    assert spec.strategy is StrategyName.BAYESIAN
+    assert spec.limits == Limits(3, 1, None)
+    assert spec.random_seed is None
+    assert spec.definition.ranges == (Continuous("a", 1.0, 1000.0, "Auto"),)
+    assert spec.definition.training.algorithm.source == "/jobs/digits"
+    assert spec.definition.training.algorithm.python is None
+    assert spec.definition.training.max_runtime_seconds == 86_400
+
+
+def test_categories_and_statics_are_passed_as_they_are_written():
+    job = SHORT + "static: {zip: 007, when: 2024-01-01, ratio: 1:30, s: 'a b', e: ''}\n"
+    job = job.replace("{a: {min: 1, max: 1000}}", "{a: [1, 1.50, 1e-3, on, True, '']}")
+    definition = parse(job.encode(), FOLDER).spec.definition
+    assert definition.ranges == (Categorical("a", ["1", "1.50", "1e-3", "on", "True", ""]),)
+    assert definition.statics == {"zip": "007", "when": "2024-01-01", "ratio": "1:30", "s": "a b", "e": ""}
+
+
+def test_a_list_of_words_is_a_command():
+    job = SHORT.replace("command: ./train", "command: [python, train.py, --name, 'two words']")
+    assert parse(job.encode(), FOLDER).spec.definition.training.algorithm.command == "python train.py --name 'two words'"
+
+
+def test_paths_start_from_the_folder_or_from_home():
+    job = SHORT + "python: .venv\nsource: ~/code\n"
+    algorithm = parse(job.encode(), FOLDER).spec.definition.training.algorithm
+    assert algorithm.python == "/jobs/digits/.venv"
+    assert algorithm.source == os.path.expanduser("~/code")
+
+
+def test_an_image_needs_no_command():
+    job = SHORT.replace("command: ./train", "image: xgboost:1.7-1")
+    algorithm = parse(job.encode(), FOLDER).spec.definition.training.algorithm
+    assert (algorithm.image, algorithm.command, algorithm.source) == ("xgboost:1.7-1", None, None)
+
+
+def test_hyperband():
+    job = SHORT + "strategy: hyperband\nhyperband: {min_resource: 1, max_resource: 9}\n"
+    assert parse(job.encode(), FOLDER).spec.hyperband == Hyperband(1, 9)
+
+
+def test_byte_order_mark_and_line_ends_do_not_matter():
+    plain = parse(SHORT.encode(), FOLDER).spec
+    assert parse(SHORT.replace("\n", "\r\n").encode("utf-8-sig"), FOLDER).spec == plain
+
+
+def test_lines_of_fields():
+    file = parse(FULL.encode(), FOLDER)
+    assert file.line_of("ranges.C.min") == 10
+    assert file.line_of("ranges.C") == 10
+    assert file.line_of("warm_start.parents.two.ranges.C") == 20
+    assert file.line_of("limits.parallel") == 17
+    assert file.line_of("no.such.field") is None
+    assert file.line_of("") is None
+
+
+def test_the_guide_names_every_key():
+    guide = (Path(__file__).parents[3] / "docs" / "job-file.md").read_text()
+    inner = ["metric", "goal", "regex", "jobs", "parallel", "runtime", "job_runtime", "target", "not_improving", "convergence"]
+    inner += ["type", "parents", "uri", "content_type", "compression", "local_path", "min", "max", "scaling", "values"]
+    inner += ["gpus", "cpus", "min_resource", "max_resource", *SCALINGS]
+    assert [key for key in (*KEYS, *inner) if f"`{key}`" not in guide] == []
