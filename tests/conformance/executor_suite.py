@@ -368,7 +368,7 @@ class ExecutorSuite(ABC):
         bench.await_mark("ready")
         other = self.make(bench.home)
         assert other.report(KEY).state is RunState.RUNNING
-        assert other.read_log(KEY.name)[0] == b"loss=1\n"
+        until(lambda: other.read_log(KEY.name)[0] == b"loss=1\n", "the log")
         other.stop(KEY)
         other.wait([KEY], PATIENCE)
         assert finished(other).state is RunState.STOPPED
@@ -384,6 +384,7 @@ class ExecutorSuite(ABC):
         run = bench.run(script + WAIT_FOREVER)
         executor.launch(run)
         bench.await_mark("ready")
+        until(lambda: executor.read_log(KEY.name)[0].endswith(b"loss=1\n"), "the log")
         self.kill_supervisor(executor, KEY)
         executor.wait([KEY], PATIENCE)
         lost = finished(executor)

@@ -16,7 +16,6 @@ from rekindle.engine.ports import Executor, RunKey, RunState
 from rekindle.executors import orders, process, records
 from rekindle.executors.process import ProcessExecutor
 
-pytest.register_assert_rewrite("tests.conformance.executor_suite")
 from .executor_suite import KEY, WAIT_FOREVER, Bench, ExecutorSuite, finished, until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
@@ -30,6 +29,17 @@ def supervisor_of(bench_home: Path, key: RunKey) -> psutil.Process:
     reader = process.JournalReader(key, bench_home / ".by-name" / key.name / ".rekindle" / str(key.attempt) / "journal.jsonl")
     until(lambda: reader.read() and reader.supervisor, "the supervisor's number")
     return psutil.Process(reader.supervisor[0])
+
+
+def launch_and_die(command: list[str], seconds: float) -> None:
+    """Starts a process that launches a run, and kills it once it has worked for ``seconds``."""
+    victim = subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT)
+    victim.stdout.readline()
+    worked = lambda: victim.poll() is not None or psutil.Process(victim.pid).cpu_times().user  # noqa: E731
+    began = 0.0 if (done := worked()) is True else done
+    until(lambda: (now := worked()) is True or now >= began + seconds, "work")
+    victim.kill()
+    victim.communicate()
 
 
 class TestProcessExecutor(ExecutorSuite):
@@ -66,12 +76,8 @@ class TestProcessExecutor(ExecutorSuite):
         finished(executor)
         again = [sys.executable, "-c", LAUNCHER, str(bench.home), str(bench.source)]
         for i in range(4):
-            victim = subprocess.Popen([*again, f"victim-{i}"], stdout=subprocess.PIPE, env=ENVIRONMENT)
-            victim.stdout.readline()
             # Each is killed a little later into its launch.
-            until(lambda i=i: victim.poll() is not None or psutil.Process(victim.pid).cpu_times().user >= 0.02 * i, "work")
-            victim.kill()
-            victim.communicate()
+            launch_and_die([*again, f"victim-{i}"], 0.02 * i)
             key = RunKey(f"victim-{i}", 1)
             executor.launch(bench.run("mark('ran')", key=key))
             assert finished(executor, key).state is RunState.COMPLETED
@@ -159,11 +165,11 @@ class TestProcessExecutor(ExecutorSuite):
         environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": "4,7"}
         executor = ProcessExecutor(bench.home, SystemClock(), environment=environment, stop_grace_seconds=0.1)
         keys = [RunKey(f"job-{i}", 1) for i in range(3)]
-        script = "print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True)\nmark(os.environ['TRAINING_JOB_NAME'])\n" + WAIT_FOREVER
+        script = "print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True)\n" + WAIT_FOREVER
         seen = []
         for key in keys:
             executor.launch(bench.run(script, key=key))
-            bench.await_mark(key.name)
+            until(lambda key=key: executor.read_log(key.name)[0], "its output")
             seen.append(executor.read_log(key.name)[0].decode().strip())
         for key in keys:
             executor.stop(key)
