@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.model import ServiceModel
-
 from rekindle.api.lookup import described, names_in_use, subject_of
 from rekindle.api.translate import search
 from rekindle.api.translate.arns import training_job_arn, tuning_job_arn
 from rekindle.api.translate.create_request import spec_from_request
 from rekindle.api.translate.listing import filter_of, listed, page_of
 from rekindle.api.translate.part import Part, check_texts, tags_of
+from rekindle.api.translate.search_properties import Shapes
 from rekindle.api.translate.training_request import training_job_from_request
 from rekindle.api.translate.training_view import (
     describe_training_job,
@@ -36,18 +35,18 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Service:
-    """What the operations work with. ``objects`` is where inputs are looked for at creation, if anywhere; ``model`` is
-    botocore's of SageMaker."""
+    """What the operations work with. ``objects`` is where inputs are looked for at creation, if anywhere; ``shapes`` are
+    those of answers."""
 
     store: JobStore
     executor: Executor
     clock: Clock
     quotas: Quotas
-    model: ServiceModel
+    shapes: Shapes
     objects: ObjectStore | None = None
 
 
-Handler = Callable[[Service, Owner, Json], Json]
+Handler = Callable[[Service, Owner, Json], Json | None]
 
 
 # --- tuning jobs -------------------------------------------------------------------------------------------------------
@@ -83,16 +82,14 @@ def list_trials(service: Service, owner: Owner, request: Json) -> Json:
     return listed("TrainingJobSummaries", [tuned_job_summary(trial, direction) for trial in trials], after)
 
 
-def stop_tuning_job(service: Service, owner: Owner, request: Json) -> Json:
+def stop_tuning_job(service: Service, owner: Owner, request: Json) -> None:
     """StopHyperParameterTuningJob."""
     commands.stop_tuning_job(service.store, owner, request["HyperParameterTuningJobName"])
-    return {}
 
 
-def delete_tuning_job(service: Service, owner: Owner, request: Json) -> Json:
+def delete_tuning_job(service: Service, owner: Owner, request: Json) -> None:
     """DeleteHyperParameterTuningJob."""
     commands.delete_tuning_job(service.store, owner, request["HyperParameterTuningJobName"])
-    return {}
 
 
 # --- training jobs -----------------------------------------------------------------------------------------------------
@@ -121,10 +118,9 @@ def list_training_jobs(service: Service, owner: Owner, request: Json) -> Json:
     return listed("TrainingJobSummaries", shown, after)
 
 
-def stop_training_job(service: Service, owner: Owner, request: Json) -> Json:
+def stop_training_job(service: Service, owner: Owner, request: Json) -> None:
     """StopTrainingJob."""
     commands.stop_training_job(service.store, owner, request["TrainingJobName"])
-    return {}
 
 
 def update_training_job(service: Service, owner: Owner, request: Json) -> Json:
@@ -132,10 +128,9 @@ def update_training_job(service: Service, owner: Owner, request: Json) -> Json:
     return {"TrainingJobArn": training_job_arn(service.store.training_job(owner, request["TrainingJobName"]))}
 
 
-def delete_training_job(service: Service, owner: Owner, request: Json) -> Json:
+def delete_training_job(service: Service, owner: Owner, request: Json) -> None:
     """DeleteTrainingJob."""
     commands.delete_training_job(service.store, service.executor, owner, request["TrainingJobName"])
-    return {}
 
 
 # --- tags --------------------------------------------------------------------------------------------------------------
@@ -166,7 +161,7 @@ def delete_tags(service: Service, owner: Owner, request: Json) -> Json:
 
 def search_resources(service: Service, owner: Owner, request: Json) -> Json:
     """Search."""
-    query = search.query_of(request, service.model)
+    query = search.query_of(request, service.shapes)
     return search.answer(query, described(service.store, owner, query.resource, service.clock.now()))
 
 

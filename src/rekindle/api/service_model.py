@@ -100,6 +100,12 @@ class ServiceModel:
             raise validation(found)
         return checked
 
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """The model as botocore stores it, for those who look up the shapes of answers."""
+        with self._lock:
+            return self._load()
+
     def _input(self, operation: str) -> Checker:
         with self._lock:
             if operation not in self._inputs:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from rekindle.api.errors import ApiError, Code
 from rekindle.api.translate.arns import TRAINING, resource_arn
 from rekindle.domain.errors import (
     InvalidValue,
@@ -29,11 +30,6 @@ from rekindle.domain.errors import (
     shown,
 )
 from rekindle.domain.training_job import Owner
-
-VALIDATION = "ValidationException"
-NOT_FOUND = "ResourceNotFound"
-IN_USE = "ResourceInUse"
-LIMIT = "ResourceLimitExceeded"
 
 #: The longest message that is sent.
 MESSAGE_LIMIT = 8_000
@@ -138,37 +134,37 @@ class Context:
     owner: Owner
 
 
-def wire_error(error: RekindleError, context: Context) -> tuple[str, str]:
-    """The error's code and message."""
+def api_error(error: RekindleError, context: Context) -> ApiError:
+    """The error as the client will see it."""
     code, message = _translated(error, context)
-    return code, message if len(message) <= MESSAGE_LIMIT else f"{message[: MESSAGE_LIMIT - 3]}..."
+    return ApiError(code, message if len(message) <= MESSAGE_LIMIT else f"{message[: MESSAGE_LIMIT - 3]}...")
 
 
-def _translated(error: RekindleError, context: Context) -> tuple[str, str]:
+def _translated(error: RekindleError, context: Context) -> tuple[Code, str]:
     match error:
         case InvalidValue():
-            return VALIDATION, _invalid(error, context)
+            return Code.VALIDATION, _invalid(error, context)
         case NotFound():
             return _not_found(error, context)
         case NameInUse():
-            return IN_USE, _name_in_use(error, context)
+            return Code.IN_USE, _name_in_use(error, context)
         case WrongState():
-            return (IN_USE if context.operation == "DeleteTrainingJob" else VALIDATION), str(error)
+            return (Code.IN_USE if context.operation == "DeleteTrainingJob" else Code.VALIDATION), str(error)
         case LimitExceeded():
-            return LIMIT, _limit(error)
+            return Code.LIMIT_EXCEEDED, _limit(error)
         case Unsupported():
-            return VALIDATION, str(error)
+            return Code.VALIDATION, str(error)
         case _:
-            return VALIDATION, str(error)
+            return Code.VALIDATION, str(error)
 
 
-def _not_found(error: NotFound, context: Context) -> tuple[str, str]:
+def _not_found(error: NotFound, context: Context) -> tuple[Code, str]:
     if error.kind == "training job":
-        return (NOT_FOUND if context.operation in _TRAINING_NOT_FOUND else VALIDATION), _GONE
+        return (Code.NOT_FOUND if context.operation in _TRAINING_NOT_FOUND else Code.VALIDATION), _GONE
     if context.operation in ("AddTags", "ListTags", "DeleteTags"):
-        return VALIDATION, _GONE
+        return Code.VALIDATION, _GONE
     detail = " It is named as a parent in warmStartConfig." if context.operation.startswith("Create") else ""
-    return NOT_FOUND, _NO_TUNING_JOB.format(name=error.name) + detail
+    return Code.NOT_FOUND, _NO_TUNING_JOB.format(name=error.name) + detail
 
 
 def _name_in_use(error: NameInUse, context: Context) -> str:

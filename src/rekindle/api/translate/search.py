@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.model import ServiceModel
-
 from rekindle.api.translate.listing import DEFAULT_PAGE
 from rekindle.api.translate.search_expression import Searched, Test, test_of
 from rekindle.api.translate.search_order import Order, page
-from rekindle.api.translate.search_properties import RESOURCES
+from rekindle.api.translate.search_properties import RESOURCES, Shapes
 from rekindle.api.translate.stamps import Json, present
 
 #: How many names are suggested.
@@ -29,14 +27,14 @@ class Query:
     token: str | None
 
 
-def query_of(request: Mapping[str, Any], model: ServiceModel) -> Query:
+def query_of(request: Mapping[str, Any], shapes: Shapes) -> Query:
     """The query of a Search request. Raises InvalidValue."""
     size, token = request.get("MaxResults") or DEFAULT_PAGE, request.get("NextToken") or None
     resource = request["Resource"]
     # What other accounts share could only come from other installations.
     if resource not in RESOURCES or request.get("CrossAccountFilterOption") == "CrossAccount":
         return Query(None, lambda described: False, None, size, token)
-    searched = Searched(model, resource)
+    searched = Searched(shapes, resource)
     order = Order(
         searched.property(request.get("SortBy") or "LastModifiedTime"),
         (request.get("SortOrder") or "Descending") != "Ascending",

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.model import ServiceModel
-
-from rekindle.api.translate.search_properties import Kind, Property, find_property, unknown_property
+from rekindle.api.translate.search_properties import Kind, Property, Shapes, find_property, unknown_property
 from rekindle.api.translate.search_terms import Term, term_of
 from rekindle.domain.errors import InvalidValue
 
@@ -24,14 +22,14 @@ _LISTS = ("Filters", "NestedFilters", "SubExpressions")
 
 @dataclass(frozen=True)
 class Searched:
-    """Where properties are looked up: the service's model, and the kind of resource."""
+    """Where properties are looked up: the service's shapes, and the kind of resource."""
 
-    model: ServiceModel
+    shapes: Shapes
     resource: str
 
     def property(self, name: str) -> Property:
         """The property of that name. Raises InvalidValue."""
-        return find_property(self.model, self.resource, name)
+        return find_property(self.shapes, self.resource, name)
 
 
 def test_of(expression: Json | None, searched: Searched) -> Test:

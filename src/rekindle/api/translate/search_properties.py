@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
-from botocore.model import ListShape, MapShape, ServiceModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from rekindle.domain.errors import InvalidValue
 
@@ -15,6 +15,14 @@ Json = Mapping[str, Any]
 
 #: The shape of each resource's description, and the member of a result that holds it.
 RESOURCES = {"TrainingJob": "TrainingJob", "HyperParameterTuningJob": "HyperParameterTuningJobSearchEntity"}
+
+
+class Shapes(Protocol):
+    """The shapes of the service's model, by name."""
+
+    def shape_for(self, name: str) -> Any:
+        """A shape of botocore's."""
+        ...
 
 
 class Kind(Enum):
@@ -61,14 +69,14 @@ class Property:
         return Property(self.name, self.path[len(parent.path) :], self.kind)
 
 
-def find_property(model: ServiceModel, resource: str, name: str) -> Property:
+def find_property(shapes: Shapes, resource: str, name: str) -> Property:
     """The property of a resource by name. Raises InvalidValue for one that the resource does not have."""
     head, _, rest = name.partition(".")
     if head == "Metrics" and rest and resource == "TrainingJob":
         return Property(name, ("Metrics", rest), Kind.NUMBER)
     if head == "Tags" and rest and rest not in ("Key", "Value"):
         return Property(name, ("Tags", f"={rest}"), Kind.TEXT)
-    shape: Shape | None = model.shape_for(RESOURCES[resource])
+    shape: Shape | None = shapes.shape_for(RESOURCES[resource])
     path: list[str] = []
     left = name
     while left and shape is not None:

@@ -1,0 +1,60 @@
+"""The SageMaker service, put together: the protocol in front, the operations behind, errors in AWS's words between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from botocore.model import ServiceModel as Shapes
+from starlette.types import ASGIApp
+
+from rekindle.api.errors import ApiError, Code
+from rekindle.api.operations import HANDLERS, Handler, Service
+from rekindle.api.protocol import ApiApp, ApiCall
+from rekindle.api.service_model import ServiceModel
+from rekindle.api.translate.errors import Context, api_error
+from rekindle.domain.errors import RekindleError
+from rekindle.domain.tuning_job import Quotas
+from rekindle.engine.ports import Clock, Executor, JobStore, ObjectStore, StoreUnavailable
+
+#: Instance types that only we have: this machine, as the SDKs' local mode calls it.
+OWN_INSTANCE_TYPES: Final = r"local(_gpu)?"
+
+
+def create_app(
+    store: JobStore, executor: Executor, clock: Clock, quotas: Quotas, objects: ObjectStore | None = None
+) -> ASGIApp:
+    """The ASGI application of the service ``sagemaker``. It expects the caller in ``scope["state"]``, as the gateway puts it
+    there. With ``objects``, jobs whose inputs are not there are refused at creation."""
+    model = ServiceModel(further_values={"TrainingInstanceType": OWN_INSTANCE_TYPES})
+    service = Service(store, executor, clock, quotas, _Shapes(model), objects)
+    handlers = {name: _with_wire_errors(name, handler, service) for name, handler in HANDLERS.items()}
+    return ApiApp(handlers, model.check)
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """The shapes of answers, read when the first search asks for them."""
+
+    model: ServiceModel
+
+    def shape_for(self, name: str) -> Any:
+        return self._shapes.shape_for(name)
+
+    @cached_property
+    def _shapes(self) -> Shapes:
+        return Shapes(self.model.description, "sagemaker")
+
+
+def _with_wire_errors(name: str, handler: Handler, service: Service) -> Callable[[ApiCall], Mapping[str, Any] | None]:
+    def answer(call: ApiCall) -> Mapping[str, Any] | None:
+        try:
+            return handler(service, call.owner, call.parameters)
+        except RekindleError as error:
+            raise api_error(error, Context(name, call.owner)) from error
+        except StoreUnavailable as error:
+            raise ApiError(Code.UNAVAILABLE, "The service is not available at the moment. Please try again.") from error
+
+    return answer
