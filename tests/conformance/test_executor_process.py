@@ -16,7 +16,7 @@ from rekindle.engine.ports import Executor, RunKey, RunState
 from rekindle.executors import orders, process, records
 from rekindle.executors.process import ProcessExecutor
 
-from .executor_suite import KEY, WAIT_FOREVER, Bench, ExecutorSuite, finished, until
+from .executor_suite import KEY, PATIENCE, WAIT_FOREVER, Bench, ExecutorSuite, finished, until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
 
@@ -99,7 +99,7 @@ class TestProcessExecutor(ExecutorSuite):
         run = bench.run("mark('ran')")
         executor._claim_folder(run)
         attempt_of(bench).mkdir(parents=True)
-        (attempt_of(bench) / "orders").write_bytes(b"")
+        (attempt_of(bench) / "orders").touch()
         executor.stop(KEY)
         executor.launch(run)
         assert finished(executor).state is RunState.STOPPED
@@ -116,6 +116,30 @@ class TestProcessExecutor(ExecutorSuite):
         process._signal(bystander.pid, "1")
         bystander.communicate(b"\n")
         assert bystander.returncode == 0
+
+    def test_a_machine_without_room_can_be_asked_again(self, bench: Bench, executor: Executor) -> None:
+        run = bench.run("mark('ran')")
+        executor._claim_folder(run)
+        attempt_of(bench).parent.mkdir()
+        attempt_of(bench).write_text("in the way of a folder, as a full disk is")
+        executor.launch(run)
+        assert bench.marked("ran") == 0
+        attempt_of(bench).unlink()
+        executor.launch(run)
+        assert finished(executor).state is RunState.COMPLETED
+
+    def test_what_it_writes_for_itself_is_for_the_user_alone(self, bench: Bench, executor: Executor) -> None:
+        executor.launch(bench.run(""))
+        finished(executor)
+        assert attempt_of(bench).parent.stat().st_mode & 0o777 == 0o700
+
+    def test_waiting_works_without_process_descriptors(
+        self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(os, "pidfd_open")
+        executor.launch(bench.run(""))
+        executor.wait([KEY], PATIENCE)
+        assert executor.report(KEY).state is RunState.COMPLETED
 
     # What it costs us.
 

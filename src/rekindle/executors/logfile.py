@@ -24,7 +24,7 @@ class LogWriter:
 
     def __init__(self, folder: str, head: int = HEAD_BYTES, keep: int = KEEP_BYTES) -> None:
         self._folder = folder
-        self._head = head
+        self._head = max(1, head)
         self._keep = keep
         self._part = max(1, keep // _PARTS)
         self._starts: list[int] = []

@@ -23,6 +23,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import structlog
+
 from rekindle.domain.errors import InvalidValue, Unsupported, WrongState
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
 from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState
@@ -37,7 +39,7 @@ _INDEX = ".by-name"
 _HOME_OF_CODE = str(Path(__file__).resolve().parents[2])
 _START = "import sys; sys.path.append(sys.argv[1]); from rekindle.executors.supervisor import main; main(sys.argv[2])"
 #: Seconds between looks where the kernel cannot tell us of an end, and while another process launches the same run.
-_GLANCE = 0.005
+_GLANCE = 0.01
 #: Seconds after which a launch by another process, which should take milliseconds, is taken for stuck.
 _LAUNCH_PATIENCE = 60.0
 _OWNER = Owner()
@@ -91,18 +93,13 @@ class ProcessExecutor(Executor):
         orders.check_places(spec, self._host.transfer)
 
     def launch(self, run: Run) -> None:
-        """See Executor."""
-        folder = self._claim_folder(run)
+        """See Executor. Where the machine has no room for it now, the run stays unlaunched, and launching it again helps."""
+        _safe(run.group or "_", "group")
         self._end_former_attempts(run.key)
-        attempt = _attempt(folder, run.key.attempt)
-        attempt.mkdir(parents=True, exist_ok=True)
-        with self._launching(attempt) as lock:
-            if lock is None:
-                return
-            (attempt / "orders").write_bytes(records.pack(orders.orders_of(run, folder, self._host)))
-            pid = _start_supervisor(attempt, lock, self._host.environment)
-            with self._mutex:
-                self._children[run.key] = pid
+        try:
+            self._launch(run)
+        except OSError as error:
+            structlog.get_logger(__name__).warning("cannot launch now", training_job=run.key.name, reason=str(error))
 
     def report(self, key: RunKey, seen: int = 0) -> Report | None:
         """See Executor."""
@@ -133,12 +130,15 @@ class ProcessExecutor(Executor):
     def wait(self, keys: Sequence[RunKey], seconds: float) -> None:
         """See Executor."""
         deadline = self._clock.now() + seconds
-        with _watched(self._process_of(key) for key in keys) as (poll, complete):
-            if poll is None:
-                return
-            rest = max(0.0, deadline - self._clock.now())
-            # A supervisor that has not told its number yet has started a moment ago: look again soon.
-            poll.poll(rest * 1000 if complete else min(rest, _GLANCE) * 1000)
+        while True:
+            with self._mutex:
+                self._reap()
+            with _watched(self._process_of(key) for key in keys) as (poll, complete):
+                rest = max(0.0, deadline - self._clock.now())
+                # A supervisor that has not told its number yet has started a moment ago: look again soon.
+                pause = rest if complete else min(rest, _GLANCE)
+                if poll is None or poll.poll(pause * 1000) or pause == rest:
+                    return
 
     def read_log(self, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
         """See Executor. What lies before and after a dropped part never comes in one piece."""
@@ -148,7 +148,7 @@ class ProcessExecutor(Executor):
     def forget(self, name: str) -> None:
         """See Executor. Raises WrongState for one that still runs."""
         attempts = self._attempts(name)
-        if attempts and not _is_free(attempts[-1]):
+        if attempts and _runs(attempts[-1]):
             raise WrongState("training job", name, "InProgress", f"the training job {name!r} still runs.", "Stop it first.")
         folder = self._folder(name)
         if folder is not None:
@@ -164,7 +164,7 @@ class ProcessExecutor(Executor):
         known = self._folder(run.key.name)
         if known is not None:
             return known
-        folder = self._host.root / _safe(run.group or "_", "group") / run.key.name
+        folder = self._host.root / (run.group or "_") / run.key.name
         folder.mkdir(parents=True, exist_ok=True)
         index = self._host.root / _INDEX
         index.mkdir(exist_ok=True)
@@ -190,6 +190,20 @@ class ProcessExecutor(Executor):
         return None if folder is None else _attempt(folder, key.attempt)
 
     # Launching.
+
+    def _launch(self, run: Run) -> None:
+        folder = self._claim_folder(run)
+        # Orders hold the user's environment, which is nobody else's business.
+        (folder / workdir.CONTROL).mkdir(mode=0o700, exist_ok=True)
+        attempt = _attempt(folder, run.key.attempt)
+        attempt.mkdir(exist_ok=True)
+        with self._launching(attempt) as lock:
+            if lock is None:
+                return
+            (attempt / "orders").write_bytes(records.pack(orders.orders_of(run, folder, self._host)))
+            pid = _start_supervisor(attempt, lock, self._host.environment)
+            with self._mutex:
+                self._children[run.key] = pid
 
     def _end_former_attempts(self, key: RunKey) -> None:
         for number in range(1, key.attempt):
@@ -270,6 +284,11 @@ def _has_begun(attempt: Path) -> bool:
     return (attempt / "journal.jsonl").exists()
 
 
+def _runs(attempt: Path) -> bool:
+    reader = JournalReader(RunKey("", 0), attempt / "journal.jsonl")
+    return not _is_free(attempt) and not (reader.read() and reader.ended)
+
+
 def _open_lock(attempt: Path) -> int:
     descriptor = os.open(attempt / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -328,6 +347,14 @@ def _signal(pid: int, started: str) -> None:
             os.kill(pid, signal.SIGTERM)
 
 
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _declare_lost(attempt: Path, now: float) -> None:
     """Kills what a vanished supervisor left running and writes the end in its place: from here on, lost is final."""
     lock = _open_lock(attempt)
@@ -352,10 +379,12 @@ def _watched(processes: Iterator[tuple[int, str] | None]) -> Iterator[tuple[sele
                 continue
             try:
                 descriptor = os.pidfd_open(process[0]) if process[0] else -1
-            except (AttributeError, PermissionError):  # not Linux, or an old one
-                complete = False
-                continue
             except ProcessLookupError:
+                descriptor = -1
+            except (AttributeError, OSError):  # not Linux, or one that is old or short of descriptors
+                complete = False
+                if _exists(process[0]):
+                    continue
                 descriptor = -1
             if descriptor < 0 or (process[1] and children.start_time(process[0]) != process[1]):
                 if descriptor >= 0:
