@@ -1,0 +1,79 @@
+"""Objects that are files of this machine: ``file://`` URIs and absolute paths."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from rekindle.domain.errors import InvalidValue
+from rekindle.objects.names import checked_relative
+
+
+class FileObjects:
+    """An ObjectStore of files. A prefix is a folder or a file or, as in S3, how the names in a folder start."""
+
+    def check(self, uri: str) -> None:
+        """See ObjectStore."""
+        if next(self._found(uri), None) is None:
+            raise InvalidValue("uri", uri, "there is no file")
+
+    def list(self, uri: str) -> Sequence[tuple[str, int]]:
+        """See ObjectStore."""
+        return sorted((name, path.stat().st_size) for name, path in self._found(uri))
+
+    def download(self, uri: str, folder: str) -> None:
+        """See ObjectStore."""
+        self.check(uri)
+        for name, path in self._found(uri):
+            target = Path(folder) / checked_relative(name, uri)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target)
+
+    def upload(self, path: str, uri: str) -> None:
+        """See ObjectStore."""
+        target = _path(uri)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            shutil.copy2(path, draft)
+            with draft.open("rb") as copied:
+                os.fsync(copied.fileno())
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _found(self, uri: str) -> Iterator[tuple[str, Path]]:
+        """Names, relative to the prefix, and where they are."""
+        path = _path(uri)
+        if path.is_dir():
+            yield from _files(path, path)
+        elif path.is_file():
+            yield path.name, path
+        elif path.parent.is_dir():
+            for entry in path.parent.iterdir():
+                if entry.name.startswith(path.name):
+                    yield from _files(entry, path.parent)
+
+
+def _files(path: Path, start: Path) -> Iterator[tuple[str, Path]]:
+    if path.is_file():
+        yield path.relative_to(start).as_posix(), path
+    elif path.is_dir():
+        for folder, _, names in os.walk(path):
+            for name in names:
+                found = Path(folder) / name
+                if found.is_file():
+                    yield found.relative_to(start).as_posix(), found
+
+
+def _path(uri: str) -> Path:
+    parts = urlsplit(uri)
+    if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
+        raise InvalidValue("uri", uri, "a file URI names this machine only", "Write file:///path.")
+    path = Path(unquote(parts.path)) if parts.scheme == "file" else Path(uri)
+    if not path.is_absolute():
+        raise InvalidValue("uri", uri, "not an absolute path")
+    return path

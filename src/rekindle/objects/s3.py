@@ -1,0 +1,91 @@
+"""Objects in S3, or in what speaks its protocol. Where it is and who we are follows boto3's own rules: variables and files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rekindle.domain.errors import InvalidValue
+from rekindle.objects.names import checked_relative, relative
+
+
+class S3Objects:
+    """An ObjectStore of ``s3://bucket/prefix`` URIs. ``options`` go to boto3's client: endpoint_url, region_name, keys."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._made: Any = None
+
+    def check(self, uri: str) -> None:
+        """See ObjectStore."""
+        if next(self._found(uri), None) is None:
+            raise InvalidValue("uri", uri, "no objects are found there", code="NoObjects")
+
+    def list(self, uri: str) -> Sequence[tuple[str, int]]:
+        """See ObjectStore."""
+        return sorted((name, size) for name, _, size in self._found(uri))
+
+    def download(self, uri: str, folder: str) -> None:
+        """See ObjectStore."""
+        bucket, _ = _parts(uri)
+        found = list(self._found(uri))
+        if not found:
+            raise InvalidValue("uri", uri, "no objects are found there", code="NoObjects")
+        for name, key, _size in found:
+            target = Path(folder) / checked_relative(name, uri)
+            with _told(uri):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._client.download_file(bucket, key, str(target))
+
+    def upload(self, path: str, uri: str) -> None:
+        """See ObjectStore. A folder goes file by file below the URI."""
+        bucket, key = _parts(uri)
+        with _told(uri):
+            if not os.path.isdir(path):
+                self._client.upload_file(path, bucket, key)
+                return
+            for folder, _, names in os.walk(path):
+                for name in names:
+                    inside = Path(folder, name).relative_to(path).as_posix()
+                    self._client.upload_file(os.path.join(folder, name), bucket, f"{key.rstrip('/')}/{inside}")
+
+    @property
+    def _client(self) -> Any:
+        if self._made is None:
+            import boto3
+
+            self._made = boto3.session.Session().client("s3", **self._options)
+        return self._made
+
+    def _found(self, uri: str) -> Iterator[tuple[str, str, int]]:
+        """Names relative to the prefix, keys and sizes."""
+        bucket, prefix = _parts(uri)
+        with _told(uri):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    if name := relative(item["Key"], prefix):
+                        yield name, item["Key"], item["Size"]
+
+
+def _parts(uri: str) -> tuple[str, str]:
+    parts = urlsplit(uri, allow_fragments=False)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise InvalidValue("uri", uri, "not a URI of the form s3://bucket/prefix")
+    return parts.netloc, uri.removeprefix("s3://").partition("/")[2]
+
+
+@contextmanager
+def _told(uri: str) -> Iterator[None]:
+    """Turns what S3 and the network say into one line about the URI."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
+        raise InvalidValue("uri", uri, str(error).rstrip(".")) from error

@@ -1,0 +1,63 @@
+"""What every store of objects promises (engine/ports.py), as tests that each adapter inherits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import pytest
+
+from rekindle.domain.errors import InvalidValue
+from rekindle.engine.ports import ObjectStore
+
+
+class ObjectStoreSuite(ABC):
+    """Inherit, with fixtures ``store`` and ``base`` (a URI below which nothing is), and say how an object is put and got."""
+
+    @abstractmethod
+    def put(self, store: ObjectStore, uri: str, data: bytes) -> None:
+        """Makes an object by another way than the store's."""
+
+    def got(self, store: ObjectStore, uri: str, folder: Path) -> dict[str, bytes]:
+        store.download(uri, str(folder))
+        return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    @pytest.fixture
+    def filled(self, store: ObjectStore, base: str) -> str:
+        for name, data in (("train/a.csv", b"a"), ("train/deep/b ü.csv", b"bb"), ("train-2/c.csv", b"ccc"), ("zero", b"")):
+            self.put(store, f"{base}/{name}", data)
+        return base
+
+    def test_a_folder(self, store: ObjectStore, filled: str, tmp_path: Path) -> None:
+        store.check(f"{filled}/train/")
+        assert list(store.list(f"{filled}/train/")) == [("a.csv", 1), ("deep/b ü.csv", 2)]
+        assert self.got(store, f"{filled}/train/", tmp_path) == {"a.csv": b"a", "deep/b ü.csv": b"bb"}
+
+    def test_one_object(self, store: ObjectStore, filled: str, tmp_path: Path) -> None:
+        store.check(f"{filled}/train/a.csv")
+        assert list(store.list(f"{filled}/zero")) == [("zero", 0)]
+        assert self.got(store, f"{filled}/train/a.csv", tmp_path) == {"a.csv": b"a"}
+
+    def test_a_prefix_is_how_names_start(self, store: ObjectStore, filled: str, tmp_path: Path) -> None:
+        store.check(f"{filled}/tr")
+        expected = {"train/a.csv": b"a", "train/deep/b ü.csv": b"bb", "train-2/c.csv": b"ccc"}
+        assert self.got(store, f"{filled}/tr", tmp_path) == expected
+
+    def test_nothing_there(self, store: ObjectStore, filled: str, tmp_path: Path) -> None:
+        assert list(store.list(f"{filled}/none/")) == []
+        with pytest.raises(InvalidValue, match=f"uri: '{filled}/none/'"):
+            store.check(f"{filled}/none/")
+        with pytest.raises(InvalidValue, match=f"uri: '{filled}/none/'"):
+            store.download(f"{filled}/none/", str(tmp_path))
+
+    def test_upload_and_over_again(self, store: ObjectStore, base: str, tmp_path: Path) -> None:
+        for data in (b"first", b"second"):
+            (tmp_path / "file").write_bytes(data)
+            store.upload(str(tmp_path / "file"), f"{base}/out/model.tar.gz")
+        (tmp_path / "got").mkdir()
+        assert self.got(store, f"{base}/out/", tmp_path / "got") == {"model.tar.gz": b"second"}
+
+    def test_upload_of_a_file_that_is_not_there(self, store: ObjectStore, base: str, tmp_path: Path) -> None:
+        with pytest.raises((InvalidValue, OSError)):
+            store.upload(str(tmp_path / "none"), f"{base}/out/x")
+        assert list(store.list(f"{base}/out/")) == []

@@ -1,0 +1,154 @@
+"""Files and S3 keep the promises of an object store; and training jobs read from it and write to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rekindle.domain.errors import InvalidValue, Unsupported
+from rekindle.domain.training_job import Algorithm, Channel, Output, TrainingSpec
+from rekindle.engine.clock import SystemClock
+from rekindle.engine.ports import ObjectStore, Run, RunState
+from rekindle.executors.process import ProcessExecutor
+from rekindle.objects.s3 import S3Objects
+from rekindle.objects.store import Objects
+from support.object_store import client, memory_folder, served_store
+
+from .executor_suite import KEY, finished
+from .objects_suite import ObjectStoreSuite
+from .test_executor_process import ENVIRONMENT
+
+TRANSFER = (sys.executable, "-I", "-m", "rekindle.objects.transfer")
+
+
+class TestFiles(ObjectStoreSuite):
+    @pytest.fixture
+    def store(self) -> ObjectStore:
+        return Objects()
+
+    @pytest.fixture
+    def base(self, tmp_path_factory: pytest.TempPathFactory) -> str:
+        return tmp_path_factory.mktemp("objects").as_uri()
+
+    def put(self, store: ObjectStore, uri: str, data: bytes) -> None:
+        path = Path(uri.removeprefix("file://"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def test_drafts_are_never_seen(self, store: ObjectStore, base: str, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"x")
+        store.upload(str(tmp_path / "file"), f"{base}/file")
+        assert [p.name for p in Path(base.removeprefix("file://")).iterdir()] == ["file"]
+
+    def test_uris_that_name_no_path(self, store: ObjectStore) -> None:
+        for uri in ("file://elsewhere/x", "relative/x"):
+            with pytest.raises(InvalidValue):
+                store.check(uri)
+        with pytest.raises(Unsupported, match="ftp://x/y"):
+            store.check("ftp://x/y")
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with memory_folder() as folder, served_store(folder) as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(endpoint: str, request: pytest.FixtureRequest) -> str:
+    name = f"b-{abs(hash(request.node.nodeid)) % 10**12}"
+    client(endpoint).create_bucket(Bucket=name)
+    return name
+
+
+class TestS3(ObjectStoreSuite):
+    @pytest.fixture
+    def store(self, endpoint: str) -> ObjectStore:
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+        return Objects(S3Objects(endpoint_url=endpoint, **keys))
+
+    @pytest.fixture
+    def base(self, bucket: str) -> str:
+        return f"s3://{bucket}/some/where"
+
+    def put(self, store: ObjectStore, uri: str, data: bytes) -> None:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        store._s3._client.put_object(Bucket=bucket, Key=key, Body=data)
+
+    def test_folder_marks_are_nothing(self, store: ObjectStore, base: str, tmp_path: Path) -> None:
+        self.put(store, f"{base}/train/", b"")
+        self.put(store, f"{base}/train/a", b"a")
+        assert self.got(store, f"{base}/train", tmp_path) == {"a": b"a"}
+
+    def test_what_s3_says_is_told_in_one_line(self, store: ObjectStore) -> None:
+        with pytest.raises(InvalidValue, match=r"uri: 's3://no-such-bucket-1/x': .*NoSuchBucket"):
+            store.check("s3://no-such-bucket-1/x")
+        with pytest.raises(InvalidValue, match="not a URI of the form"):
+            store.check("s3:///x")
+
+    def test_a_folder_is_uploaded_file_by_file(self, store: ObjectStore, base: str, tmp_path: Path) -> None:
+        (tmp_path / "model" / "deep").mkdir(parents=True)
+        (tmp_path / "model" / "deep" / "m").write_bytes(b"m")
+        store.upload(str(tmp_path / "model"), f"{base}/model")
+        assert list(store.list(f"{base}/model/")) == [("deep/m", 1)]
+
+
+@pytest.fixture
+def executor(endpoint: str, tmp_path: Path) -> ProcessExecutor:
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    variables = {"AWS_ENDPOINT_URL_S3": endpoint, **keys}
+    folder = tmp_path / "home"
+    return ProcessExecutor(folder, SystemClock(), environment=ENVIRONMENT, transfer=TRANSFER, transfer_variables=variables)
+
+
+def job(source: Path, bucket: str, script: str) -> TrainingSpec:
+    (source / "train.py").write_text(script)
+    # A user's module must not take the place of one that the transfer needs.
+    (source / "json.py").write_text("raise SystemExit('the wrong json')")
+    return TrainingSpec(
+        Algorithm(command=f"{sys.executable} -I train.py", source=str(source)),
+        channels=(Channel("train", f"s3://{bucket}/data/train"),),
+        output=Output(f"s3://{bucket}/out"),
+    )
+
+
+def test_a_training_job_reads_from_s3_and_writes_to_it(endpoint: str, bucket: str, executor, tmp_path: Path) -> None:
+    s3 = client(endpoint)
+    s3.put_object(Bucket=bucket, Key="data/train/x.csv", Body=b"1,2")
+    source = tmp_path / "source"
+    source.mkdir()
+    script = "import os, shutil\nshutil.copy(os.environ['SM_CHANNEL_TRAIN'] + '/x.csv', os.environ['SM_MODEL_DIR'])\n"
+    spec = job(source, bucket, script)
+    executor.check(spec)
+    executor.launch(Run(KEY, spec, {}))
+    report = finished(executor)
+    assert report.state is RunState.COMPLETED, executor.read_log(KEY.name)
+    assert report.model_uri == f"s3://{bucket}/out/{KEY.name}/output/model.tar.gz"
+    assert s3.head_object(Bucket=bucket, Key=f"out/{KEY.name}/output/model.tar.gz")["ContentLength"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"channels": (Channel("train", "s3://gone/x"),)}, "ClientError: Data download failed: uri: 's3://gone/x': "),
+        ({"channels": (), "output": Output("s3://gone/x")}, "ClientError: Artifact upload failed: uri: 's3://gone/x/"),
+    ],
+)
+def test_objects_that_cannot_be_moved_fail_the_job(bucket: str, executor, tmp_path: Path, change: dict, reason: str) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    executor.launch(Run(KEY, replace(job(source, bucket, ""), **change), {}))
+    report = finished(executor)
+    assert report.state is RunState.FAILED
+    assert report.failure_reason.startswith(reason)
+    assert report.model_uri is None
+
+
+def test_the_transfer_says_how_it_is_called() -> None:
+    done = subprocess.run([*TRANSFER, "sideways"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "usage: transfer download URI FOLDER | upload PATH URI\n")
