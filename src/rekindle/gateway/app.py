@@ -123,8 +123,9 @@ class Gateway:
                 await page(exchange.scope, exchange.receive, exchange.send)
                 return
         caller, body = await self._admit(exchange)
+        app = self.apps.of(caller.service)
         check_target(request, caller.service)
-        await exchange.serve(self.apps.of(caller.service), caller, body, self.settings.idle_seconds)
+        await exchange.serve(app, caller, body, self.settings.idle_seconds)
 
     def _check_envelope(self, exchange: _Exchange) -> None:
         request = exchange.request
