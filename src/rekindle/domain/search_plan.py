@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rekindle.domain.decisions import CurvePoint, ParentJob, Snapshot
-from rekindle.domain.errors import InvalidValue, Unsupported
+from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import ObjectiveStatus, TrainingJob
 from rekindle.domain.tuning_job import (
     OBJECTIVE_HYPERPARAMETER,
     Definition,
     StrategyName,
     TuningJob,
+    TuningJobSpec,
     WarmStartType,
     format_value,
+    hyperband_resources,
     parse_value,
 )
+from rekindle.search.early_stopping import MedianStopping
 from rekindle.search.history import History, Parent, Trial, TrialState
+from rekindle.search.hyperband import Hyperband
 from rekindle.search.space import Categorical, Configuration, Continuous, Integer, Parameter, Space, Value
 from rekindle.search.strategy import Proposal, Strategy
 from rekindle.search.tuner import make_strategy
@@ -28,12 +33,38 @@ _STRATEGIES = {StrategyName.BAYESIAN: "bayesian", StrategyName.RANDOM: "random",
 
 
 def strategy_for(job: TuningJob, definition: Definition, parents: Sequence[ParentJob] = ()) -> Strategy:
-    """The search strategy of one definition of a tuning job. Raises Unsupported for one that is not built yet."""
-    name = _STRATEGIES.get(job.spec.strategy)
-    if name is None:
-        raise Unsupported(f"strategy: {job.spec.strategy.value!r}: not available yet.", "Use Bayesian, Random or Grid.")
+    """The search strategy of one definition of a tuning job."""
+    if job.spec.strategy is StrategyName.HYPERBAND:
+        return _hyperband(job, definition)
     kin = [_parent(p, definition, job) for p in parents]
-    return make_strategy(name, definition.space, definition.objective.direction, job.spec.seed, kin)
+    direction = definition.objective.direction
+    strategy = make_strategy(_STRATEGIES[job.spec.strategy], definition.space, direction, job.spec.seed, kin)
+    return MedianStopping(strategy, direction) if job.spec.early_stopping else strategy
+
+
+def _hyperband(job: TuningJob, definition: Definition) -> Strategy:
+    resources = hyperband_resources(job.spec.hyperband, definition.statics)
+    if resources is None:
+        raise InvalidValue("hyperband.max_resource", None, "neither given nor inferable", code="max-resource")
+    direction = definition.objective.direction
+    sampler = job.spec.hyperband.sampler if job.spec.hyperband else "random"
+    return Hyperband(make_strategy(sampler, definition.space, direction, job.spec.seed), direction, *resources)
+
+
+def watches_curves(spec: TuningJobSpec) -> bool:
+    """Whether the search may give up running training jobs by their curves."""
+    return spec.early_stopping or spec.strategy is StrategyName.HYPERBAND
+
+
+def given_up(snapshot: Snapshot) -> tuple[int, ...]:
+    """Numbers of running training jobs that the search gives up by what is recorded."""
+    if not watches_curves(snapshot.job.spec):
+        return ()
+    numbers: list[int] = []
+    for definition in snapshot.job.spec.definitions:
+        strategy = strategy_for(snapshot.job, definition, snapshot.parents)
+        numbers += strategy.to_stop(history_for(snapshot, definition))
+    return tuple(numbers)
 
 
 def next_definition(snapshot: Snapshot) -> Definition:
@@ -86,13 +117,14 @@ def _done(job: TrainingJob, seq: int) -> bool:
 
 
 def _trial(job: TrainingJob, definition: Definition, curve: Sequence[CurvePoint], seq: int) -> Trial:
-    points = tuple(p.observation for p in curve if p.seq <= seq)
+    points = tuple(replace(p.observation, order=p.seq) for p in curve if p.seq <= seq)
     state, value = TrialState.PENDING, None
     if _done(job, seq):
         state, value = TrialState.FAILED, _value(job)
     if value is not None:
         state = TrialState.SUCCEEDED
-    return Trial(job.number, configuration_of(definition, job.tuned), state, value, points, job.stopped_early)
+    ended = job.finished_seq if _done(job, seq) else None
+    return Trial(job.number, configuration_of(definition, job.tuned), state, value, points, job.stopped_early, ended)
 
 
 def _value(job: TrainingJob) -> float | None:

@@ -89,10 +89,12 @@ class CompletionCriteria:
 
 @dataclass(frozen=True)
 class Hyperband:
-    """The resource range of Hyperband, in emissions of the objective."""
+    """The resource range of Hyperband, in emissions of the objective, and what draws its configurations: ``random``, as
+    SageMaker does, or ``bayesian``."""
 
     min_resource: int | None = None
     max_resource: int | None = None
+    sampler: str = "random"
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from rekindle.domain.completion import exhausted, not_improving
-from rekindle.domain.decisions import Finish, Launch, ParentJob, Snapshot, StopTrial, WindDown, decide
+from rekindle.domain.decisions import CurvePoint, Finish, Launch, ParentJob, Snapshot, StopTrial, WindDown, decide
 from rekindle.domain.search_plan import (
     ALGORITHM_VERSION,
+    given_up,
     hyperparameters,
     next_definition,
     propose,
     tuned_values,
+    watches_curves,
 )
 from rekindle.domain.training_job import MetricPoint, SecondaryStatus, TrainingJob, TrainingJobStatus, moved
 from rekindle.domain.tuning_job import Definition, Ending, TuningJob, TuningJobStatus
 from rekindle.engine.collect import Folded, fold, never_launched_but_stopping
 from rekindle.engine.ports import Change, Clock, Executor, JobStore, Lease, Run, RunKey
 from rekindle.engine.queries import parents_of
+from rekindle.search.history import Observation
 from rekindle.search.strategy import Proposal
 
 Proposer = Callable[[Snapshot, Definition], Proposal | None]
@@ -88,7 +91,25 @@ def _collect(step: Step, snapshot: Snapshot) -> _Collected:
     points = {f.job.name: f.points for f in folded if f.points}
     seq = snapshot.job.seq + 1 if points else snapshot.job.seq
     jobs, job = _number_the_ended(snapshot, folded, seq)
-    return _Collected(replace(snapshot, job=job, jobs=jobs), points, seq, reported)
+    curves = _curves(step, snapshot, folded, seq)
+    return _Collected(replace(snapshot, job=job, jobs=jobs, curves=curves), points, seq, reported)
+
+
+def _curves(step: Step, snapshot: Snapshot, folded: Iterable[Folded], seq: int) -> Mapping[int, tuple[CurvePoint, ...]]:
+    """The stored curves with this step's emissions behind them, for searches that watch them."""
+    if not watches_curves(snapshot.job.spec):
+        return {}
+    curves = dict(step.store.curves(snapshot.job.id))
+    for f in folded:
+        known = curves.get(f.job.id, ()) if f.job.attempt == _attempt(snapshot, f.job) else ()
+        values = [p.value for p in f.points if p.metric == f.job.objective_metric]
+        new = (CurvePoint(seq, Observation(len(known) + i, value)) for i, value in enumerate(values, start=1))
+        curves[f.job.id] = (*known, *new)
+    return curves
+
+
+def _attempt(snapshot: Snapshot, job: TrainingJob) -> int:
+    return next(j.attempt for j in snapshot.jobs if j.id == job.id)
 
 
 def _fold_one(step: Step, job: TrainingJob) -> Folded:
@@ -112,7 +133,7 @@ def _number_the_ended(snapshot: Snapshot, folded: list[Folded], seq: int) -> tup
 
 def _plan(step: Step, snapshot: Snapshot) -> _Plan:
     plan = _Plan(snapshot)
-    for action in decide(snapshot, step.clock.now()):
+    for action in decide(snapshot, step.clock.now(), given_up(snapshot)):
         match action:
             case Launch(count):
                 plan = _launch(step, plan, count)

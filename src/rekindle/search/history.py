@@ -30,10 +30,12 @@ class TrialState(StrEnum):
 
 @dataclass(frozen=True)
 class Observation:
-    """One emission of the objective by a running trial: ``step`` counts from 1, ``value`` is in the objective's unit."""
+    """One emission of the objective by a trial: ``step`` counts from 1, ``value`` is in the objective's unit. ``order`` is
+    its place among all events of the search (emissions and ends); events with the same one are told apart by trial."""
 
     step: int
     value: float
+    order: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Trial:
     """One configuration that was asked for, and what became of it.
 
     ``value`` is set exactly when the state is SUCCEEDED, and is finite: an objective of NaN or infinity is a failure.
-    ``stopped`` marks a trial that an early stopping rule ended; its value is the last one that it emitted.
+    ``stopped`` marks a trial that an early stopping rule ended; its value is the last one that it emitted. ``ended`` is
+    the place of its end among all events of the search.
     """
 
     id: int
@@ -50,6 +53,7 @@ class Trial:
     value: float | None = None
     curve: tuple[Observation, ...] = ()
     stopped: bool = False
+    ended: int | None = None
 
     def __post_init__(self) -> None:
         if (self.value is not None) != (self.state is TrialState.SUCCEEDED):

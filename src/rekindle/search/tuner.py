@@ -48,6 +48,7 @@ class Tuner:
         self._pending: dict[int, Trial] = {}
         self._why: dict[int, Proposal] = {}
         self._asked = 0
+        self._events = 0
 
     def ask(self) -> AskedTrial:
         """The next trial to run. Raises SpaceExhausted when every configuration has been tried or is running."""
@@ -63,18 +64,18 @@ class Tuner:
     def tell(self, trial_id: int, value: float) -> None:
         """Ends a trial with its objective value; NaN and infinities count as a failure."""
         trial = self._take(trial_id)
-        self._finished.append(_finished(trial, value))
+        self._finished.append(_finished(trial, value, self._next_event()))
 
     def fail(self, trial_id: int) -> None:
         """Ends a trial that produced no value."""
-        self._finished.append(replace(self._take(trial_id), state=TrialState.FAILED))
+        self._finished.append(replace(self._take(trial_id), state=TrialState.FAILED, ended=self._next_event()))
 
     def report(self, trial_id: int, step: int, value: float) -> None:
         """Records a running trial's objective at a step (1, 2, ...), for strategies that stop trials early."""
         if trial_id not in self._pending:
             raise TunerError(f"trial {trial_id} is not running")
         trial = self._pending[trial_id]
-        self._pending[trial_id] = replace(trial, curve=(*trial.curve, Observation(step, value)))
+        self._pending[trial_id] = replace(trial, curve=(*trial.curve, Observation(step, value, self._next_event())))
 
     def to_stop(self) -> list[int]:
         """Ids of running trials that the strategy would end now; end them with ``tell`` and their last value."""
@@ -85,7 +86,7 @@ class Tuner:
         self._strategy.space.check(values)
         trial = Trial(self._asked, dict(values))
         self._asked += 1
-        self._finished.append(_finished(trial, math.nan if value is None else value))
+        self._finished.append(_finished(trial, math.nan if value is None else value, self._next_event()))
         return trial.id
 
     @property
@@ -107,6 +108,10 @@ class Tuner:
             raise TunerError(f"trial {trial_id} was not proposed by this tuner")
         proposal = self._why[trial_id]
         return {"source": proposal.source, **proposal.why}
+
+    def _next_event(self) -> int:
+        self._events += 1
+        return self._events
 
     def _take(self, trial_id: int) -> Trial:
         if trial_id not in self._pending:
@@ -135,9 +140,7 @@ class SpaceExhausted(LookupError):
     """Every configuration of a finite space has been tried or is running."""
 
 
-def make_strategy(
-    name: str, space: Space, direction: Direction, seed: int, parents: Sequence[Parent] = ()
-) -> Strategy:
+def make_strategy(name: str, space: Space, direction: Direction, seed: int, parents: Sequence[Parent] = ()) -> Strategy:
     """A strategy by its name. Raises ValueError for a name that nobody knows."""
     match name:
         case "random":
@@ -147,14 +150,15 @@ def make_strategy(
         case "bayesian":
             # Imported where it is used: scipy costs a worker that needs none of it half a second.
             from rekindle.search.bayesian.strategy import BayesianSearch
+            from rekindle.search.transfer import warm_start
 
-            return BayesianSearch(space, direction, seed, tuple(parents))
+            return BayesianSearch(space, direction, seed, tuple(parents), prior=warm_start)
         case _:
             raise ValueError(f"strategy {name!r} is not one of 'random', 'grid', 'bayesian'")
 
 
-def _finished(trial: Trial, value: float) -> Trial:
+def _finished(trial: Trial, value: float, event: int) -> Trial:
     value = float(value)
     if not math.isfinite(value):
-        return replace(trial, state=TrialState.FAILED)
-    return replace(trial, state=TrialState.SUCCEEDED, value=value)
+        return replace(trial, state=TrialState.FAILED, ended=event)
+    return replace(trial, state=TrialState.SUCCEEDED, value=value, ended=event)

@@ -255,7 +255,11 @@ def encode_tuning_spec(spec: TuningJobSpec) -> Json:
         },
         "hyperband": None
         if spec.hyperband is None
-        else {"min_resource": spec.hyperband.min_resource, "max_resource": spec.hyperband.max_resource},
+        else {
+            "min_resource": spec.hyperband.min_resource,
+            "max_resource": spec.hyperband.max_resource,
+            "sampler": spec.hyperband.sampler,
+        },
         "random_seed": spec.random_seed,
         "extras": plain(spec.extras),
     }
@@ -273,7 +277,7 @@ def decode_tuning_spec(document: Json, tags: Mapping[str, str]) -> TuningJobSpec
         warm_start=None if warm is None else WarmStart(WarmStartType(warm["type"]), tuple(warm["parents"])),
         early_stopping=document["early_stopping"],
         completion=CompletionCriteria(**_only(document["completion"], "target", "max_not_improving", "on_convergence")),
-        hyperband=None if hyperband is None else Hyperband(**_only(hyperband, "min_resource", "max_resource")),
+        hyperband=None if hyperband is None else Hyperband(**_only(hyperband, "min_resource", "max_resource", "sampler")),
         random_seed=document["random_seed"],
         tags=tags,
         extras=unplain(document["extras"]),

@@ -60,7 +60,10 @@ def test_a_grid_runs_every_combination_once() -> None:
         (tuning_spec(completion=CompletionCriteria(max_not_improving=2)), "completion.not_improving"),
         (tuning_spec(seed=-1), "seed"),
         (replace(tuning_spec(), hyperband=Hyperband(1, 9)), "hyperband"),
-        (replace(tuning_spec(strategy=StrategyName.HYPERBAND), early_stopping=True), "early_stopping"),
+        (
+            replace(tuning_spec(strategy=StrategyName.HYPERBAND, statics={"epochs": "9"}), early_stopping=True),
+            "early_stopping",
+        ),
     ],
 )
 def test_a_broken_rule_names_its_field(spec: TuningJobSpec, field: str) -> None:

@@ -144,7 +144,7 @@ def test_parents_count_against_the_cap() -> None:
         (tuning_spec("child", warm_start=WarmStart(WarmStartType.TRANSFER, ("a", "A"))), "warm_start.parents"),
         (tuning_spec("child", warm_start=WarmStart(WarmStartType.TRANSFER, ("Child",))), "warm_start.parents"),
         (tuning_spec("child", warm_start=WARM, strategy=StrategyName.GRID, ranges=RANGES[2:], jobs=None), "strategy"),
-        (tuning_spec("child", warm_start=WARM, strategy=StrategyName.HYPERBAND), "strategy"),
+        (tuning_spec("child", warm_start=WARM, strategy=StrategyName.HYPERBAND, statics={"epochs": "9"}), "strategy"),
     ],
 )
 def test_what_the_child_alone_gets_wrong(spec: TuningJobSpec, field: str) -> None:

@@ -14,6 +14,7 @@ from rekindle.domain.search_plan import configuration_of, history_for, strategy_
 from rekindle.domain.training_job import ObjectiveStatus, SecondaryStatus, TrainingJobStatus
 from rekindle.domain.tuning_job import (
     CompletionCriteria,
+    Hyperband,
     StrategyName,
     TuningJobStatus,
     WarmStart,
@@ -302,3 +303,40 @@ def test_what_carries_a_lost_lease_is_thrown_away(engine: Engine) -> None:
     with pytest.raises(LeaseLost):
         engine.store.commit(lease, Change(replace(created, seq=5)))
     assert engine.job("job").seq == 0
+
+
+def curve_of(hyperparameters: dict[str, str]) -> Script:
+    """Nine epochs falling towards a floor that depends on the learning rate."""
+    floor = abs(float(hyperparameters["lr"]) - 1e-3) * 100
+    return Script([floor + 0.1 / epoch for epoch in range(1, 10)], seconds=9)
+
+
+def test_hyperband_stops_most_and_lets_the_best_run(engine: Engine) -> None:
+    engine.executor.program = curve_of
+    spec = tuning_spec(strategy=StrategyName.HYPERBAND, jobs=40, parallel=4)
+    engine.create(replace(spec, hyperband=Hyperband(1, 9)))
+    assert engine.run("job").status is TuningJobStatus.COMPLETED
+    trials = engine.trials("job")
+    assert len(trials) == 40
+    lengths = [len(engine.store.points(t.id)) for t in trials]
+    assert max(lengths) == 9
+    assert sum(lengths) < 0.75 * 40 * 9
+    stopped = [t for t in trials if t.status is TrainingJobStatus.STOPPED]
+    assert stopped
+    assert all(t.stopped_early and t.objective_status is ObjectiveStatus.SUCCEEDED for t in stopped)
+    for trial in stopped:
+        assert trial.objective_value == engine.store.points(trial.id)[-1].value
+
+
+def test_the_median_rule_saves_epochs(engine: Engine) -> None:
+    engine.executor.program = curve_of
+    engine.create(replace(tuning_spec(jobs=20, parallel=2), early_stopping=True))
+    engine.run("job")
+    trials = engine.trials("job")
+    lengths = [len(engine.store.points(t.id)) for t in trials]
+    assert lengths[:4] == [9] * 4
+    assert any(t.stopped_early for t in trials)
+    assert sum(lengths) < 20 * 9
+    best = best_job(trials, "minimize")
+    assert best is not None
+    assert not best.stopped_early

@@ -1,0 +1,76 @@
+"""The median rule: ends a trial whose objective falls behind the median of its predecessors' running averages.
+
+Rule as documented for SageMaker's early stopping type Auto; the guards (never among the first trials, never too early in
+a trial, never one that is ahead of the incumbent) are ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from rekindle.search.history import Direction, History, Observation, Trial, TrialState, best_trial, better
+from rekindle.search.space import Space
+from rekindle.search.strategy import Proposal, Strategy
+
+#: No trial is judged before this many others have succeeded.
+MIN_SUCCEEDED = 4
+#: No trial is judged in the first quarter of the steps that its unstopped predecessors took (their median).
+MIN_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class MedianStopping:
+    """Any strategy, with the median rule as its ``to_stop``.
+
+    At step k a pending trial is given up when its value is worse than the median, over all trials that had succeeded
+    by then and had emitted k values, of the mean of their first k values; unless it is at least as good as the best
+    of them was at its own step k. Each step is judged by what had ended before it was emitted, so the answer does not
+    depend on when it is asked for. ``min_succeeded`` is how many trials must have succeeded before any is judged.
+    """
+
+    inner: Strategy
+    direction: Direction
+    min_succeeded: int = MIN_SUCCEEDED
+
+    @property
+    def space(self) -> Space:
+        """The inner strategy's space."""
+        return self.inner.space
+
+    def propose(self, history: History) -> Proposal | None:
+        """The inner strategy's proposal."""
+        return self.inner.propose(history)
+
+    def to_stop(self, history: History) -> Sequence[int]:
+        """Ids of pending trials that fell behind at any of their steps."""
+        ended = [t for t in history.trials if t.state is TrialState.SUCCEEDED and t.curve]
+        return [t.id for t in history.pending if any(self._behind(o, ended) for o in t.curve)]
+
+    def _behind(self, now: Observation, ended: Sequence[Trial]) -> bool:
+        earlier = [t for t in ended if (t.ended or 0) < now.order]
+        if len(earlier) < self.min_succeeded or now.step < first_step(earlier):
+            return False
+        averages = [running_average(t, now.step) for t in earlier if len(t.curve) >= now.step]
+        if not averages or not better(median(averages), now.value, self.direction):
+            return False
+        return not self._ahead_of_incumbent(now, earlier)
+
+    def _ahead_of_incumbent(self, now: Observation, earlier: Sequence[Trial]) -> bool:
+        incumbent = best_trial(earlier, self.direction)
+        if incumbent is None or len(incumbent.curve) < now.step:
+            return False
+        return not better(incumbent.curve[now.step - 1].value, now.value, self.direction)
+
+
+def first_step(earlier: Sequence[Trial]) -> int:
+    """The first step at which a trial may be judged: a quarter of the median length of unstopped curves, at least 1."""
+    lengths = [len(t.curve) for t in earlier if not t.stopped] or [len(t.curve) for t in earlier]
+    return max(1, math.ceil(MIN_SHARE * median(lengths)))
+
+
+def running_average(trial: Trial, step: int) -> float:
+    """The mean of a trial's first ``step`` values."""
+    return sum(o.value for o in trial.curve[:step]) / step

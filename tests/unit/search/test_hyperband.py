@@ -1,0 +1,120 @@
+"""Brackets, rungs and who goes on."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rekindle.search import Continuous, Space
+from rekindle.search.bayesian.strategy import BayesianSearch
+from rekindle.search.history import History, Observation, Trial, TrialState
+from rekindle.search.hyperband import ETA, Hyperband
+from rekindle.search.random_search import RandomSearch
+
+SPACE = Space([Continuous("x", 0, 1)])
+
+
+def hyperband(least: int = 1, most: int = 9) -> Hyperband:
+    return Hyperband(RandomSearch(SPACE, 0), "minimize", least, most)
+
+
+def running(id_: int, *values: float, first: int = 1) -> Trial:
+    points = tuple(Observation(i, v, first + 10 * i) for i, v in enumerate(values, start=1))
+    return Trial(id_, {"x": (id_ + 1) / 1000}, curve=points)
+
+
+def test_rungs_are_powers_below_the_largest_resource() -> None:
+    assert hyperband(1, 27).rungs(0) == (27,)
+    assert hyperband(1, 27).rungs(3) == (1, 3, 9, 27)
+    assert hyperband(2, 50).rungs(2) == (6, 17, 50)
+    assert hyperband(5, 5).rungs(0) == (5,)
+    assert hyperband(1, 27).brackets == 4
+
+
+def test_brackets_have_hyperbands_shares() -> None:
+    band = hyperband(1, 27)
+    counts = Counter(band.bracket(i) for i in range(2 * 49))
+    assert counts == {3: 2 * 27, 2: 2 * 12, 1: 2 * 6, 0: 2 * 4}
+
+
+@pytest.mark.parametrize(("least", "most"), [(0, 9), (10, 9)])
+def test_resources_must_be_in_order(least: int, most: int) -> None:
+    with pytest.raises(ValueError, match="resources"):
+        hyperband(least, most)
+
+
+def in_bracket(band: Hyperband, bracket: int, count: int) -> list[int]:
+    return [i for i in range(500) if band.bracket(i) == bracket][:count]
+
+
+def test_a_trial_ends_at_the_largest_resource() -> None:
+    band = hyperband(9, 9)
+    assert band.to_stop(History((running(0, *[1.0] * 8),))) == []
+    assert band.to_stop(History((running(0, *[1.0] * 9),))) == [0]
+
+
+def test_the_best_third_at_a_rung_goes_on() -> None:
+    band = hyperband(1, 9)
+    count = max(in_bracket(band, 2, 9)) + 1
+    trials = tuple(running(i, float(i), first=i) for i in range(count))
+    stopped = set(band.to_stop(History(trials)))
+    judged = set(in_bracket(band, 2, 9))
+    # Values rise with the order of emission: each newcomer is the worst so far, so only the first goes on.
+    assert stopped == judged - {0}
+    better = tuple(running(i, -float(i), first=i) for i in range(count))
+    assert band.to_stop(History(better)) == []
+
+
+def test_what_comes_later_changes_no_earlier_judgement() -> None:
+    band = hyperband(1, 9)
+    first = in_bracket(band, 2, 1)[0]
+    trials = [running(i, 1.0 if i == first else 0.5, first=1 + i) for i in range(20)]
+    assert first not in band.to_stop(History(tuple(trials)))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.lists(st.floats(0, 1), min_size=0, max_size=12), min_size=1, max_size=40), st.integers(1, 4), st.integers(4, 12)
+)
+def test_nobody_ends_before_the_least_resource(curves: list[list[float]], least: int, most: int) -> None:
+    band = hyperband(least, most)
+    trials = tuple(running(i, *curve, first=i) for i, curve in enumerate(curves))
+    for id_ in band.to_stop(History(trials)):
+        assert len(curves[id_]) >= least
+    for id_, curve in enumerate(curves):
+        assert len(curve) < most or id_ in band.to_stop(History(trials))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.permutations(list(range(30))))
+def test_about_a_third_goes_on(order: list[int]) -> None:
+    band = hyperband(1, 3)
+    trials = tuple(running(i, float(value), first=i) for i, value in enumerate(order))
+    judged = [i for i in range(30) if band.bracket(i) == 1]
+    on = len(judged) - len(set(band.to_stop(History(trials))) & set(judged))
+    # Without waiting, the first ones are judged among few: at most one for each time that the record falls is let through.
+    assert 1 <= on <= len(judged) / ETA + 8
+
+
+def test_a_model_sees_every_trial_at_one_rung() -> None:
+    band = Hyperband(BayesianSearch(SPACE, "minimize", 0), "minimize", 1, 9)
+    ended = tuple(
+        Trial(
+            i,
+            {"x": i / 20},
+            TrialState.SUCCEEDED,
+            0.0,
+            tuple(Observation(k, abs(i / 20 - 0.3) + k, k) for k in (1, 2, 3)),
+            True,
+            i,
+        )
+        for i in range(12)
+    )
+    proposal = band.propose(History(ended))
+    assert proposal is not None
+    assert proposal.source == "model"
+    assert abs(float(proposal.configuration["x"]) - 0.3) < 0.2
+    assert proposal.why["rungs"] == list(band.rungs(band.bracket(12)))
