@@ -1,0 +1,133 @@
+"""The plug is pulled: workers and supervisors die by SIGKILL at random moments, and nothing is lost or run twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from rekindle.bootstrap import App, build
+from rekindle.domain.completion import best_job
+from rekindle.domain.training_job import ObjectiveStatus, TrainingJob, TrainingJobStatus
+from rekindle.domain.tuning_job import TuningJobStatus
+from rekindle.settings import load_settings
+
+REKINDLE = str(Path(sys.executable).parent / "rekindle")
+
+#: Says that it started (once for each process, atomically), takes a moment, prints its loss.
+TRAINER = """\
+echo "$TRAINING_JOB_NAME" >> "$STARTS"
+sleep 0.2
+echo "loss=$SM_HP_X"
+"""
+
+JOB = """\
+name: plug
+command: sh train.sh
+objective: {metric: loss, goal: minimize, regex: 'loss=([-+0-9.e]+)'}
+ranges:
+  x: {min: 0, max: 1}
+strategy: random
+limits: {jobs: 30, parallel: 2}
+environment: {STARTS: "%s"}
+"""
+
+
+class Plug:
+    """A tuning job in a home of its own, worked on by processes that are there to be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.starts = folder / "starts"
+        source = folder / "source"
+        source.mkdir()
+        (source / "train.sh").write_text(TRAINER)
+        (source / "job.yaml").write_text(JOB % self.starts)
+        self.environ = {**os.environ, "REKINDLE_HOME": str(folder / "home")}
+        self.run("tune", "--detach", str(source / "job.yaml"))
+
+    def run(self, *arguments: str) -> None:
+        subprocess.run([REKINDLE, *arguments], env=self.environ, check=True, capture_output=True)
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([REKINDLE, "resume", "--quiet", "plug"], env=self.environ, stdout=subprocess.DEVNULL)
+
+    def app(self) -> App:
+        return build(load_settings(self.environ))
+
+    def trials(self, app: App) -> tuple[TrainingJob, ...]:
+        return app.store.jobs_of(app.store.tuning_job(app.owner, "plug").id)
+
+    def supervisors(self) -> list[psutil.Process]:
+        """Processes of this home that run a training job: those whose child is its program."""
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("STARTS") == str(self.starts):
+                    parent = process.parent()
+                    if parent is not None and "supervisor" in " ".join(parent.cmdline()):
+                        found[parent.pid] = parent
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return list(found.values())
+
+    def kill_a_supervisor(self, worker: subprocess.Popen[bytes]) -> int:
+        """Waits for one to be there while the worker lives; how many it killed."""
+        until(lambda: bool(self.supervisors()) or worker.poll() is not None)
+        victims = self.supervisors()[:1]
+        for victim in victims:
+            victim.kill()
+        return len(victims)
+
+
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "took too long"
+        time.sleep(0.02)
+
+
+def test_kills_at_random_moments_lose_nothing_and_run_nothing_twice(tmp_path: Path) -> None:
+    chance = random.Random(20261122)
+    plug = Plug(tmp_path)
+    app = plug.app()
+    supervisors_killed = 0
+    for kill in range(25):
+        worker = plug.worker()
+        launched = len(plug.trials(app))
+        time.sleep(chance.uniform(0.0, 1.2))
+        if kill % 4 == 0 and launched < 30:
+            supervisors_killed += plug.kill_a_supervisor(worker)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    assert plug.worker().wait(timeout=60) in (0, 3)
+    assert supervisors_killed >= 5
+    check(plug, app)
+
+
+def check(plug: Plug, app: App) -> None:
+    job = app.store.tuning_job(app.owner, "plug")
+    trials = plug.trials(app)
+    assert job.status is TuningJobStatus.COMPLETED
+    assert len(trials) == 30
+    assert len({t.name for t in trials}) == 30
+    assert all(t.status is TrainingJobStatus.COMPLETED for t in trials)
+    assert all(t.objective_status is ObjectiveStatus.SUCCEEDED for t in trials)
+    for trial in trials:
+        assert [p.value for p in app.store.points(trial.id, "loss")] == [trial.objective_value]
+        assert trial.objective_value == float(trial.tuned["x"])
+    starts = Counter(plug.starts.read_text().split())
+    assert set(starts) == {t.name for t in trials}
+    assert all(starts[t.name] <= t.attempt for t in trials)
+    assert sum(t.attempt > 1 for t in trials) <= 10
+    best = best_job(trials, "minimize")
+    assert best is not None
+    assert best.objective_value == min(float(t.tuned["x"]) for t in trials)
+    until(lambda: not plug.supervisors())
