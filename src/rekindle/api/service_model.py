@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final, Protocol
 
 from rekindle.api.errors import Violation, missing, serialization, validation
@@ -90,7 +91,6 @@ class ServiceModel:
         self._further_values = further_values or {}
         self._lock = threading.Lock()
         self._inputs: dict[str, Checker] = {}
-        self._description: Mapping[str, Any] | None = None
 
     def check(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters as the operation's handler may take them; raises ApiError with everything that is wrong."""
@@ -103,26 +103,26 @@ class ServiceModel:
     @property
     def description(self) -> Mapping[str, Any]:
         """The model as botocore stores it, for those who look up the shapes of answers."""
-        with self._lock:
-            return self._load()
+        return _description()
 
     def _input(self, operation: str) -> Checker:
         with self._lock:
             if operation not in self._inputs:
-                description = self._load()
+                description = _description()
                 builder = _Builder(description["shapes"], self._optional, self._further_values)
                 self._inputs[operation] = builder.build(description["operations"][operation]["input"]["shape"])
             return self._inputs[operation]
 
-    def _load(self) -> Mapping[str, Any]:
-        if self._description is None:
-            # Only botocore's own data: the user's folder (~/.aws/models) may say anything.
-            from botocore.loaders import Loader
 
-            loader = Loader([Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-            loaded = loader.load_service_model("sagemaker", "service-2", "2017-07-24")
-            self._description = loaded
-        return self._description
+@cache
+def _description() -> Mapping[str, Any]:
+    """The model as it is on disk: a second's work, done once for all."""
+    # Only botocore's own data: the user's folder (~/.aws/models) may say anything.
+    from botocore.loaders import Loader
+
+    loader = Loader([Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    loaded: Mapping[str, Any] = loader.load_service_model("sagemaker", "service-2", "2017-07-24")
+    return loaded
 
 
 class _Builder:
