@@ -1,0 +1,701 @@
+"""What every job store must do. Each adapter's module inherits ``StoreSuite`` and gives it a fixture ``store``."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+
+from rekindle.domain.errors import InvalidValue, NameInUse, NotFound
+from rekindle.domain.training_job import (
+    MetricPoint,
+    ObjectiveStatus,
+    Owner,
+    TrainingJob,
+    TrainingJobStatus,
+)
+from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
+from rekindle.engine.ports import Change, JobFilter, JobStore, Lease, LeaseLost, Page, SortKey
+from rekindle.search.history import Observation
+from tests.support import records
+from tests.support.specs import tuning_spec
+
+OWNER = Owner()
+OTHER = Owner("111111111111", "eu-west-3")
+NOW, UNTIL = 1000.0, 1030.0
+
+generated = settings(
+    phases=[Phase.explicit, Phase.generate],
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def tuning_job(name: str = "job", created_at: float = 1.0, owner: Owner = OWNER) -> TuningJob:
+    return TuningJob(tuning_spec(name), owner, uid="0123abcd", created_at=created_at)
+
+
+def training_job(name: str = "alone", created_at: float = 1.0, owner: Owner = OWNER) -> TrainingJob:
+    return TrainingJob(name, owner, tuning_spec().definition.training, {"lr": "0.1"}, created_at)
+
+
+def trial(job: TuningJob, number: int, **fields: object) -> TrainingJob:
+    base = TrainingJob(
+        name=f"{job.name}-{number:03d}-x",
+        owner=job.owner,
+        spec=job.spec.definition.training,
+        hyperparameters={"lr": str(number)},
+        created_at=float(number),
+        tuning_job_id=job.id,
+        tuning_job_name=job.name,
+        number=number,
+        launched_seq=number,
+        objective_metric="loss",
+    )
+    return replace(base, **fields)
+
+
+def held(store: JobStore, subject: str, holder: str = "worker") -> Lease:
+    (lease,) = store.claim(holder, NOW, UNTIL, only=subject)
+    return lease
+
+
+def started(store: JobStore, trials: int, name: str = "job", **fields: object) -> tuple[TuningJob, Lease, list[TrainingJob]]:
+    """A tuning job with training jobs, and the lease on it."""
+    job = store.create_tuning_job(tuning_job(name))
+    lease = held(store, f"tuning:{job.id}")
+    added = store.commit(lease, Change(job, added=tuple(trial(job, n, **fields) for n in range(1, trials + 1))))
+    return job, lease, list(added)
+
+
+def emissions(count: int, metric: str = "loss", start: int = 0) -> tuple[MetricPoint, ...]:
+    return tuple(MetricPoint(start + i, metric, 1.0 / (start + i + 1), 10.0 + start + i) for i in range(count))
+
+
+def all_pages(fetch, page: Page, *arguments: object) -> list:
+    found, guard = [], 0
+    while True:
+        items, after = fetch(OWNER, JobFilter(), page, *arguments)
+        found += items
+        assert len(items) <= page.size
+        if after is None:
+            return found
+        assert items, "an empty page with a token in the middle"
+        page, guard = replace(page, after=after), guard + 1
+        assert guard < 1000
+
+
+class StoreSuite:
+    """Inherit this, and define a fixture ``store``: an empty store each time."""
+
+    # --- creating and finding ---
+
+    def test_a_tuning_job_is_returned_as_it_was_stored(self, store):
+        job = store.create_tuning_job(tuning_job())
+        assert job.id > 0
+        assert job == replace(tuning_job(), id=job.id)
+        assert store.tuning_job(OWNER, "job") == job
+        assert store.tuning_job_by_id(job.id) == job
+
+    def test_a_training_job_is_returned_as_it_was_stored(self, store):
+        job = store.create_training_job(training_job())
+        assert job == replace(training_job(), id=job.id)
+        assert store.training_job(OWNER, "alone") == job
+        assert store.training_job_by_id(job.id) == job
+
+    @generated
+    @given(records.tuning_jobs)
+    def test_every_field_of_a_tuning_job_survives(self, store, job):
+        stored = store.create_tuning_job(job)
+        assert store.tuning_job_by_id(stored.id) == replace(job, id=stored.id)
+        store.delete_tuning_job(stored.id)
+
+    @generated
+    @given(records.training_jobs)
+    def test_every_field_of_a_training_job_survives(self, store, job):
+        stored = store.create_training_job(job)
+        assert store.training_job_by_id(stored.id) == replace(job, id=stored.id)
+        store.delete_training_job(stored.id)
+
+    @generated
+    @given(records.training_jobs, records.training_jobs)
+    def test_every_field_that_a_step_changes_survives(self, store, before, after):
+        before = replace(before, status=TrainingJobStatus.IN_PROGRESS)
+        stored = store.create_training_job(before)
+        keep = ("id", "owner", "name", "created_at", "tuning_job_id", "number", "stop_requested", "tags")
+        changed = replace(after, **{name: getattr(stored, name) for name in keep})
+        store.commit(held(store, f"training:{stored.id}"), Change(changed=(changed,)))
+        assert store.training_job_by_id(stored.id) == changed
+        store.delete_training_job(stored.id)
+
+    @generated
+    @given(records.tuning_jobs, records.tuning_jobs)
+    def test_every_field_of_a_tuning_job_that_a_step_changes_survives(self, store, before, after):
+        before = replace(before, status=TuningJobStatus.IN_PROGRESS)
+        stored = store.create_tuning_job(before)
+        keep = ("id", "owner", "spec", "uid", "created_at", "stop_requested")
+        changed = replace(after, **{name: getattr(stored, name) for name in keep})
+        store.commit(held(store, f"tuning:{stored.id}"), Change(changed))
+        assert store.tuning_job_by_id(stored.id) == changed
+        store.delete_tuning_job(stored.id)
+
+    @generated
+    @given(st.lists(records.points, min_size=1, max_size=5, unique_by=lambda p: p.index))
+    def test_every_field_of_an_emission_survives(self, store, emitted):
+        job = store.create_training_job(training_job())
+        lease = held(store, f"training:{job.id}")
+        store.commit(lease, Change(changed=(job,), points={job.name: tuple(emitted)}))
+        assert list(store.points(job.id)) == sorted(emitted, key=lambda p: p.index)
+        metric = emitted[0].metric
+        assert list(store.points(job.id, metric)) == [p for p in sorted(emitted, key=lambda p: p.index) if p.metric == metric]
+        store.delete_training_job(job.id)
+
+    def test_types_of_values_survive_and_not_only_their_equality(self, store):
+        job = tuning_job()
+        values = (1, 1.0, True, "1", 0, False)
+        spec = replace(job.spec, extras={"values": values, "nested": {"$tuple": [1], "$": None}})
+        stored = store.tuning_job_by_id(store.create_tuning_job(replace(job, spec=spec)).id)
+        assert [type(v) for v in stored.spec.extras["values"]] == [type(v) for v in values]
+        assert stored.spec.extras["nested"] == {"$tuple": [1], "$": None}
+
+    def test_free_data_may_hold_numbers_that_are_not_finite(self, store):
+        proposal = {"log_ei": -math.inf, "why": [math.nan]}
+        stored = store.training_job_by_id(store.create_training_job(replace(training_job(), proposal=proposal)).id)
+        assert stored.proposal["log_ei"] == -math.inf
+        assert math.isnan(stored.proposal["why"][0])
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_an_objective_that_is_not_finite_is_refused(self, store, value):
+        with pytest.raises(InvalidValue, match="objective_value"):
+            store.create_training_job(replace(training_job(), objective_value=value))
+        with pytest.raises(NotFound):
+            store.training_job(OWNER, "alone")
+
+    @pytest.mark.parametrize("name", ["a\x00b", "a\ud800b"])
+    def test_a_name_that_no_database_can_hold_is_refused(self, store, name):
+        with pytest.raises(InvalidValue, match="name"):
+            store.create_training_job(training_job(name))
+        with pytest.raises(NotFound):
+            store.training_job(OWNER, name)
+        assert store.training_jobs(OWNER, JobFilter(name_contains=name), Page()) == ([], None)
+
+    def test_names_are_unique_without_case(self, store):
+        store.create_tuning_job(tuning_job("Job"))
+        store.create_training_job(training_job("Alone"))
+        with pytest.raises(NameInUse, match="JOB"):
+            store.create_tuning_job(tuning_job("JOB"))
+        with pytest.raises(NameInUse, match="aLONE"):
+            store.create_training_job(training_job("aLONE"))
+        assert store.tuning_job(OWNER, "jOb").name == "Job"
+        assert store.training_job(OWNER, "ALONE").name == "Alone"
+        assert len(store.claim("w", NOW, UNTIL)) == 2, "a refused job left work behind"
+
+    def test_names_are_an_owners_and_a_kinds_own(self, store):
+        mine = store.create_tuning_job(tuning_job("same"))
+        theirs = store.create_tuning_job(tuning_job("same", owner=OTHER))
+        abroad = store.create_tuning_job(tuning_job("same", owner=Owner(OWNER.account, "eu-west-3")))
+        alone = store.create_training_job(training_job("same"))
+        assert len({mine.id, theirs.id, abroad.id}) == 3
+        assert store.tuning_job(OTHER, "same") == theirs
+        assert store.training_job(OWNER, "same") == alone
+        assert store.tuning_jobs(OTHER, JobFilter(), Page()) == ([theirs], None)
+
+    def test_what_is_not_there_is_not_found(self, store):
+        questions = [
+            lambda: store.tuning_job(OWNER, "none"),
+            lambda: store.training_job(OWNER, "none"),
+            lambda: store.tuning_job_by_id(7),
+            lambda: store.training_job_by_id(7),
+            lambda: store.request_stop("tuning:7"),
+            lambda: store.request_stop("training:7"),
+            lambda: store.request_stop("nonsense"),
+            lambda: store.set_tags("tuning:7", {}),
+            lambda: store.delete_tuning_job(7),
+            lambda: store.delete_training_job(7),
+        ]
+        for ask in questions:
+            with pytest.raises(NotFound):
+                ask()
+        assert store.jobs_of(7) == ()
+        assert list(store.points(7)) == []
+        assert dict(store.curves(7)) == {}
+
+    # --- stopping, tagging, deleting ---
+
+    def test_a_stop_request_and_tags_outlive_any_commit(self, store):
+        job, lease, (one,) = started(store, 1)
+        store.request_stop(f"tuning:{job.id}")
+        store.request_stop(f"training:{one.id}")
+        store.set_tags(f"tuning:{job.id}", {"a": "1"})
+        store.set_tags(f"training:{one.id}", {"b": "ü"})
+        store.commit(lease, Change(replace(job, seq=9), changed=(replace(one, points_seen=3),)))
+        job, one = store.tuning_job_by_id(job.id), store.training_job_by_id(one.id)
+        assert (job.seq, job.stop_requested, job.spec.tags) == (9, True, {"a": "1"})
+        assert (one.points_seen, one.stop_requested, one.tags) == (3, True, {"b": "ü"})
+
+    def test_tags_are_replaced(self, store):
+        job = store.create_training_job(replace(training_job(), tags={"old": "1"}))
+        store.set_tags(f"training:{job.id}", {"new": "2"})
+        assert store.training_job_by_id(job.id).tags == {"new": "2"}
+        store.set_tags(f"training:{job.id}", {})
+        assert store.training_job_by_id(job.id) == replace(job, tags={})
+
+    def test_deleting_a_tuning_job_keeps_its_training_jobs(self, store):
+        job, lease, trials = started(store, 2)
+        store.commit(lease, Change(changed=(trials[0],), points={trials[0].name: emissions(2)}))
+        store.delete_tuning_job(job.id)
+        with pytest.raises(NotFound):
+            store.tuning_job(OWNER, "job")
+        assert [store.training_job_by_id(t.id) for t in trials] == trials
+        assert store.training_job(OWNER, trials[1].name).tuning_job_name == "job"
+        assert len(store.points(trials[0].id)) == 2
+        assert store.claim("w", UNTIL + 1, UNTIL + 2) == [], "the training jobs of a deleted tuning job are nobody's work"
+        with pytest.raises(NotFound):
+            store.delete_tuning_job(job.id)
+
+    def test_a_deleted_name_is_free_and_its_id_is_never_used_again(self, store):
+        first = store.create_tuning_job(tuning_job())
+        store.delete_tuning_job(first.id)
+        assert store.create_tuning_job(tuning_job()).id > first.id
+        alone = store.create_training_job(training_job())
+        store.delete_training_job(alone.id)
+        assert store.create_training_job(training_job()).id > alone.id
+
+    def test_deleting_a_training_job_takes_its_emissions_and_nothing_else(self, store):
+        job, lease, (one, two) = started(store, 2)
+        store.commit(lease, Change(job, changed=(one, two), points={t.name: emissions(2) for t in (one, two)}))
+        store.delete_training_job(one.id)
+        assert store.jobs_of(job.id) == (two,)
+        assert list(store.points(one.id)) == []
+        assert list(store.points(two.id)) == list(emissions(2))
+        assert set(store.curves(job.id)) == {two.id}
+
+    def test_deleting_the_last_training_job_with_a_spec_lets_the_spec_be_stored_again(self, store):
+        for _ in range(2):
+            job = store.create_training_job(training_job())
+            assert store.training_job_by_id(job.id) == job
+            store.delete_training_job(job.id)
+
+    # --- lists ---
+
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize("sort", [SortKey.NAME, SortKey.STATUS, SortKey.CREATED])
+    @pytest.mark.parametrize("size", [1, 3, 100])
+    def test_tuning_jobs_by_each_key_both_ways(self, store, sort, descending, size):
+        made = [
+            ("b", 3.0, "Stopped"),
+            ("A", 3.0, "Completed"),
+            ("c", 1.0, "Stopped"),
+            ("D", 2.0, "Failed"),
+            ("e", 2.0, "Failed"),
+        ]
+        jobs = [store.create_tuning_job(replace(tuning_job(n, at), status=TuningJobStatus(s))) for n, at, s in made]
+        keys = {
+            SortKey.NAME: lambda j: (j.name.lower(), j.id),
+            SortKey.STATUS: lambda j: (j.status.value, j.id),
+            SortKey.CREATED: lambda j: (j.created_at, j.id),
+        }
+        expected = sorted(jobs, key=keys[sort], reverse=descending)
+        assert all_pages(store.tuning_jobs, Page(size, sort=sort, descending=descending)) == expected
+
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize("sort", list(SortKey))
+    @pytest.mark.parametrize("scoped", [False, True])
+    def test_training_jobs_by_each_key_both_ways(self, store, sort, descending, scoped):
+        job, lease, trials = started(store, 7)
+        values = [0.5, None, -1.0, 1e300, 0.5, None, 2]
+        ends = [TrainingJobStatus.COMPLETED, TrainingJobStatus.FAILED, TrainingJobStatus.STOPPED]
+        changed = [replace(t, objective_value=v, status=ends[t.number % 3]) for t, v in zip(trials, values, strict=True)]
+        store.commit(lease, Change(changed=tuple(changed)))
+        if not scoped:
+            changed.append(store.create_training_job(replace(training_job("zz", 3.5), objective_value=0.75)))
+        keys = {
+            SortKey.NAME: lambda j: (j.name.lower(), j.id),
+            SortKey.STATUS: lambda j: (j.status.value, j.id),
+            SortKey.CREATED: lambda j: (j.created_at, j.id),
+            SortKey.OBJECTIVE: lambda j: (j.objective_value, j.id),
+        }
+        listed = [j for j in changed if sort is not SortKey.OBJECTIVE or j.objective_value is not None]
+        expected = sorted(listed, key=keys[sort], reverse=descending)
+        page = Page(3, sort=sort, descending=descending)
+        assert all_pages(store.training_jobs, page, job.id if scoped else None) == expected
+
+    def test_tuning_jobs_have_no_objective_to_sort_by(self, store):
+        with pytest.raises(InvalidValue, match="sort_by"):
+            store.tuning_jobs(OWNER, JobFilter(), Page(sort=SortKey.OBJECTIVE))
+
+    def test_each_filter_and_all_together(self, store):
+        done = TuningJobStatus.COMPLETED
+        for number in range(1, 6):
+            status = done if number % 2 else TuningJobStatus.IN_PROGRESS
+            job = tuning_job(f"Job-{number}", float(number))
+            store.create_tuning_job(replace(job, modified_at=10.0 + number, status=status))
+
+        def found(**conditions: object) -> list[int]:
+            jobs, _ = store.tuning_jobs(OWNER, JobFilter(**conditions), Page())
+            return [int(j.name[-1]) for j in jobs]
+
+        assert found() == [1, 2, 3, 4, 5]
+        assert found(name_contains="jOB-3") == [3]
+        assert found(name_contains="") == [1, 2, 3, 4, 5]
+        assert found(name_contains="%") == found(name_contains="_") == found(name_contains="\\") == []
+        assert found(status="Completed") == [1, 3, 5]
+        assert found(status="nonsense") == []
+        assert found(created_after=2.0) == [3, 4, 5]
+        assert found(created_before=2.0) == [1]
+        assert found(modified_after=14.0) == [5]
+        assert found(modified_before=12.0) == [1]
+        everything = {"status": "Completed", "created_after": 1.0, "modified_before": 15.0, "name_contains": "job"}
+        assert found(**everything) == [3]
+
+    def test_filters_hold_across_the_pages_of_training_jobs(self, store):
+        job, lease, trials = started(store, 9)
+        changed = tuple(replace(t, status=TrainingJobStatus.COMPLETED) for t in trials if t.number % 2)
+        store.commit(lease, Change(changed=changed))
+        where, page, found = JobFilter(status="Completed"), Page(2, sort=SortKey.NAME), []
+        while True:
+            items, after = store.training_jobs(OWNER, where, page, job.id)
+            found += items
+            if after is None:
+                break
+            page = replace(page, after=after)
+        assert found == list(changed)
+
+    def test_a_list_of_one_tuning_job_is_its_owners_only(self, store):
+        job, _, _ = started(store, 2)
+        assert store.training_jobs(OTHER, JobFilter(), Page(), job.id) == ([], None)
+
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize("sort", [SortKey.NAME, SortKey.CREATED])
+    def test_pages_stay_whole_while_jobs_come_and_go(self, store, sort, descending):
+        stay = [store.create_tuning_job(tuning_job(f"m{n:02d}", 100.0 + n)) for n in range(8)]
+        go = [store.create_tuning_job(tuning_job(f"m{n:02d}x", 100.5 + n)) for n in range(8)]
+        page, seen = Page(3, sort=sort, descending=descending), []
+        for turn in range(100):
+            items, after = store.tuning_jobs(OWNER, JobFilter(), page)
+            seen += [j.id for j in items]
+            if after is None:
+                break
+            # What the cursor stands on goes, and more comes on either side of it.
+            for job in [j for j in go if j.id in seen]:
+                go.remove(job)
+                store.delete_tuning_job(job.id)
+            store.create_tuning_job(tuning_job(f"a{turn}", 1.0 + turn))
+            store.create_tuning_job(tuning_job(f"z{turn}", 500.0 + turn))
+            page = replace(page, after=after)
+            if turn > 20:
+                page = replace(page, size=100)
+        counts = Counter(seen)
+        assert max(counts.values()) == 1, "a job was shown twice"
+        assert all(counts[j.id] == 1 for j in stay), "a job was left out"
+
+    def test_a_cursor_of_another_list_is_refused(self, store):
+        for n in range(3):
+            store.create_tuning_job(tuning_job(f"j{n}"))
+            store.create_training_job(training_job(f"t{n}"))
+        _, after = store.tuning_jobs(OWNER, JobFilter(), Page(1, sort=SortKey.NAME))
+        for other in (Page(1, after, SortKey.CREATED), Page(1, after, SortKey.NAME, descending=True)):
+            with pytest.raises(InvalidValue, match="next_token"):
+                store.tuning_jobs(OWNER, JobFilter(), other)
+        with pytest.raises(InvalidValue, match="next_token"):
+            store.training_jobs(OWNER, JobFilter(), Page(1, after, SortKey.NAME))
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.text(max_size=60) | st.binary(max_size=40).map(lambda b: b.decode("latin-1")))
+    @example("")
+    @example("====")
+    @example("\ud800")
+    def test_a_forged_cursor_is_refused(self, store, text):
+        with pytest.raises(InvalidValue, match="next_token"):
+            store.tuning_jobs(OWNER, JobFilter(), Page(1, text))
+
+    def test_a_cursor_with_any_character_changed_is_refused(self, store):
+        for n in range(2):
+            store.create_tuning_job(tuning_job(f"j{n}"))
+        _, after = store.tuning_jobs(OWNER, JobFilter(), Page(1))
+        for place in range(len(after) - 1):
+            forged = after[:place] + ("A" if after[place] != "A" else "B") + after[place + 1 :]
+            with pytest.raises(InvalidValue, match="next_token"):
+                store.tuning_jobs(OWNER, JobFilter(), Page(1, forged))
+        with pytest.raises(InvalidValue, match="next_token"):
+            store.tuning_jobs(OWNER, JobFilter(), Page(1, after[:-3]))
+
+    # --- what training jobs of a tuning job did ---
+
+    def test_training_jobs_come_by_number(self, store):
+        job, lease, _ = started(store, 0)
+        added = store.commit(lease, Change(added=tuple(trial(job, n) for n in (3, 1, 2))))
+        assert [t.number for t in added] == [3, 1, 2], "added come back in the order given"
+        assert [t.number for t in store.jobs_of(job.id)] == [1, 2, 3]
+        assert {t.id: t for t in added} == {t.id: t for t in store.jobs_of(job.id)}
+
+    def test_counters_by_status_and_objective_status(self, store):
+        job, lease, trials = started(store, 5)
+        other, _, _ = started(store, 2, "other")
+        ends = [
+            (TrainingJobStatus.COMPLETED, ObjectiveStatus.SUCCEEDED),
+            (TrainingJobStatus.COMPLETED, ObjectiveStatus.SUCCEEDED),
+            (TrainingJobStatus.COMPLETED, ObjectiveStatus.FAILED),
+            (TrainingJobStatus.STOPPED, ObjectiveStatus.SUCCEEDED),
+        ]
+        changed = [replace(t, status=s, objective_status=o) for t, (s, o) in zip(trials[:4], ends, strict=True)]
+        store.commit(lease, Change(changed=tuple(changed)))
+        counted = store.counters([job.id, other.id, 999])
+        assert counted[job.id] == {
+            ("Completed", "Succeeded"): 2,
+            ("Completed", "Failed"): 1,
+            ("Stopped", "Succeeded"): 1,
+            ("InProgress", "Pending"): 1,
+        }
+        assert counted[other.id] == {("InProgress", "Pending"): 2}
+        assert counted[999] == {}
+        assert dict(store.counters([])) == {}
+
+    def test_points_in_order_and_by_metric(self, store):
+        job, lease, (one,) = started(store, 1)
+        mixed = (*emissions(2), MetricPoint(2, "acc", 0.5, 3.0), *emissions(1, start=3))
+        store.commit(lease, Change(changed=(one,), points={one.name: mixed[2:]}))
+        store.commit(lease, Change(changed=(one,), points={one.name: mixed[:2]}))
+        assert list(store.points(one.id)) == list(mixed)
+        assert list(store.points(one.id, "acc")) == [mixed[2]]
+        assert list(store.points(one.id, "none")) == []
+
+    def test_writing_the_same_emissions_again_changes_nothing(self, store):
+        job, lease, (one,) = started(store, 1)
+        for seq in (4, 5):
+            store.commit(lease, Change(changed=(one,), points={one.name: emissions(3)}, seq=seq))
+        store.commit(lease, Change(changed=(one,), points={one.name: (MetricPoint(0, "other", 9.0, 9.0),)}, seq=6))
+        assert list(store.points(one.id)) == list(emissions(3))
+        assert {p.seq for p in store.curves(job.id)[one.id]} == {4}
+
+    def test_points_and_curves_are_of_the_latest_attempt(self, store):
+        job, lease, (one,) = started(store, 1)
+        store.commit(lease, Change(changed=(one,), points={one.name: emissions(5)}, seq=2))
+        again = replace(one, attempt=2, points_seen=0)
+        store.commit(lease, Change(changed=(again,)))
+        assert list(store.points(one.id)) == []
+        assert dict(store.curves(job.id)) == {}
+        store.commit(lease, Change(changed=(again,), points={one.name: emissions(1)}, seq=3))
+        assert list(store.points(one.id)) == list(emissions(1))
+        assert [p.seq for p in store.curves(job.id)[one.id]] == [3]
+
+    def test_curves_hold_the_objective_alone_with_steps_from_1_and_the_event_of_each(self, store):
+        job, lease, (one, two) = started(store, 2)
+        first = (MetricPoint(0, "acc", 0.1, 1.0), MetricPoint(1, "loss", 5.0, 1.0), MetricPoint(2, "loss", 4.0, 2.0))
+        store.commit(lease, Change(changed=(one,), points={one.name: first}, seq=7))
+        store.commit(lease, Change(changed=(one,), points={one.name: (MetricPoint(3, "loss", 3.0, 3.0),)}, seq=9))
+        curves = store.curves(job.id)
+        assert set(curves) == {one.id}
+        assert [(p.seq, p.observation) for p in curves[one.id]] == [
+            (7, Observation(1, 5.0)),
+            (7, Observation(2, 4.0)),
+            (9, Observation(3, 3.0)),
+        ]
+
+    def test_points_of_a_training_job_that_is_added_in_the_same_step(self, store):
+        job, lease, _ = started(store, 0)
+        (one,) = store.commit(lease, Change(added=(trial(job, 1),), points={trial(job, 1).name: emissions(1)}))
+        assert list(store.points(one.id)) == list(emissions(1))
+
+    # --- leases ---
+
+    def test_claims_take_unfinished_work_oldest_first(self, store):
+        young = store.create_tuning_job(tuning_job("young", 30.0))
+        old = store.create_tuning_job(tuning_job("old", 10.0))
+        alone = store.create_training_job(training_job("alone", 20.0))
+        store.create_tuning_job(replace(tuning_job("done", 1.0), status=TuningJobStatus.COMPLETED))
+        store.create_training_job(replace(training_job("ended", 1.0), status=TrainingJobStatus.STOPPED))
+        first = store.claim("w", NOW, UNTIL, limit=2)
+        assert [lease.subject for lease in first] == [f"tuning:{old.id}", f"training:{alone.id}"]
+        assert all(lease.holder == "w" and lease.until == UNTIL and lease.token > 0 for lease in first)
+        assert [lease.subject for lease in store.claim("v", NOW, UNTIL)] == [f"tuning:{young.id}"]
+        assert store.claim("w", NOW, UNTIL) == []
+
+    def test_work_that_is_stopping_is_claimed_and_training_jobs_of_a_tuning_job_are_not(self, store):
+        job, lease, trials = started(store, 2)
+        store.release(lease)
+        store.commit(held(store, f"tuning:{job.id}"), Change(replace(job, status=TuningJobStatus.STOPPING)))
+        assert [c.subject for c in store.claim("v", UNTIL, UNTIL + 1)] == [f"tuning:{job.id}"]
+        assert store.claim("v", UNTIL, UNTIL + 1, only=f"training:{trials[0].id}") == []
+
+    def test_a_claim_may_name_one_subject(self, store):
+        store.create_tuning_job(tuning_job("first", 1.0))
+        second = store.create_tuning_job(tuning_job("second", 2.0))
+        (lease,) = store.claim("w", NOW, UNTIL, only=f"tuning:{second.id}")
+        assert lease.subject == f"tuning:{second.id}"
+        assert store.claim("v", NOW, UNTIL, only=f"tuning:{second.id}") == []
+        assert store.claim("v", NOW, UNTIL, only="tuning:999") == []
+
+    def test_an_expired_lease_goes_to_another_with_a_higher_token(self, store):
+        job, lease, _ = started(store, 0)
+        assert store.claim("v", UNTIL - 0.001, UNTIL + 30) == []
+        (taken,) = store.claim("v", UNTIL, UNTIL + 30)
+        assert (taken.holder, taken.subject) == ("v", lease.subject)
+        assert taken.token > lease.token
+        with pytest.raises(LeaseLost):
+            store.commit(lease, Change(replace(job, seq=5)))
+        store.commit(taken, Change(replace(job, seq=6)))
+        assert store.tuning_job_by_id(job.id).seq == 6
+
+    def test_an_expired_lease_that_nobody_took_is_still_good(self, store):
+        job, lease, _ = started(store, 0)
+        (kept,) = store.renew([lease], UNTIL + 100, UNTIL + 130)
+        assert kept == replace(lease, until=UNTIL + 130)
+        store.commit(lease, Change(replace(job, seq=5)))
+
+    def test_renewal_keeps_ours_and_drops_the_lost(self, store):
+        jobs = [store.create_tuning_job(tuning_job(f"j{n}", n)) for n in range(3)]
+        mine = store.claim("w", NOW, UNTIL, limit=2)
+        store.delete_tuning_job(jobs[0].id)
+        later = UNTIL + 100
+        assert store.renew(mine, NOW + 10, later) == [replace(mine[1], until=later)]
+        assert [c.subject for c in store.claim("v", UNTIL, later)] == [f"tuning:{jobs[2].id}"]
+        assert store.renew([], NOW, later) == []
+
+    def test_a_released_lease_is_free_at_once_and_no_good_any_more(self, store):
+        job, lease, _ = started(store, 0)
+        store.release(lease)
+        with pytest.raises(LeaseLost):
+            store.commit(lease, Change(job))
+        assert store.renew([lease], NOW, UNTIL) == []
+        (taken,) = store.claim("v", NOW, UNTIL)
+        store.release(lease)
+        store.commit(taken, Change(job))
+        assert taken.token > lease.token
+
+    def test_holders_are_those_with_leases_and_eviction_frees_all_of_one(self, store):
+        for n in range(3):
+            store.create_tuning_job(tuning_job(f"j{n}", n))
+        assert list(store.holders()) == []
+        dead = store.claim("dead", NOW, UNTIL, limit=2)
+        store.claim("live", NOW, UNTIL)
+        assert sorted(store.holders()) == ["dead", "live"]
+        store.evict("dead")
+        assert list(store.holders()) == ["live"]
+        with pytest.raises(LeaseLost):
+            store.commit(dead[0], Change())
+        assert {c.subject for c in store.claim("live", NOW, UNTIL)} == {c.subject for c in dead}
+
+    def test_no_subject_goes_to_two_of_many_threads(self, store):
+        for n in range(30):
+            store.create_tuning_job(tuning_job(f"j{n}", n))
+        barrier = Barrier(8)
+
+        def greedy(number: int) -> list[Lease]:
+            barrier.wait()
+            found: list[Lease] = []
+            while batch := store.claim(f"w{number}", NOW, UNTIL, limit=3):
+                found += batch
+            return found
+
+        with ThreadPoolExecutor(8) as pool:
+            taken = [lease.subject for leases in pool.map(greedy, range(8)) for lease in leases]
+        assert len(taken) == len(set(taken)) == 30
+
+    # --- commits ---
+
+    def test_a_refused_commit_writes_nothing(self, store):
+        job, lease, (one,) = started(store, 1)
+        store.release(lease)
+        stale = Change(
+            replace(job, seq=5), added=(trial(job, 2),), changed=(replace(one, points_seen=1),), points={one.name: emissions(1)}
+        )
+        with pytest.raises(LeaseLost):
+            store.commit(lease, stale)
+        assert store.tuning_job_by_id(job.id) == job
+        assert store.jobs_of(job.id) == (one,)
+        assert list(store.points(one.id)) == []
+
+    def test_a_commit_that_fails_on_a_name_writes_nothing(self, store):
+        job, lease, (one,) = started(store, 1)
+        store.create_training_job(training_job("taken"))
+        change = Change(
+            replace(job, seq=5),
+            added=(trial(job, 2), trial(job, 3, name="TAKEN")),
+            changed=(replace(one, points_seen=1),),
+            points={one.name: emissions(1)},
+        )
+        with pytest.raises(NameInUse):
+            store.commit(lease, change)
+        assert store.tuning_job_by_id(job.id) == job
+        assert store.jobs_of(job.id) == (one,)
+        assert list(store.points(one.id)) == []
+
+    def test_a_deleted_job_makes_a_commit_lose_its_lease(self, store):
+        job, lease, (one,) = started(store, 1)
+        store.delete_tuning_job(job.id)
+        with pytest.raises(LeaseLost):
+            store.commit(lease, Change(replace(job, seq=5), changed=(replace(one, points_seen=8),)))
+        assert store.training_job_by_id(one.id) == one
+        alone = store.create_training_job(training_job())
+        lease = held(store, f"training:{alone.id}")
+        store.delete_training_job(alone.id)
+        with pytest.raises(LeaseLost):
+            store.commit(lease, Change(changed=(alone,), points={alone.name: emissions(1)}))
+
+    def test_a_deleted_training_job_within_a_step_makes_it_void(self, store):
+        job, lease, (one, two) = started(store, 2)
+        store.delete_training_job(one.id)
+        with pytest.raises(LeaseLost):
+            store.commit(lease, Change(replace(job, seq=5), changed=(replace(two, points_seen=8), one)))
+        assert store.jobs_of(job.id) == (two,)
+        store.commit(lease, Change(replace(job, seq=5)))
+
+    def test_finished_work_is_not_claimed_again(self, store):
+        job, lease, _ = started(store, 0)
+        alone = store.create_training_job(training_job())
+        other = held(store, f"training:{alone.id}")
+        store.commit(lease, Change(replace(job, status=TuningJobStatus.COMPLETED)))
+        store.commit(other, Change(changed=(replace(alone, status=TrainingJobStatus.FAILED),)))
+        store.release(lease)
+        assert store.claim("v", UNTIL + 100, UNTIL + 200) == []
+
+    def test_the_end_of_one_training_job_does_not_finish_its_tuning_job(self, store):
+        job, lease, (one,) = started(store, 1)
+        store.commit(lease, Change(changed=(replace(one, status=TrainingJobStatus.COMPLETED),)))
+        store.release(lease)
+        assert len(store.claim("v", NOW, UNTIL)) == 1
+
+    def test_an_empty_change_only_checks_the_lease(self, store):
+        job, lease, _ = started(store, 0)
+        assert store.commit(lease, Change()) == ()
+        store.release(lease)
+        with pytest.raises(LeaseLost):
+            store.commit(lease, Change())
+
+    def test_many_threads_commit_under_leases_of_their_own(self, store):
+        jobs = [store.create_tuning_job(tuning_job(f"j{n}", n)) for n in range(6)]
+
+        def work(job: TuningJob) -> None:
+            lease = held(store, f"tuning:{job.id}", f"w{job.id}")
+            for number in range(1, 11):
+                store.commit(lease, Change(replace(job, seq=number), added=(trial(job, number),)))
+                store.jobs_of(job.id)
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(work, jobs))
+        for job in jobs:
+            assert [t.number for t in store.jobs_of(job.id)] == list(range(1, 11))
+            assert store.tuning_job_by_id(job.id).seq == 10
+
+    def test_of_two_threads_with_one_lease_each_commit_is_whole(self, store):
+        job, lease, _ = started(store, 0)
+        barrier = Barrier(4)
+
+        def step(number: int) -> None:
+            barrier.wait()
+            for turn in range(5):
+                name = f"n{number}-{turn}"
+                added = tuple(trial(job, 100 * number + 10 * turn + k, name=f"{name}-{k}") for k in range(2))
+                store.commit(lease, Change(replace(job, seq=len(added)), added=added))
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(step, range(1, 5)))
+        assert len(store.jobs_of(job.id)) == 40

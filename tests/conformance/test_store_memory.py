@@ -1,0 +1,23 @@
+"""The store in memory, as tests of other rooms use it."""
+
+from __future__ import annotations
+
+import pytest
+
+from rekindle.storage.store import open_store
+from tests.conformance.store_suite import StoreSuite, tuning_job
+
+
+class TestMemory(StoreSuite):
+    @pytest.fixture
+    def store(self):
+        store = open_store("sqlite://")
+        yield store
+        store.close()
+
+    def test_two_stores_in_memory_are_two(self, store):
+        other = open_store("sqlite://")
+        store.create_tuning_job(tuning_job())
+        other.create_tuning_job(tuning_job())
+        assert len(other.claim("w", 1.0, 2.0)) == 1
+        other.close()

@@ -1,0 +1,126 @@
+"""The store on a real PostgreSQL server."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from rekindle.engine.ports import Change, LeaseLost, StoreUnavailable
+from rekindle.storage.schema import metadata
+from rekindle.storage.store import open_store
+from tests.conformance.store_suite import UNTIL, StoreSuite, held, started, tuning_job
+from tests.support.postgres import running_server
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def opened(server):
+    store = open_store(server, patience=20.0)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(opened):
+    tables = ", ".join(metadata.tables)
+    with opened.database.writing() as connection:
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    return opened
+
+
+class TestPostgreSQL(StoreSuite):
+    def test_a_commit_waits_for_another_with_the_same_lease_and_not_for_others(self, store):
+        job, lease, _ = started(store, 0)
+        other = store.create_tuning_job(tuning_job("other"))
+        with store.database.writing() as connection:
+            connection.execute(text("SELECT * FROM leases WHERE subject = :s FOR UPDATE"), {"s": lease.subject})
+            store.commit(held(store, f"tuning:{other.id}"), Change(other))
+            assert store.claim("v", UNTIL + 1, UNTIL + 2, only=lease.subject) == [], "a commit's lease was taken under it"
+
+    def test_a_lock_that_is_not_given_up_is_reported(self, server, store):
+        job, lease, _ = started(store, 0)
+        hasty = open_store(server, patience=0.1)
+        with store.database.writing() as connection:
+            connection.execute(text("SELECT * FROM leases FOR UPDATE"))
+            with pytest.raises(StoreUnavailable, match="lock timeout"):
+                hasty.commit(lease, Change(job))
+        hasty.commit(lease, Change(job))
+        hasty.close()
+
+    def test_a_connection_that_the_server_cut_is_replaced(self, store):
+        job, lease, _ = started(store, 0)
+        with store.database.reading() as connection:
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+                )
+            )
+        with pytest.raises(StoreUnavailable), store.database.reading() as connection:
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        store.commit(lease, Change(job))
+        assert store.tuning_job_by_id(job.id) == job
+
+    def test_the_last_commits_are_never_forgotten_by_the_server(self, server, store):
+        with store.database.writing() as connection:
+            connection.execute(text("ALTER DATABASE postgres SET synchronous_commit = off"))
+        fresh = open_store(server)
+        with fresh.database.reading() as connection:
+            assert connection.execute(text("SHOW synchronous_commit")).scalar() == "on"
+        fresh.close()
+        with store.database.writing() as connection:
+            connection.execute(text("ALTER DATABASE postgres RESET synchronous_commit"))
+
+    def test_many_stores_open_an_empty_database_at_once(self, server, store):
+        with store.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("DROP DATABASE IF EXISTS fresh WITH (FORCE)"))
+            connection.execute(text("CREATE DATABASE fresh"))
+        url = server.replace("/postgres?", "/fresh?")
+        with ThreadPoolExecutor(4) as pool:
+            stores = list(pool.map(open_store, [url] * 4))
+        job = stores[0].create_tuning_job(tuning_job())
+        assert [s.tuning_job_by_id(job.id) for s in stores] == [job] * 4
+        for opened in stores:
+            opened.close()
+
+    def test_a_server_that_is_not_there_is_reported_without_the_password(self, tmp_path):
+        with pytest.raises(StoreUnavailable, match="REKINDLE_DATABASE_URL") as caught:
+            open_store(f"postgresql://me:secret@/postgres?host={tmp_path}")
+        assert "secret" not in str(caught.value)
+
+    def test_deleting_training_jobs_of_one_spec_while_others_come(self, store):
+        job, lease, trials = started(store, 20)
+
+        def delete(numbers: range) -> None:
+            for number in numbers:
+                store.delete_training_job(trials[number].id)
+
+        def add(_: int) -> None:
+            other, own, _ = started(store, 3, "other")
+            for one in store.jobs_of(other.id):
+                store.delete_training_job(one.id)
+
+        with ThreadPoolExecutor(3) as pool:
+            work = [pool.submit(delete, range(10)), pool.submit(delete, range(10, 20)), pool.submit(add, 0)]
+            for future in work:
+                future.result()
+        assert store.jobs_of(job.id) == ()
+        with store.database.reading() as connection:
+            assert connection.execute(text("SELECT count(*) FROM training_specs")).scalar() == 0
+
+    def test_a_stale_lease_is_refused_while_its_successor_commits(self, store):
+        job, lease, _ = started(store, 0)
+        (taken,) = store.claim("v", UNTIL, UNTIL + 30)
+        with ThreadPoolExecutor(2) as pool:
+            good = pool.submit(store.commit, taken, Change(job))
+            bad = pool.submit(store.commit, lease, Change(job))
+            assert good.result() == ()
+            with pytest.raises(LeaseLost):
+                bad.result()
