@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,23 +95,31 @@ def test_in_us_east_1_it_is_no_error(s3: Any, bucket: str) -> None:
     s3.create_bucket(Bucket=bucket)
 
 
+@contextmanager
+def two_accounts() -> Iterator[tuple[Any, Any]]:
+    with ExitStack() as stack:
+        app = create_app(stack.enter_context(memory_folder()), clock=SystemClock(), region="us-east-1")
+        url = stack.enter_context(served(ByAccessKey(app)))
+        one, two = (stack.enter_context(closing(client(url, account=number * 12))) for number in "12")
+        yield one, two
+
+
 def test_accounts_do_not_see_each_other() -> None:
-    with memory_folder() as folder, served(ByAccessKey(create_app(folder, clock=SystemClock(), region="us-east-1"))) as url:
-        with closing(client(url, account="111111111111")) as one, closing(client(url, account="222222222222")) as two:
-            one.create_bucket(Bucket="ours")
-            one.put_object(Bucket="ours", Key="k", Body=b"secret")
-            two.create_bucket(Bucket="theirs")
-            assert code(two.create_bucket, Bucket="ours") == "BucketAlreadyExists"
-            for call in (two.list_objects_v2, two.delete_bucket, two.get_bucket_location):
-                assert code(call, Bucket="ours") == "AccessDenied"
-            for call in (two.get_object, two.put_object, two.delete_object, two.create_multipart_upload):
-                assert code(call, Bucket="ours", Key="k") == "AccessDenied"
-            assert code(two.head_bucket, Bucket="ours") == "403"
-            assert code(two.copy_object, Bucket="theirs", Key="k", CopySource="ours/k") == "AccessDenied"
-            assert [bucket["Name"] for bucket in two.list_buckets()["Buckets"]] == ["theirs"]
-            assert one.head_bucket(Bucket="ours", ExpectedBucketOwner="111111111111")
-            assert code(one.head_bucket, Bucket="ours", ExpectedBucketOwner="222222222222") == "403"
-            assert one.list_buckets()["ResponseMetadata"]["RequestId"] == "THE-ID"
+    with two_accounts() as (one, two):
+        one.create_bucket(Bucket="ours")
+        one.put_object(Bucket="ours", Key="k", Body=b"secret")
+        two.create_bucket(Bucket="theirs")
+        assert code(two.create_bucket, Bucket="ours") == "BucketAlreadyExists"
+        for call in (two.list_objects_v2, two.delete_bucket, two.get_bucket_location):
+            assert code(call, Bucket="ours") == "AccessDenied"
+        for call in (two.get_object, two.put_object, two.delete_object, two.create_multipart_upload):
+            assert code(call, Bucket="ours", Key="k") == "AccessDenied"
+        assert code(two.head_bucket, Bucket="ours") == "403"
+        assert code(two.copy_object, Bucket="theirs", Key="k", CopySource="ours/k") == "AccessDenied"
+        assert [bucket["Name"] for bucket in two.list_buckets()["Buckets"]] == ["theirs"]
+        assert one.head_bucket(Bucket="ours", ExpectedBucketOwner="111111111111")
+        assert code(one.head_bucket, Bucket="ours", ExpectedBucketOwner="222222222222") == "403"
+        assert one.list_buckets()["ResponseMetadata"]["RequestId"] == "THE-ID"
 
 
 def test_what_buckets_here_never_have(s3: Any, bucket: str) -> None:

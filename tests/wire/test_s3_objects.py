@@ -19,9 +19,11 @@ from botocore.exceptions import ClientError
 from support.object_store import client, memory_folder, served_store
 
 KEYS = [
-    "a", "a/b", "a/b/c", "A", "a/", "a//", "a//b", "/", "//", "/lead", ".", "..", "../..", "../../etc/passwd", "a/../b", "a/./b",
+    "a", "a/b", "a/b/c", "A", "a/", "a//", "a//b", "/", "//", "/lead", ".", "..", "../..", "../../etc/passwd", "a/../b",
+    "a/./b",
     "%", "%41", "%2e", "a b+c&d?e#f=g", "back\\slash", "q\"uote'", "<xml>&amp;", "über/naïve/界/🦀", "e\u0301", "\u00e9",
-    "tab\tnew\nline", "\x01\x7f", "x" * 1024, "é" * 512, "/" * 100, "k" * 300 + "/" + "l" * 300, "trailing.", "trailing ", "CON", "a%=", "b%-",
+    "tab\tnew\nline", "\x01\x7f", "x" * 1024, "é" * 512, "/" * 100, "k" * 300 + "/" + "l" * 300, "trailing.",
+    "trailing ", "CON", "a%=", "b%-",
 ]  # fmt: skip
 
 
