@@ -115,6 +115,8 @@ def _shown_match(stream: str, event: LogEvent) -> dict[str, Any]:
 def _named_streams(logs: TrainingLogs, call: Call) -> Iterator[str]:
     """The streams to search, by name: those listed, or those with the prefix."""
     names = call.parameters.get("logStreamNames")
+    if names is not None and not isinstance(names, list):
+        raise ServiceError("SerializationException", "logStreamNames: Expected list or null")
     if names:
         yield from sorted({str(name) for name in names})
         return

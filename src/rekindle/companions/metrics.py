@@ -19,6 +19,8 @@ _XML: Final = "http://monitoring.amazonaws.com/doc/2010-08-01/"
 #: CloudWatch's limit on the data points of one answer.
 _MAX_DATAPOINTS: Final = 1440
 _SHORT_PERIODS: Final = (1, 5, 10, 20, 30)
+#: A year: more than CloudWatch keeps.
+_MAX_PERIOD: Final = 366 * 86_400
 
 _STATISTICS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
     "SampleCount": lambda values: float(len(values)),
@@ -82,8 +84,9 @@ def _datapoints(metrics: TrainingMetrics, call: Call, question: Question) -> lis
 
 
 def _check(question: Question) -> None:
-    if question.period not in _SHORT_PERIODS and (question.period <= 0 or question.period % 60):
-        raise ServiceError("InvalidParameterValue", f"The parameter Period must be a multiple of 60, not {question.period}.")
+    if question.period not in _SHORT_PERIODS and (not 0 < question.period <= _MAX_PERIOD or question.period % 60):
+        shown = str(question.period)[:40] if abs(question.period) < 10**40 else "a number without end"
+        raise ServiceError("InvalidParameterValue", f"The parameter Period must be a multiple of 60, not {shown}.")
     if not question.start < question.end:
         raise ServiceError("InvalidParameterValue", "The parameter StartTime must be less than the parameter EndTime.")
     wanted = math.ceil((question.end - question.start) / question.period)

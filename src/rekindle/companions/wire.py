@@ -6,6 +6,7 @@ An operation is a plain function of a Call. It returns XML or a JSON object, or 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rekindle.domain.training_job import Owner
+
+#: What XML 1.0 has no way to say.
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class ServiceError(Exception):
@@ -64,8 +68,8 @@ class QueryApp:
         """The ASGI entry."""
         request = Request(scope, receive)
         sent = request.url.query if request.method == "GET" else (await request.body()).decode("utf-8", "replace")
-        call = _call(scope, dict(parse_qsl(sent, keep_blank_values=True)))
-        response = await run_in_threadpool(self._answer, call)
+        parameters = {name: value.replace("\0", "?") for name, value in parse_qsl(sent, keep_blank_values=True)}
+        response = await run_in_threadpool(self._answer, _call(scope, parameters))
         await response(scope, receive, send)
 
     def _answer(self, call: Call) -> Response:
@@ -136,8 +140,8 @@ def by_protocol(json_app: ASGIApp, query_app: ASGIApp) -> ASGIApp:
 
 
 def element(name: str, content: object) -> str:
-    """An XML element with text."""
-    return f"<{name}>{escape(str(content))}</{name}>"
+    """An XML element with text; characters that XML cannot hold are replaced."""
+    return f"<{name}>{escape(_NOT_XML.sub('?', str(content)))}</{name}>"
 
 
 def text(call: Call, name: str, default: str | None = None) -> str:
@@ -187,7 +191,15 @@ def _json_object(body: bytes) -> Mapping[str, Any]:
         raise ServiceError("SerializationException", "The request body is not JSON.") from None
     if not isinstance(content, dict):
         raise ServiceError("SerializationException", "The request body is not a JSON object.")
+    _check_text(content)
     return content
+
+
+def _check_text(parameters: Mapping[str, Any]) -> None:
+    """No NUL and no half of a surrogate pair, which stores cannot take."""
+    shown = json.dumps(parameters, ensure_ascii=False)
+    if r"\u0000" in shown or any("\ud800" <= character <= "\udfff" for character in shown):
+        raise ServiceError("SerializationException", "The request holds a character that no field may.")
 
 
 def _call(scope: Scope, parameters: Mapping[str, Any]) -> Call:

@@ -7,6 +7,7 @@ the real services report.
 from __future__ import annotations
 
 import json
+import re
 from enum import Enum
 from typing import Final
 from xml.sax.saxutils import escape
@@ -32,6 +33,9 @@ _TOKEN = "The security token included in the request is invalid."  # noqa: S105
 _NOT_SIGNED = "There were headers present in the request which were not signed: {}"
 _SUPPORTED = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
 _PAYLOAD_WORDS = "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, one of its -TRAILER forms"
+
+#: What XML 1.0 has no way to say.
+_NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 #: reason -> status, code, sentence; ``{}`` is where the refusal's own detail goes.
 _Table = dict[Reason, tuple[int, str, str]]
@@ -132,7 +136,7 @@ _TABLES: Final = {Dialect.JSON: _JSON, Dialect.QUERY: _QUERY, Dialect.S3: _S3}
 def answer(refusal: Refusal, dialect: Dialect, request_id: str) -> Response:
     """The response that a client of this dialect understands."""
     status, code, sentence = _TABLES[dialect][refusal.reason]
-    message = sentence.replace("{}", refusal.detail)
+    message = sentence.replace("{}", _NOT_XML.sub("?", refusal.detail))
     if dialect is Dialect.JSON:
         return _json(status, code, message)
     return _xml(

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel as BotoServiceModel
 from botocore.validate import ParamValidator
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.api import service_model
@@ -276,6 +277,16 @@ def test_threads_may_use_a_new_model_at_once():
 # --- botocore's validator as the oracle --------------------------------------------------------------------------------
 
 
+#: These tests run once for each operation: a smaller share of the examples for each.
+SHARE = settings(max_examples=max(settings.default.max_examples // 4, 1))
+
+
+@cache
+def requests_of(operation: str) -> st.SearchStrategy[Any]:
+    """Requests of one operation."""
+    return values_of(BOTO.operation_model(operation).input_shape)
+
+
 def values_of(shape: Any, depth: int = 0) -> st.SearchStrategy[Any]:
     """Values that have the right type, and often keep the constraints."""
     kind = shape.type_name
@@ -298,11 +309,12 @@ def values_of(shape: Any, depth: int = 0) -> st.SearchStrategy[Any]:
     return {"boolean": st.booleans(), "timestamp": st.integers(0, 2**32)}.get(kind, st.floats(-1e9, 1e9))
 
 
+@SHARE
 @given(data=st.data())
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_what_we_accept_botocore_accepts_and_every_request_has_an_answer(operation, data):
     shape = BOTO.operation_model(operation).input_shape
-    request = data.draw(values_of(shape))
+    request = data.draw(requests_of(operation))
     report = ParamValidator().validate(request, shape)
     try:
         checked = MODEL.check(operation, request)
@@ -313,11 +325,11 @@ def test_what_we_accept_botocore_accepts_and_every_request_has_an_answer(operati
     assert checked == request
 
 
+@SHARE
 @given(data=st.data())
 @pytest.mark.parametrize("operation", ["CreateHyperParameterTuningJob", "CreateTrainingJob", "Search"])
 def test_any_json_at_any_place_has_an_answer(operation, data):
-    shape = BOTO.operation_model(operation).input_shape
-    request = data.draw(values_of(shape))
+    request = data.draw(requests_of(operation))
     junk = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2), max_leaves=4)  # fmt: skip
     place: Any = request
     while isinstance(place, dict) and place:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """The gateway as a whole, called without a network: what it lets through, what it refuses, what it tells."""
 
 from __future__ import annotations
@@ -7,10 +8,14 @@ import json
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlencode
+from xml.etree import ElementTree
 
 import botocore.auth
 import pytest
 from botocore.awsrequest import AWSRequest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse
 from starlette.types import Message
 from structlog.testing import capture_logs
@@ -18,6 +23,7 @@ from structlog.testing import capture_logs
 from rekindle.gateway.answers import Dialect, codes
 from rekindle.gateway.app import Gateway, GatewayError, GatewaySettings
 from rekindle.gateway.refusal import Reason
+from rekindle.gateway.routing import Apps
 from support.gateway import ALICE, Echo, echo_apps, gateway
 from support.signing import Sent, listing, sign, upload
 
@@ -300,3 +306,44 @@ def test_the_applications_behind_are_started_and_stopped_with_the_server():
 
     assert asyncio.run(run()) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert told == ["lifespan.startup", "lifespan.shutdown"]
+
+
+WORDS = st.sampled_from(
+    ["AWS4-HMAC-SHA256", "Credential=", ALICE.access_key, "/20150830/eu-west-3/s3/aws4_request", "SignedHeaders=host", "Signature=", ", ", " ",
+     "=", "/", ";", "x", "20150830T123600Z", "UNSIGNED-PAYLOAD", "SageMaker.Search", "é", "application/x-www-form-urlencoded"]
+)  # fmt: skip
+PHRASES = st.lists(WORDS, max_size=8).map("".join)
+NAMES = [
+    "authorization",
+    "x-amz-date",
+    "date",
+    "x-amz-content-sha256",
+    "x-amz-target",
+    "content-type",
+    "content-length",
+    "origin",
+    "expect",
+]
+QUERIES = st.lists(st.tuples(st.sampled_from(["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature", "Action"]), PHRASES), max_size=7)  # fmt: skip
+
+
+@given(
+    st.sampled_from(["GET", "POST", "PUT", "BREW"]),
+    st.sampled_from(["/", "/bucket/key", "/ui", "//", "/%ff%zz"]),
+    QUERIES,
+    st.lists(st.tuples(st.sampled_from(NAMES), PHRASES), max_size=6),
+    st.binary(max_size=20),
+)
+def test_no_unsigned_request_is_served_or_breaks_anything(method, path, query, headers, body):
+    encoded = urlencode(query)
+    sent = Sent(method, f"{path}?{encoded}" if encoded else path, [("host", "localhost"), *headers], body)
+    echo = Echo("any")
+    apps = Apps(echo, echo, echo, echo, echo, echo)
+    answer = call(gateway(apps, body_seconds=0.01, idle_seconds=0.01), sent)
+    assert 400 <= answer.status < 500
+    assert echo.whole == []
+    if answer.body.startswith(b"<"):
+        assert ElementTree.fromstring(answer.body) is not None
+    else:
+        assert answer.json["__type"]
+    assert call(gateway(insecure_no_auth=True, body_seconds=0.01, idle_seconds=0.01), sent).status < 500

@@ -1,0 +1,117 @@
+# ruff: noqa: E501
+"""Whatever a signed-in client sends to a companion, it gets an answer, and never a server's error."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import urlencode
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.types import ASGIApp, Message
+
+from rekindle.companions.identity import iam_app, sts_app
+from rekindle.companions.logs import GROUP, logs_app
+from rekindle.companions.metrics import NAMESPACE, cloudwatch_app
+from rekindle.companions.ports import Point
+from rekindle.domain.training_job import Owner
+from support.companions import WrittenLogs, WrittenMetrics
+
+OWNER = Owner("111111111111", "eu-west-3")
+LOGS = WrittenLogs({(OWNER, "job/algo-1-1"): [(n, f"line {n}") for n in range(3)]})
+METRICS = WrittenMetrics({(OWNER, "job", "loss"): [Point(100.0, 1.0)]})
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=6)
+    | st.sampled_from([GROUP, NAMESPACE, "job", "f/0", "b/9"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["Name", "Value", "x"]), inner, max_size=2),
+    max_leaves=6,
+)
+LOG_MEMBERS = [
+    "logGroupName",
+    "logStreamName",
+    "logStreamNames",
+    "logStreamNamePrefix",
+    "nextToken",
+    "limit",
+    "startTime",
+    "endTime",
+    "startFromHead",
+    "filterPattern",
+    "orderBy",
+]
+METRIC_MEMBERS = ["Namespace", "MetricName", "Dimensions", "StartTime", "EndTime", "Period", "Statistics"]
+
+
+def status_and_body(app: ASGIApp, body: bytes, target: str | None) -> tuple[int, bytes]:
+    async def run() -> tuple[int, bytes]:
+        answered: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:
+            answered.append(message)
+
+        headers = [(b"x-amz-target", target.encode())] if target else []
+        state = {"account": OWNER.account, "region": OWNER.region, "access_key": "KEY", "request_id": "id"}
+        scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers, "state": state}
+        await app(scope, receive, send)
+        return answered[0]["status"], b"".join(message.get("body", b"") for message in answered[1:])
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("operation", ["DescribeLogGroups", "DescribeLogStreams", "GetLogEvents", "FilterLogEvents", "Other"])
+@given(st.dictionaries(st.sampled_from(LOG_MEMBERS), JSON))
+def test_logs_answer_anything(operation, parameters):
+    named = {"logGroupName": GROUP, "logStreamName": "job/algo-1-1", **parameters}
+    status, body = status_and_body(logs_app(LOGS), json.dumps(named).encode(), f"Logs_20140328.{operation}")
+    assert status in (200, 400)
+    assert isinstance(json.loads(body), dict)
+
+
+@given(st.dictionaries(st.sampled_from(METRIC_MEMBERS), JSON))
+def test_cloudwatch_answers_anything(parameters):
+    dimensions = [{"Name": "TrainingJobName", "Value": "job"}]
+    good: dict[str, Any] = {
+        "Namespace": NAMESPACE,
+        "MetricName": "loss",
+        "Dimensions": dimensions,
+        "StartTime": 0,
+        "EndTime": 1000,
+    }
+    named = {**good, "Period": 60, "Statistics": ["Sum"], **parameters}
+    status, body = status_and_body(
+        cloudwatch_app(METRICS), json.dumps(named).encode(), "GraniteServiceVersion20100801.GetMetricStatistics"
+    )
+    assert status in (200, 400)
+    assert isinstance(json.loads(body), dict)
+
+
+@given(st.binary(max_size=40))
+def test_json_services_answer_any_bytes(body):
+    assert status_and_body(logs_app(LOGS), body, "Logs_20140328.DescribeLogGroups")[0] in (200, 400)
+
+
+FORMS = st.dictionaries(
+    st.sampled_from(["RoleName", "PolicySourceArn", "ActionNames.member.1", "ResourceArns.member.1", "Period", "StartTime", "EndTime", "MetricName", "Namespace", "Statistics.member.1"]),
+    st.text(max_size=12),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("action", ["GetCallerIdentity", "GetRole", "SimulatePrincipalPolicy", "GetMetricStatistics", None])
+@given(form=FORMS, odd=st.text(max_size=5))
+def test_query_services_answer_anything_in_xml(action, form, odd):
+    sent = urlencode({**form, "Action": odd if action is None else action}).encode()
+    for app in (sts_app(None), iam_app(None), iam_app("tuner"), cloudwatch_app(METRICS)):
+        status, body = status_and_body(app, sent, None)
+        assert status in (200, 400, 403, 404)
+        assert ElementTree.fromstring(body) is not None
