@@ -14,7 +14,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "datetime.utcnow": (),
     "time.time": ("engine/clock.py", "executors/supervisor.py"),
     "time.sleep": ("engine/clock.py", "executors/supervisor.py"),
-    "os.environ": ("settings.py",),
+    # script_mode.py is the start of a training job's own process: its environment is the job's, not ours.
+    "os.environ": ("settings.py", "executors/script_mode.py"),
     "os.getenv": (),
     "random.random": (),
     "random.seed": (),

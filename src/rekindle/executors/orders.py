@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,15 @@ from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECOND
 from rekindle.engine.ports import Run
 from rekindle.executors import contract, locations, logfile, machine, records, workdir
 from rekindle.executors.programs import Program, command_program
+from rekindle.executors.runtimes import image_program
 
 _FOLDERS = ("input/config", "input/data", "model", "output/data", "code")
 #: Where a package that is only loaded by path is found: what the supervisor scans metrics with.
 _ENGINE = "re2"
 #: The variable by which every process of an attempt is known, whatever became of its parents.
 RUN_MARK = "REKINDLE_RUN"
+#: The folder, below the root, of environments built for requirements.
+ENVIRONMENTS = ".environments"
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Host:
     """What holds for all runs of this machine.
 
     ``transfer`` is the command, to be followed by ``download URI FOLDER`` or ``upload PATH URI``, that moves objects;
-    ``transfer_variables`` are added to what it sees. ``environment`` is what training jobs inherit.
+    ``transfer_variables`` are added to what it sees. ``environment`` is what training jobs inherit. ``pythons`` are
+    interpreters, or folders of environments, for script mode by the image's repository name.
     """
 
     root: Path
@@ -37,6 +42,7 @@ class Host:
     transfer: tuple[str, ...] = ()
     transfer_variables: Mapping[str, str] = field(default_factory=dict)
     owner: Owner = field(default_factory=Owner)
+    pythons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -73,8 +79,9 @@ def check_places(spec: TrainingSpec, transfer: Sequence[str]) -> None:
 
 def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
     spec = run.spec
-    program = _program(run)
+    program = _program(run, host)
     inputs, fetch = _inputs(spec.channels, host.transfer)
+    fetch |= _code(program, host.transfer)
     checkpoints = _checkpoints(run)
     told = _told(run, folder, host, program)
     files = contract.config_files(told)
@@ -90,6 +97,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "fetch": list(fetch),
         **fetch,
         "command": list(program.argv),
+        "toolkit": [shlex.join([program.entry_point, *program.arguments])] if program.framework else [],
         "environment": [f"{n}={v}" for n, v in _environment(run, host, program, told).items()],
         "transfer environment": [f"{n}={v}" for n, v in {**host.environment, **host.transfer_variables}.items()],
         "cwd": ["code"],
@@ -110,11 +118,19 @@ def _refusal(run: Run, folder: Path, host: Host, reason: str) -> records.Fields:
     return _base(run, folder, host) | {"refusal": [reason.replace("\0", "")[:FAILURE_REASON_LIMIT]]}
 
 
-def _program(run: Run) -> Program:
+def _program(run: Run, host: Host) -> Program:
     algorithm = run.spec.algorithm
     if algorithm.command is not None:
         return command_program(algorithm, run.hyperparameters)
-    raise Unsupported(f"image: {algorithm.image!r}: no way to run this image is known here.")
+    return image_program(algorithm, run.hyperparameters, host.path, host.root / ENVIRONMENTS, host.pythons)
+
+
+def _code(program: Program, transfer: Sequence[str]) -> records.Fields:
+    if program.fetch is None:
+        return {}
+    uri, inside = program.fetch
+    _check_transfer("hyperparameters.sagemaker_submit_directory", uri, transfer)
+    return {"fetch code": [*transfer, "download", uri, f"../{inside}"]}
 
 
 def _told(run: Run, folder: Path, host: Host, program: Program) -> contract.Told:
@@ -129,6 +145,8 @@ def _told(run: Run, folder: Path, host: Host, program: Program) -> contract.Told
         cpus=_cpus(run),
         gpus=_gpus_each(run, host),
         entry_point=program.entry_point,
+        module_dir=program.module_dir,
+        framework=program.framework,
     )
 
 

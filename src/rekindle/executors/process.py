@@ -31,6 +31,7 @@ from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState
 from rekindle.executors import children, leftovers, logfile, orders, records, workdir
 from rekindle.executors.journal import JournalReader
 from rekindle.executors.programs import check_command
+from rekindle.executors.runtimes import check_image
 from rekindle.executors.supervisor import LOCK
 
 #: Links from a training job's name to its folder.
@@ -50,7 +51,8 @@ class ProcessExecutor(Executor):
     """Runs training jobs as processes of this machine, their files below ``root``.
 
     ``environment`` is what they inherit. ``transfer`` is the command that moves objects, to be
-    followed by ``download URI FOLDER`` or ``upload PATH URI``.
+    followed by ``download URI FOLDER`` or ``upload PATH URI``. ``pythons`` are interpreters, or folders of environments,
+    for script mode by the image's repository name.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class ProcessExecutor(Executor):
         transfer: Sequence[str] = (),
         transfer_variables: Mapping[str, str] | None = None,
         owner: Owner = _OWNER,
+        pythons: Mapping[str, str] | None = None,
     ) -> None:
         self._clock = clock
         self._host = orders.Host(
@@ -76,17 +79,18 @@ class ProcessExecutor(Executor):
             transfer=tuple(transfer),
             transfer_variables=dict(transfer_variables or {}),
             owner=owner,
+            pythons=dict(pythons or {}),
         )
         self._mutex = threading.Lock()
         self._children: dict[RunKey, int] = {}
         self._readers: dict[RunKey, JournalReader] = {}
 
-    def check(self, spec: TrainingSpec) -> None:
-        """See Executor."""
-        algorithm = spec.algorithm
-        if algorithm.command is None:
-            raise Unsupported(f"image: {algorithm.image!r}: no way to run this image is known here.")
-        check_command(algorithm, spec.environment.get("PATH", "") + os.pathsep + self._host.path)
+    def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
+        """See Executor. Where the static hyperparameters are given, what they say of a script is checked too."""
+        if spec.algorithm.command is None:
+            check_image(spec.algorithm, hyperparameters)
+        else:
+            check_command(spec.algorithm, spec.environment.get("PATH", "") + os.pathsep + self._host.path)
         if spec.resources.instance_count > 1:
             raise Unsupported(f"resources.instance_count: {spec.resources.instance_count}: this machine is one instance.")
         orders.check_channels(spec, self._host.transfer)

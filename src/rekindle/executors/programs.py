@@ -21,7 +21,8 @@ _PYTHONS = frozenset({"python", "python3"})
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. ``values`` are the hyperparameters as it is to see them; ``first_on_path`` goes before the user's PATH."""
+    """What to run. ``values`` are the hyperparameters as it is to see them; ``first_on_path`` goes before the user's PATH;
+    ``fetch`` is a URI that it needs and the folder, within the run's, to bring it to. ``framework`` is set in script mode."""
 
     argv: tuple[str, ...]
     arguments: tuple[str, ...] = ()
@@ -30,6 +31,9 @@ class Program:
     source: Path | None = None
     first_on_path: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    module_dir: str = ""
+    framework: str = ""
+    fetch: tuple[str, str] | None = None
 
 
 def command_program(algorithm: Algorithm, hyperparameters: Mapping[str, str]) -> Program:

@@ -391,6 +391,8 @@ class Supervisor:
             told = _last_words(self._output.tail)
             if code < 0:
                 told = f"killed by {children.signal_name(-code)}{': ' if told else ''}{told}"
+            for command in self._orders["toolkit"]:
+                told = f'ExecuteUserScriptError:\nExitCode {exit_code}\nErrorMessage "{told}"\nCommand "{command}"'
         ending = f", exit code: {exit_code}"
         return f"AlgorithmError: {told}"[: _REASON_LIMIT - len(ending)] + ending
 

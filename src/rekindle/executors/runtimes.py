@@ -1,0 +1,144 @@
+"""Images are names for ways to run: from a training image's URI to a program on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rekindle.domain.errors import InvalidValue, Unsupported
+from rekindle.domain.training_job import Algorithm
+from rekindle.executors import contract, locations, script_mode
+from rekindle.executors.programs import Program, chosen_python
+
+#: Repositories whose images run a script of the user's, and the module that SageMaker's own run it with.
+FRAMEWORKS = {
+    "sagemaker-scikit-learn": "sagemaker_sklearn_container.training:main",
+    "sagemaker-xgboost": "sagemaker_xgboost_container.training:main",
+    "xgboost": "sagemaker_xgboost_container.training:main",
+    "pytorch-training": "sagemaker_pytorch_container.training:main",
+    "tensorflow-training": "sagemaker_tensorflow_container.training:main",
+    "mxnet-training": "sagemaker_mxnet_container.training:main",
+    "huggingface-pytorch-training": "sagemaker_pytorch_container.training:main",
+    "huggingface-tensorflow-training": "sagemaker_tensorflow_container.training:main",
+    "autogluon-training": "sagemaker_mxnet_container.training:main",
+}
+#: Repositories whose images are an algorithm where no script is given, and the module that stands in for it.
+ALGORITHMS = {"sagemaker-xgboost": "rekindle.algorithms.xgboost", "xgboost": "rekindle.algorithms.xgboost"}
+
+_PROGRAM = "sagemaker_program"
+_SUBMITTED = "sagemaker_submit_directory"
+
+
+def repository(image: str) -> str:
+    """An image URI's name without registry, path, tag and digest: ``pytorch-training``."""
+    return re.split(r"[:@]", image.rsplit("/", 1)[-1])[0]
+
+
+def check_image(algorithm: Algorithm, hyperparameters: Mapping[str, str] | None) -> None:
+    """Raises Unsupported or InvalidValue for an image that nothing here can run; ``hyperparameters`` are the static ones,
+    where they are known."""
+    name = _known(algorithm)
+    if hyperparameters is None:
+        return
+    if _PROGRAM in hyperparameters:
+        _entry_point(hyperparameters)
+        _submitted(hyperparameters)
+    else:
+        _module(name, algorithm.image or "")
+
+
+def image_program(
+    algorithm: Algorithm, hyperparameters: Mapping[str, str], path: str, environments: Path, pythons: Mapping[str, str]
+) -> Program:
+    """What an image stands for. Raises Unsupported or InvalidValue where it stands for nothing here.
+
+    ``path`` is the PATH on which Python is found unless ``pythons`` names one for the repository; ``environments`` is the
+    folder of the environments that are built for requirements.
+    """
+    name = _known(algorithm)
+    if _PROGRAM in hyperparameters:
+        python = algorithm.python or pythons.get(name) or shutil.which("python", path=path) or sys.executable
+        return _script(name, hyperparameters, python, environments)
+    values = contract.own(hyperparameters)
+    return Program(argv=(sys.executable, "-m", _module(name, algorithm.image or "")), values=values)
+
+
+def _known(algorithm: Algorithm) -> str:
+    name = repository(algorithm.image or "")
+    if name not in FRAMEWORKS:
+        known = ", ".join(sorted(FRAMEWORKS))
+        message = f"image: {algorithm.image!r}: nothing here knows how to run this image, and containers are not run here."
+        raise Unsupported(message, f"Give a command to run instead, or one of the images {known}.")
+    if algorithm.entrypoint or algorithm.arguments:
+        shown = [*algorithm.entrypoint, *algorithm.arguments]
+        raise Unsupported(f"entrypoint: {shown!r}: an entry point of its own needs a container, and none are run here.")
+    return name
+
+
+def _module(name: str, image: str) -> str:
+    module = ALGORITHMS.get(name)
+    if module is None:
+        raise InvalidValue("hyperparameters", image, f"this image runs a script, and there is no {_PROGRAM!r}")
+    if not _is_there(module):
+        raise Unsupported(f"image: {image!r}: its built-in algorithm is not part of this installation.", f"Set {_PROGRAM}.")
+    return module
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _script(name: str, hyperparameters: Mapping[str, str], python: str, environments: Path) -> Program:
+    interpreter, folder, variables = chosen_python(python)
+    values = {n: contract.decoded(v) for n, v in contract.own(hyperparameters).items()}
+    arguments = contract.toolkit_arguments(values)
+    entry, submitted = _entry_point(hyperparameters), _submitted(hyperparameters)
+    source, archive, fetch = _source(submitted)
+    runner = (sys.executable, "-I", "-S", str(Path(script_mode.__file__)))
+    return Program(
+        argv=(*runner, interpreter, str(environments), archive, entry, *arguments),
+        arguments=tuple(arguments),
+        values=values,
+        entry_point=entry,
+        source=source,
+        first_on_path=(folder,),
+        variables=variables,
+        module_dir=submitted,
+        framework=FRAMEWORKS[name],
+        fetch=fetch,
+    )
+
+
+def _entry_point(hyperparameters: Mapping[str, str]) -> str:
+    entry: Any = contract.decoded(hyperparameters[_PROGRAM])
+    if not isinstance(entry, str) or not entry:
+        raise InvalidValue(f"hyperparameters.{_PROGRAM}", hyperparameters[_PROGRAM], "not the name of a script")
+    return entry
+
+
+def _submitted(hyperparameters: Mapping[str, str]) -> str:
+    """Where the script is: checked as far as it is on this machine."""
+    field = f"hyperparameters.{_SUBMITTED}"
+    uri: Any = contract.decoded(hyperparameters.get(_SUBMITTED, ""))
+    if not isinstance(uri, str) or not uri:
+        raise InvalidValue(field, uri, "it must say where the script is: an s3:// or file:// URI of a tar.gz, or a folder")
+    if not locations.is_remote(uri) and not locations.local_path(uri, field).exists():
+        raise InvalidValue(field, uri, "there is no such file or folder")
+    return uri
+
+
+def _source(submitted: str) -> tuple[Path | None, str, tuple[str, str] | None]:
+    """The folder to copy, or the archive to unpack (as seen from the code folder), and what must be fetched for it."""
+    if locations.is_remote(submitted):
+        inside = "input/sourcedir"
+        return None, f"../{inside}/{submitted.rsplit('/', 1)[-1]}", (submitted, inside)
+    path = locations.local_path(submitted, f"hyperparameters.{_SUBMITTED}")
+    return (path, "", None) if path.is_dir() else (None, str(path), None)

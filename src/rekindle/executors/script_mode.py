@@ -1,0 +1,112 @@
+"""Script mode, within the training job's own process: unpack the code, build the environment it asks for, become the script.
+
+``script_mode.py PYTHON ENVIRONMENTS ARCHIVE ENTRY_POINT ARGUMENT...``, run in the code folder. Standard library only. It
+does what SageMaker's training toolkit does before a script starts; its failures read like the toolkit's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+_REQUIREMENTS = "requirements.txt"
+_BUILT = ".built"
+
+
+class NotPossible(Exception):
+    """The script cannot be started; the message is what the toolkit would say."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Becomes the script. Returns never; exits with 1 where that is not possible."""
+    python, environments, archive, entry, *rest = arguments
+    try:
+        if archive:
+            unpack(archive)
+        if Path(_REQUIREMENTS).is_file():
+            python = environment(python, Path(environments))
+        start(python, entry, rest)
+    except (NotPossible, OSError, tarfile.TarError, subprocess.SubprocessError) as error:
+        sys.stderr.write(f"{error}\n")
+        Path("../output/failure").write_text(str(error))
+        sys.exit(1)
+
+
+def unpack(archive: str) -> None:
+    """Unpacks a tar.gz here; nothing in it may lead out of here."""
+    if not Path(archive).is_file():
+        raise NotPossible(f"ClientError: there is no {archive!r}")
+    with tarfile.open(archive) as packed:
+        packed.extractall(".", filter="data")
+
+
+def environment(python: str, folder: Path) -> str:
+    """The interpreter of an environment with what requirements.txt asks for: built once for each content and interpreter."""
+    target = folder / _digest(python)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{target.name}.lock").open("w") as lock:
+        # Others with the same requirements wait here and then find it built.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (target / _BUILT).exists():
+            shutil.rmtree(target, ignore_errors=True)
+            _build(python, target)
+            (target / _BUILT).touch()
+    return str(target / "bin" / "python")
+
+
+def start(python: str, entry: str, arguments: Sequence[str]) -> None:
+    """Becomes the entry point: a Python file, a shell script, or a module where the code is a package."""
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))}
+    variables["PATH"] = os.pathsep.join((str(Path(python).parent), variables.get("PATH", os.defpath)))
+    if entry.endswith(".sh"):
+        command = ["/bin/sh", entry, *arguments]
+    elif entry.endswith(".py"):
+        command = [python, entry, *arguments]
+    else:
+        command = [python, "-m", entry, *arguments]
+    if entry.endswith((".sh", ".py")) and not Path(entry).is_file():
+        raise NotPossible(f"ClientError: the code has no file {entry!r}")
+    sys.stdout.flush()
+    os.execve(command[0], command, variables)  # noqa: S606
+
+
+def _digest(python: str) -> str:
+    """Named after all that the environment depends on: the interpreter, and files that requirements.txt may refer to."""
+    found = hashlib.sha256(os.path.realpath(python).encode())
+    for path in sorted(p for p in Path().glob("*.txt") if p.is_file()):
+        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()[:32]
+
+
+def _build(python: str, target: Path) -> None:
+    _run([python, "-m", "venv", "--without-pip", str(target)])
+    own = str(target / "bin" / "python")
+    # Not --system-site-packages: where the interpreter is an environment's, that would show its base and not itself.
+    for folder in (target / "lib").glob("python*/site-packages"):
+        (folder / "interpreter.pth").write_text(_packages(python))
+    uv = shutil.which("uv")
+    install = [uv, "pip", "install", "--python", own] if uv else [python, "-m", "pip", "--python", own, "install"]
+    _run([*install, "-r", _REQUIREMENTS])
+
+
+def _packages(python: str) -> str:
+    """The interpreter's folders of packages, a line each."""
+    code = "import site; print(*site.getsitepackages(), sep='\\n')"
+    return subprocess.run([python, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def _run(command: Sequence[str]) -> None:
+    if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
+        shown = " ".join(command)
+        raise NotPossible(f'InstallRequirementsError: \nExitCode 1\nErrorMessage ""\nCommand "{shown}"')
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,109 @@
+"""Commands, the formats that supervisors read, and what a program is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rekindle.domain.errors import InvalidValue, Unsupported
+from rekindle.domain.training_job import Algorithm
+from rekindle.executors import contract, locations, machine, programs, records, supervisor
+
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=20)
+
+
+@given(st.dictionaries(WORDS, st.lists(WORDS, max_size=4), max_size=6))
+def test_orders_are_read_as_they_were_written(fields: dict[str, list[str]]) -> None:
+    assert records.unpack(records.pack(fields)) == fields
+
+
+def test_bytes_that_are_no_text_pass_through_orders() -> None:
+    name = os.fsdecode(b"/data/\xff\xfe")
+    assert records.unpack(records.pack({"a": [name]})) == {"a": [name]}
+    with pytest.raises(ValueError, match="NUL"):
+        records.pack({"a": ["b\0c"]})
+
+
+@given(st.dictionaries(WORDS, st.none() | st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
+def test_a_told_line_is_json(fields: dict) -> None:
+    told = records.line(fields)
+    assert told.endswith(b"\n")
+    assert told.count(b"\n") == 1
+    assert json.loads(told) == fields
+
+
+def test_plain_arguments_are_by_name_and_the_programs_own() -> None:
+    hyperparameters = {"b": "2", "a": "1", "_tuning_objective_metric": "x", "sagemaker_region": "y"}
+    assert contract.plain_arguments(hyperparameters) == ["--a", "1", "--b", "2"]
+
+
+def test_python_takes_the_place_of_the_command_s(tmp_path: Path) -> None:
+    algorithm = Algorithm(command="python -u 'a b.py' --flag", python=sys.executable)
+    program = programs.command_program(algorithm, {"x": "1"})
+    assert program.argv == (sys.executable, "-u", "a b.py", "--flag", "--x", "1")
+    assert program.first_on_path == (str(Path(sys.executable).parent),)
+    silent = programs.command_program(Algorithm(command="train", arguments_style="none"), {"x": "1"})
+    assert silent.argv == ("train",)
+    assert silent.values == {"x": "1"}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "words"),
+    [
+        (Algorithm(command=""), "command: '': the command is empty"),
+        (Algorithm(command="python 'x"), 'command: "python \'x": not a command line: no closing quotation'),
+        (Algorithm(command="python t.py | tee log"), "'|' is for a shell"),
+        (Algorithm(command="python t.py", python="/no/such"), "python: '/no/such': neither"),
+        (Algorithm(command="python none.py", source="."), "there is no file 'none.py' in the source folder"),
+        (Algorithm(command="true", source="/no/such"), "source: '/no/such': there is no such folder"),
+        (Algorithm(command="./plain", source="."), "'./plain' is not executable"),
+    ],
+)
+def test_commands_that_cannot_run_are_refused(algorithm: Algorithm, words: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain").touch()
+    with pytest.raises(InvalidValue) as refused:
+        programs.check_command(algorithm, os.environ["PATH"])
+    assert words in str(refused.value)
+
+
+def test_a_shell_may_be_asked_for() -> None:
+    programs.check_command(Algorithm(command="bash -c 'a | b' ; x"), os.environ["PATH"])
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [("/a b", "/a b"), ("file:///a%20b", "/a b"), ("file://localhost/a", "/a"), ("/a#b?c", "/a#b?c")],
+)
+def test_local_paths(uri: str, path: str) -> None:
+    assert locations.local_path(uri, "f") == Path(path)
+
+
+@pytest.mark.parametrize(("uri", "error"), [("a", InvalidValue), ("file://host/a", InvalidValue), ("https://a/b", Unsupported)])
+def test_what_is_no_local_path(uri: str, error: type[Exception]) -> None:
+    with pytest.raises(error, match="f: "):
+        locations.local_path(uri, "f")
+
+
+def test_gpus_that_we_may_use() -> None:
+    assert machine.gpus({"CUDA_VISIBLE_DEVICES": "0, GPU-1f"}) == ("0", "GPU-1f")
+    assert machine.gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("tail", "words"),
+    [
+        ("", ""),
+        ("a\n\nb\nc\nd\n", "b\nc\nd"),
+        ("Traceback (most recent call last):\n  File x\nKeyError: 'a'\n\nlater\n", "KeyError: 'a'"),
+        ("Traceback (most recent call last):\n  x\nA: 1\n\nDuring\n\nTraceback (most recent call last):\n  y\nB: 2\n", "B: 2"),
+    ],
+)
+def test_last_words(tail: str, words: str) -> None:
+    assert supervisor._last_words(tail) == words

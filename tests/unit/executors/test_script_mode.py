@@ -1,0 +1,208 @@
+"""Script mode: code from an archive, an environment for its requirements, arguments and variables as the toolkit's."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from rekindle.domain.errors import InvalidValue, Unsupported
+from rekindle.domain.training_job import Algorithm, Channel, TrainingSpec
+from rekindle.engine.clock import SystemClock
+from rekindle.engine.ports import Report, Run, RunKey, RunState
+from rekindle.executors import runtimes
+from rekindle.executors.process import ProcessExecutor
+
+IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+KEY = RunKey("job", 1)
+
+
+@pytest.fixture
+def executor(tmp_path: Path) -> ProcessExecutor:
+    python = {"sagemaker-scikit-learn": sys.executable}
+    return ProcessExecutor(tmp_path / "home", SystemClock(), environment={"PATH": os.environ["PATH"]}, pythons=python)
+
+
+def archive(folder: Path, files: Mapping[str, str | bytes], name: str = "sourcedir.tar.gz") -> Path:
+    with tarfile.open(folder / name, "w:gz") as packed:
+        for inside, text in files.items():
+            data = text.encode() if isinstance(text, str) else text
+            entry = tarfile.TarInfo(inside)
+            entry.size = len(data)
+            packed.addfile(entry, io.BytesIO(data))
+    return folder / name
+
+
+def run(executor: ProcessExecutor, hyperparameters: Mapping[str, str], key: RunKey = KEY, **changes) -> tuple[Report, str]:
+    spec = TrainingSpec(Algorithm(image=IMAGE), **changes)
+    executor.launch(Run(key, spec, hyperparameters))
+    while (report := executor.report(key)).state is RunState.RUNNING:
+        executor.wait([key], 30.0)
+    return report, executor.read_log(key.name)[0].decode()
+
+
+def submitted(path: Path, program: str = "train.py", **others: str) -> dict[str, str]:
+    """Hyperparameters as version 2 of the SDK sends them: each in JSON."""
+    return {"sagemaker_program": json.dumps(program), "sagemaker_submit_directory": json.dumps(path.as_uri()), **others}
+
+
+SHOW = "import json, os, sys\nprint(json.dumps({'args': sys.argv[1:], 'env': dict(os.environ), 'cwd': os.listdir()}))\n"
+
+
+def test_arguments_and_variables_are_the_toolkits(executor: ProcessExecutor, tmp_path: Path) -> None:
+    code = archive(tmp_path, {"train.py": SHOW, "lib/helper.py": ""})
+    values = {"n_estimators": "20", "kernel": '"rbf"', "k": "1", "on": "true", "raw": "as is", "map": '{"b":1,"a":2}'}
+    channels = (Channel("train", str(tmp_path)),)
+    executor.check(TrainingSpec(Algorithm(image=IMAGE)), submitted(code, **values))
+    report, log = run(executor, submitted(code, **values, _tuning_objective_metric="loss"), channels=channels)
+    assert report.state is RunState.COMPLETED, log
+    told = json.loads(log)
+    # By name, as the toolkit sorts them.
+    expected = ["-k", "1", "--kernel", "rbf", "--map", "a=2,b=1", "--n_estimators", "20", "--on", "True", "--raw", "as is"]
+    assert told["args"] == expected
+    env = told["env"]
+    assert env["SM_HP_KERNEL"] == "rbf"
+    assert env["SM_HP_ON"] == "true"
+    assert env["SM_HP_MAP"] == '{"a":2,"b":1}'
+    assert json.loads(env["SM_HPS"]) == {
+        "k": 1,
+        "kernel": "rbf",
+        "map": {"a": 2, "b": 1},
+        "n_estimators": 20,
+        "on": True,
+        "raw": "as is",
+    }
+    assert env["SM_USER_ENTRY_POINT"] == "train.py"
+    assert env["SM_MODULE_NAME"] == "train"
+    assert env["SM_MODULE_DIR"] == code.as_uri()
+    assert json.loads(env["SM_USER_ARGS"]) == told["args"]
+    assert env["SM_CHANNEL_TRAIN"].endswith("/input/data/train")
+    assert json.loads(env["SM_CHANNELS"]) == ["train"]
+    assert json.loads(env["SM_TRAINING_ENV"])["channel_input_dirs"] == {"train": env["SM_CHANNEL_TRAIN"]}
+    assert sorted(told["cwd"]) == ["lib", "train.py"]
+    passed = json.loads((Path(env["SM_INPUT_CONFIG_DIR"]) / "hyperparameters.json").read_text())
+    assert passed["kernel"] == '"rbf"'
+
+
+def test_values_as_they_are_work_too(executor: ProcessExecutor, tmp_path: Path) -> None:
+    code = archive(tmp_path, {"train.py": SHOW})
+    hyperparameters = {"sagemaker_program": "train.py", "sagemaker_submit_directory": str(code), "kernel": "rbf"}
+    report, log = run(executor, hyperparameters)
+    assert report.state is RunState.COMPLETED
+    assert json.loads(log)["args"] == ["--kernel", "rbf"]
+
+
+def test_a_shell_script_and_a_module(executor: ProcessExecutor, tmp_path: Path) -> None:
+    code = archive(tmp_path, {"go.sh": 'echo "$@"; python -c "import helper"\n', "helper.py": "print('found')\n"})
+    report, log = run(executor, submitted(code, "go.sh", depth="1"))
+    assert (report.state, log) == (RunState.COMPLETED, "--depth 1\nfound\n")
+    code = archive(tmp_path, {"pack/__init__.py": "", "pack/__main__.py": "print('main')\n"})
+    report, log = run(executor, submitted(code, "pack"), RunKey("module", 1))
+    assert (report.state, log) == (RunState.COMPLETED, "main\n")
+
+
+def wheel(name: str) -> bytes:
+    """A package that prints when it is imported."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as packed:
+        packed.writestr(f"{name}.py", f"VALUE = 'from {name}'\n")
+        packed.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        packed.writestr(f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        packed.writestr(f"{name}-1.0.dist-info/RECORD", "")
+    return data.getvalue()
+
+
+def test_requirements_are_installed_once_for_all(executor: ProcessExecutor, tmp_path: Path) -> None:
+    file = "tiny_package-1.0-py3-none-any.whl"
+    # What the interpreter has itself is there too.
+    script = "import tiny_package, numpy\nprint(tiny_package.VALUE)\n"
+    files = {"train.py": script, "requirements.txt": f"./{file}\n", file: wheel("tiny_package")}
+    code = archive(tmp_path, files)
+    for name in ("one", "two"):
+        executor.launch(Run(RunKey(name, 1), TrainingSpec(Algorithm(image=IMAGE)), submitted(code)))
+    for name in ("one", "two"):
+        report, log = run(executor, submitted(code), RunKey(name, 1))
+        assert report.state is RunState.COMPLETED, log
+        assert log.endswith("from tiny_package\n")
+    built = [p for p in (tmp_path / "home" / ".environments").iterdir() if p.is_dir()]
+    assert len(built) == 1
+    again = archive(tmp_path, {"train.py": script, "requirements.txt": "./no-such-file.whl\n"})
+    report, log = run(executor, submitted(again), RunKey("three", 1))
+    assert report.state is RunState.FAILED
+    assert "InstallRequirementsError" in report.failure_reason
+
+
+def test_failures_read_like_the_toolkits(executor: ProcessExecutor, tmp_path: Path) -> None:
+    code = archive(tmp_path, {"train.py": "raise ValueError('no good')\n"})
+    report, _ = run(executor, submitted(code, C="1"))
+    expected = (
+        'AlgorithmError: ExecuteUserScriptError:\nExitCode 1\nErrorMessage "ValueError: no good"\n'
+        'Command "train.py -C 1", exit code: 1'
+    )
+    assert report.failure_reason == expected
+
+
+def test_an_archive_cannot_write_elsewhere(executor: ProcessExecutor, tmp_path: Path) -> None:
+    code = archive(tmp_path, {"train.py": "", "../model/planted": "x"})
+    report, _ = run(executor, submitted(code))
+    assert report.state is RunState.FAILED
+    assert not (tmp_path / "home" / "_" / "job" / "model" / "planted").exists()
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        (IMAGE, "sagemaker-scikit-learn"),
+        ("763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2.1.0-gpu-py310", "pytorch-training"),
+        ("local/xgboost@sha256:0123", "xgboost"),
+        ("localhost:5000/sagemaker-xgboost", "sagemaker-xgboost"),
+    ],
+)
+def test_an_image_is_known_by_its_repository(image: str, name: str) -> None:
+    assert runtimes.repository(image) == name
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "hyperparameters", "words"),
+    [
+        (Algorithm(image="1.dkr.ecr.x/blazingtext:1"), None, "image: '1.dkr.ecr.x/blazingtext:1': nothing here knows"),
+        (Algorithm(image="xgboost:1"), {}, "image: 'xgboost:1': its built-in algorithm is not part"),
+        (Algorithm(image=IMAGE, entrypoint=("bash",)), None, "entrypoint: ['bash']: an entry point of its own"),
+    ],
+)
+def test_what_nothing_here_can_run_is_refused(
+    executor: ProcessExecutor, algorithm: Algorithm, hyperparameters: Mapping[str, str] | None, words: str
+) -> None:
+    if hyperparameters == {} and runtimes._is_there("rekindle.algorithms.xgboost"):
+        pytest.skip("the algorithm is there")
+    with pytest.raises(Unsupported) as refused:
+        executor.check(TrainingSpec(algorithm), hyperparameters)
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "words"),
+    [
+        ({}, "this image runs a script, and there is no 'sagemaker_program'"),
+        ({"sagemaker_program": "3", "sagemaker_submit_directory": "/"}, "hyperparameters.sagemaker_program: '3': not the name"),
+        ({"sagemaker_program": "t.py"}, "hyperparameters.sagemaker_submit_directory: '': it must say where the script is"),
+        (
+            {"sagemaker_program": "t.py", "sagemaker_submit_directory": '"/no/such"'},
+            "'/no/such': there is no such file",
+        ),
+    ],
+)
+def test_a_script_that_is_not_there_is_refused(executor: ProcessExecutor, hyperparameters: dict, words: str) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        executor.check(TrainingSpec(Algorithm(image=IMAGE)), hyperparameters)
+    assert words in str(refused.value)
+    report, _ = run(executor, hyperparameters)
+    assert report.state is RunState.FAILED
+    assert words in report.failure_reason

@@ -1,0 +1,99 @@
+"""The copy of a source folder, and archives of results."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from rekindle.executors import archive, workdir
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "run.sh").write_text("echo")
+    (folder / "deep" / "run.sh").chmod(0o555)
+    (folder / "train.py").write_text("print()")
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+
+
+def test_files_with_their_modes_and_times(source: Path, tmp_path: Path) -> None:
+    os.utime(source / "train.py", (1, 2))
+    workdir.copy_source(str(source), str(tmp_path / "code"), ())
+    assert names(tmp_path / "code") == ["deep", "deep/run.sh", "train.py"]
+    # Writable, so that a job can change its copy; the source itself is never changed.
+    assert (tmp_path / "code" / "deep" / "run.sh").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "code" / "train.py").stat().st_mtime == 2
+    (tmp_path / "code" / "train.py").write_text("changed")
+    assert (source / "train.py").read_text() == "print()"
+
+
+def test_what_is_no_source_is_left_out(source: Path, tmp_path: Path) -> None:
+    for name in (".git", "__pycache__", ".venv", "home", "myenv"):
+        (source / name).mkdir()
+        (source / name / "file").touch()
+    (source / "myenv" / "pyvenv.cfg").touch()
+    os.mkfifo(source / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = Path.cwd()
+        os.chdir(source)
+        try:
+            listener.bind("socket")
+        finally:
+            os.chdir(here)
+        workdir.copy_source(str(source), str(tmp_path / "code"), [str(source / "home")])
+    assert names(tmp_path / "code") == ["deep", "deep/run.sh", "train.py"]
+
+
+def test_links_stay_links_and_point_where_they_did(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (source / "loop").symlink_to(".")
+    (source / "deep" / "inside").symlink_to("../train.py")
+    (source / "outside").symlink_to("../data")
+    (source / "absolute").symlink_to(tmp_path / "data")
+    (source / "dangling").symlink_to("nothing")
+    workdir.copy_source(str(source), str(tmp_path / "far" / "away" / "code"), ())
+    links = {p.name: os.readlink(p) for p in (tmp_path / "far" / "away" / "code").rglob("*") if p.is_symlink()}
+    data = str(tmp_path / "data")
+    inside = {"loop": ".", "inside": "../train.py", "dangling": "nothing"}
+    assert links == {**inside, "outside": data, "absolute": data}
+
+
+def test_a_link_to_the_source_is_the_source(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(source)
+    workdir.copy_source(str(tmp_path / "link"), str(tmp_path / "code"), ())
+    assert names(tmp_path / "code") == ["deep", "deep/run.sh", "train.py"]
+
+
+def test_archives_hold_files_folders_and_links_only(source: Path, tmp_path: Path) -> None:
+    (source / "link").symlink_to("train.py")
+    os.mkfifo(source / "pipe")
+    archive.store(str(source), str(tmp_path / "out" / "model.tar.gz"))
+    with tarfile.open(tmp_path / "out" / "model.tar.gz") as packed:
+        assert sorted(packed.getnames()) == ["deep", "deep/run.sh", "link", "train.py"]
+    assert names(tmp_path / "out") == ["model.tar.gz"]
+
+
+def test_an_empty_archive_is_one(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    archive.store(str(tmp_path / "empty"), str(tmp_path / "model.tar.gz"))
+    with tarfile.open(tmp_path / "model.tar.gz") as packed:
+        assert packed.getnames() == []
+
+
+def test_a_plain_folder_replaces_the_one_before(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").touch()
+    (source / "__pycache__").mkdir()
+    archive.store(str(source), str(tmp_path / "model"))
+    # A model may hold folders that no source has.
+    assert names(tmp_path / "model") == ["__pycache__", "deep", "deep/run.sh", "train.py"]
