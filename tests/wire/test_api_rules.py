@@ -1,0 +1,597 @@
+"""What the service refuses, and in which words: AWS's own where they are known, else the field, the value and the rule."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from rekindle.domain.errors import InvalidValue
+from support.wire import IMAGE, ROLE, Json, Wire, changed, error_of, fresh, training_request, tuning_request, wire
+
+CONFIG = "HyperParameterTuningJobConfig"
+DEFINITION = "TrainingJobDefinition"
+ALGORITHM = f"{DEFINITION}.AlgorithmSpecification"
+LIMITS = f"{CONFIG}.ResourceLimits"
+RANGES = f"{CONFIG}.ParameterRanges"
+XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+ARN = "arn:aws:sagemaker:us-east-1:111111111111:training-job"
+LETTERS = {"CategoricalParameterRanges": [{"Name": "c", "Values": ["a", "b"]}]}
+REVERSED = {"Name": "lr", "MinValue": "0", "MaxValue": "1", "ScalingType": "ReverseLogarithmic"}
+THREE = {"IntegerParameterRanges": [{"Name": "n", "MinValue": "1", "MaxValue": "3"}]}
+
+
+def value_at(path: str, shown: str, constraint: str) -> str:
+    return f"1 validation error detected: Value {shown} at '{path}' failed to satisfy constraint: {constraint}"
+
+
+#: (path, value, message): the constraint classes of the service model, each on a request that is right but for one member.
+CONSTRAINTS = [
+    (
+        f"{DEFINITION}.AlgorithmSpecification.TrainingImage",
+        "a" * 256,
+        value_at(
+            "trainingJobDefinition.algorithmSpecification.trainingImage",
+            f"'{'a' * 256}'",
+            "Member must have length less than or equal to 255",
+        ),
+    ),
+    (
+        "HyperParameterTuningJobName",
+        "no_underscore",
+        value_at(
+            "hyperParameterTuningJobName",
+            "'no_underscore'",
+            "Member must satisfy regular expression pattern: ^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}",
+        ),
+    ),
+    (
+        "HyperParameterTuningJobName",
+        None,
+        value_at("hyperParameterTuningJobName", "null", "Member must not be null"),
+    ),
+    (CONFIG, None, value_at("hyperParameterTuningJobConfig", "null", "Member must not be null")),
+    (
+        f"{CONFIG}.Strategy",
+        "Guess",
+        value_at(
+            "hyperParameterTuningJobConfig.strategy",
+            "'Guess'",
+            "Member must satisfy enum value set: [Bayesian, Random, Hyperband, Grid]",
+        ),
+    ),
+    (
+        f"{LIMITS}.MaxParallelTrainingJobs",
+        0,
+        value_at(
+            "hyperParameterTuningJobConfig.resourceLimits.maxParallelTrainingJobs",
+            "'0'",
+            "Member must have value greater than or equal to 1",
+        ),
+    ),
+    (
+        f"{LIMITS}.MaxRuntimeInSeconds",
+        119,
+        value_at(
+            "hyperParameterTuningJobConfig.resourceLimits.maxRuntimeInSeconds",
+            "'119'",
+            "Member must have value greater than or equal to 120",
+        ),
+    ),
+    (
+        f"{LIMITS}.MaxRuntimeInSeconds",
+        15768001,
+        value_at(
+            "hyperParameterTuningJobConfig.resourceLimits.maxRuntimeInSeconds",
+            "'15768001'",
+            "Member must have value less than or equal to 15768000",
+        ),
+    ),
+    (
+        f"{DEFINITION}.RoleArn",
+        "arn:aws:iam::12:role/shorter-account",
+        value_at(
+            "trainingJobDefinition.roleArn",
+            "'arn:aws:iam::12:role/shorter-account'",
+            r"Member must satisfy regular expression pattern: ^arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$",
+        ),
+    ),
+    (
+        f"{DEFINITION}.OutputDataConfig.S3OutputPath",
+        "bucket/out",
+        value_at(
+            "trainingJobDefinition.outputDataConfig.s3OutputPath",
+            "'bucket/out'",
+            "Member must satisfy regular expression pattern: ^(https|s3)://([^/]+)/?(.*)$",
+        ),
+    ),
+    (
+        f"{DEFINITION}.RetryStrategy.MaximumRetryAttempts",
+        31,
+        value_at(
+            "trainingJobDefinition.retryStrategy.maximumRetryAttempts",
+            "'31'",
+            "Member must have value less than or equal to 30",
+        ),
+    ),
+    (
+        "WarmStartConfig",
+        {"ParentHyperParameterTuningJobs": [], "WarmStartType": "TransferLearning"},
+        value_at(
+            "warmStartConfig.parentHyperParameterTuningJobs",
+            "'[]'",
+            "Member must have length greater than or equal to 1",
+        ),
+    ),
+    (
+        f"{ALGORITHM}.MetricDefinitions.0.Regex",
+        None,
+        value_at(
+            "trainingJobDefinition.algorithmSpecification.metricDefinitions.1.member.regex", "null", "Member must not be null"
+        ),
+    ),
+    (
+        f"{CONFIG}.TuningJobCompletionCriteria.BestObjectiveNotImproving.MaxNumberOfTrainingJobsNotImproving",
+        2,
+        value_at(
+            "hyperParameterTuningJobConfig.tuningJobCompletionCriteria.bestObjectiveNotImproving."
+            "maxNumberOfTrainingJobsNotImproving",
+            "'2'",
+            "Member must have value greater than or equal to 3",
+        ),
+    ),
+    (
+        f"{DEFINITION}.StaticHyperParameters",
+        {"a": "x" * 2501},
+        value_at(
+            "trainingJobDefinition.staticHyperParameters",
+            "'{a=" + "x" * 2501 + "}'",
+            "Map value must satisfy constraint: [Member must have length less than or equal to 2500, Member must have length "
+            "greater than or equal to 0, Member must satisfy regular expression pattern: .*]",
+        ),
+    ),
+    (
+        f"{DEFINITION}.Environment",
+        {"1x": "y"},
+        value_at(
+            "trainingJobDefinition.environment",
+            "'{1x=y}'",
+            "Map keys must satisfy constraint: [Member must have length less than or equal to 512, Member must have length "
+            "greater than or equal to 0, Member must satisfy regular expression pattern: [a-zA-Z_][a-zA-Z0-9_]*]",
+        ),
+    ),
+    (
+        f"{DEFINITION}.ResourceConfig.InstanceCount",
+        -1,
+        value_at(
+            "trainingJobDefinition.resourceConfig.instanceCount", "'-1'", "Member must have value greater than or equal to 0"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), CONSTRAINTS)
+def test_constraints_of_the_model_have_amazons_sentence(sagemaker: Wire, path: str, value: Any, message: str) -> None:
+    request = changed(tuning_request(), path, value)
+    assert error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request) == ("ValidationException", message)
+
+
+def test_all_broken_constraints_are_told_and_counted(sagemaker: Wire) -> None:
+    request = changed(changed(tuning_request("bad_name"), f"{CONFIG}.Strategy", "Guess"), f"{DEFINITION}.RoleArn", None)
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
+    assert code == "ValidationException"
+    assert message.startswith("3 validation errors detected: Value 'bad_name' at 'hyperParameterTuningJobName' failed")
+    assert message.count("; Value ") == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (f"{LIMITS}.MaxParallelTrainingJobs", "two"),
+        (f"{DEFINITION}.RoleArn", ["a", "list"]),
+        (f"{DEFINITION}.EnableNetworkIsolation", "yes"),
+        (f"{LIMITS}.MaxNumberOfTrainingJobs", 2**40),
+    ],
+)
+def test_another_type_is_a_serialization_error(sagemaker: Wire, path: str, value: Any) -> None:
+    code, _ = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **changed(tuning_request(), path, value))
+    assert code == "SerializationException"
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "path"),
+    [
+        ("list_hyper_parameter_tuning_jobs", {"MaxResults": 101}, "maxResults"),
+        ("list_hyper_parameter_tuning_jobs", {"MaxResults": 0}, "maxResults"),
+        ("list_hyper_parameter_tuning_jobs", {"SortBy": "Size"}, "sortBy"),
+        ("list_hyper_parameter_tuning_jobs", {"SortOrder": "Up"}, "sortOrder"),
+        ("list_hyper_parameter_tuning_jobs", {"StatusEquals": "Fine"}, "statusEquals"),
+        ("list_hyper_parameter_tuning_jobs", {"NameContains": "_"}, "nameContains"),
+        ("list_hyper_parameter_tuning_jobs", {"NextToken": "x" * 8193}, "nextToken"),
+        ("list_training_jobs", {"SortBy": "FinalObjectiveMetricValue"}, "sortBy"),
+        ("describe_training_job", {"TrainingJobName": "-a"}, "trainingJobName"),
+        ("list_tags", {"ResourceArn": "not-an-arn"}, "resourceArn"),
+        (
+            "list_tags",
+            {"ResourceArn": "arn:aws:sagemaker:us-east-1:111111111111:training-job/x", "MaxResults": 49},
+            "maxResults",
+        ),
+        ("search", {"Resource": "Toaster"}, "resource"),
+    ],
+)
+def test_other_operations_check_their_members_too(sagemaker: Wire, operation: str, arguments: Json, path: str) -> None:
+    code, message = error_of(getattr(sagemaker.client, operation), **arguments)
+    assert code == "ValidationException"
+    assert message.startswith("1 validation error detected: Value ")
+    assert f" at '{path}' failed to satisfy constraint: " in message
+
+
+#: (path, value, what the message says): rules beyond the model, each on a request that is right but for one member.
+RULES = [
+    (
+        f"{ALGORITHM}.MetricDefinitions",
+        [],
+        "A metric is required for this hyperparameter tuning job objective. Provide a metric in the metric definitions.",
+    ),
+    (
+        f"{ALGORITHM}.MetricDefinitions",
+        [{"Name": "other", "Regex": "(.*)"}],
+        "A metric is required for this hyperparameter tuning job objective. Provide a metric in the metric definitions.",
+    ),
+    (
+        f"{ALGORITHM}.TrainingImage",
+        XGBOOST,
+        "You can't override the metric definitions for Amazon SageMaker algorithms. Please retry the request without "
+        "specifying metric definitions.",
+    ),
+    (
+        RANGES,
+        THREE,
+        "You don't have enough combinations of hyperparameter ranges. The total number of hyperparameter combinations for the "
+        "provided ranges [3.0] must be equal or greater than the value of MaxNumberOfJobs, [4]. Provide additional ranges.",
+    ),
+    (
+        RANGES,
+        {**LETTERS, "IntegerParameterRanges": []},
+        "provided ranges [2.0] must be equal or greater than the value of MaxNumberOfJobs, [4]",
+    ),
+    (f"{RANGES}.ContinuousParameterRanges.0.MinValue", "0", "parameterRanges.lr: 0.0: "),
+    (f"{RANGES}.ContinuousParameterRanges.0.MinValue", "1", "parameterRanges.lr: "),
+    (f"{RANGES}.ContinuousParameterRanges.0.MinValue", "tiny", "parameterRanges.lr.MinValue: 'tiny': not a number"),
+    (f"{RANGES}.ContinuousParameterRanges.0.MaxValue", "nan", "parameterRanges.lr"),
+    (f"{RANGES}.ContinuousParameterRanges.0.MaxValue", "inf", "parameterRanges.lr"),
+    (f"{RANGES}.ContinuousParameterRanges.0", REVERSED, "parameterRanges.lr: [0.0, 1.0]: reverse logarithmic scaling needs"),
+    (f"{RANGES}.IntegerParameterRanges.0.ScalingType", "ReverseLogarithmic", "ReverseLogarithmic is for continuous ranges"),
+    (f"{RANGES}.IntegerParameterRanges.0.MinValue", "1.5", "parameterRanges.layers: 1.5: an integer range needs whole numbers"),
+    (f"{RANGES}.IntegerParameterRanges.0.MinValue", "9", "parameterRanges.layers"),
+    (f"{RANGES}.IntegerParameterRanges.0.MinValue", "0x1", "not a number"),
+    (f"{RANGES}.IntegerParameterRanges.0.Name", "lr", "parameterRanges.lr: 'lr': two parameters have this name"),
+    (f"{RANGES}.IntegerParameterRanges.0.Name", "", "a hyperparameter's name has 1 to 256 characters"),
+    (f"{RANGES}.CategoricalParameterRanges", [{"Name": "c", "Values": ["a", "a"]}], "c: 'a': the value is listed twice"),
+    (RANGES, {}, "parameterRanges: {}: there is nothing to tune"),
+    (f"{DEFINITION}.StaticHyperParameters", {"lr": "1"}, "staticHyperParameters.lr: '1': the name is tuned and static at once"),
+    (
+        f"{LIMITS}.MaxParallelTrainingJobs",
+        5,
+        "maxParallelTrainingJobs: 5: more in parallel than jobs in all (4)",
+    ),
+    (LIMITS, {"MaxParallelTrainingJobs": 1}, "resourceLimits.maxNumberOfTrainingJobs: None: needed"),
+    (
+        f"{CONFIG}.StrategyConfig",
+        {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 3}},
+        "hyperbandStrategyConfig: 'Random': goes with the Hyperband strategy only",
+    ),
+    (f"{CONFIG}.HyperParameterTuningJobObjective", None, "hyperParameterTuningJobObjective.metricName: None: missing"),
+    (DEFINITION, None, "exactly one of TrainingJobDefinition and TrainingJobDefinitions"),
+    (f"{ALGORITHM}.TrainingImage", None, "exactly one of TrainingImage and AlgorithmName"),
+    (f"{ALGORITHM}.AlgorithmName", "mine", "exactly one of TrainingImage and AlgorithmName"),
+    (f"{ALGORITHM}.MetricDefinitions.0.Regex", "loss=[0-9]", "the pattern has no group"),
+    (f"{ALGORITHM}.MetricDefinitions.0.Regex", "loss=(?=x)(.)", "the pattern cannot be run"),
+    (
+        f"{ALGORITHM}.MetricDefinitions",
+        [{"Name": "loss", "Regex": "(a)"}, {"Name": "loss", "Regex": "(b)"}],
+        "two metrics have this name",
+    ),
+    (
+        f"{DEFINITION}.HyperParameterTuningResourceConfig",
+        {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "exactly one of ResourceConfig and HyperParameterTuningResourceConfig",
+    ),
+    (f"{DEFINITION}.ResourceConfig", None, "exactly one of ResourceConfig and HyperParameterTuningResourceConfig"),
+    ("Tags", [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}], "the key is there twice"),
+    ("Tags", [{"Key": "aws:x", "Value": "1"}], "aws: prefixed tag key names are not allowed for external use."),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "told"), RULES)
+def test_rules_name_the_field_the_value_and_the_way_out(sagemaker: Wire, path: str, value: Any, told: str) -> None:
+    request = changed(tuning_request(), path, value)
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
+    assert code == "ValidationException"
+    assert told in message
+    name = request["HyperParameterTuningJobName"]
+    assert error_of(sagemaker.client.describe_hyper_parameter_tuning_job, HyperParameterTuningJobName=name)[0] == (
+        "ResourceNotFound"
+    )
+
+
+#: What goes with the strategies, on a grid of letters.
+STRATEGIES = [
+    ({"Strategy": "Grid"}, "parameterRanges.layers: 'layers': grid search takes lists of values only"),
+    ({"Strategy": "Grid", "ParameterRanges": LETTERS}, "resourceLimits.maxNumberOfTrainingJobs: 4: a grid runs each of its 2"),
+    (
+        {"Strategy": "Hyperband", "TrainingJobEarlyStoppingType": "Auto"},
+        "EarlyStoppingType: 'Auto': Hyperband stops",
+    ),
+    (
+        {"Strategy": "Hyperband", "StrategyConfig": {"HyperbandStrategyConfig": {"MinResource": 4, "MaxResource": 3}}},
+        "hyperbandStrategyConfig.minResource: 4: must be from 1 to the largest resource, 3",
+    ),
+    (
+        {"Strategy": "Hyperband", "StrategyConfig": {"HyperbandStrategyConfig": {"MaxResource": 20001}}},
+        "hyperbandStrategyConfig.maxResource: 20001: at most 20000",
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "told"), STRATEGIES)
+def test_each_strategy_has_its_rules(sagemaker: Wire, config: Json, told: str) -> None:
+    request = tuning_request()
+    request[CONFIG] = {**request[CONFIG], **config}
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
+    assert code == "ValidationException"
+    assert told in message
+
+
+def test_hyperband_needs_to_know_its_largest_resource(sagemaker: Wire) -> None:
+    request = changed(tuning_request(), f"{CONFIG}.Strategy", "Hyperband")
+    request[DEFINITION]["StaticHyperParameters"] = {"epochs": "many"}
+    expected = (
+        "MaxResource parameter is not provided and could not be inferred from provided static hyperparameters of "
+        "TrainingJobDefinition."
+    )
+    assert error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request) == ("ValidationException", expected)
+
+
+def test_a_grid_counts_itself(sagemaker: Wire) -> None:
+    request = tuning_request(parallel=1)
+    request[CONFIG] |= {"Strategy": "Grid", "ParameterRanges": {"CategoricalParameterRanges": [
+        {"Name": "lr", "Values": ["0.1", "0.01"]}, {"Name": "layers", "Values": ["1", "2", "3"]}]}}  # fmt: skip
+    del request[CONFIG]["ResourceLimits"]["MaxNumberOfTrainingJobs"]
+    name = sagemaker.create(request=request)
+    shown = sagemaker.finish(name)
+    assert shown[CONFIG]["ResourceLimits"] == {"MaxNumberOfTrainingJobs": 6, "MaxParallelTrainingJobs": 1}
+    assert shown["TrainingJobStatusCounters"]["Completed"] == 6
+    tried = {tuple(sorted(t["TunedHyperParameters"].items())) for t in sagemaker.trials(name)}
+    assert len(tried) == 6
+
+
+#: Limits of the structure: (path, value, the limit's name).
+STRUCTURE = [
+    (f"{DEFINITION}.StaticHyperParameters", {f"s{i}": "1" for i in range(98)}, "Number of hyperparameters, static and tuned"),
+    (
+        f"{RANGES}.CategoricalParameterRanges",
+        [{"Name": f"c{i}", "Values": ["a", "b"]} for i in range(30)],
+        "Number of tunable hyperparameters",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "limit"), STRUCTURE)
+def test_limits_of_the_structure_are_resource_limits(sagemaker: Wire, path: str, value: Any, limit: str) -> None:
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **changed(tuning_request(), path, value))
+    assert code == "ResourceLimitExceeded"
+    assert message.startswith(f"The account-level service limit '{limit}' is ")
+    assert "relaxed" not in message
+
+
+def test_a_grid_beyond_its_limit_is_refused(sagemaker: Wire) -> None:
+    request = changed(tuning_request(), f"{CONFIG}.Strategy", "Grid")
+    values = [str(i) for i in range(28)]
+    grid = [{"Name": "a", "Values": values}, {"Name": "b", "Values": values}]
+    request[CONFIG]["ParameterRanges"] = {"CategoricalParameterRanges": grid}
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
+    assert code == "ResourceLimitExceeded"
+    assert "is 750 Combinations, with current utilization of 0 Combinations and a request delta of 784" in message
+
+
+# --- warm start --------------------------------------------------------------------------------------------------------
+
+NAMES = (
+    "The set of tunable plus static HyperParameter names is not the same across current and parent tuning jobs. Please ensure "
+    "this set is constant when warm starting. Note that previously static HyperParameters can be tuned in warm start jobs and "
+    "vice versa."
+)
+FIELDS = (
+    "Only the following fields in TrainingJobDefinition are allowed to change: [algorithmSpecification, inputDataConfig, "
+    "outputDataConfig, staticHyperParameters, roleArn, resourceConfig, stoppingCondition, vpcConfig, "
+    "enableManagedSpotTraining, checkpointConfig]."
+)
+
+
+@pytest.fixture(scope="module")
+def parent(sagemaker: Wire) -> str:
+    """A tuning job that has ended."""
+    request = tuning_request(fresh("Parent"), jobs=1, parallel=1)
+    request[DEFINITION]["StaticHyperParameters"] = {"epochs": "3", **{f"s{i}": "x" for i in range(6)}}
+    request[CONFIG]["ParameterRanges"]["CategoricalParameterRanges"] = [{"Name": "c", "Values": ["a", "b"]}]
+    name = sagemaker.create(request=request)
+    sagemaker.finish(name)
+    return name
+
+
+def child(parent: str, **changes: Any) -> Json:
+    request = tuning_request(jobs=1, parallel=1)
+    request[DEFINITION]["StaticHyperParameters"] = {"epochs": "3", **{f"s{i}": "x" for i in range(6)}}
+    request[CONFIG]["ParameterRanges"]["CategoricalParameterRanges"] = [{"Name": "c", "Values": ["a", "b"]}]
+    parents = [{"HyperParameterTuningJobName": parent}]
+    config = {"ParentHyperParameterTuningJobs": parents, "WarmStartType": "IdenticalDataAndAlgorithm"}
+    return {**request, "WarmStartConfig": config, **changes}
+
+
+STATICS = {"epochs": "3", **{f"s{i}": "x" for i in range(6)}}
+LAYERS = [{"Name": "layers", "MinValue": "1", "MaxValue": "5"}]
+WARM_STARTS = [
+    (f"{DEFINITION}.StaticHyperParameters", {**STATICS, "more": "1"}, f"{NAMES} (", "not in the parent: ['more']"),
+    (f"{DEFINITION}.StaticHyperParameters", {"epochs": "3"}, f"{NAMES} (", "missing here: ['s0'"),
+    (f"{DEFINITION}.Environment", {"A": "1"}, f"{FIELDS} (", "environment: {'A': '1'}: the parent has {}"),
+    (f"{DEFINITION}.RetryStrategy", {"MaximumRetryAttempts": 2}, f"{FIELDS} (", "retryStrategy.maximumRetryAttempts: 2: "),
+    (f"{DEFINITION}.EnableNetworkIsolation", True, f"{FIELDS} (", "enableNetworkIsolation: True: the parent has False"),
+    (
+        f"{DEFINITION}.EnableInterContainerTrafficEncryption",
+        True,
+        f"{FIELDS} (",
+        "enableInterContainerTrafficEncryption: True",
+    ),
+    (
+        f"{DEFINITION}.StaticHyperParameters",
+        {"epochs": "3", **{f"s{i}": "y" for i in range(6)}},
+        "warmStartConfig.parentHyperParameterTuningJobs",
+        "at most 10 changes count from the parent: s0: static 'x' -> static 'y' (2)",
+    ),
+    (
+        f"{CONFIG}.HyperParameterTuningJobObjective.Type",
+        "Maximize",
+        "warmStartConfig.",
+        "the parent's objective is to minimize",
+    ),
+    (f"{CONFIG}.Strategy", "Grid", "", ""),
+    (
+        RANGES,
+        {
+            "ContinuousParameterRanges": [{"Name": "layers", "MinValue": "1", "MaxValue": "5"}],
+            "IntegerParameterRanges": [{"Name": "lr", "MinValue": "1", "MaxValue": "5"}],
+            "CategoricalParameterRanges": [{"Name": "c", "Values": ["a", "b"]}],
+        },
+        "warmStartConfig.parentHyperParameterTuningJobs",
+        "the type must stay the same",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "start", "detail"), WARM_STARTS)
+def test_warm_start_refuses_with_amazons_sentence_and_our_detail(
+    sagemaker: Wire, parent: str, path: str, value: Any, start: str, detail: str
+) -> None:
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **changed(child(parent), path, value))
+    assert code == "ValidationException"
+    assert message.startswith(start)
+    assert detail in message
+    if start.endswith("("):
+        assert parent in message
+
+
+def test_the_objective_metric_must_be_the_parents(sagemaker: Wire, parent: str) -> None:
+    request = changed(child(parent), f"{CONFIG}.HyperParameterTuningJobObjective.MetricName", "other")
+    request[DEFINITION]["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "other", "Regex": "(x)"}]
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
+    assert code == "ValidationException"
+    assert "the parent's objective is 'loss'; it must be the same metric" in message
+
+
+def test_parents_must_be_there_and_have_ended(sagemaker: Wire, parent: str) -> None:
+    create = sagemaker.client.create_hyper_parameter_tuning_job
+    code, message = error_of(create, **child("nobody"))
+    assert code == "ResourceNotFound"
+    assert message.startswith("Amazon SageMaker can't find a tuning job called nobody. Type another name.")
+    running = sagemaker.create(request=child(parent))
+    code, message = error_of(create, **child(running))
+    assert code == "ValidationException"
+    assert "'InProgress': a parent must have ended (Completed, Stopped or Failed)" in message
+    sagemaker.finish(running)
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_parents_are_distinct_and_not_the_job_itself(sagemaker: Wire, parent: str, repeated: bool) -> None:
+    request = child(parent)
+    other = parent.upper() if repeated else request["HyperParameterTuningJobName"]
+    request["WarmStartConfig"]["ParentHyperParameterTuningJobs"].append({"HyperParameterTuningJobName": other})
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
+    assert code == "ValidationException"
+    assert ("named twice" if repeated else "its own parent") in message
+
+
+def test_warm_start_takes_one_definition_only(sagemaker: Wire, parent: str) -> None:
+    request = child(parent)
+    part, config = request.pop(DEFINITION), request[CONFIG]
+    named = {
+        **part,
+        "DefinitionName": "one",
+        "TuningObjective": config.pop("HyperParameterTuningJobObjective"),
+        "HyperParameterRanges": config.pop("ParameterRanges"),
+    }
+    request["TrainingJobDefinitions"] = [named]
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
+    assert code == "ValidationException"
+    assert "a single training job definition only" in message
+    again = deepcopy(named)
+    request = {**request, "TrainingJobDefinitions": [named, again]}
+    del request["WarmStartConfig"]
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
+    assert code == "ValidationException"
+    assert "two definitions have this name" in message
+
+
+# --- training jobs -----------------------------------------------------------------------------------------------------
+
+TRAINING = [
+    ("ResourceConfig", None, "exactly one of ResourceConfig and HyperParameterTuningResourceConfig"),
+    ("AlgorithmSpecification", None, "exactly one of TrainingImage and AlgorithmName"),
+    ("HyperParameters", {"": "x"}, "a hyperparameter's name has 1 to 256 characters"),
+    ("AlgorithmSpecification.TrainingImage", XGBOOST, "You can't override the metric definitions for Amazon SageMaker"),
+    ("AlgorithmSpecification.MetricDefinitions.0.Regex", "no group", "the pattern has no group"),
+    ("InputDataConfig", [{"ChannelName": "a", "DataSource": {}}], "only S3DataSource is available"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "told"), TRAINING)
+def test_training_jobs_have_rules_too(sagemaker: Wire, path: str, value: Any, told: str) -> None:
+    code, message = error_of(sagemaker.client.create_training_job, **changed(training_request(), path, value))
+    assert code == "ValidationException"
+    assert told in message
+
+
+class OneBucket:
+    """An object store that has one prefix only."""
+
+    def check(self, uri: str) -> None:
+        if not uri.startswith("s3://bucket/there"):
+            raise InvalidValue("uri", uri, "nothing is there")
+
+
+def test_inputs_are_looked_for_at_creation() -> None:
+    def channels(uri: str) -> list[Json]:
+        source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+        return [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}]
+
+    expected = (
+        'No S3 objects found under S3 URL "s3://other/data" given in input data source. Please ensure that the bucket exists '
+        "in the selected region (us-east-1), that objects exist under that S3 prefix, and that the role "
+        f'"{ROLE}" has "s3:ListBucket" permissions on bucket "other".'
+    )
+    with wire(objects=OneBucket()) as service:  # type: ignore[arg-type]
+        request = tuning_request()
+        request[DEFINITION]["InputDataConfig"] = channels("s3://other/data")
+        assert error_of(service.client.create_hyper_parameter_tuning_job, **request) == ("ValidationException", expected)
+        direct = training_request(InputDataConfig=channels("s3://other/data"))
+        assert error_of(service.client.create_training_job, **direct) == ("ValidationException", expected)
+        request[DEFINITION]["InputDataConfig"] = channels("s3://bucket/there/data")
+        service.create(request=request)
+
+
+def test_built_in_images_bring_their_metrics(sagemaker: Wire) -> None:
+    request = changed(tuning_request(), f"{ALGORITHM}.TrainingImage", XGBOOST)
+    del request[DEFINITION]["AlgorithmSpecification"]["MetricDefinitions"]
+    request[CONFIG]["HyperParameterTuningJobObjective"]["MetricName"] = "validation:rmse"
+    name = sagemaker.create(request=request)
+    metrics = sagemaker.describe(name)[DEFINITION]["AlgorithmSpecification"]["MetricDefinitions"]
+    assert len(metrics) == 35
+    regex = r".*\[[0-9]+\].*#011validation-rmse:([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?).*"
+    assert {"Name": "validation:rmse", "Regex": regex} in metrics
+    assert metrics[-1] == {"Name": "ObjectiveMetric", "Regex": regex}
+    again = changed(request, f"{ALGORITHM}.MetricDefinitions", metrics)
+    sagemaker.create(request={**again, "HyperParameterTuningJobName": fresh()})
+    plain = changed(request, f"{ALGORITHM}.TrainingImage", IMAGE)
+    code, _ = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **{**plain, "HyperParameterTuningJobName": fresh()})
+    assert code == "ValidationException"
