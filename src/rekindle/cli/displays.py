@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rekindle.cli.printing import cell, duration, settings_text
@@ -57,10 +58,10 @@ class Lines:
             self._write(_opening(snapshot, len(ended)))
             return
         told = self._told[snapshot.job.id]
-        for job in ended:
+        for place, job in enumerate(ended, start=1):
             if job.number not in told:
                 told.add(job.number)
-                self._write(_line(job, snapshot, len(told), progress_of(snapshot, self._clock.now())))
+                self._write(_line(job, snapshot, ended[:place]))
 
     def close(self) -> None:
         """Lines need no ending."""
@@ -160,10 +161,14 @@ def _opening(snapshot: Snapshot, ended: int) -> str:
     return f"{opening}; {ended} done before" if ended else opening
 
 
-def _line(job: TrainingJob, snapshot: Snapshot, count: int, progress: Progress) -> str:
-    total = progress.total or 0
+def _line(job: TrainingJob, snapshot: Snapshot, ended: Sequence[TrainingJob]) -> str:
+    """The line of a training job, the last of those that had ended by then."""
+    from rekindle.domain.completion import best_job
+
+    total, count = snapshot.job.spec.limits.max_jobs or 0, len(ended)
     place = f"[{count:>{len(str(total))}}/{total}]" if total else f"[{count}]"
-    star = "  best so far" if progress.best is not None and progress.best.number == job.number else ""
+    best = best_job(ended, snapshot.job.spec.definition.objective.direction)
+    star = "  best so far" if best is not None and best.number == job.number else ""
     values = settings_text(configuration(job, snapshot))
     return f"{place} {job.name} {_result(job)} in {duration(_seconds(job))}  {values}{star}"
 

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 #: What ``trials`` can sort by besides the names of hyperparameters.
 SORT_KEYS = ("number", "objective", "status", "started", "seconds", "name")
+_WORDS = {
+    "completed": "completed",
+    "in_progress": "running",
+    "retryable_error": "failed, to be tried again",
+    "non_retryable_error": "failed",
+    "stopped": "stopped",
+}
 _FIXED = {"number": "number", "name": "name", "objective": "objective", "status": "status", "started": "started_at"}
 
 
@@ -176,6 +183,7 @@ def _failed(record: dict[str, Any]) -> int:
 
 def _show_record(record: dict[str, Any]) -> None:
     from rekindle.cli.printing import pairs, settings_text, show
+    from rekindle.cli.summary import model_place
 
     counters, warm = record["training_jobs"], record["warm_start"]
     rows: dict[str, object] = {
@@ -190,17 +198,17 @@ def _show_record(record: dict[str, Any]) -> None:
         "warm start": None if warm is None else f"{warm['type']} from {', '.join(warm['parents'])}",
         "best": _best_line(record["best"]),
         "overall best": _best_line(record["overall_best"]),
-        "model": (record["best"] or {}).get("model"),
+        "model": model_place((record["best"] or {}).get("model")),
         "created": record["created_at"],
         "ended": record["ended_at"],
     }
     show(pairs({k: v for k, v in rows.items() if v is not None}))
-    for reason, count in list(record["failure_causes"].items())[:3]:
-        typer.echo(f"{count} failed with: {reason}")
+    for cause in record["failure_causes"][:3]:
+        typer.echo(f"{cause['count']} failed like {cause['training_job']}: {cause['reason']}")
 
 
 def _counted(counters: dict[str, int]) -> str:
-    return ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counters.items() if count) or "none"
+    return ", ".join(f"{count} {_WORDS[state]}" for state, count in counters.items() if count) or "none"
 
 
 def _best_line(best: dict[str, Any] | None) -> str | None:

@@ -63,15 +63,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report(error)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("rekindle"))
+        raise typer.Exit
+
+
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as version_of
-
-        typer.echo(version_of("rekindle"))
-        raise typer.Exit
+    """Options of the whole program; ``main`` looks at ``--debug`` itself."""
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rekindle.domain.tuning_job import Definition, TuningJob, TuningJobSpec
     from rekindle.engine.queries import TuningJobView
     from rekindle.search.space import Parameter
+
+
+_NUMBERS = re.compile(r"[-+]?[0-9][0-9.]*(e[-+]?[0-9]+)?")
 
 
 def moment(seconds: float | None) -> str | None:
@@ -140,7 +143,12 @@ def seconds_of(job: TrainingJob) -> float | None:
     return round(job.ended_at - job.started_at, 3)
 
 
-def failure_causes(jobs: Sequence[TrainingJob]) -> Mapping[str, int]:
-    """The failure reasons of training jobs with how many share each, the most frequent first."""
-    reasons = Counter(" ".join((j.failure_reason or "").split()) for j in jobs if j.failure_reason)
-    return dict(reasons.most_common())
+def failure_causes(jobs: Sequence[TrainingJob]) -> list[dict[str, Any]]:
+    """Why training jobs failed, the most frequent cause first: reasons that differ in numbers only are one cause, told in the
+    words of its first training job."""
+    groups: dict[str, list[TrainingJob]] = {}
+    for job in jobs:
+        if job.failure_reason:
+            groups.setdefault(_NUMBERS.sub("#", job.failure_reason), []).append(job)
+    ranked = sorted(groups.values(), key=len, reverse=True)
+    return [{"count": len(g), "reason": " ".join(str(g[0].failure_reason).split()), "training_job": g[0].name} for g in ranked]

@@ -1,0 +1,345 @@
+"""The command line over the real engine, store and executor: whole tuning jobs of a trainer that takes milliseconds."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rekindle.cli.main import main
+
+TRAINER = """\
+import sys
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+x = float(given["--x"])
+if given.get("--fail") == "yes":
+    sys.exit(f"no such data: {x}")
+print("loss=9.5")
+print(f"loss={(x - 0.3) ** 2 + (given['--k'] == 'b')}")
+"""
+JOB = f"""\
+name: NAME
+command: {sys.executable} -I -S train.py
+objective: {{metric: loss, goal: minimize, regex: 'loss=([0-9.e-]+)'}}
+ranges:
+  x: {{min: -1, max: 2}}
+  k: [a, b]
+static: {{fail: no}}
+strategy: random
+limits: {{jobs: 6, parallel: 3}}
+"""
+
+
+class Cli:
+    """Runs commands in this process, as the real entry point does."""
+
+    def __init__(self, folder, capfd):
+        self.folder = folder
+        self._capfd = capfd
+
+    def job(self, name, old="", new="", extra=""):
+        text = JOB.replace("NAME", name)
+        assert old in text
+        (self.folder / "train.py").write_text(TRAINER)
+        path = self.folder / f"{name}.yaml"
+        path.write_text(text.replace(old, new, 1) + extra if old else text + extra)
+        return str(path)
+
+    def __call__(self, *argv):
+        self._capfd.readouterr()
+        code = main(argv)
+        out, err = self._capfd.readouterr()
+        return code, out, err
+
+    def ok(self, *argv):
+        code, out, err = self(*argv)
+        assert code == 0, err
+        return out
+
+    def json(self, *argv):
+        return json.loads(self.ok(*argv, "--json"))
+
+    def refused(self, code, *argv):
+        found, out, err = self(*argv)
+        assert (found, out) == (code, ""), err
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        return err
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture
+def cli(folder, capfd, monkeypatch):
+    monkeypatch.setenv("REKINDLE_HOME", str(folder / "home"))
+    return Cli(folder, capfd)
+
+
+@pytest.fixture
+def done(cli):
+    """A tuning job that has completed."""
+    if cli("show", "done")[0] != 0:
+        cli.ok("tune", cli.job("done"), "--quiet")
+    return "done"
+
+
+def test_plan_shows_what_would_run_and_stores_nothing(cli):
+    out = cli.ok("plan", cli.job("planned"))
+    for text in ("planned", "minimize loss", "Random", "continuous", "categorical", "Linear (auto)", "loss=([0-9.e-]+)"):
+        assert text in out
+    assert "train.py --fail no --k" in out
+    assert "SM_HP_X=" in out
+    cli.refused(3, "show", "planned")
+
+
+def test_tune_writes_a_line_for_each_training_job_and_a_summary(cli):
+    out = cli.ok("tune", cli.job("lines"))
+    lines = out.splitlines()
+    assert lines[0] == "lines: 6 training jobs, 3 at a time, Random search"
+    assert [line[:5] for line in lines[1:7]] == [f"[{n}/6]" for n in range(1, 7)]
+    assert all("loss=" in line and "x=" in line and "k=" in line for line in lines[1:7])
+    assert "best so far" in lines[1]
+    assert "lines: Completed: 6 training jobs, 0 failed." in out
+    assert "model.tar.gz" in out
+    assert "rekindle trials lines --sort objective" in out
+    assert "\x1b" not in out
+
+
+def test_the_model_is_where_the_summary_says(cli, done):
+    best = cli.json("best", done)["best"]
+    assert best["model"].startswith("file://")
+    assert Path(best["model"].removeprefix("file://")).is_file()
+    assert best["model"].removeprefix("file://") in cli.ok("best", done)
+
+
+def test_every_command_tells_the_same_story(cli, done):
+    trials = cli.json("trials", done)
+    shown, best = cli.json("show", done), cli.json("best", done)["best"]
+    assert [t["number"] for t in trials] == [1, 2, 3, 4, 5, 6]
+    assert shown["training_jobs"]["completed"] == 6
+    assert shown["objectives"] == {"succeeded": 6, "pending": 0, "failed": 0}
+    assert best == shown["best"] == min(trials, key=lambda t: t["objective"])
+    for t in trials:
+        assert t["objective"] == pytest.approx((t["values"]["x"] - 0.3) ** 2 + (t["values"]["k"] == "b"))
+    listed = next(j for j in cli.json("jobs") if j["name"] == done)
+    assert listed["best_objective"] == best["objective"]
+    assert listed["status"] == shown["status"] == "Completed"
+
+
+def test_trials_sort_by_anything(cli, done):
+    by_objective = [t["objective"] for t in cli.json("trials", done, "--sort", "objective")]
+    assert by_objective == sorted(by_objective)
+    by_x = [t["values"]["x"] for t in cli.json("trials", done, "--sort", "x", "--reverse")]
+    assert by_x == sorted(by_x, reverse=True)
+    assert len(cli.json("trials", done, "--limit", "2")) == 2
+    assert "'objective'" in cli.refused(2, "trials", done, "--sort", "objectiv")
+
+
+def test_trials_as_csv(cli, done):
+    rows = list(csv.DictReader(io.StringIO(cli.ok("trials", done, "--csv"))))
+    trials = cli.json("trials", done)
+    assert [float(r["x"]) for r in rows] == [t["values"]["x"] for t in trials]
+    assert [r["name"] for r in rows] == [t["name"] for t in trials]
+
+
+def test_tables_hold_the_same_names(cli, done):
+    out = cli.ok("trials", done)
+    assert all(t["name"] in out for t in cli.json("trials", done))
+    assert done in cli.ok("jobs")
+    assert "6 completed" in cli.ok("show", done)
+
+
+def test_jobs_filter(cli, done):
+    assert [j["name"] for j in cli.json("jobs", "--contains", "DON", "--limit", "1")] == [done]
+    assert cli.json("jobs", "--status", "failed", "--contains", done) == []
+    assert "InProgress" in cli.refused(2, "jobs", "--status", "finished")
+
+
+def test_logs(cli, done):
+    name = cli.json("trials", done)[0]["name"]
+    log = cli.ok("logs", name)
+    assert log.startswith("loss=9.5\nloss=")
+    assert cli.ok("logs", name, "--follow") == log
+    assert "rekindle trials done" in cli.refused(3, "logs", done)
+
+
+def test_a_name_in_use(cli, done):
+    assert "choose another name" in cli.refused(3, "tune", cli.job(done))
+    assert "choose another name" in cli.refused(3, "plan", cli.job(done))
+    out = cli.ok("tune", cli.job(done), "--name", "renamed")
+    assert "renamed: Completed" in out
+
+
+@pytest.mark.parametrize("command", ["show", "best", "trials", "logs", "stop", "resume", "delete"])
+def test_what_is_not_there(cli, command):
+    assert "'nothing'" in cli.refused(3, command, "nothing")
+
+
+def test_what_has_ended_is_neither_resumed_nor_stopped(cli, done):
+    assert "Completed" in cli.refused(3, "resume", done)
+    assert "Completed" in cli.refused(3, "stop", done)
+
+
+def test_a_warm_start_shows_its_rules_and_the_overall_best(cli, done):
+    file = cli.job("child", "jobs: 6, parallel: 3", "jobs: 2", f"warm_start: {{type: identical, parents: [{done}]}}\n")
+    plan = cli.ok("plan", file)
+    for text in ("at most 10 changes", "0: none", "6 of 6 training jobs", "has ended"):
+        assert text in plan
+    code, out, err = cli("tune", file, "--json")
+    assert code == 0, err
+    record = json.loads(out)
+    assert len(err.splitlines()) == 3
+    assert record["warm_start"] == {"type": "IdenticalDataAndAlgorithm", "parents": [done]}
+    parent = cli.json("best", done)["best"]
+    assert record["overall_best"]["objective"] == min(parent["objective"], record["best"]["objective"])
+    assert "overall best, parents included" in cli.ok("best", "child") or record["overall_best"] == record["best"]
+
+
+def test_a_tuning_job_that_fails(cli):
+    code, out, err = cli("tune", cli.job("fails", "fail: no", "fail: yes"))
+    assert code == 1, err
+    assert out.count("Failed: AlgorithmError: ") >= 5
+    assert "fails: Failed" in out
+    shown = cli.json("show", "fails")
+    assert len(shown["failure_causes"]) == 1
+    assert "no such data: " in shown["failure_causes"][0]["reason"]
+    assert " failed like fails-00" in cli.ok("show", "fails")
+    assert shown["best"] is None
+    assert "no finished training job" in cli.refused(3, "best", "fails")
+
+
+def test_detached_jobs_wait_for_a_worker(cli):
+    out = cli.ok("tune", cli.job("detached", "jobs: 6", "jobs: 3"), "--detach")
+    assert "rekindle worker" in out
+    assert cli.json("show", "detached")["training_jobs"]["completed"] == 0
+    assert cli.ok("trials", "detached") == "No training jobs yet.\n"
+    cli.ok("worker", "--until-idle", "--quiet")
+    assert cli.json("show", "detached")["status"] == "Completed"
+
+
+def test_stop_and_delete(cli):
+    cli.ok("tune", cli.job("stopped"), "--detach")
+    assert "not in a terminal state" in cli.refused(3, "delete", "stopped")
+    assert "stopped: Stopped" in cli.ok("stop", "stopped")
+    cli.ok("delete", "stopped")
+    cli.refused(3, "show", "stopped")
+
+
+def test_delete_with_training_jobs_removes_files_and_asks_first(cli):
+    cli.ok("tune", cli.job("gone", "jobs: 6, parallel: 3", "jobs: 1"), "--quiet")
+    trial = cli.json("trials", "gone")[0]
+    assert "--yes" in cli.refused(2, "delete", "gone", "--training-jobs")
+    cli.ok("delete", "gone", "--training-jobs", "--yes")
+    assert not Path(trial["model"].removeprefix("file://")).exists()
+    cli.refused(3, "logs", trial["name"])
+
+
+def test_deleting_keeps_training_jobs(cli):
+    cli.ok("tune", cli.job("kept", "jobs: 6, parallel: 3", "jobs: 1"), "--quiet")
+    trial = cli.json("trials", "kept")[0]
+    cli.ok("delete", "kept")
+    assert cli.ok("logs", trial["name"]).startswith("loss=")
+
+
+LATE = {
+    "no source": ("command:", "source: nowhere\ncommand:", ["source", "nowhere"]),
+    "no script": ("-I -S train.py", "other.py", ["command", "other.py"]),
+    "no program": (sys.executable, "no-such-program", ["command", "no-such-program"]),
+    "no python": ("command:", "python: no-venv\ncommand:", ["python", "no-venv"]),
+    "no data": ("command:", "channels: {train: no-data}\ncommand:", ["channels.train", "no-data"]),
+    "odd place": ("command:", "channels: {train: 'ftp://host/x'}\ncommand:", ["channels.train", "ftp://host/x"]),
+    "no object store": ("command:", "output: s3://bucket/x\ncommand:", ["output.uri", "s3://bucket/x"]),
+    "no parent": ("command:", "warm_start: {type: transfer, parents: [nobody]}\ncommand:", ["warm_start.parents", "'nobody'"]),
+    "a shell's command": ("-I -S train.py", "train.py | tee log", ["command", "'|'"]),
+    "no such image": (f"command: {sys.executable} -I -S train.py", "image: xyz", ["image", "'xyz'"]),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+@pytest.mark.parametrize("command", ["plan", "tune"])
+def test_what_this_machine_cannot_run_is_refused(cli, command, name):
+    old, new, expected = LATE[name]
+    error = cli.refused(2, command, cli.job("late", old, new))
+    assert "late.yaml" in error
+    for text in expected:
+        assert text in error
+    cli.refused(3, "show", "late")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("  k: [a, b]\n", ""), "warm_start.parents.done.hyperparameters"),
+        (("goal: minimize", "goal: maximize"), "warm_start.parents.done.objective.goal"),
+        (("{min: -1, max: 2}", "{min: -1, max: 2, type: integer}"), "warm_start.parents.done.ranges.x"),
+    ],
+)
+def test_what_a_parent_does_not_allow_is_refused(cli, done, change, expected):
+    file = cli.job("heir", *change, extra=f"warm_start: {{type: transfer, parents: [{done}]}}\n")
+    error = cli.refused(2, "plan", file)
+    assert expected in error
+    assert "heir.yaml:" in error
+
+
+def test_a_home_that_cannot_be_used(cli, folder, monkeypatch):
+    (folder / "file").write_text("")
+    monkeypatch.setenv("REKINDLE_HOME", str(folder / "file" / "home"))
+    assert "cannot be reached" in cli.refused(4, "jobs")
+
+
+def test_a_bad_setting(cli, monkeypatch):
+    monkeypatch.setenv("REKINDLE_LIMITS", "none")
+    assert "REKINDLE_LIMITS" in cli.refused(2, "jobs")
+
+
+def test_quotas_of_aws(cli, monkeypatch):
+    monkeypatch.setenv("REKINDLE_LIMITS", "aws")
+    assert "751" in cli.refused(2, "plan", cli.job("large", "jobs: 6", "jobs: 751"))
+
+
+@pytest.mark.parametrize("argv", [["tun"], ["show"], ["tune", "--fast", "x"], ["jobs", "--limit", "0"], ["trials", "a", "b"]])
+def test_wrong_usage(cli, argv):
+    assert "rekindle" in cli.refused(2, *argv)
+
+
+def test_help_and_version(cli):
+    assert "Exit codes: 0 done" in cli.ok()
+    assert cli.ok("--help") == cli.ok("-h")
+    assert "Ctrl-C" in cli.ok("tune", "--help")
+    assert cli.ok("--version").strip()
+
+
+def test_metrics(cli):
+    file = cli.job("metrics", extra="metrics: {other: 'acc=(\\S+)'}\n")
+    (cli.folder / "log").write_text("loss=3\nacc=n/a\n\nloss=1.5\r\nnothing\n")
+    loss, other = cli.json("metrics", file, "--log", str(cli.folder / "log"))
+    assert (loss["count"], loss["first"], loss["final"], loss["line_number"], loss["objective"]) == (2, 3.0, 1.5, 4, True)
+    assert (other["count"], other["not_numbers"], other["not_number_line"]) == (0, 1, "acc=n/a")
+    out = cli.ok("metrics", file, "--log", str(cli.folder / "log"))
+    assert "loss (objective)" in out
+    assert "other: nothing in the log matches" in out
+    (cli.folder / "log").write_text("no numbers here\n")
+    assert cli("metrics", file, "--log", str(cli.folder / "log"))[0] == 1
+    assert "--log" in cli.refused(2, "metrics", file, "--log", str(cli.folder / "no-log"))
+
+
+def test_a_reader_that_goes_away(cli, done):
+    command = f"{Path(sys.executable).with_name('rekindle')} trials {done} --json | head -c 1"
+    run = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env=os.environ, timeout=60)
+    assert run.stdout == "["
+    assert run.stderr == ""
+    assert run.returncode in (0, 141)
+
+
+def test_the_command_line_loads_nothing_heavy():
+    heavy = ["numpy", "scipy", "sqlalchemy", "alembic", "rich", "yaml", "re2", "botocore", "asyncio", "rekindle.domain.errors"]
+    code = f"import sys, rekindle.cli.main; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

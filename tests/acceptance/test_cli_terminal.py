@@ -1,0 +1,222 @@
+"""The command line as people meet it: on a terminal, with Ctrl-C, from several processes."""
+
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rekindle.cli.main import main
+
+REKINDLE = str(Path(sys.executable).with_name("rekindle"))
+#: Trains until a file appears, so that a test decides when a training job ends.
+TRAINER = """\
+import os, sys, time
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+print("loss=" + str(abs(float(given["--x"]))), flush=True)
+while not os.path.exists(given["--gate"]):
+    time.sleep(0.01)
+"""
+PATIENCE = 60
+
+
+class Terminal:
+    """A command on a terminal of its own, the leader of its process group."""
+
+    def __init__(self, *argv, home):
+        self.fd, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        environment = {**os.environ, "REKINDLE_HOME": str(home), "TERM": "xterm-256color"}
+        streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        self.process = subprocess.Popen([REKINDLE, *argv], env=environment, start_new_session=True, **streams)
+        os.close(theirs)
+
+    def read_until(self, *texts):
+        """Reads until each of the texts has appeared since the last call."""
+        seen = ""
+        deadline = time.monotonic() + PATIENCE
+        while not all(text in seen for text in texts):
+            assert time.monotonic() < deadline, f"waited for {texts}, saw {seen[-2000:]}"
+            chunk = self._read()
+            assert chunk is not None, f"the command ended before {texts}: {seen[-2000:]}"
+            seen += chunk
+        return seen
+
+    def interrupt(self):
+        """What Ctrl-C does: SIGINT to the terminal's whole process group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def wait(self):
+        """The rest of the output, and the exit code."""
+        rest = ""
+        while (chunk := self._read()) is not None:
+            rest += chunk
+        os.close(self.fd)
+        return rest, self.process.wait(PATIENCE)
+
+    def _read(self):
+        ready, _, _ = select.select([self.fd], [], [], PATIENCE)
+        assert ready, "the command says nothing"
+        try:
+            chunk = os.read(self.fd, 65_536).decode(errors="replace")
+        except OSError:
+            return None
+        return chunk or None
+
+
+@pytest.fixture
+def home(tmp_path):
+    yield tmp_path / "home"
+    for process in _training_processes(tmp_path):
+        process.kill()
+
+
+@pytest.fixture
+def job(tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "train.py").write_text(TRAINER)
+    (tmp_path / "job.yaml").write_text(
+        f"""\
+name: tty
+command: {sys.executable} -I -S train.py
+source: code
+objective: {{metric: loss, goal: minimize, regex: 'loss=([0-9.e-]+)'}}
+ranges: {{x: {{min: -1, max: 2}}}}
+static: {{gate: {tmp_path / "gate"}}}
+strategy: random
+limits: {{jobs: 4, parallel: 2}}
+"""
+    )
+    return str(tmp_path / "job.yaml")
+
+
+@pytest.fixture
+def run(home, capfd, monkeypatch):
+    """Runs a command in this process, which is quicker, and returns what it wrote."""
+    monkeypatch.setenv("REKINDLE_HOME", str(home))
+
+    def command(*argv):
+        capfd.readouterr()
+        assert main(argv) == 0
+        return capfd.readouterr().out
+
+    return command
+
+
+@pytest.fixture
+def trials(run):
+    return lambda: json.loads(run("trials", "tty", "--json"))
+
+
+def _training_processes(folder):
+    """Trainers and supervisors whose command lines name the test's folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if process.pid != os.getpid() and str(folder) in " ".join(process.info["cmdline"] or []):
+            found.append(process)
+    return found
+
+
+def test_the_picture_ctrl_c_and_resume(job, home, tmp_path, trials):
+    first = Terminal("tune", job, home=home)
+    first.read_until("tty", "0/4 done, 2 running", "x=")
+    first.interrupt()
+    rest, code = first.wait()
+    assert code == 130
+    assert "2 training jobs go on by themselves" in rest
+    assert "rekindle resume tty" in rest
+    assert "rekindle stop tty" in rest
+    assert "Traceback" not in rest
+
+    assert [t["status"] for t in trials()] == ["InProgress", "InProgress"]
+    trainers = [p for p in _training_processes(tmp_path / "gate") if p.is_running()]
+    assert len(trainers) == 2
+
+    (tmp_path / "gate").touch()
+    second = Terminal("resume", "tty", home=home)
+    rest, code = second.wait()
+    assert code == 0
+    assert "4/4 done" in rest
+    assert "best" in rest
+    assert "tty: Completed: 4 training jobs, 0 failed." in rest
+    finished = trials()
+    assert [t["number"] for t in finished] == [1, 2, 3, 4]
+    assert all(t["status"] == "Completed" and t["attempt"] == 1 for t in finished)
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(job, home, tmp_path, run):
+    first = Terminal("tune", job, home=home)
+    first.read_until("2 running")
+    first.interrupt()
+    first.interrupt()
+    _, code = first.wait()
+    assert code == 130
+    (tmp_path / "gate").touch()
+    assert "tty: Completed: 4 training jobs, 0 failed." in run("resume", "tty")
+
+
+def test_resume_watches_what_another_process_runs(job, home, tmp_path, trials):
+    first = Terminal("tune", job, home=home)
+    first.read_until("2 running")
+    second = Terminal("resume", "tty", home=home)
+    second.read_until("2 running")
+    (tmp_path / "gate").touch()
+    for terminal in (first, second):
+        rest, code = terminal.wait()
+        assert code == 0
+        assert "tty: Completed: 4 training jobs, 0 failed." in rest
+    assert len(trials()) == 4
+
+
+def test_stop_ends_what_runs_also_where_no_worker_does(job, home, tmp_path, run, trials):
+    first = Terminal("tune", job, home=home)
+    first.read_until("2 running")
+    first.interrupt()
+    first.wait()
+    assert "tty: Stopped" in run("stop", "tty")
+    assert {t["status"] for t in trials()} == {"Stopped"}
+    assert [p for p in _training_processes(tmp_path / "gate") if p.is_running() and p.status() != "zombie"] == []
+
+
+def test_stop_from_elsewhere_ends_tune(job, home, run):
+    first = Terminal("tune", job, home=home)
+    first.read_until("2 running")
+    run("stop", "tty")
+    rest, code = first.wait()
+    assert code == 0
+    assert "tty: Stopped: 2 training jobs" in rest
+
+
+def test_logs_follow_a_running_job_to_its_end(job, home, tmp_path, trials):
+    first = Terminal("tune", job, home=home)
+    first.read_until("2 running")
+    name = trials()[0]["name"]
+    follower = Terminal("logs", name, "-f", home=home)
+    follower.read_until("loss=")
+    (tmp_path / "gate").touch()
+    _, code = follower.wait()
+    assert code == 0
+    assert first.wait()[1] == 0
+
+
+def test_stopping_one_training_job_lets_the_others_go_on(job, home, tmp_path, run, trials):
+    first = Terminal("tune", job, home=home)
+    first.read_until("2 running")
+    name = trials()[0]["name"]
+    run("stop", name)
+    first.read_until("#3")
+    (tmp_path / "gate").touch()
+    rest, code = first.wait()
+    assert code == 0
+    assert "tty: Completed: 4 training jobs, 0 failed." in rest
+    assert next(t for t in trials() if t["name"] == name)["status"] == "Stopped"
