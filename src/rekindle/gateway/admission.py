@@ -10,7 +10,7 @@ from typing import Final
 from rekindle.gateway import sigv4
 from rekindle.gateway.canonical import WireRequest
 from rekindle.gateway.chunks import ChunkVerifier
-from rekindle.gateway.credentials import DEFAULT_ACCOUNT, Credentials
+from rekindle.gateway.credentials import DEFAULT_ACCOUNT, Credentials, KeyPair
 from rekindle.gateway.refusal import Reason, Refusal
 from rekindle.gateway.sigv4 import Claim, Payload
 
@@ -32,12 +32,22 @@ class Caller:
 
 
 def admit(request: WireRequest, claim: Claim, body: bytes | None, credentials: Credentials, now: datetime) -> Caller:
-    """The sender, if the signature holds. ``body`` is the whole body, or None for S3, whose bodies stream."""
+    """The sender, if every check holds: ``claimed_pair``, then ``proven``."""
+    return proven(request, claim, claimed_pair(request, claim, credentials, now), body)
+
+
+def claimed_pair(request: WireRequest, claim: Claim, credentials: Credentials, now: datetime) -> KeyPair:
+    """The key pair that the request claims, after every check that needs neither the body nor the secret."""
     sigv4.check_signed_headers(request, claim)
     sigv4.check_times(claim, now)
     pair = credentials.find(claim.access_key)
     if pair is None:
         raise Refusal(Reason.UNKNOWN_KEY)
+    return pair
+
+
+def proven(request: WireRequest, claim: Claim, pair: KeyPair, body: bytes | None) -> Caller:
+    """The sender, if the signature holds. ``body`` is the whole body, or None for S3, whose bodies stream."""
     rule, word = (Payload.EXACT, sha256(body).hexdigest()) if body is not None else sigv4.payload_rule(request, claim)
     sigv4.verify(request, claim, pair.secret_key, word)
     signed_chunks = rule in (Payload.SIGNED_CHUNKS, Payload.SIGNED_CHUNKS_TRAILER)

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rekindle.gateway import sigv4
-from rekindle.gateway.admission import Caller, admit, anonymous
+from rekindle.gateway.admission import Caller, anonymous, claimed_pair, proven
 from rekindle.gateway.answers import answer
 from rekindle.gateway.bodies import WatchedBody, drain, read_whole, replayed
 from rekindle.gateway.canonical import WireRequest
@@ -155,9 +155,10 @@ class Gateway:
             return await self._admit_anyone(exchange)
         claim = sigv4.read_claim(exchange.request)
         exchange.record.service = self._known(claim)
+        # The body is read for those only who name a key that we know.
+        pair = claimed_pair(exchange.request, claim, self.credentials, datetime.fromtimestamp(self._now(), UTC))
         body = await self._body(exchange, claim)
-        now = datetime.fromtimestamp(self._now(), UTC)
-        return admit(exchange.request, claim, body, self.credentials, now), body
+        return proven(exchange.request, claim, pair, body), body
 
     async def _admit_anyone(self, exchange: _Exchange) -> tuple[Caller, bytes | None]:
         check_same_site(exchange.request)
