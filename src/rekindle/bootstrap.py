@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from rekindle.domain.training_job import Owner
@@ -53,5 +54,6 @@ def build(settings: Settings | None = None) -> App:
         environment=settings.environment,
         stop_grace_seconds=settings.stop_grace_seconds,
         owner=settings.owner,
+        transfer=(sys.executable, "-I", "-m", "rekindle.objects.transfer"),
     )
     return App(settings, store, executor, clock)

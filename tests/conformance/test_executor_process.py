@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
 import pytest
 
 from rekindle.engine.clock import SystemClock
-from rekindle.engine.ports import Executor, RunKey, RunState
+from rekindle.engine.ports import Executor, Run, RunKey, RunState
 from rekindle.executors import orders, process, records
 from rekindle.executors.process import ProcessExecutor
 
@@ -140,6 +143,43 @@ class TestProcessExecutor(ExecutorSuite):
         executor.launch(bench.run(""))
         executor.wait([KEY], PATIENCE)
         assert executor.report(KEY).state is RunState.COMPLETED
+
+    def test_launchers_reporters_and_a_killer_at_once(self, bench: Bench, executor: Executor) -> None:
+        script = "mark('-'.join(os.environ['REKINDLE_RUN'].split('/')[-3::2]))\ntime.sleep(0.03)\nprint('loss=1')\n"
+        spec, done, ended = bench.spec(script), threading.Event(), []
+
+        def drive(name: str) -> None:
+            own, key = self.make(bench.home), RunKey(name, 1)
+            while True:
+                report = own.report(key)
+                if report is None:
+                    own.launch(Run(key, spec, {}))
+                elif report.state is RunState.LOST:
+                    key = RunKey(name, key.attempt + 1)
+                elif report.state is not RunState.RUNNING:
+                    return ended.append(report)
+                own.wait([key], 0.1)
+
+        def kill() -> None:
+            chance = random.Random(1)
+            for _ in range(8):
+                done.wait(chance.uniform(0.0, 0.05))
+                with contextlib.suppress(psutil.Error, IndexError):
+                    child = chance.choice(psutil.Process().children())
+                    if str(bench.home) in " ".join(child.cmdline()):
+                        child.kill()
+
+        # Two to each run, each with an executor of its own, as workers in two processes have.
+        threads = [threading.Thread(target=drive, args=(f"job-{i // 2}",)) for i in range(12)]
+        killer = threading.Thread(target=kill)
+        for thread in (*threads, killer):
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        done.set()
+        killer.join()
+        assert [(r.state, len(r.points)) for r in ended] == [(RunState.COMPLETED, 1)] * 12
+        assert {p.name: p.read_text() for p in bench.marks.iterdir() if p.read_text() != "x"} == {}
 
     # What it costs us.
 

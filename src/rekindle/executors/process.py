@@ -238,16 +238,14 @@ class ProcessExecutor(Executor):
     # Watching.
 
     def _read(self, reader: JournalReader, attempt: Path, seen: int) -> Report | None:
-        begun = reader.read()
-        if begun and reader.ended:
+        if reader.read() and reader.ended:
             return reader.report(seen)
         if not _is_free(attempt):
             return reader.report(seen)
-        # Free: but the end may have been told since we read.
-        begun = reader.read()
-        if not begun:
+        # Free: but since we read, the end may have been told, or somebody may have launched it.
+        if not reader.read():
             return None
-        if not reader.ended:
+        if not reader.ended and _is_free(attempt):
             _declare_lost(attempt, self._clock.now())
             reader.read()
         return reader.report(seen)
@@ -360,14 +358,20 @@ def _exists(pid: int) -> bool:
 
 
 def _declare_lost(attempt: Path, now: float) -> None:
-    """Kills what a vanished supervisor left running and writes the end in its place: from here on, lost is final."""
+    """Kills what a vanished supervisor left running and writes the end in its place: from here on, lost is final.
+
+    To be called for an attempt that has begun and whose lock was free after that: nobody holds it for long any more.
+    """
     lock = _open_lock(attempt)
     try:
-        if _try_lock(lock):
-            leftovers.kill_marked(orders.RUN_MARK, str(attempt))
-            with (attempt / "journal.jsonl").open("ab") as journal:
-                # A line that was cut short is ended first, and then fails to parse on its own.
-                journal.write(b"\n" + records.end(RunState.LOST.value, now, None, _LOST, None))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        reader = JournalReader(RunKey("", 0), attempt / "journal.jsonl")
+        if not reader.read() or reader.ended:
+            return
+        leftovers.kill_marked(orders.RUN_MARK, str(attempt))
+        with (attempt / "journal.jsonl").open("ab") as journal:
+            # A line that was cut short is ended first, and then fails to parse on its own.
+            journal.write(b"\n" + records.end(RunState.LOST.value, now, None, _LOST, None))
     finally:
         os.close(lock)
 
