@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from rekindle.s3.names import DISPLACED
 HASHED_BY_HAND_BYTES = 8 << 20
 #: A file younger than this may still be growing under a person's hand: its description is not kept.
 SETTLED_SECONDS = 2.0
-#: How often a reader starts again because the object was replaced under it.
-ATTEMPTS = 100
+#: How often a reader starts again because the object was replaced under it; a file that cannot be read is no object.
+ATTEMPTS = 20
 
 #: Refuses, by raising, to replace or delete what is there (None: nothing is there).
 Check = Callable[[Stored | None], None]
@@ -45,11 +45,12 @@ class BucketFolder:
         self.name = name
         self._layout = layout
         self._root = layout.bucket(name)
+        self._documents = layout.metadata(name)
         self._names = layout.names
 
-    def walk(self, prefix: str = "", after: str = "") -> Walk:
-        """The keys in S3's order."""
-        return Walk(self._root, self._names, prefix, after)
+    def walk(self, prefix: str = "", after: str = "", delimiter: str = "") -> Walk:
+        """The keys in S3's order; see `Walk`."""
+        return Walk(self._root, self._names, prefix, after, delimiter)
 
     def find(self, key: str) -> Stored | None:
         """The object under a key."""
@@ -57,29 +58,26 @@ class BucketFolder:
             located = self._locate(key)
             if located is None:
                 return None
-            path, identity = located
-            known = self._known(key, identity)
-            if known is not None:
-                return Stored(key, identity, known)
-            if self._locate(key) == located:
-                described = self._describe(key, path, identity)
-                if described is not None:
-                    return described
-        raise S3Error("InternalError", f"The object {key!r} changes too fast to be read.")
+            metadata = self._known(key, located[1]) or self._by_hand(key, *located)
+            if metadata is not None:
+                return Stored(key, located[1], metadata)
+        return None
 
     def open(self, key: str) -> Opened | None:
         """The object under a key with its content. The caller closes the file."""
         for _ in range(ATTEMPTS):
-            stored, located = self.find(key), self._locate(key)
-            if stored is None:
+            located = self._locate(key)
+            if located is None:
                 return None
-            file = _open_plain(located[0]) if located else None
+            file = _open_plain(located[0])
             if file is None:
                 continue
-            if _identity(os.fstat(file.fileno())) == stored.identity:
-                return Opened(stored, file)
+            identity = _identity(os.fstat(file.fileno()))
+            metadata = self._known(key, identity) or self._by_hand(key, located[0], identity)
+            if metadata is not None:
+                return Opened(Stored(key, identity, metadata), file)
             file.close()
-        raise S3Error("InternalError", f"The object {key!r} changes too fast to be read.")
+        return None
 
     def put(self, key: str, draft: Path, metadata: Metadata, check: Check | None = None) -> Stored:
         """Make the finished file `draft` the object under `key`, unless `check` refuses. One rename does it."""
@@ -123,13 +121,16 @@ class BucketFolder:
 
     # --- finding -------------------------------------------------------------------------------------------------
 
-    def _paths(self, key: str) -> Iterable[Path]:
-        natural = self._root.joinpath(*self._names.path(key))
-        # The natural path comes twice: the object may return to it after the first look.
-        return natural, self._root.joinpath(*self._names.displaced(key)), natural
+    def _natural(self, key: str) -> Path:
+        return self._root.joinpath(*self._names.path(key))
+
+    def _displaced(self, key: str) -> Path:
+        return self._root.joinpath(*self._names.displaced(key))
 
     def _locate(self, key: str) -> tuple[Path, Identity] | None:
-        for path in self._paths(key):
+        # The natural path comes twice: the object may return to it after the first look.
+        for place in (self._natural, self._displaced, self._natural):
+            path = place(key)
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 found = path.lstat()
                 if stat.S_ISREG(found.st_mode) and not self._passes_link(path):
@@ -145,26 +146,27 @@ class BucketFolder:
         return False
 
     def _document(self, key: str, identity: Identity) -> Path:
-        return self._layout.metadata(self.name).joinpath(*documents.document_name(key, identity))
+        return self._documents / documents.document_name(key, identity)
 
     def _known(self, key: str, identity: Identity) -> Metadata | None:
         document = read_json(self._document(key, identity))
         return None if document is None else documents.from_document(document)
 
-    def _describe(self, key: str, path: Path, identity: Identity) -> Stored | None:
-        """What a file says of itself that no client uploaded; None when it changed meanwhile."""
+    def _by_hand(self, key: str, path: Path, identity: Identity) -> Metadata | None:
+        """What a file says of itself that no client uploaded; None when it is another by now, or cannot be read."""
+        if self._locate(key) != (path, identity):
+            return None
         file = _open_plain(path)
         if file is None:
             return None
         with file:
             etag = _etag_by_hand(file, identity)
-            if _identity(os.fstat(file.fileno())) != identity:
-                return None
+            steady = _identity(os.fstat(file.fileno())) == identity
         described = Metadata(etag, headers={"content-type": documents.DEFAULT_CONTENT_TYPE})
-        if self._layout.clock.now() - identity.mtime_ns / 1e9 > SETTLED_SECONDS:
+        if steady and self._layout.clock.now() - identity.mtime_ns / 1e9 > SETTLED_SECONDS:
             document = self._document(key, identity)
             write_json(document, self._layout.scratch, documents.to_document(key, described), durable=False)
-        return Stored(key, identity, described)
+        return described
 
     # --- changing, under the bucket's lock ---------------------------------------------------------------------------
 
@@ -175,7 +177,7 @@ class BucketFolder:
             if check:
                 check(self.find(key))
             before = self._locate(key)
-            natural, displaced, _ = self._paths(key)
+            natural, displaced = self._natural(key), self._displaced(key)
             changed = self._clear_way(natural.parent)
             if natural.is_dir() and not natural.is_symlink():
                 draft.replace(displaced)
@@ -202,8 +204,8 @@ class BucketFolder:
         return changed
 
     def _unlink(self, key: str) -> None:
-        natural, displaced, _ = self._paths(key)
-        remove_quietly(displaced)
+        natural = self._natural(key)
+        remove_quietly(self._displaced(key))
         if natural.is_symlink() or not natural.is_dir():
             remove_quietly(natural)
 

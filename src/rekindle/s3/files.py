@@ -111,7 +111,8 @@ def write_json(path: Path, scratch: Scratch, content: Mapping[str, Any], *, dura
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read a document; None when there is none."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as source:
+            content: dict[str, Any] = json.loads(source.read())
         return content
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -28,7 +28,7 @@ def encoder(call: Call) -> Encoder:
 def _read(store: Store, call: Call, after: str) -> Page[Stored]:
     folder = store.folder(call)
     prefix, delimiter = call.query.get("prefix", ""), call.query.get("delimiter", "")
-    walk = folder.walk(prefix, after)
+    walk = folder.walk(prefix, after, delimiter)
     return page(walk, folder.find, prefix=prefix, delimiter=delimiter, after=after, limit=call.page_size("max-keys"))
 
 

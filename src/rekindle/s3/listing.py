@@ -27,33 +27,52 @@ def _level(folder: str, names: Names) -> list[_Entry]:
 
 def _scan(folder: str, names: Names, outer: tuple[str, ...]) -> Iterator[_Entry]:
     try:
-        with os.scandir(folder) as entries:
-            found = list(entries)
+        entries = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return
-    for entry in found:
-        if entry.is_dir(follow_symlinks=False) and entry.name.endswith(CONTINUED):
-            yield from _scan(entry.path, names, (*outer, entry.name.removesuffix(CONTINUED)))
-        elif entry.is_dir(follow_symlinks=False) and (text := names.text((*outer, entry.name))) is not None:
-            yield _Entry(text + "/", entry.path)
-        elif entry.is_file(follow_symlinks=False) and (text := names.text(_leaf(outer, entry.name))) is not None:
-            yield _Entry(text, entry.path)
+    with entries:
+        for entry in entries:
+            yield from _read(entry, names, outer)
+
+
+def _read(entry: os.DirEntry[str], names: Names, outer: tuple[str, ...]) -> Iterator[_Entry]:
+    is_folder = entry.is_dir(follow_symlinks=False)
+    if is_folder and entry.name.endswith(CONTINUED):
+        yield from _scan(entry.path, names, (*outer, entry.name.removesuffix(CONTINUED)))
+    elif is_folder and (text := names.text((*outer, entry.name))) is not None:
+        yield _Entry(text + "/", entry.path)
+    elif entry.is_file(follow_symlinks=False) and (text := names.text(_leaf(outer, entry.name))) is not None:
+        yield _Entry(text, entry.path)
 
 
 def _leaf(outer: tuple[str, ...], name: str) -> tuple[str, ...]:
     return (*outer, name.removesuffix(DISPLACED) if len(name) > len(DISPLACED) else name)
 
 
+def _some_key(base: str, folder: str, names: Names) -> str | None:
+    """Any key in a folder: found without reading all of it."""
+    ahead = [(base, folder)]
+    while ahead:
+        base, folder = ahead.pop()
+        for entry in _scan(folder, names, ()):
+            if not entry.name.endswith("/"):
+                return base + entry.name
+            ahead.append((base + entry.name, entry.path))
+    return None
+
+
 class Walk:
     """The keys of a bucket that start with `prefix` and come after `after`, in the order of their UTF-8 bytes.
 
-    Each folder is read once, when the walk comes to it; the walk sees what is there at that moment.
+    Each folder is read once, when the walk comes to it; the walk sees what is there at that moment. Of a folder whose keys
+    all have one common prefix, given a delimiter, it gives any one key.
     """
 
-    def __init__(self, root: Path, names: Names, prefix: str = "", after: str = "") -> None:
+    def __init__(self, root: Path, names: Names, prefix: str = "", after: str = "", delimiter: str = "") -> None:
         self._names = names
         self._prefix = prefix
         self._after = after
+        self._delimiter = delimiter
         self._jumped: str | None = None
         base = prefix[: prefix.rfind("/") + 1]
         self._start = (base, str(root.joinpath(*names.folder(base))))
@@ -72,8 +91,13 @@ class Walk:
             if entry is None or self._is_jumped(base):
                 stack.pop()
             elif entry.name.endswith("/"):
-                if self._may_hold(base + entry.name):
-                    stack.append((base + entry.name, iter(_level(entry.path, self._names))))
+                inner = base + entry.name
+                if not self._may_hold(inner):
+                    continue
+                if common_prefix(inner, self._prefix, self._delimiter):
+                    yield from filter(None, [_some_key(inner, entry.path, self._names)])
+                else:
+                    stack.append((inner, iter(_level(entry.path, self._names))))
             elif self._wanted(base + entry.name):
                 yield base + entry.name
 

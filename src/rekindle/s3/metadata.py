@@ -64,10 +64,10 @@ class Stored:
         return self.identity.mtime_ns / 1e9
 
 
-def document_name(key: str, identity: Identity) -> tuple[str, str]:
-    """The folder and the file name of the document for this content under this key."""
+def document_name(key: str, identity: Identity) -> str:
+    """The path of the document for this content under this key."""
     digest = hashlib.sha256(key.encode()).hexdigest()[:40]
-    return digest[:2], f"{digest}.{identity.mtime_ns:x}.{identity.size:x}.json"
+    return f"{digest[:2]}/{digest}.{identity.mtime_ns:x}.{identity.size:x}.json"
 
 
 def to_document(key: str, metadata: Metadata) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def test_the_pages_of_a_listing_make_the_listing(stored: set[str], prefix: str, 
         listed: list[str] = []
         position, more = after, True
         while more:
-            walk = made.bucket.walk(prefix, position)
+            walk = made.bucket.walk(prefix, position, delimiter)
             found = page(walk, made.bucket.find, prefix=prefix, delimiter=delimiter, after=position, limit=limit)
             entries = sorted([stored.key for stored in found.entries] + found.prefixes)
             assert len(entries) <= limit
