@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import structlog
 from hypothesis import HealthCheck, settings
 
 _CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
@@ -18,3 +19,6 @@ settings.register_profile(
     suppress_health_check=_CHECKS,
 )
 settings.load_profile(os.environ.get("REKINDLE_HYPOTHESIS", "ci"))
+
+# Servers in threads would write their access log between pytest's own lines; tests of logs use structlog.testing.
+structlog.configure(logger_factory=structlog.ReturnLoggerFactory())

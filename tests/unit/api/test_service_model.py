@@ -281,6 +281,13 @@ def test_threads_may_use_a_new_model_at_once():
 SHARE = settings(max_examples=max(settings.default.max_examples // 4, 1))
 
 
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
 @cache
 def requests_of(operation: str) -> st.SearchStrategy[Any]:
     """Requests of one operation."""
@@ -330,12 +337,11 @@ def test_what_we_accept_botocore_accepts_and_every_request_has_an_answer(operati
 @pytest.mark.parametrize("operation", ["CreateHyperParameterTuningJob", "CreateTrainingJob", "Search"])
 def test_any_json_at_any_place_has_an_answer(operation, data):
     request = data.draw(requests_of(operation))
-    junk = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2), max_leaves=4)  # fmt: skip
     place: Any = request
     while isinstance(place, dict) and place:
         name = data.draw(st.sampled_from(sorted(place)))
         if not isinstance(place[name], dict) or not place[name] or data.draw(st.booleans()):
-            place[name] = data.draw(junk)
+            place[name] = data.draw(JUNK)
             break
         place = place[name]
     try:
