@@ -11,6 +11,8 @@ from threading import Barrier
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
+from tests.support import records
+from tests.support.jobs import NOW, OTHER, OWNER, UNTIL, emissions, training_job, trial, tuning_job
 
 from rekindle.domain.errors import InvalidValue, NameInUse, NotFound
 from rekindle.domain.training_job import (
@@ -23,43 +25,13 @@ from rekindle.domain.training_job import (
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
 from rekindle.engine.ports import Change, JobFilter, JobStore, Lease, LeaseLost, Page, SortKey
 from rekindle.search.history import Observation
-from tests.support import records
-from tests.support.specs import tuning_spec
-
-OWNER = Owner()
-OTHER = Owner("111111111111", "eu-west-3")
-NOW, UNTIL = 1000.0, 1030.0
 
 generated = settings(
     phases=[Phase.explicit, Phase.generate],
-    max_examples=25,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-
-
-def tuning_job(name: str = "job", created_at: float = 1.0, owner: Owner = OWNER) -> TuningJob:
-    return TuningJob(tuning_spec(name), owner, uid="0123abcd", created_at=created_at)
-
-
-def training_job(name: str = "alone", created_at: float = 1.0, owner: Owner = OWNER) -> TrainingJob:
-    return TrainingJob(name, owner, tuning_spec().definition.training, {"lr": "0.1"}, created_at)
-
-
-def trial(job: TuningJob, number: int, **fields: object) -> TrainingJob:
-    base = TrainingJob(
-        name=f"{job.name}-{number:03d}-x",
-        owner=job.owner,
-        spec=job.spec.definition.training,
-        hyperparameters={"lr": str(number)},
-        created_at=float(number),
-        tuning_job_id=job.id,
-        tuning_job_name=job.name,
-        number=number,
-        launched_seq=number,
-        objective_metric="loss",
-    )
-    return replace(base, **fields)
 
 
 def held(store: JobStore, subject: str, holder: str = "worker") -> Lease:
@@ -73,10 +45,6 @@ def started(store: JobStore, trials: int, name: str = "job", **fields: object) -
     lease = held(store, f"tuning:{job.id}")
     added = store.commit(lease, Change(job, added=tuple(trial(job, n, **fields) for n in range(1, trials + 1))))
     return job, lease, list(added)
-
-
-def emissions(count: int, metric: str = "loss", start: int = 0) -> tuple[MetricPoint, ...]:
-    return tuple(MetricPoint(start + i, metric, 1.0 / (start + i + 1), 10.0 + start + i) for i in range(count))
 
 
 def all_pages(fetch, page: Page, *arguments: object) -> list:
@@ -407,7 +375,7 @@ class StoreSuite:
         with pytest.raises(InvalidValue, match="next_token"):
             store.training_jobs(OWNER, JobFilter(), Page(1, after, SortKey.NAME))
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.text(max_size=60) | st.binary(max_size=40).map(lambda b: b.decode("latin-1")))
     @example("")
     @example("====")
@@ -459,7 +427,7 @@ class StoreSuite:
         assert dict(store.counters([])) == {}
 
     def test_points_in_order_and_by_metric(self, store):
-        job, lease, (one,) = started(store, 1)
+        _job, lease, (one,) = started(store, 1)
         mixed = (*emissions(2), MetricPoint(2, "acc", 0.5, 3.0), *emissions(1, start=3))
         store.commit(lease, Change(changed=(one,), points={one.name: mixed[2:]}))
         store.commit(lease, Change(changed=(one,), points={one.name: mixed[:2]}))
@@ -487,7 +455,7 @@ class StoreSuite:
         assert [p.seq for p in store.curves(job.id)[one.id]] == [3]
 
     def test_curves_hold_the_objective_alone_with_steps_from_1_and_the_event_of_each(self, store):
-        job, lease, (one, two) = started(store, 2)
+        job, lease, (one, _two) = started(store, 2)
         first = (MetricPoint(0, "acc", 0.1, 1.0), MetricPoint(1, "loss", 5.0, 1.0), MetricPoint(2, "loss", 4.0, 2.0))
         store.commit(lease, Change(changed=(one,), points={one.name: first}, seq=7))
         store.commit(lease, Change(changed=(one,), points={one.name: (MetricPoint(3, "loss", 3.0, 3.0),)}, seq=9))
@@ -658,13 +626,13 @@ class StoreSuite:
         assert store.claim("v", UNTIL + 100, UNTIL + 200) == []
 
     def test_the_end_of_one_training_job_does_not_finish_its_tuning_job(self, store):
-        job, lease, (one,) = started(store, 1)
+        _job, lease, (one,) = started(store, 1)
         store.commit(lease, Change(changed=(replace(one, status=TrainingJobStatus.COMPLETED),)))
         store.release(lease)
         assert len(store.claim("v", NOW, UNTIL)) == 1
 
     def test_an_empty_change_only_checks_the_lease(self, store):
-        job, lease, _ = started(store, 0)
+        _job, lease, _ = started(store, 0)
         assert store.commit(lease, Change()) == ()
         store.release(lease)
         with pytest.raises(LeaseLost):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.conformance.store_suite import StoreSuite
+from tests.support.jobs import tuning_job
 
 from rekindle.storage.store import open_store
-from tests.conformance.store_suite import StoreSuite, tuning_job
 
 
 class TestMemory(StoreSuite):

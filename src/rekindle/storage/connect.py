@@ -114,9 +114,9 @@ def _make_file(path: Path) -> None:
     """Makes the file readable by its owner alone, and sees to it that a power cut leaves it in its folder."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return
+        if path.exists():
+            return
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         reason = f"the database cannot be made here ({error.strerror})"
         raise InvalidValue("REKINDLE_HOME", str(path.parent), reason, "Set it to a folder that you may write to.") from error
