@@ -22,7 +22,7 @@ NETWORK_TYPES = frozenset(
 )
 
 _MOUNTINFO = Path("/proc/self/mountinfo")
-_MOUNT_LINE = re.compile(r"^.*? on (?P<point>/.+) \((?P<type>[^,)]+)[,)]")
+_MOUNT_LINE = re.compile(r"^.*? on (?P<point>/.*) \((?P<type>[^,)]+)[,)]")
 
 
 def check_local(folder: Path, mounts: str | None = None) -> None:
