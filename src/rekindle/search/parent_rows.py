@@ -1,0 +1,185 @@
+"""A parent's results in the cube of a new search: each parameter mapped by value, each row counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rekindle.search.bayesian.encoding import Encoding
+from rekindle.search.history import Direction, Parent
+from rekindle.search.space import Categorical, Configuration, Parameter, Space, Value
+
+Array = NDArray[np.float64]
+
+#: A categorical parameter is left out of a parent when more than this share of its rows has values unknown here.
+_UNKNOWN_SHARE = 0.5
+#: At most this many rows of one parent are used: the best half, the rest spread over the ranks.
+MAX_ROWS = 240
+
+
+@dataclass(frozen=True)
+class ColumnMap:
+    """How one parameter of the new search reads a parent's rows.
+
+    ``how`` is ``value`` (same range), ``new range`` (mapped by value, but the ranges differ), ``constant`` (the parent held
+    it at one value), ``missing`` (the parent does not have it, or none of its values can be read: its model ignores it).
+    """
+
+    parameter: str
+    how: str
+    detail: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether the parent's rows have a coordinate here."""
+        return self.how != "missing"
+
+
+@dataclass(frozen=True)
+class ParentRows:
+    """What is used of one parent: rows ``x`` (m, d) in the new search's cube, outside [0, 1] where a value lies outside
+    the new range, 0.5 in missing columns; ``values`` (m,), nan where the trial failed; ``configurations`` of the rows
+    with every parameter of the new search, None for a row that it could not propose. ``counts`` are of all trials."""
+
+    x: Array
+    values: Array
+    configurations: tuple[Configuration | None, ...]
+    columns: tuple[ColumnMap, ...]
+    counts: Mapping[str, int]
+    unused: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which columns the parent knows, shape (d,)."""
+        return np.array([c.known for c in self.columns], dtype=bool)
+
+    @property
+    def succeeded(self) -> NDArray[np.bool_]:
+        """Which rows have a value."""
+        return ~np.isnan(self.values)
+
+
+def rows_of(parent: Parent, encoding: Encoding, direction: Direction) -> ParentRows:
+    """The rows of ``parent`` that a search over ``encoding.space`` can use.
+
+    Dropped are rows with a category that this space does not have (unless they are the greater part: then the whole
+    parameter counts as missing), rows that lack a parameter that others have, exact repetitions of a failure, and what is
+    beyond ``MAX_ROWS``. A row with a value outside a range is kept (``clipped``).
+    """
+    space = encoding.space
+    coordinates = [_coordinates(p, parent) for p in space.parameters]
+    columns = tuple(_column_map(p, parent.space, u) for p, u in zip(space.parameters, coordinates, strict=True))
+    x = np.array([u if c.known else np.full(len(u), 0.5) for u, c in zip(coordinates, columns, strict=True)])
+    x = x.T.reshape(len(parent.trials), len(space))
+    values = np.array([math.nan if v is None or not math.isfinite(v) else v for _, v in parent.trials], dtype=np.float64)
+    readable = ~np.isnan(x).any(axis=1)
+    chosen = _chosen(np.flatnonzero(readable), values if direction == "minimize" else -values)
+    clipped = (x[chosen] < -1e-9).any(axis=1) | (x[chosen] > 1 + 1e-9).any(axis=1)
+    counts = {
+        "trials": len(values),
+        "used": len(chosen),
+        "failed": int(np.isnan(values).sum()),
+        "clipped": int(clipped.sum()),
+        "dropped: a value that this search does not have": int((~readable).sum()),
+        f"dropped: beyond the {MAX_ROWS} rows kept": int(readable.sum()) - len(chosen),
+    }
+    full = all(c.known for c in columns)
+    kept = tuple(_configuration(space, parent.trials[i][0]) if full else None for i in chosen)
+    unused = tuple(n for n in parent.space.names if n not in space.names)
+    return ParentRows(x[chosen], values[chosen], kept, columns, counts, unused)
+
+
+def _chosen(rows: NDArray[np.intp], values: Array) -> NDArray[np.intp]:
+    """At most MAX_ROWS of ``rows``, in their order: the best half, the others at even steps of rank, failures last."""
+    if len(rows) <= MAX_ROWS:
+        return rows
+    ranked = rows[np.argsort(values[rows], kind="stable")]
+    best, rest = ranked[: MAX_ROWS // 2], ranked[MAX_ROWS // 2 :]
+    steps = np.linspace(0, len(rest) - 1, MAX_ROWS - len(best)).astype(np.intp)
+    return np.sort(np.concatenate([best, rest[steps]]))
+
+
+def _coordinates(parameter: Parameter, parent: Parent) -> Array:
+    """The coordinate of each trial, shape (n,); nan where its value cannot be read as one of ``parameter``."""
+    known: dict[tuple[type, Value], float] = {}
+    found = np.full(len(parent.trials), math.nan)
+    for i, (configuration, _) in enumerate(parent.trials):
+        value = configuration.get(parameter.name)
+        if value is None:
+            continue
+        key = (type(value), value)
+        if key not in known:
+            known[key] = _coordinate(parameter, value)
+        found[i] = known[key]
+    return found
+
+
+def _coordinate(parameter: Parameter, value: Value) -> float:
+    if isinstance(parameter, Categorical):
+        return next((parameter.to_unit(v) for v in parameter.values if same_category(v, value)), math.nan)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return math.nan
+    return parameter.to_unit(number) if math.isfinite(number) else math.nan
+
+
+def same_category(ours: Value, theirs: Value) -> bool:
+    """Whether two categories are one: equal in type and value, or written alike ('3' and 3)."""
+    return (type(ours) is type(theirs) and ours == theirs) or str(ours) == str(theirs)
+
+
+def _column_map(parameter: Parameter, theirs: Space, u: Array) -> ColumnMap:
+    name = parameter.name
+    old = next((p for p in theirs.parameters if p.name == name), None)
+    readable = ~np.isnan(u)
+    if old is None:
+        return ColumnMap(name, "missing", "the parent does not have this parameter")
+    if not readable.any():
+        return ColumnMap(name, "missing", "no trial of the parent has a value that this range can read")
+    if isinstance(parameter, Categorical) and readable.mean() < _UNKNOWN_SHARE:
+        return ColumnMap(name, "missing", f"{readable.mean():.0%} of the parent's values are known here")
+    if old.size == 1:
+        return ColumnMap(name, "constant", f"the parent held it at {_only(old)!r}")
+    if _range(old) == _range(parameter):
+        return ColumnMap(name, "value")
+    return ColumnMap(name, "new range", f"{_range(old)} -> {_range(parameter)}")
+
+
+def _only(p: Parameter) -> Value:
+    return p.values[0] if isinstance(p, Categorical) else p.low
+
+
+def _range(p: Parameter) -> list[Value]:
+    return list(p.values) if isinstance(p, Categorical) else [p.low, p.high]
+
+
+def _configuration(space: Space, theirs: Configuration) -> Configuration | None:
+    """The parent's configuration as one of ``space``; None when a value lies outside."""
+    made: dict[str, Value] = {}
+    for p in space.parameters:
+        value = _native(p, theirs[p.name])
+        if value is None or not p.contains(value):
+            return None
+        made[p.name] = value
+    return made
+
+
+def _native(p: Parameter, value: Value) -> Value | None:
+    if isinstance(p, Categorical):
+        return next((v for v in p.values if same_category(v, value)), None)
+    number = float(value)
+    if p.size is None:
+        return number
+    return int(number) if number == int(number) and not isinstance(p.from_unit(0.0), float) else number
+
+
+def best_rows(rows: ParentRows, direction: Direction, count: int) -> Sequence[int]:
+    """Indices of the ``count`` best succeeded rows, best first."""
+    signed = rows.values if direction == "minimize" else -rows.values
+    order = np.argsort(signed, kind="stable")
+    return [int(i) for i in order[:count] if not np.isnan(rows.values[i])]
