@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rekindle.domain.training_job import Owner
@@ -39,8 +40,9 @@ class App:
         return Worker(step, holder_name(), only, on_step)
 
 
-def build(settings: Settings | None = None) -> App:
-    """Opens the home folder and its store, making both where they are not there yet."""
+def build(settings: Settings | None = None, transfer_variables: Mapping[str, str] | None = None) -> App:
+    """Opens the home folder and its store, making both where they are not there yet. ``transfer_variables`` tell the
+    processes that move objects where the object store is and who they are."""
     from rekindle.executors.process import ProcessExecutor
     from rekindle.storage.store import open_store
 
@@ -55,5 +57,6 @@ def build(settings: Settings | None = None) -> App:
         stop_grace_seconds=settings.stop_grace_seconds,
         owner=settings.owner,
         transfer=(sys.executable, "-I", "-m", "rekindle.objects.transfer"),
+        transfer_variables=transfer_variables,
     )
     return App(settings, store, executor, clock)

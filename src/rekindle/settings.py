@@ -17,14 +17,19 @@ class Settings:
     """Everything that an installation may choose.
 
     ``home`` holds the database, the training jobs' folders and keys. ``database_url`` is SQLAlchemy's. ``limits``:
-    ``aws`` enforces SageMaker's quotas, ``relaxed`` those of the machine only. ``environment`` is what training jobs inherit.
+    ``aws`` enforces SageMaker's quotas, ``relaxed`` those of the machine only; None: ``aws`` on SageMaker's wire, ``relaxed``
+    for job files. ``role`` is the name of the IAM role that
+    clients are given. ``s3_endpoint`` is the URL of an object store of one's own; empty: the embedded one.
+    ``environment`` is what training jobs inherit.
     """
 
     home: Path
     database_url: str
-    limits: Literal["aws", "relaxed"] = "relaxed"
+    limits: Literal["aws", "relaxed"] | None = None
     account: str = "000000000000"
     region: str = "us-east-1"
+    role: str = "rekindle"
+    s3_endpoint: str = ""
     stop_grace_seconds: float = STOP_GRACE_SECONDS
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -32,6 +37,21 @@ class Settings:
     def runs(self) -> Path:
         """The folder that holds the training jobs' folders."""
         return self.home / "runs"
+
+    @property
+    def objects(self) -> Path:
+        """The folder of the embedded object store: a folder for each bucket."""
+        return self.home / "s3"
+
+    @property
+    def bucket(self) -> str:
+        """The default bucket that clients are given."""
+        return f"sagemaker-{self.region}-{self.account}"
+
+    @property
+    def role_arn(self) -> str:
+        """The role that clients are given."""
+        return f"arn:aws:iam::{self.account}:role/{self.role}"
 
     @property
     def owner(self) -> Owner:
@@ -46,9 +66,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         home=home,
         database_url=environ.get("REKINDLE_DATABASE_URL") or f"sqlite:///{home / 'rekindle.db'}",
-        limits=_limits(environ.get("REKINDLE_LIMITS") or "relaxed"),
+        limits=_limits(environ.get("REKINDLE_LIMITS") or None),
         account=_account(environ.get("REKINDLE_ACCOUNT") or "000000000000"),
         region=environ.get("REKINDLE_REGION") or "us-east-1",
+        role=_role(environ.get("REKINDLE_ROLE") or "rekindle"),
+        s3_endpoint=_endpoint(environ.get("REKINDLE_S3_ENDPOINT") or ""),
         stop_grace_seconds=_seconds("REKINDLE_STOP_GRACE", environ.get("REKINDLE_STOP_GRACE") or str(STOP_GRACE_SECONDS)),
         environment=dict(environ),
     )
@@ -60,7 +82,9 @@ def _default_home() -> str:
     return platformdirs.user_data_dir("rekindle", appauthor=False)
 
 
-def _limits(text: str) -> Literal["aws", "relaxed"]:
+def _limits(text: str | None) -> Literal["aws", "relaxed"] | None:
+    if text is None:
+        return None
     if text == "aws":
         return "aws"
     if text == "relaxed":
@@ -72,6 +96,18 @@ def _account(text: str) -> str:
     if len(text) == 12 and text.isascii() and text.isdigit():
         return text
     raise InvalidValue("REKINDLE_ACCOUNT", text, "an account is 12 digits")
+
+
+def _role(text: str) -> str:
+    if all(c.isascii() and (c.isalnum() or c in "_+=,.@-") for c in text) and len(text) <= 64:
+        return text
+    raise InvalidValue("REKINDLE_ROLE", text, "a role's name has 1 to 64 letters, digits or characters of _+=,.@-")
+
+
+def _endpoint(text: str) -> str:
+    if not text or text.startswith(("http://", "https://")):
+        return text.rstrip("/")
+    raise InvalidValue("REKINDLE_S3_ENDPOINT", text, "not a URL that begins with http:// or https://")
 
 
 def _seconds(name: str, text: str) -> float:

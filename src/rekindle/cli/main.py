@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rekindle.cli import change, jobs, logs, metrics, plan, tune
+from rekindle.cli import change, jobs, logs, metrics, plan, replay, serve, tune
 from rekindle.cli.problems import ExitCode, report
 
 EPILOG = (
@@ -27,7 +27,10 @@ COMMANDS = (
     tune.resume,
     change.delete,
     metrics.metrics,
+    replay.verify,
     tune.worker,
+    serve.serve,
+    serve.env,
 )
 
 

@@ -22,6 +22,8 @@ from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconc
 
 #: Seconds a lease lasts without renewal.
 LEASE_SECONDS = 30.0
+#: Seconds for which work that met a defect is left alone, so that it does not keep other work from moving.
+REST_SECONDS = 10.0
 #: Seconds after which a waiting worker looks for new work, stop requests and emissions.
 POLL_SECONDS = 0.5
 
@@ -57,6 +59,7 @@ class Worker:
     _leases: dict[str, Lease] = field(default_factory=dict)
     _running: dict[str, list[RunKey]] = field(default_factory=dict)
     _parents: dict[int, tuple[ParentJob, ...]] = field(default_factory=dict)
+    _resting: dict[str, float] = field(default_factory=dict)
 
     def run(self, until: Callable[[], bool]) -> None:
         """Works until ``until`` says so. Training jobs that still run go on without us. Leases are given back, also
@@ -74,7 +77,7 @@ class Worker:
         try:
             self._keep_leases()
             for lease in list(self._leases.values()):
-                self._move(lease)
+                self._move_apart(lease)
         except StoreUnavailable as error:
             structlog.get_logger(__name__).warning("store unavailable; trying again", reason=str(error))
             self._leases.clear()
@@ -109,6 +112,20 @@ class Worker:
         if self.only is None or self.only not in self._leases:
             for lease in self.step.store.claim(self.holder, now, now + LEASE_SECONDS, only=self.only):
                 self._leases[lease.subject] = lease
+
+    def _move_apart(self, lease: Lease) -> None:
+        """Moves one piece of work; a defect that it meets stays its own, unless there is no other work."""
+        if self._resting.get(lease.subject, 0.0) > self.step.clock.now():
+            return
+        try:
+            self._move(lease)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if self.only is not None:
+                raise
+            structlog.get_logger(__name__).exception("a step failed; trying again later", subject=lease.subject)
+            self._resting[lease.subject] = self.step.clock.now() + REST_SECONDS
 
     def _move(self, lease: Lease) -> None:
         kind, _, number = lease.subject.partition(":")

@@ -1,0 +1,116 @@
+"""SageMaker's API on this machine: ``serve``, ``env``."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rekindle.cli.options import JsonOption
+from rekindle.cli.problems import ExitCode
+
+if TYPE_CHECKING:
+    from rekindle.bootstrap import App
+    from rekindle.serving import Address
+
+HostOption = Annotated[str | None, typer.Option("--host", help="The address to listen on.", show_default="127.0.0.1")]
+PortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="The port.", show_default="8421")]
+
+
+def serve(
+    host: HostOption = None,
+    port: PortOption = None,
+    insecure_no_auth: Annotated[
+        bool, typer.Option("--insecure-no-auth", help="Ask for no signature. For tests; on loopback only.")
+    ] = False,
+) -> None:
+    """Serve SageMaker's API, its companions and S3 on one port, and run the jobs. Ctrl-C ends it; training jobs go on."""
+    import uvicorn
+
+    from rekindle.cli.follow import quiet_log
+    from rekindle.gateway.app import GatewayError
+    from rekindle.gateway.credentials import CredentialsError
+    from rekindle.serving import DEFAULT_HOST, DEFAULT_PORT, Address, announce, build_server
+    from rekindle.settings import load_settings
+
+    settings, address = load_settings(), Address(host or DEFAULT_HOST, port or DEFAULT_PORT)
+    _check_free(address)
+    quiet_log()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    try:
+        server = build_server(settings, address, insecure=insecure_no_auth)
+    except (GatewayError, CredentialsError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(ExitCode.BAD_INPUT) from error
+    announce(settings, address)
+    config = uvicorn.Config(
+        server.asgi,
+        host=address.host,
+        port=address.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    _say_ready(address, settings.home.as_posix())
+    with _Working(server.app):
+        uvicorn.Server(config).run()
+    typer.echo("stopped; training jobs that run go on, and the next start finds them", err=True)
+
+
+def env(host: HostOption = None, port: PortOption = None, as_json: JsonOption = False) -> None:
+    """Print the variables that point AWS clients here: eval "$(rekindle env)"."""
+    import shlex
+
+    from rekindle.cli.printing import write_json
+    from rekindle.serving import UNSET, Address, announced, client_environment
+    from rekindle.settings import load_settings
+
+    settings = load_settings()
+    there = announced(settings)
+    variables = client_environment(settings, Address(host or there.host, port or there.port))
+    if as_json:
+        write_json(variables)
+        return
+    typer.echo(f"unset {' '.join(UNSET)}")
+    for name, value in variables.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+class _Working:
+    """A worker in a thread beside the server; on the way out it gives its leases back."""
+
+    def __init__(self, app: App) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(app,), name="worker")
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self, app: App) -> None:
+        app.worker().run(self._ended.is_set)
+
+
+def _check_free(address: Address) -> None:
+    import socket
+
+    from rekindle.domain.errors import InvalidValue
+
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            reason = f"cannot listen there ({error.strerror})"
+            raise InvalidValue("port", address.port, reason, "Choose another by --port, or end the other server.") from error
+
+
+def _say_ready(address: Address, home: str) -> None:
+    typer.echo(f"rekindle serves SageMaker's API at {address.url}; its home is {home}", err=True)
+    typer.echo('  eval "$(rekindle env)"     in another terminal points boto3, the aws CLI and the SDKs here', err=True)
