@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 
 from rekindle.cli.main import main
 
@@ -72,6 +73,14 @@ class Terminal:
         except OSError:
             return None
         return chunk or None
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before():
+    """The command line sends log lines to stderr; other tests have their own way."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture

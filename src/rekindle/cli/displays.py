@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rekindle.cli.printing import cell, duration, settings_text
+from rekindle.cli.printing import cell, duration, one_line, settings_text
 from rekindle.cli.progress import Progress, configuration, progress_of
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def picture(snapshot: Snapshot, now: float) -> RenderableType:
         best = progress.best
         values = settings_text(configuration(best, snapshot))
         text = f"{spec.definition.objective.metric}={cell(best.objective_value)}"
-        parts.append(Text.assemble(("best ", "bold"), (text, "bold green"), f"  {values}  ", (best.name, "dim")))
+        line = Text.assemble(("best ", "bold"), (text, "bold green"), f"  {values}  ", (best.name, "dim"), overflow="fold")
+        parts.append(line)
     parts.append(_grid(snapshot, now))
     return Group(*parts)
 
@@ -182,7 +183,7 @@ def _result(job: TrainingJob) -> str:
 
 
 def _short(reason: str) -> str:
-    text = " ".join(reason.split())
+    text = one_line(reason)
     return text if len(text) <= 100 else text[:97] + "..."
 
 

@@ -121,7 +121,7 @@ def quiet_log() -> None:
     structlog.configure(
         processors=[structlog.processors.add_log_level, _as_line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
 
 

@@ -182,7 +182,7 @@ def _failed(record: dict[str, Any]) -> int:
 
 
 def _show_record(record: dict[str, Any]) -> None:
-    from rekindle.cli.printing import pairs, settings_text, show
+    from rekindle.cli.printing import one_line, pairs, settings_text, show
     from rekindle.cli.summary import model_place
 
     counters, warm = record["training_jobs"], record["warm_start"]
@@ -204,7 +204,7 @@ def _show_record(record: dict[str, Any]) -> None:
     }
     show(pairs({k: v for k, v in rows.items() if v is not None}))
     for cause in record["failure_causes"][:3]:
-        typer.echo(f"{cause['count']} failed like {cause['training_job']}: {cause['reason']}")
+        typer.echo(f"{cause['count']} failed like {cause['training_job']}: {one_line(cause['reason'])}")
 
 
 def _counted(counters: dict[str, int]) -> str:

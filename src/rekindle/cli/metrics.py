@@ -89,7 +89,7 @@ def _read_lines(log: str) -> list[str]:
 
 
 def _show(catches: Sequence[Catch]) -> None:
-    from rekindle.cli.printing import show, table
+    from rekindle.cli.printing import one_line, show, table
 
     columns = ["metric", "caught", "first", "final", "line", "text"]
     rows = [[_label(c), c.count, c.first, c.final, c.line_number, c.line] for c in catches]
@@ -98,7 +98,9 @@ def _show(catches: Sequence[Catch]) -> None:
         if not c.count:
             typer.echo(f"{c.metric}: nothing in the log matches {c.regex!r} with a number.")
         if c.not_numbers:
-            typer.echo(f"{c.metric}: {c.not_numbers} matches are no finite numbers, such as: {c.not_number_line}")
+            typer.echo(
+                f"{c.metric}: {c.not_numbers} matches are no finite numbers, such as: {one_line(c.not_number_line or '')}"
+            )
 
 
 def _label(one: Catch) -> str:

@@ -68,12 +68,17 @@ def cell(value: object) -> str:
     """A value as it stands in a table."""
     if value is None:
         return "-"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else one_line(str(value))
+
+
+def one_line(text: str) -> str:
+    """Text on one line that no terminal takes for a command: what is not printable is written as its escape."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
 
 
 def settings_text(values: Mapping[str, Any]) -> str:
     """A configuration on one line: ``C=12.3 kernel=rbf``."""
-    return " ".join(f"{name}={cell(value)}" for name, value in values.items())
+    return " ".join(f"{one_line(name)}={cell(value)}" for name, value in values.items())
 
 
 def duration(seconds: float | None) -> str:

@@ -8,6 +8,8 @@ from enum import IntEnum
 
 import typer
 
+from rekindle.cli.printing import one_line
+
 #: The longest message of an error, in characters, without its hint.
 MAX_MESSAGE = 600
 
@@ -68,16 +70,12 @@ def explained(error: Exception) -> tuple[ExitCode, str]:
 
 def sentence(message: str, hint: str = "") -> str:
     """The message and the way out, on one line of bounded length that no terminal takes for a command."""
-    message = _one_line(message)
+    message = one_line(message)
     if len(message) > MAX_MESSAGE:
         message = message[: MAX_MESSAGE - 3] + "..."
     if hint and message[-1:] not in ".!?":
         message += "."
-    return f"{message} {_one_line(hint)}".strip()
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+    return f"{message} {one_line(hint)}".strip()
 
 
 def _usage(error: Exception) -> str:

@@ -72,9 +72,9 @@ def _from_job_file(path: str, data: bytes) -> Source:
 
 
 def _from_request(path: str, request: dict[str, object]) -> Source:
-    from rekindle.api.translate.create_request import spec_from_request
+    from rekindle.cli.request_file import spec_from_file
 
-    return Source(path, spec_from_request(request), lambda field: None)
+    return Source(path, spec_from_file(request), lambda field: None)
 
 
 def _looks_like_json(path: str, data: bytes) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rekindle.domain.errors import shown
 from rekindle.jobfile.errors import JobFileError
-from rekindle.jobfile.reader import decode
+from rekindle.jobfile.reader import decode, unwanted
 
 
 def read_json(data: bytes) -> dict[str, Any]:
@@ -23,7 +23,23 @@ def read_json(data: bytes) -> dict[str, Any]:
         raise JobFileError(f"not valid JSON: {error}") from error
     if not isinstance(found, dict):
         raise JobFileError(f"a request is a JSON object, not {shown(found, 40)}")
+    _check_texts(found, "")
     return found
+
+
+def _check_texts(value: Any, path: str) -> None:
+    """Refuses what no file, environment or database can hold."""
+    if isinstance(value, str):
+        bad = unwanted(value)
+        if bad:
+            raise JobFileError(f"{path}: {shown(value)}: the character {shown(bad)} may not stand here")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _check_texts(key, path or "a key")
+            _check_texts(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value, start=1):
+            _check_texts(inner, f"{path}.{number}")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -50,6 +50,11 @@ def decode(data: bytes) -> str:
         raise JobFileError(found, "Save the file as UTF-8.", line=line) from error
 
 
+def unwanted(text: str) -> str:
+    """The first character that no file, environment or database can hold: NUL, or half of a surrogate pair; else empty."""
+    return next((c for c in text if c == "\x00" or "\ud800" <= c <= "\udfff"), "")
+
+
 class _Builder:
     """Builds the tree from YAML's events, without recursion into what is too deep or too large."""
 
@@ -119,8 +124,8 @@ def _key(node: Node) -> Scalar:
 
 
 def _scalar(event: Any) -> Scalar:
-    bad = next((c for c in event.value if c == "\x00" or "\ud800" <= c <= "\udfff"), None)
-    if bad is not None:
+    bad = unwanted(event.value)
+    if bad:
         raise JobFileError(f"the character {shown(bad)} may not stand in a job file", line=_line(event))
     return Scalar(_line(event), event.value, event.style is not None)
 

@@ -303,9 +303,21 @@ REQUESTS = {
     "NaN": (b'{"HyperParameterTuningJobName": NaN}', ["NaN"]),
     "deep": (b'{"HyperParameterTuningJobName": ' + b"[" * 200_000, ["deep"]),
     "5000 digits": (b'{"HyperParameterTuningJobName": ' + b"9" * 5_000 + b"}", ["not valid JSON"]),
-    "no config": (b'{"HyperParameterTuningJobName": "x"}', ["HyperParameterTuningJobConfig", "missing"]),
+    "no config": (b'{"HyperParameterTuningJobName": "x"}', ["hyperParameterTuningJobConfig", "must not be null"]),
     "surrogate": (b'{"HyperParameterTuningJobName": "\\ud800"}', ["HyperParameterTuningJobName", "'\\ud800'"]),
-    "config a list": (b'{"HyperParameterTuningJobName": "x", "HyperParameterTuningJobConfig": [1]}', ["wrong type"]),
+    "config a list": (
+        b'{"HyperParameterTuningJobName": "x", "HyperParameterTuningJobConfig": [1]}',
+        ["hyperParameterTuningJobConfig"],
+    ),
+    "empty name": (
+        b'{"HyperParameterTuningJobName": "", "HyperParameterTuningJobConfig": {}}',
+        ["hyperParameterTuningJobName"],
+    ),
+    "unknown key": (b'{"HyperParameterTuningJobName": "x", "WarmStart": {}}', ["WarmStart", "'WarmStartConfig'"]),
+    "unknown inner key": (
+        b'{"HyperParameterTuningJobName": "x", "HyperParameterTuningJobConfig": {"ResourceLimits": {"MaxJobs": 3}}}',
+        ["HyperParameterTuningJobConfig.ResourceLimits.MaxJobs", "MaxNumberOfTrainingJobs"],
+    ),
 }
 
 
