@@ -30,8 +30,8 @@ def main() -> None:
     scores = cross_val_score(model, digits, labels, cv=args.cv)
     print(f"folds: {' '.join(f'{score:.4f}' for score in scores)}")
     print(f"accuracy={scores.mean():.6f}")
-    folder = Path(os.environ.get("SM_MODEL_DIR", "."))
-    joblib.dump(model.fit(digits, labels), folder / "model.joblib")
+    if "SM_MODEL_DIR" in os.environ:  # what a training job leaves here is its model
+        joblib.dump(model.fit(digits, labels), Path(os.environ["SM_MODEL_DIR"]) / "model.joblib")
 
 
 if __name__ == "__main__":
