@@ -28,7 +28,6 @@ def serve(
     """Serve SageMaker's API, its companions and S3 on one port, and run the jobs. Ctrl-C ends it; training jobs go on."""
     import uvicorn
 
-    from rekindle.cli.follow import quiet_log
     from rekindle.gateway.app import GatewayError
     from rekindle.gateway.credentials import CredentialsError
     from rekindle.serving import DEFAULT_HOST, DEFAULT_PORT, Address, announce, build_server
@@ -36,7 +35,7 @@ def serve(
 
     settings, address = load_settings(), Address(host or DEFAULT_HOST, port or DEFAULT_PORT)
     _check_free(address)
-    quiet_log()
+    _log_to_stderr()
     settings.home.mkdir(parents=True, exist_ok=True)
     try:
         server = build_server(settings, address, insecure=insecure_no_auth)
@@ -94,6 +93,24 @@ class _Working:
 
     def _run(self, app: App) -> None:
         app.worker().run(self._ended.is_set)
+
+
+def _log_to_stderr() -> None:
+    """The access log and what goes wrong: coloured lines on a terminal, JSON lines for machines."""
+    import sys
+
+    import structlog
+
+    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def _check_free(address: Address) -> None:
