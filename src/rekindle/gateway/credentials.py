@@ -67,9 +67,13 @@ class Credentials:
         """The pair of an access key, or None."""
         return self.pairs.get(access_key)
 
+    def for_account(self, account: str) -> KeyPair | None:
+        """The first pair that acts for an account, or None."""
+        return next((pair for pair in self.pairs.values() if pair.account == account), None)
+
     @property
     def first(self) -> KeyPair:
-        """The pair that was made first: what ``rekindle env`` gives to clients."""
+        """The pair that was made first, whatever its account."""
         return next(iter(self.pairs.values()))
 
 
@@ -80,26 +84,31 @@ def new_pair(account: str = DEFAULT_ACCOUNT) -> KeyPair:
 
 
 def load_or_create(folder: Path, account: str = DEFAULT_ACCOUNT) -> Credentials:
-    """The keys stored in ``folder``; where there are none, one pair for ``account`` is made and stored (mode 0600).
+    """The keys stored in ``folder``; where none of them acts for ``account``, one is made and stored (mode 0600).
 
     Processes that start at once agree: one makes the pair, all read the same file. Raises CredentialsError where the file
     is damaged or readable by others.
     """
-    path = folder / FILE_NAME
-    if not path.exists():
+    credentials = _stored(folder)
+    if credentials.for_account(account) is None:
         with _locked(folder):
-            if not path.exists():
-                _write(path, [new_pair(account)])
-    return Credentials.of(*_read(path))
+            credentials = _stored(folder)
+            if credentials.for_account(account) is None:
+                _write(folder / FILE_NAME, [*credentials.pairs.values(), new_pair(account)])
+                credentials = _stored(folder)
+    return credentials
+
+
+def _stored(folder: Path) -> Credentials:
+    path = folder / FILE_NAME
+    return Credentials.of(*_read(path)) if path.exists() else Credentials.of()
 
 
 def add_pair(folder: Path, account: str) -> KeyPair:
     """Makes and stores one more pair, for the same account or another; a running server must be restarted to know it."""
-    path = folder / FILE_NAME
     with _locked(folder):
-        stored = _read(path) if path.exists() else []
         pair = new_pair(account)
-        _write(path, [*stored, pair])
+        _write(folder / FILE_NAME, [*_stored(folder).pairs.values(), pair])
     return pair
 
 

@@ -113,3 +113,13 @@ def test_one_access_key_cannot_act_for_two_accounts(tmp_path):
     (tmp_path / FILE_NAME).write_text(json.dumps({"keys": [entry, entry]}))
     with pytest.raises(CredentialsError, match="twice"):
         load_or_create(tmp_path)
+
+
+def test_an_account_that_has_no_pair_yet_gets_one_next_to_the_others(tmp_path):
+    first = load_or_create(tmp_path).first
+    credentials = load_or_create(tmp_path, "333333333333")
+    other = credentials.for_account("333333333333")
+    assert other is not None
+    assert credentials.first == credentials.for_account(DEFAULT_ACCOUNT) == first
+    assert load_or_create(tmp_path, "333333333333").for_account("333333333333") == other
+    assert credentials.for_account("444444444444") is None
