@@ -179,7 +179,7 @@ class TestProcessExecutor(ExecutorSuite):
         done.set()
         killer.join()
         assert [(r.state, len(r.points)) for r in ended] == [(RunState.COMPLETED, 1)] * 12
-        assert {p.name: p.read_text() for p in bench.marks.iterdir() if p.read_text() != "x"} == {}
+        assert {p.name: p.read_text() for p in bench.marks.iterdir() if len(p.read_text()) > 1} == {}
 
     # What it costs us.
 
