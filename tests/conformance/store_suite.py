@@ -26,11 +26,10 @@ from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
 from rekindle.engine.ports import Change, JobFilter, JobStore, Lease, LeaseLost, Page, SortKey
 from rekindle.search.history import Observation
 
+# The same test runs over each adapter, which hypothesis would rather not see: it keeps no examples to mix up.
+_checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.differing_executors]
 generated = settings(
-    phases=[Phase.explicit, Phase.generate],
-    max_examples=8,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=8, deadline=None, database=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=_checks
 )
 
 
@@ -215,6 +214,32 @@ class StoreSuite:
         store.set_tags(f"training:{job.id}", {})
         assert store.training_job_by_id(job.id) == replace(job, tags={})
 
+    def test_tags_are_replaced_if_they_are_those_expected(self, store):
+        job = store.create_tuning_job(tuning_job())
+        subject = f"tuning:{job.id}"
+        assert store.set_tags(subject, {"a": "1", "b": "2"}, expected={})
+        assert not store.set_tags(subject, {"c": "3"}, expected={})
+        assert not store.set_tags(subject, {"c": "3"}, expected={"b": "2", "a": "1"}), "the order counts"
+        assert store.tuning_job_by_id(job.id).spec.tags == {"a": "1", "b": "2"}
+        assert store.set_tags(subject, {"c": "3"}, expected={"a": "1", "b": "2"})
+        assert store.set_tags(subject, {"c": "3"}, expected={"c": "3"})
+        assert store.tuning_job_by_id(job.id).spec.tags == {"c": "3"}
+        with pytest.raises(NotFound):
+            store.set_tags("tuning:99", {}, expected={})
+
+    def test_of_many_threads_that_change_tags_none_undoes_another(self, store):
+        subject = f"training:{store.create_training_job(training_job()).id}"
+
+        def add(number: int) -> None:
+            while True:
+                known = store.training_job(OWNER, "alone").tags
+                if store.set_tags(subject, {**known, str(number): "x"}, expected=known):
+                    return
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(add, range(8)))
+        assert set(store.training_job(OWNER, "alone").tags) == {str(n) for n in range(8)}
+
     def test_deleting_a_tuning_job_keeps_its_training_jobs(self, store):
         job, lease, trials = started(store, 2)
         store.commit(lease, Change(changed=(trials[0],), points={trials[0].name: emissions(2)}))
@@ -323,6 +348,28 @@ class StoreSuite:
         everything = {"status": "Completed", "created_after": 1.0, "modified_before": 15.0, "name_contains": "job"}
         assert found(**everything) == [3]
 
+    @pytest.mark.parametrize("sort", list(SortKey))
+    def test_what_is_asked_to_stop_counts_as_stopping(self, store, sort):
+        job, lease, trials = started(store, 4, objective_value=1.0)
+        stopping = replace(trials[1], status=TrainingJobStatus.STOPPING)
+        store.commit(lease, Change(changed=(stopping, replace(trials[2], status=TrainingJobStatus.COMPLETED))))
+        store.request_stop(f"training:{trials[0].id}")
+        store.request_stop(f"training:{trials[2].id}")
+
+        def numbers(status: str, scope: int | None) -> list[int]:
+            jobs, _ = store.training_jobs(OWNER, JobFilter(status=status), Page(sort=sort), scope)
+            return [j.number for j in jobs]
+
+        for scope in (job.id, None):
+            assert numbers("Stopping", scope) == [1, 2]
+            assert numbers("Completed", scope) == [3], "a stop that came too late changes nothing"
+            assert numbers("InProgress", scope) == [4]
+        store.request_stop(f"tuning:{job.id}")
+        if sort is not SortKey.OBJECTIVE:
+            listed = {s: store.tuning_jobs(OWNER, JobFilter(status=s), Page(sort=sort))[0] for s in ("Stopping", "InProgress")}
+            assert [len(jobs) for jobs in listed.values()] == [1, 0]
+            assert listed["Stopping"][0].status is TuningJobStatus.IN_PROGRESS, "the record is as it was saved"
+
     def test_filters_hold_across_the_pages_of_training_jobs(self, store):
         job, lease, trials = started(store, 9)
         changed = tuple(replace(t, status=TrainingJobStatus.COMPLETED) for t in trials if t.number % 2)
@@ -375,7 +422,7 @@ class StoreSuite:
         with pytest.raises(InvalidValue, match="next_token"):
             store.training_jobs(OWNER, JobFilter(), Page(1, after, SortKey.NAME))
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(generated, max_examples=25)
     @given(st.text(max_size=60) | st.binary(max_size=40).map(lambda b: b.decode("latin-1")))
     @example("")
     @example("====")

@@ -41,7 +41,7 @@ def test_there_is_one_line_of_migrations_and_the_code_works_with_its_end():
 def test_the_migrations_are_files_of_the_package():
     folder = files("rekindle.storage.migrations")
     assert folder.joinpath("env.py").is_file()
-    assert any(f.name.startswith("r0001") for f in folder.joinpath("versions").iterdir())
+    assert any(f.name.startswith("v0_1_0") for f in folder.joinpath("versions").iterdir())
 
 
 def test_on_sqlite_they_make_the_schema_of_the_code(tmp_path):

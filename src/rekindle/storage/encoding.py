@@ -46,6 +46,7 @@ VERSION = 1
 Json = dict[str, Any]
 
 _writer = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), check_circular=False)
+_reader = json.JSONDecoder()
 
 
 def dumps(document: Any) -> str:
@@ -54,8 +55,8 @@ def dumps(document: Any) -> str:
 
 
 def loads(text: str) -> Any:
-    """What ``dumps`` wrote."""
-    return json.loads(text)
+    """What ``dumps`` wrote, which begins at once and ends with the text: looking for blanks takes half of the time."""
+    return _reader.raw_decode(text)[0]
 
 
 def quoted(text: str) -> str:

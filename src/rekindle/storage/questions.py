@@ -9,13 +9,22 @@ from sqlalchemy import Connection, Table, and_, bindparam, func, select
 
 from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.errors import NotFound
-from rekindle.domain.training_job import MetricPoint, Owner, TrainingJob, TrainingSpec
+from rekindle.domain.training_job import MetricPoint, Owner, TrainingJob
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.engine.ports import JobFilter, Page
 from rekindle.search.history import Observation
 from rekindle.storage.encoding import quoted
-from rekindle.storage.listing import matching, owned_by, page_of
-from rekindle.storage.records import AnyRow, is_storable, name_key, point_of, spec_of, training_job_of, tuning_job_of
+from rekindle.storage.listing import matching, owned_by, page_of, trials_owned_by
+from rekindle.storage.records import (
+    AnyRow,
+    StoredSpec,
+    is_storable,
+    name_key,
+    point_of,
+    spec_of,
+    training_job_of,
+    tuning_job_of,
+)
 from rekindle.storage.schema import metric_points, training_jobs, training_specs, tuning_jobs
 
 
@@ -86,9 +95,8 @@ def list_training_jobs(
     connection: Connection, owner: Owner, where: JobFilter, page: Page, tuning_job_id: int | None
 ) -> tuple[Sequence[TrainingJob], str | None]:
     """A page of training jobs, all or those of one tuning job, and the cursor of the next."""
-    query = select(training_jobs).where(owned_by(training_jobs, owner), *matching(training_jobs, where))
-    if tuning_job_id is not None:
-        query = query.where(training_jobs.c.tuning_job_id == tuning_job_id)
+    scope = owned_by(training_jobs, owner) if tuning_job_id is None else trials_owned_by(owner, tuning_job_id)
+    query = select(training_jobs).where(scope, *matching(training_jobs, where))
     rows, after = page_of(connection, query, training_jobs, page)
     return _with_specs(connection, rows), after
 
@@ -141,9 +149,9 @@ def _by_id(connection: Connection, table: Table, kind: str, job_id: int) -> AnyR
 
 def _with_specs(connection: Connection, rows: Sequence[AnyRow]) -> list[TrainingJob]:
     specs = _specs(connection, {row.spec for row in rows})
-    return [training_job_of(row, specs) for row in rows]
+    return [training_job_of(row, specs[row.spec]) for row in rows]
 
 
-def _specs(connection: Connection, digests: Iterable[str]) -> dict[str, TrainingSpec]:
+def _specs(connection: Connection, digests: Iterable[str]) -> dict[str, StoredSpec]:
     found = connection.execute(_SPECS, {"digests": list(digests)}).all()
-    return {row.digest: spec_of(row.body) for row in found}
+    return {row.digest: spec_of(row.digest, row.body) for row in found}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -159,15 +160,28 @@ def training_job_state(job: TrainingJob, digest: str) -> Values:
     }
 
 
-def training_job_of(row: AnyRow, specs: Mapping[str, TrainingSpec]) -> TrainingJob:
-    """The training job in a row of ``training_jobs``; ``specs`` are by digest."""
+@dataclass(frozen=True)
+class StoredSpec:
+    """A spec under its digest, which says it all."""
+
+    digest: str
+    spec: TrainingSpec = field(compare=False)
+
+
+@lru_cache(maxsize=4096)
+def training_job_of(row: AnyRow, stored: StoredSpec) -> TrainingJob:
+    """The training job in a row of ``training_jobs``.
+
+    The last few thousand are kept: every step reads all training jobs of its tuning job again, most of them unchanged, and
+    equal rows are equal records.
+    """
     inputs, outcome = loads(row.inputs), loads(row.outcome)
     check_version(inputs)
     check_version(outcome)
     return TrainingJob(
         name=row.name,
         owner=Owner(row.account, row.region),
-        spec=specs[row.spec],
+        spec=stored.spec,
         hyperparameters=inputs["hyperparameters"],
         created_at=row.created_at,
         id=row.id,
@@ -240,9 +254,9 @@ def spec_documents(jobs: Iterable[TrainingJob]) -> tuple[dict[str, str], list[st
 
 
 @lru_cache(maxsize=256)
-def spec_of(body: str) -> TrainingSpec:
+def spec_of(digest: str, body: str) -> StoredSpec:
     """The spec in a row of ``training_specs``."""
-    return decode_training_spec(loads(body))
+    return StoredSpec(digest, decode_training_spec(loads(body)))
 
 
 def point_values(job: TrainingJob, point: MetricPoint, seq: int) -> Values:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     Double,
     ForeignKey,
     Index,
@@ -29,7 +30,7 @@ from sqlalchemy import (
 )
 
 #: The migration that makes exactly these tables; a database at another one is migrated, or refused if it is newer.
-REVISION = "0001"
+REVISION = "0.1.0"
 
 metadata = MetaData()
 
@@ -37,6 +38,13 @@ metadata = MetaData()
 _Id = BigInteger().with_variant(Integer, "sqlite")
 # Names are compared as bytes everywhere, so that both databases sort them alike.
 _Name = String().with_variant(String(collation="C"), "postgresql")
+
+
+def _shown_status() -> Column[str]:
+    """The status that people see, kept by the database itself: who asks for a stop and who writes states are different."""
+    expression = "CASE WHEN status = 'InProgress' AND stop_requested THEN 'Stopping' ELSE status END"
+    return Column("shown_status", _Name, Computed(expression, persisted=True))
+
 
 tuning_jobs = Table(
     "tuning_jobs",
@@ -60,9 +68,12 @@ tuning_jobs = Table(
     Column("outcome", Text, nullable=False),
     Column("parents", Text, nullable=False),
     Column("tags", Text, nullable=False),
+    _shown_status(),
     Index("tuning_jobs_by_name", "account", "region", "name_key", unique=True),
     Index("tuning_jobs_by_creation", "account", "region", "created_at", "id"),
-    Index("tuning_jobs_by_status", "account", "region", "status", "id"),
+    Index("tuning_jobs_by_status", "account", "region", "shown_status", "id"),
+    Index("tuning_jobs_by_status_and_name", "account", "region", "shown_status", "name_key"),
+    Index("tuning_jobs_by_status_and_creation", "account", "region", "shown_status", "created_at", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -106,9 +117,12 @@ training_jobs = Table(
     Column("inputs", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("tags", Text, nullable=False),
+    _shown_status(),
     Index("training_jobs_by_name", "account", "region", "name_key", unique=True),
     Index("training_jobs_by_creation", "account", "region", "created_at", "id"),
-    Index("training_jobs_by_status", "account", "region", "status", "id"),
+    Index("training_jobs_by_status", "account", "region", "shown_status", "id"),
+    Index("training_jobs_by_status_and_name", "account", "region", "shown_status", "name_key"),
+    Index("training_jobs_by_status_and_creation", "account", "region", "shown_status", "created_at", "id"),
     Index(
         "training_jobs_by_objective",
         "account",
@@ -130,12 +144,13 @@ training_jobs = Table(
     Index(
         "trials_by_creation", "tuning_job_id", "created_at", "id", sqlite_where=_of_tuning_job, postgresql_where=_of_tuning_job
     ),
-    # The last column is there to count from the index alone.
+    # The last two columns are there to count from the index alone.
     Index(
         "trials_by_status",
         "tuning_job_id",
-        "status",
+        "shown_status",
         "id",
+        "status",
         "objective_status",
         sqlite_where=_of_tuning_job,
         postgresql_where=_of_tuning_job,

@@ -58,7 +58,7 @@ def _migrate(connection: Connection) -> None:
     current = MigrationContext.configure(connection).get_current_revision()
     if current is not None and current not in known:
         raise Unsupported(
-            f"the database is at version {current}, made by a newer Rekindle; this one knows versions up to {REVISION}.",
+            f"the database is at schema {current}, made by a newer Rekindle; this one knows schemas up to {REVISION}.",
             "Upgrade Rekindle, or set REKINDLE_HOME to another folder.",
         )
     command.upgrade(config, REVISION)

@@ -3,11 +3,12 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "0.1.0"
 down_revision = None
 
 _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _NAME = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+_SHOWN_STATUS = "CASE WHEN status = 'InProgress' AND stop_requested THEN 'Stopping' ELSE status END"
 
 
 def upgrade() -> None:
@@ -46,11 +47,10 @@ def _tuning_jobs() -> None:
         sa.Column("outcome", sa.Text, nullable=False),
         sa.Column("parents", sa.Text, nullable=False),
         sa.Column("tags", sa.Text, nullable=False),
+        sa.Column("shown_status", _NAME, sa.Computed(_SHOWN_STATUS, persisted=True)),
         sqlite_autoincrement=True,
     )
-    op.create_index("tuning_jobs_by_name", "tuning_jobs", ["account", "region", "name_key"], unique=True)
-    op.create_index("tuning_jobs_by_creation", "tuning_jobs", ["account", "region", "created_at", "id"])
-    op.create_index("tuning_jobs_by_status", "tuning_jobs", ["account", "region", "status", "id"])
+    _owners_indexes("tuning_jobs")
 
 
 def _training_jobs() -> None:
@@ -84,20 +84,28 @@ def _training_jobs() -> None:
         sa.Column("inputs", sa.Text, nullable=False),
         sa.Column("outcome", sa.Text, nullable=False),
         sa.Column("tags", sa.Text, nullable=False),
+        sa.Column("shown_status", _NAME, sa.Computed(_SHOWN_STATUS, persisted=True)),
         sqlite_autoincrement=True,
     )
-    owner = ["account", "region"]
-    _index("training_jobs_by_name", [*owner, "name_key"], unique=True)
-    _index("training_jobs_by_creation", [*owner, "created_at", "id"])
-    _index("training_jobs_by_status", [*owner, "status", "id"])
-    _index("training_jobs_by_objective", [*owner, "objective_value", "id"], "objective_value IS NOT NULL")
+    _owners_indexes("training_jobs")
+    with_objective = "objective_value IS NOT NULL"
+    _index("training_jobs_by_objective", ["account", "region", "objective_value", "id"], with_objective)
     _index("training_jobs_by_spec", ["spec"])
     of_tuning_job = "tuning_job_id IS NOT NULL"
     _index("trials_by_number", ["tuning_job_id", "number"], of_tuning_job, unique=True)
     _index("trials_by_name", ["tuning_job_id", "name_key"], of_tuning_job)
     _index("trials_by_creation", ["tuning_job_id", "created_at", "id"], of_tuning_job)
-    _index("trials_by_status", ["tuning_job_id", "status", "id", "objective_status"], of_tuning_job)
-    _index("trials_by_objective", ["tuning_job_id", "objective_value", "id"], "objective_value IS NOT NULL")
+    _index("trials_by_status", ["tuning_job_id", "shown_status", "id", "status", "objective_status"], of_tuning_job)
+    _index("trials_by_objective", ["tuning_job_id", "objective_value", "id"], with_objective)
+
+
+def _owners_indexes(table: str) -> None:
+    owner = ["account", "region"]
+    op.create_index(f"{table}_by_name", table, [*owner, "name_key"], unique=True)
+    op.create_index(f"{table}_by_creation", table, [*owner, "created_at", "id"])
+    op.create_index(f"{table}_by_status", table, [*owner, "shown_status", "id"])
+    op.create_index(f"{table}_by_status_and_name", table, [*owner, "shown_status", "name_key"])
+    op.create_index(f"{table}_by_status_and_creation", table, [*owner, "shown_status", "created_at", "id"])
 
 
 def _index(name: str, columns: list[str], where: str | None = None, unique: bool = False) -> None:
