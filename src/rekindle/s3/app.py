@@ -222,9 +222,13 @@ def _with_body(call: Call, document: bytes) -> Call:
 
 def error_document(error: S3Error, reply: Reply) -> bytes:
     """The document that tells an error."""
-    details = [xml.leaf(name, value) for name, value in error.details.items() if name != "Resource"]
-    where = [xml.leaf("Resource", reply.path), xml.leaf("RequestId", reply.request_id), xml.leaf("HostId", "rekindle")]
-    head = [xml.leaf("Code", error.code), xml.leaf("Message", error.message)]
+    details = [xml.leaf(name, xml.readable(value)) for name, value in error.details.items() if name != "Resource"]
+    where = [
+        xml.leaf("Resource", xml.readable(reply.path)),
+        xml.leaf("RequestId", reply.request_id),
+        xml.leaf("HostId", "rekindle"),
+    ]
+    head = [xml.leaf("Code", error.code), xml.leaf("Message", xml.readable(error.message))]
     return xml.document("Error", *head, *details, *where, namespace=False)
 
 

@@ -15,13 +15,21 @@ DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 MAX_DEPTH = 8
 
 _ESCAPES = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;"}
+# XML 1.0 cannot hold control characters at all. As on AWS, a key with one is told by a reference that parsers refuse:
+# clients that have such keys ask for encoding-type=url.
 _ESCAPES |= {code: f"&#x{code:X};" for code in [*range(32), 127] if chr(code) not in "\t\n"}
+_CONTROLS = {code: "\ufffd" for code in [*range(32), 0xFFFE, 0xFFFF] if chr(code) not in "\t\n\r"}
 
 
 def leaf(name: str, value: str | int | bool) -> str:
     """An element with text."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"<{name}>{text.translate(_ESCAPES)}</{name}>"
+
+
+def readable(text: str) -> str:
+    """Text without what XML cannot hold, for people."""
+    return text.translate(_CONTROLS)
 
 
 def group(name: str, *content: str) -> str:
