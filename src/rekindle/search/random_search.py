@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from rekindle.search.history import History
@@ -33,7 +33,7 @@ class RandomSearch:
         return ()
 
 
-def draw_unseen(space: Space, seed: int, index: int, seen: set[tuple[object, ...]]) -> Configuration | None:
+def draw_unseen(space: Space, seed: int, index: int, seen: Set[tuple[object, ...]]) -> Configuration | None:
     """Uniform draw number ``index``, drawn again while it is in ``seen`` (keys by ``Space.key``); None if all are."""
     if space.size is not None and len(seen) >= space.size:
         return None
@@ -45,7 +45,7 @@ def draw_unseen(space: Space, seed: int, index: int, seen: set[tuple[object, ...
     return _any_unseen(space, rng.random(), seen)
 
 
-def _any_unseen(space: Space, u: float, seen: set[tuple[object, ...]]) -> Configuration | None:
+def _any_unseen(space: Space, u: float, seen: Set[tuple[object, ...]]) -> Configuration | None:
     from rekindle.search.grid_search import configuration_at
 
     size = space.size

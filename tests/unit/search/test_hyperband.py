@@ -104,10 +104,10 @@ def test_a_model_sees_every_trial_at_one_rung() -> None:
     ended = tuple(
         Trial(
             i,
-            {"x": i / 20},
+            {"x": i / 12},
             TrialState.SUCCEEDED,
             0.0,
-            tuple(Observation(k, abs(i / 20 - 0.3) + k, k) for k in (1, 2, 3)),
+            tuple(Observation(k, abs(i / 12 - 0.3) + k, k) for k in (1, 2, 3)),
             True,
             i,
         )

@@ -55,3 +55,9 @@ def log_expected_improvement_with_slopes(mean: Array, deviation: Array, best: Ar
     value = log_h(z)
     slope = log_h_slope(z, value)
     return value + np.log(deviation), -slope / deviation, (1.0 - z * slope) / deviation
+
+
+def log_sum(values: Array, axis: int = 0) -> Array:
+    """log sum exp along ``axis`` of finite values; scipy's own costs more than a whole prediction here."""
+    top = np.max(values, axis=axis, keepdims=True)
+    return np.asarray(np.squeeze(top, axis) + np.log(np.sum(np.exp(values - top), axis=axis)))

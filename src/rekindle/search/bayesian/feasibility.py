@@ -17,10 +17,13 @@ Array = NDArray[np.float64]
 _OK, _FAILED = 0.0, 1.0
 _THRESHOLD = 0.5
 #: Variance added to the latent one, for a boundary that is not sharp.
-_SOFTNESS = 0.05
+_SOFTNESS = 0.01
+#: How much more the part of log P(success) below log(1/2) weighs: expected improvement may be tiny everywhere else.
+_AVERSION = 3.0
+_LOG_HALF = math.log(0.5)
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 #: Priors for labels: shorter lengthscales than the objective's, and noise for failures that have no region.
-_PRIORS = Priors(lengthscale=(0.5, 1.0), signal=(0.0, 0.5), noise=(-2.0, 1.0), least_noise=1e-3)
+_PRIORS = Priors(lengthscale=(0.4, 0.7), signal=(0.3, 0.5), noise=(0.01, 1.0), least_noise=1e-3, least_lengthscale=0.15)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,18 @@ class Feasibility:
         """log P(success), shape (q,), at rows ``x`` (q, d)."""
         mean, variance = self.gp.predict(x)
         return np.asarray(log_ndtr((_THRESHOLD - mean) / np.sqrt(variance + _SOFTNESS)))
+
+    def reward(self, x: Array) -> Array:
+        """What is added to log expected improvement, shape (q,): log P, and more where failure is likelier than success."""
+        log_p = self.log_probability(x)
+        return log_p + _AVERSION * np.minimum(log_p - _LOG_HALF, 0.0)
+
+    def reward_with_gradient(self, x: Array) -> tuple[float, Array]:
+        """The reward at one row ``x`` (d,), and its gradient (d,)."""
+        log_p, gradient = self.with_gradient(x)
+        if log_p >= _LOG_HALF:
+            return log_p, gradient
+        return log_p + _AVERSION * (log_p - _LOG_HALF), (1.0 + _AVERSION) * gradient
 
     def with_gradient(self, x: Array) -> tuple[float, Array]:
         """log P(success) at one row ``x`` (d,), and its gradient (d,)."""

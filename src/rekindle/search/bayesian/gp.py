@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack, solve_triangular
 from scipy.optimize import minimize
 
+from rekindle.search.bayesian.blas import single_thread
+
 Array = NDArray[np.float64]
 
 _SQRT5 = math.sqrt(5.0)
@@ -100,39 +102,35 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class Priors:
-    """Log-normal priors, as (mean, deviation) of the logarithm.
+    """Log-normal priors, each as (mode, deviation of the logarithm).
 
-    The lengthscales' grow with the square root of the dimension (Hvarfner et al., ICML 2024): LogNormal(sqrt(2) +
-    log(d)/2, sqrt(3)). Densities are those of the parameter itself, so their modes lie at exp(mean - deviation^2).
+    The lengthscales' modes grow with the square root of the dimension (Hvarfner et al., ICML 2024).
     """
 
-    lengthscale: tuple[float, float] = (math.sqrt(2.0), math.sqrt(3.0))
-    signal: tuple[float, float] = (0.5, 1.0)
-    noise: tuple[float, float] = (-4.0, 1.5)
+    lengthscale: tuple[float, float] = (0.2, 1.3)
+    signal: tuple[float, float] = (0.6, 1.0)
+    noise: tuple[float, float] = (0.005, 1.5)
     least_noise: float = 1e-6
+    least_lengthscale: float = 0.02
 
-    def means(self, d: int) -> Array:
-        """Means of the logarithms, shape (d + 2,)."""
-        return np.array([self.lengthscale[0] + 0.5 * math.log(max(d, 1))] * d + [self.signal[0], self.noise[0]])
+    def modes(self, d: int) -> Array:
+        """Logarithms of the modes, shape (d + 2,): where a fit starts."""
+        return np.log([self.lengthscale[0] * math.sqrt(max(d, 1))] * d + [self.signal[0], self.noise[0]])
 
     def deviations(self, d: int) -> Array:
         """Deviations of the logarithms, shape (d + 2,)."""
         return np.array([self.lengthscale[1]] * d + [self.signal[1], self.noise[1]])
 
-    def modes(self, d: int) -> Array:
-        """Logarithms of the modes, shape (d + 2,): where a fit starts."""
-        return self.means(d) - self.deviations(d) ** 2
-
     def bounds(self, d: int) -> list[tuple[float, float]]:
         """Bounds of the logarithms."""
-        lengthscale = (math.log(0.005), math.log(1e3))
+        lengthscale = (math.log(self.least_lengthscale), math.log(1e3))
         return [lengthscale] * d + [(math.log(0.05), math.log(20.0)), (math.log(self.least_noise), math.log(4.0))]
 
     def penalty(self, theta: Array) -> tuple[float, Array]:
         """Minus the log density at ``theta`` (up to a constant), and its gradient."""
         d = len(theta) - 2
-        z = (theta - self.means(d)) / self.deviations(d)
-        return float(np.sum(theta) + 0.5 * np.sum(z * z)), 1.0 + z / self.deviations(d)
+        z = (theta - self.modes(d)) / self.deviations(d)
+        return 0.5 * float(z @ z), z / self.deviations(d)
 
 
 def squared_distances(a: Array, b: Array) -> Array:
@@ -227,6 +225,21 @@ class GP:
         variance = self.hyper.signal + BIAS - np.einsum("ij,ij->j", v, v)
         return k.T @ self._alpha, np.maximum(variance, 1e-12 * self.hyper.signal)
 
+    def mean(self, x: Array) -> Array:
+        """Mean (q,) or (q, m) of f at rows ``x`` (q, d)."""
+        return np.asarray(self._cross(x).T @ self._alpha)
+
+    def mean_with_gradient(self, x: Array) -> tuple[float, Array]:
+        """Mean at one row ``x`` (d,), of one set of values, and its gradient (d,): zero on categorical columns."""
+        z = self._scaled(x[None, :])
+        k, slope = matern(squared_distances(self._z, z)[:, 0])
+        numeric = self.columns.numeric
+        features = self.columns.starts[numeric]
+        away = (self._z[:, features] - z[0, features]) / self.hyper.lengthscales[numeric]
+        gradient = np.zeros(len(x))
+        gradient[numeric] = self.hyper.signal * ((slope * self._alpha) @ away)
+        return float((self.hyper.signal * k + BIAS) @ self._alpha), gradient
+
     def predict_with_gradient(self, x: Array) -> tuple[Array, float, Array, Array]:
         """At one row ``x`` (d,): mean (m,), variance, d mean (m, d) and d variance (d,).
 
@@ -298,14 +311,15 @@ def fit(
     priors: Priors | None = None,
     row_noise: Array | float = 0.0,
     starts: Sequence[Array] = (),
-    iterations: int = 50,
+    iterations: int = 25,
 ) -> GP:
     """The GP with the most probable hyperparameters (MAP) for rows ``x`` (n, d) in the unit cube and values ``y`` (n,).
 
     L-BFGS from the priors' modes and from each of ``starts`` (logarithms, shape (d + 2,)); the best optimum wins.
     """
     priors = priors or Priors()
-    return GP(x, y, columns, most_probable(x, y, columns, priors, row_noise, starts, iterations)[0], row_noise)
+    with single_thread():
+        return GP(x, y, columns, most_probable(x, y, columns, priors, row_noise, starts, iterations)[0], row_noise)
 
 
 def most_probable(
@@ -315,7 +329,7 @@ def most_probable(
     priors: Priors,
     row_noise: Array | float = 0.0,
     starts: Sequence[Array] = (),
-    iterations: int = 50,
+    iterations: int = 25,
 ) -> tuple[Hyperparameters, float]:
     """The hyperparameters of ``fit`` and the log posterior density at them, up to a constant."""
     z, bounds = columns.features(x), priors.bounds(columns.size)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
-from rekindle.search.bayesian.acquisition import log_expected_improvement, log_expected_improvement_with_slopes
+from rekindle.search.bayesian.acquisition import log_expected_improvement, log_expected_improvement_with_slopes, log_sum
 from rekindle.search.bayesian.feasibility import Feasibility
 from rekindle.search.bayesian.gp import GP
 from rekindle.search.bayesian.prior import MeanFunction
 
 Array = NDArray[np.float64]
 
+#: Once trials fail, log expected improvement counts in full down to this level, and hardly below it: where little is to be
+#: gained, the likelier success wins.
+_LOG_TRIFLE, _BELOW = -9.0, 0.05
 #: Variance of the noise with which a fantasised value counts as seen.
 _FANTASY_NOISE = 1e-6
 
@@ -40,7 +42,7 @@ class Member:
         """Log expected improvement (q,), averaged over the sets of values."""
         mean, variance = self.predict(x)
         values = log_expected_improvement(mean, np.sqrt(variance)[:, None], self.best)
-        return np.asarray(logsumexp(values, axis=1)) - math.log(values.shape[1])
+        return log_sum(values, axis=1) - math.log(values.shape[1])
 
     def log_improvement_with_gradient(self, x: Array) -> tuple[float, Array]:
         """The same at one row ``x`` (d,), and its gradient (d,)."""
@@ -50,7 +52,7 @@ class Member:
             mean, dmean = mean + offset, dmean + slope
         deviation = np.sqrt(np.full(1, variance))
         values, by_mean, by_deviation = log_expected_improvement_with_slopes(mean, deviation, self.best)
-        total = float(logsumexp(values))
+        total = float(log_sum(values))
         share = np.exp(values - total)
         gradient = (share * by_mean) @ dmean + float(share @ by_deviation) * 0.5 * dvariance / deviation[0]
         return total - math.log(len(values)), gradient
@@ -58,27 +60,31 @@ class Member:
 
 @dataclass(frozen=True)
 class Acquisition:
-    """log sum_i w_i EI_i(x) + log P(success at x): what the next trial maximises."""
+    """log sum_i w_i EI_i(x) + the reward of success at x: what the next trial maximises."""
 
     members: Sequence[Member]
     feasibility: Feasibility | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def __call__(self, x: Array) -> Array:
         """Values (q,) at rows ``x`` (q, d)."""
         terms = np.array([m.log_improvement(x) + math.log(m.weight) for m in self.members])
-        value = np.asarray(logsumexp(terms, axis=0))
-        return value if self.feasibility is None else value + self.feasibility.log_probability(x)
+        value = log_sum(terms)
+        if self.feasibility is None:
+            return value
+        return _flattened(value) + self.feasibility.reward(x)
 
     def with_gradient(self, x: Array) -> tuple[float, Array]:
         """Value at one row ``x`` (d,) and its gradient (d,), zero on categorical columns."""
         found = [m.log_improvement_with_gradient(x) for m in self.members]
         terms = np.array([value + math.log(m.weight) for (value, _), m in zip(found, self.members, strict=True)])
-        total = float(logsumexp(terms))
+        total = float(log_sum(terms))
         gradient = np.exp(terms - total) @ np.array([g for _, g in found])
         if self.feasibility is None:
             return total, gradient
-        log_p, slope = self.feasibility.with_gradient(x)
-        return total + log_p, gradient + slope
+        reward, slope = self.feasibility.reward_with_gradient(x)
+        share = math.exp(total - float(np.logaddexp(total, _LOG_TRIFLE))) + _BELOW * (1.0 - math.tanh(_BELOW * total) ** 2)
+        return float(_flattened(np.array(total))) + reward, share * gradient + slope
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Mean (q,) and deviation (q,) of the mixture, in model values."""
@@ -89,6 +95,10 @@ class Acquisition:
         spreads = np.array([mean.var(axis=1) + variance for mean, variance in parts])
         mean = weights @ means
         return mean, np.sqrt(np.maximum(weights @ (spreads + (means - mean) ** 2), 0.0))
+
+
+def _flattened(value: Array) -> Array:
+    return np.asarray(np.logaddexp(value, _LOG_TRIFLE) + np.tanh(_BELOW * value))
 
 
 def member(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rekindle.search.bayesian.encoding import Encoding
+from rekindle.search.bayesian.gp import Priors
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, Parent
 from rekindle.search.space import Configuration
@@ -34,37 +35,43 @@ class View:
     """One hypothesis of how the parents bear on this search. The model of a view is a GP on this search's rows and the
     extra rows together, of the residuals to ``mean``.
 
-    ``weight`` >= 0 is its share of the mixture: expected improvement is averaged over views with their weights.
-    ``mean`` None is the zero mean. ``x`` (m, d) and ``y`` (m,) are extra rows in model values, ``noise`` their variance on
-    top of the fitted noise.
+    ``weight`` > 0 is its share of the mixture before any evidence; each suggestion multiplies it by the density of this
+    search's own values, each predicted from all others by the view's model. Expected improvement is averaged over views.
+    ``mean`` None is the zero mean. ``x`` (m, d) and ``values`` (m,), in the objective's unit, are extra rows, ``noise``
+    their variance on top of the fitted noise; the search's targets are fitted to its own values and these together.
+    ``priors`` are of the hyperparameters; None for the usual ones.
     """
 
     weight: float = 1.0
     mean: MeanFunction | None = None
     x: Array | None = None
-    y: Array | None = None
+    values: Array | None = None
     noise: Array | float = 0.0
+    priors: Priors | None = None
+    name: str = "own"
 
 
 @dataclass(frozen=True)
 class PriorModel:
     """What parents contribute to one suggestion.
 
-    ``initial``: configurations worth trying before the model has rows of its own, best first; they replace the initial
-    design, and may hold Sobol points of their own. ``views`` is never empty. ``candidates`` (k, d): further rows for the
-    maximiser to start from. ``report`` is plain data for ``Proposal.why["parents"]``.
+    ``initial``: what to propose at a given number of asked trials instead of what the model says; it replaces the initial
+    design. ``views`` is never empty. ``candidates`` (k, d): further rows for the maximiser to start from. ``failed`` (m, d):
+    rows that fail here as they failed elsewhere. ``report`` is plain data for ``Proposal.why["parents"]``.
     """
 
-    initial: Sequence[Configuration] = ()
+    initial: Mapping[int, Configuration] = field(default_factory=dict)
     views: Sequence[View] = (View(),)
     candidates: Array | None = None
+    failed: Array | None = None
     report: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a prior is made from: the search itself, and its own finished rows ``x`` (n, d) and ``y`` (n,) in model
-    values. ``targets`` maps objective values to model values; None while nothing has succeeded."""
+    """What a prior is made from: the search itself, and its own finished rows ``x`` (n, d) with their ``values`` (n,) in
+    the objective's unit and ``y`` (n,) in model values. ``targets`` maps objective values to model values; None while
+    nothing has succeeded."""
 
     encoding: Encoding
     direction: Direction
@@ -72,6 +79,7 @@ class Context:
     parents: tuple[Parent, ...]
     x: Array
     y: Array
+    values: Array
     targets: Targets | None
 
 

@@ -26,6 +26,9 @@ from rekindle.search.strategy import Proposal, generator
 Array = NDArray[np.float64]
 Key = tuple[object, ...]
 
+#: A view of less weight than this is left out.
+_LEAST_WEIGHT = 0.02
+
 
 @dataclass(frozen=True)
 class Options:
@@ -40,8 +43,8 @@ class Options:
     fantasies: int = 8
     #: Every so many suggestions one is a draw for safety; 0 for never.
     safety_every: int = 0
-    #: Model values beyond this grow with their logarithm.
-    knee: float = 1.0
+    #: Points of the initial design; 0 for a number that depends on the dimension.
+    initial: int = 0
     priors: Priors = field(default_factory=Priors)
 
 
@@ -98,9 +101,9 @@ class _Suggestion:
 
     def _planned(self) -> Proposal | None:
         """What comes before the model, or instead of it: parents' points, the initial design, safety."""
-        for configuration in self.prior.initial[self.history.asked : self.history.asked + 1]:
-            if self.search.space.key(configuration) not in self.seen:
-                return Proposal(dict(configuration), "parent", {**self._facts, "parents": self.prior.report})
+        given = self.prior.initial.get(self.history.asked)
+        if given is not None and self.search.space.key(given) not in self.seen:
+            return Proposal(dict(given), "parent", {**self._facts, "parents": dict(self.prior.report)})
         if self._in_design:
             return self._design()
         every = self.search.options.safety_every
@@ -110,9 +113,11 @@ class _Suggestion:
 
     @property
     def _in_design(self) -> bool:
-        if self.prior.initial or any(v.x is not None or v.mean is not None for v in self.prior.views):
+        if any(v.x is not None for v in self.prior.views):
             return False
-        size = initial_size(len(self.search.space))
+        if any(v.mean is not None for v in self.prior.views):
+            return len(self.history.succeeded) == 0
+        size = self.search.options.initial or initial_size(len(self.search.space))
         return len(self.history.succeeded) == 0 or self.history.asked < size or len(self.history.succeeded) < min(size, 3)
 
     def _design(self) -> Proposal:
@@ -160,10 +165,20 @@ class _Suggestion:
         rng = generator(self.search.seed, self.history.asked, 2)
         pending = self._encode(self.history.pending)
         members = []
-        for view in self.prior.views:
-            gp, own = self._gp(view)
-            members.append(member(gp, view.weight, own, view.mean, pending, self.search.options.fantasies, rng))
-        return Acquisition(members, self.feasibility)
+        models = [self._gp(view) for view in self.prior.views]
+        weights = self._view_weights(models)
+        for view, (gp, own), weight in zip(self.prior.views, models, weights, strict=True):
+            if weight >= _LEAST_WEIGHT:
+                members.append(member(gp, weight, own, view.mean, pending, self.search.options.fantasies, rng))
+        return Acquisition(members, self.feasibility, dict(zip([v.name for v in self.prior.views], weights, strict=True)))
+
+    def _view_weights(self, models: Sequence[tuple[GP, slice]]) -> list[float]:
+        """Weights of the views, sum 1: each view's own times its leave-one-out density of this search's values."""
+        scores = np.log([view.weight for view in self.prior.views])
+        if len(models) > 1 and len(self.x):
+            scores = scores + [leave_one_out_density(gp, own) for gp, own in models]
+        weights = np.exp(scores - np.max(scores))
+        return [float(w) for w in weights / np.sum(weights)]
 
     def _gp(self, view: View) -> tuple[GP, slice]:
         """The GP of a view, and which of its rows are this search's own (all, when it has none)."""
@@ -173,25 +188,29 @@ class _Suggestion:
             y = y - view.mean(x)
         noise: Array | float = 0.0
         own = slice(0, len(x))
-        if view.x is not None and view.y is not None:
-            extra = view.y if view.mean is None else view.y - view.mean(view.x)
+        if view.x is not None and view.values is not None and self.targets is not None:
+            extra = self.targets.forward(view.values)
+            extra = extra if view.mean is None else extra - view.mean(view.x)
             noise = np.concatenate([np.broadcast_to(view.noise, len(view.x)), np.zeros(len(x))])
             own = slice(len(view.x), None) if len(x) else slice(0, len(view.x))
             x, y = np.vstack([view.x, x]), np.concatenate([extra, y])
-        return GP(x, y, self.search.encoding.columns, self._hyperparameters(x, y, noise), noise), own
+        return GP(x, y, self.search.encoding.columns, self._hyperparameters(x, y, noise, view.priors), noise), own
 
-    def _hyperparameters(self, x: Array, y: Array, noise: Array | float) -> Hyperparameters:
+    def _hyperparameters(self, x: Array, y: Array, noise: Array | float, priors: Priors | None) -> Hyperparameters:
         subset = working_set(y, self.search.options.fit_set)
         part = noise[subset] if isinstance(noise, np.ndarray) else noise
-        return most_probable(x[subset], y[subset], self.search.encoding.columns, self.search.options.priors, part)[0]
+        usual = priors or self.search.options.priors
+        return most_probable(x[subset], y[subset], self.search.encoding.columns, usual, part)[0]
 
     def _why(self, row: Array, value: float, acquisition: Acquisition) -> dict[str, object]:
-        mean, deviation = acquisition.predict(row[None, :])
         best = float(np.mean(acquisition.members[0].best))
-        log_p = 0.0 if self.feasibility is None else float(self.feasibility.log_probability(row[None, :])[0])
+        at = row[None, :]
+        log_p = 0.0 if self.feasibility is None else float(self.feasibility.log_probability(at)[0])
+        mean, deviation = acquisition.predict(at)
+        reward = 0.0 if self.feasibility is None else float(self.feasibility.reward(at)[0])
         why = {
             **self._facts,
-            "log_expected_improvement": value - log_p,
+            "log_expected_improvement": value - reward,
             "acquisition": value,
             "failure_probability": -float(np.expm1(log_p)),
             "lengthscales": self._lengthscales(acquisition),
@@ -202,7 +221,7 @@ class _Suggestion:
             why["deviation"] = float(self.targets.deviation(mean, deviation)[0])
             why["incumbent"] = float(self.targets.backward(np.array([best]))[0])
         if self.search.parents:
-            why["parents"] = dict(self.prior.report)
+            why["parents"] = {**self.prior.report, "views": dict(acquisition.weights)}
         return why
 
     def _lengthscales(self, acquisition: Acquisition) -> dict[str, float]:
@@ -225,28 +244,52 @@ class _Suggestion:
         return self._encode(self.history.succeeded)
 
     @cached_property
+    def values(self) -> Array:
+        """The values of the succeeded trials (n,), in the objective's unit."""
+        return np.array([t.value for t in self.history.succeeded], dtype=np.float64)
+
+    @cached_property
     def targets(self) -> Targets | None:
-        values = [t.value for t in self.history.succeeded if t.value is not None]
-        return Targets.of(np.array(values), self.search.direction, self.search.options.knee) if values else None
+        """From values to model values: of this search's own, and of the rows that parents lend it."""
+        lent = [v.values for v in self.prior.views if v.values is not None]
+        if not lent:
+            return self.own_targets
+        values = np.concatenate([self.values, *lent])
+        return Targets.of(values, self.search.direction) if len(values) else None
+
+    @cached_property
+    def own_targets(self) -> Targets | None:
+        """From values to model values, of this search's own values alone."""
+        return Targets.of(self.values, self.search.direction) if len(self.values) else None
 
     @cached_property
     def y(self) -> Array:
-        values = np.array([t.value for t in self.history.succeeded], dtype=np.float64)
-        return values if self.targets is None else self.targets.forward(values)
+        return self.values if self.targets is None else self.targets.forward(self.values)
 
     @cached_property
     def feasibility(self) -> Feasibility | None:
-        failed = self._encode(self.history.failed)[-100:]
+        failed, lent = self._encode(self.history.failed), self.prior.failed
+        failed = (failed if lent is None else np.vstack([lent, failed]))[-100:]
         keep = working_set(self.y, max(self.search.options.fit_set - len(failed), 50))
-        return Feasibility.of(self.x[keep], failed, self.search.encoding.columns)
+        succeeded = [self.x[keep], *(v.x[:100] for v in self.prior.views if v.x is not None)]
+        return Feasibility.of(np.vstack(succeeded), failed, self.search.encoding.columns)
 
     @cached_property
     def prior(self) -> PriorModel:
         s = self.search
-        return s.prior(Context(s.encoding, s.direction, s.seed, s.parents, self.x, self.y, self.targets))
+        targets = self.own_targets
+        y = self.values if targets is None else targets.forward(self.values)
+        return s.prior(Context(s.encoding, s.direction, s.seed, s.parents, self.x, y, self.values, targets))
 
     def _encode(self, trials: Iterable[Trial]) -> Array:
         return self.search.encoding.encode([t.configuration for t in trials])
+
+
+def leave_one_out_density(gp: GP, own: slice) -> float:
+    """log of the product of the densities of a GP's rows ``own``, each given all other rows, up to a constant."""
+    mean, variance = gp.leave_one_out()
+    z2 = (gp.y - mean)[own] ** 2 / variance[own]
+    return float(-0.5 * np.sum(z2 + np.log(variance[own])))
 
 
 def working_set(y: Array, size: int) -> NDArray[np.intp]:

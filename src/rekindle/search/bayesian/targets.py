@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from rekindle.search.history import Direction
 
 Array = NDArray[np.float64]
 
-#: Beyond this many deviations on the bad side, values grow with their logarithm only.
+#: Distance from the median, in deviations, beyond which values grow with their logarithm only, on either side.
 _KNEE = 1.0
 
 
@@ -19,56 +20,64 @@ _KNEE = 1.0
 class Targets:
     """An increasing map from objective values to model values, where less is better, and back.
 
-    ``center`` and ``scale`` are of signed values: the objective, negated when it is maximised.
+    With t = (signed value - center) / scale, a model value is (bend(t) - shift) / stretch, where bend is t up to one
+    deviation from the median and grows as 1 + log(1 + |t| - 1) beyond: losses of training have heavy tails. ``shift`` and
+    ``stretch`` make the fitted values' mean 0 and deviation 1. Signed means negated when the objective is maximised.
     """
 
     sign: float
     center: float
     scale: float
-    knee: float = _KNEE
+    shift: float = 0.0
+    stretch: float = 1.0
 
     @staticmethod
-    def of(values: Array, direction: Direction, knee: float = _KNEE) -> Targets:
-        """Fitted to objective values (n,), n >= 1: centre at the median, scale from the spread of the better part.
-
-        The scale is exact under multiplication by powers of two, and nothing else depends on magnitude.
-        """
+    def of(values: Array, direction: Direction) -> Targets:
+        """Fitted to objective values (n,), n >= 1. Exact under multiplication of the values by powers of two."""
         sign = 1.0 if direction == "minimize" else -1.0
-        signed = np.sort(sign * values)
+        signed = np.sort(sign * np.asarray(values, dtype=np.float64))
         center = _median(signed)
-        scale = _spread(signed, center)
-        return Targets(sign, center, scale, knee)
+        bare = Targets(sign, center, _spread(signed, center))
+        bent = bare.forward(sign * signed)
+        deviation = float(np.std(bent))
+        return replace(bare, shift=float(np.mean(bent)), stretch=deviation if deviation > 1e-9 else 1.0)
 
     def forward(self, values: Array) -> Array:
         """Objective values to model values."""
         t = self.sign * values / self.scale - self.center / self.scale
-        bad = t > self.knee
-        return np.where(bad, self.knee + np.log1p(np.where(bad, t - self.knee, 0.0)), t)
+        over = np.maximum(np.abs(t) - _KNEE, 0.0)
+        return np.asarray((np.sign(t) * (np.minimum(np.abs(t), _KNEE) + np.log1p(over)) - self.shift) / self.stretch)
 
     def backward(self, model: Array) -> Array:
         """Model values to objective values."""
-        bad = model > self.knee
-        t = np.where(bad, self.knee + np.expm1(np.minimum(np.where(bad, model - self.knee, 0.0), 700.0)), model)
-        return self.sign * (t * self.scale + self.center)
+        bent = model * self.stretch + self.shift
+        over = np.clip(np.abs(bent) - _KNEE, 0.0, 100.0)
+        t = np.sign(bent) * (np.minimum(np.abs(bent), _KNEE) + np.expm1(over))
+        with np.errstate(over="ignore"):
+            value = self.sign * (t * self.scale + self.center)
+        return np.asarray(np.clip(value, -np.finfo(float).max, np.finfo(float).max))
 
     def deviation(self, model: Array, deviation: Array) -> Array:
-        """Deviations of model values at ``model`` in the objective's unit, to first order."""
-        return deviation * self.scale * np.exp(np.minimum(np.maximum(model - self.knee, 0.0), 700.0))
+        """Deviations around ``model`` in the objective's unit, to first order."""
+        over = np.clip(np.abs(model * self.stretch + self.shift) - _KNEE, 0.0, 100.0)
+        with np.errstate(over="ignore"):
+            spread = deviation * self.stretch * np.exp(over) * self.scale
+        return np.asarray(np.minimum(spread, np.finfo(float).max))
 
 
 def _median(ordered: Array) -> float:
     n = len(ordered)
-    low, high = float(ordered[(n - 1) // 2]), float(ordered[n // 2])
-    return low + 0.5 * (high - low)
+    return 0.5 * float(ordered[(n - 1) // 2]) + 0.5 * float(ordered[n // 2])
 
 
 def _spread(ordered: Array, center: float) -> float:
-    """The standard deviation, but with far bad values drawn in to three times the distance of the quartile; 1 if all equal."""
-    top = float(np.max(np.abs(ordered - center)))
-    if not top > 0.0 or not np.isfinite(1.0 / top):
+    """The standard deviation around ``center``, with far bad values drawn in to three times the distance of the farther
+    quartile; 1 if all are equal. Computed in units of the farthest value, so that no square overflows or vanishes."""
+    away = 0.5 * ordered - 0.5 * center
+    top = float(np.max(np.abs(away)))
+    if not top > 0.0 or not math.isfinite(1.0 / top):
         return 1.0
-    unit = (ordered - center) / top
+    unit = away / top
     quartile = max(float(unit[(3 * len(unit)) // 4]), -float(unit[len(unit) // 4]))
     limit = 3.0 * quartile if quartile > 0 else 1.0
-    spread = float(np.sqrt(np.mean(np.minimum(unit, limit) ** 2)))
-    return spread * top
+    return float(np.sqrt(np.mean(np.minimum(unit, limit) ** 2))) * 2.0 * top

@@ -1,0 +1,63 @@
+"""Log expected improvement: against quadrature, far into the tail, and its slopes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from rekindle.search.bayesian.acquisition import (
+    log_expected_improvement,
+    log_expected_improvement_with_slopes,
+    log_h,
+    log_h_slope,
+)
+
+
+@pytest.mark.parametrize("z", [-6.0, -2.0, -1.0, -0.5, 0.0, 1.5, 5.0])
+def test_log_h_is_the_log_of_the_integral(z: float) -> None:
+    integral, _ = quad(lambda t: t * norm.pdf(z - t), 0.0, 40.0, epsabs=0.0, epsrel=1e-12, limit=200)
+    assert log_h(np.array([z]))[0] == pytest.approx(math.log(integral), abs=1e-8)
+
+
+def test_log_h_is_finite_and_rising_at_any_distance() -> None:
+    z = -np.logspace(-3, 150, 2000)[::-1]
+    values = log_h(z)
+    assert np.all(np.isfinite(values))
+    assert np.all(np.diff(values) > 0)
+
+
+@pytest.mark.parametrize("edge", [-1.0, -100.0])
+def test_log_h_has_no_step_where_its_formula_changes(edge: float) -> None:
+    step = 1e-9 * abs(edge)
+    below, above = log_h(np.array([edge - step, edge + step]))
+    assert above - below == pytest.approx(2 * step * log_h_slope(np.array([edge]), log_h(np.array([edge])))[0], abs=1e-8)
+
+
+@pytest.mark.parametrize("sigmas", [1.0, 5.0, 20.0, 40.0, 99.0, 150.0])
+def test_slope_far_below_the_incumbent(sigmas: float) -> None:
+    z, h = np.array([-sigmas]), 1e-6 * sigmas
+    difference = (log_h(z + h) - log_h(z - h)) / (2 * h)
+    assert log_h_slope(z, log_h(z))[0] == pytest.approx(float(difference[0]), rel=1e-5)
+    assert log_h_slope(z, log_h(z))[0] > 0
+
+
+def test_slopes_by_mean_and_deviation() -> None:
+    mean, deviation, best, h = np.array([0.3, 2.0, -1.0]), np.array([0.5, 0.05, 2.0]), 0.1, 1e-6
+    _, by_mean, by_deviation = log_expected_improvement_with_slopes(mean, deviation, best)
+    up, down = log_expected_improvement(mean + h, deviation, best), log_expected_improvement(mean - h, deviation, best)
+    np.testing.assert_allclose(by_mean, (up - down) / (2 * h), rtol=1e-5)
+    up, down = log_expected_improvement(mean, deviation + h, best), log_expected_improvement(mean, deviation - h, best)
+    np.testing.assert_allclose(by_deviation, (up - down) / (2 * h), rtol=1e-4)
+
+
+def test_a_lower_mean_and_a_wider_deviation_promise_more() -> None:
+    assert log_expected_improvement(np.array(0.0), np.array(1.0), 0.0) > log_expected_improvement(
+        np.array(0.1), np.array(1.0), 0.0
+    )
+    assert log_expected_improvement(np.array(1.0), np.array(2.0), 0.0) > log_expected_improvement(
+        np.array(1.0), np.array(1.0), 0.0
+    )

@@ -1,0 +1,250 @@
+"""Bayesian search as its users see it: pure, symmetric, never the same point twice, never a crash."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rekindle.search import Categorical, Continuous, History, Integer, Space, SpaceExhausted, Trial, TrialState, Tuner
+from rekindle.search.bayesian.strategy import BayesianSearch, working_set
+from rekindle.search.space import Configuration, Parameter
+
+MIXED = Space(
+    [
+        Continuous("lr", 1e-5, 1e-1, scaling="Logarithmic"),
+        Continuous("momentum", 0.0, 0.99, scaling="ReverseLogarithmic"),
+        Integer("layers", 1, 5),
+        Categorical("act", ["relu", "tanh", "gelu"]),
+        Continuous("drop", 0.0, 0.9),
+    ]
+)
+
+
+def loss(c: Configuration) -> float:
+    on = 0.0 if c["act"] == "tanh" else 0.4
+    return (math.log10(float(c["lr"])) + 3) ** 2 + 0.2 * abs(int(c["layers"]) - 3) + on + (float(c["drop"]) - 0.3) ** 2
+
+
+def ran(space: Space, n: int, seed: int = 0, sign: float = 1.0, offset: float = 0.0, **more: object) -> Tuner:
+    tuner = Tuner(space, "bayesian", seed=seed, **more)  # type: ignore[arg-type]
+    for _ in range(n):
+        trial = tuner.ask()
+        if trial.id % 7 == 5:
+            tuner.fail(trial.id)
+        else:
+            tuner.tell(trial.id, sign * loss(trial.values) + offset)
+    return tuner
+
+
+def configurations(tuner: Tuner) -> list[Configuration]:
+    return [t.configuration for t in tuner.history.trials]
+
+
+def test_it_finds_a_good_point() -> None:
+    assert ran(MIXED, 30).best.value < 0.05
+
+
+def test_replay_at_any_cut_gives_the_same_suggestion() -> None:
+    trials = ran(MIXED, 18, seed=4).history.trials
+    for cut in (0, 1, 5, 9, 14, 17):
+        history = History(trials[:cut], asked=cut)
+        proposals = [BayesianSearch(MIXED, "minimize", 4).propose(history) for _ in range(2)]
+        assert proposals[0] == proposals[1]
+        assert proposals[0] is not None
+        assert proposals[0].configuration == trials[cut].configuration
+
+
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    script = (
+        "import numpy as np\n"
+        "from rekindle.search import *\n"
+        "s = Space([Continuous(f'x{i}', 0.0, 1.0) for i in range(6)])\n"
+        "r = np.random.default_rng(0)\n"
+        "t = Tuner(s, 'bayesian', seed=1)\n"
+        "for _ in range(160):\n"
+        "    c = s.decode(r.random(6)); t.add(c, sum((v - 0.3) ** 2 for v in c.values()))\n"
+        "for _ in range(4): print(t.ask().values)\n"
+    )
+    outputs = []
+    for threads in ("1", "4"):
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+        outputs.append(run.stdout)
+    assert outputs[0] == outputs[1] != ""
+
+
+def test_maximise_is_minimise_of_the_negative() -> None:
+    assert configurations(ran(MIXED, 20)) == configurations(ran(MIXED, 20, sign=-1.0, direction="maximize"))
+
+
+@pytest.mark.parametrize("scale", [2.0**-40, 2.0**40])
+def test_powers_of_two_change_no_bit(scale: float) -> None:
+    assert configurations(ran(MIXED, 16)) == configurations(ran(MIXED, 16, sign=scale))
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-12, 0.0), (1e12, 0.0), (3.0, 7.0), (1e-3, -2.0)])
+def test_scale_and_offset_of_the_objective_do_not_matter(scale: float, offset: float) -> None:
+    for ours, theirs in zip(
+        configurations(ran(MIXED, 14)), configurations(ran(MIXED, 14, sign=scale, offset=offset)), strict=True
+    ):
+        np.testing.assert_allclose(MIXED.encode(ours), MIXED.encode(theirs), atol=1e-3)
+
+
+def test_a_hundred_pending_without_repeat_or_clump() -> None:
+    space = Space([Continuous(f"x{i}", 0.0, 1.0) for i in range(4)])
+    rng, tuner = np.random.default_rng(0), Tuner(space, "bayesian", seed=2)
+    for _ in range(20):
+        c = space.decode(rng.random(4))
+        tuner.add(c, sum((float(v) - 0.5) ** 2 for v in c.values()) + 0.3 * rng.standard_normal())
+    points = np.array([space.encode(tuner.ask().values) for _ in range(100)])
+    gaps = np.max(np.abs(points[:, None] - points[None]), axis=-1) + np.eye(100)
+    assert gaps.min() > 0.01
+    assert np.median(gaps.min(axis=1)) > 0.05
+
+
+def test_a_hundred_pending_from_nothing() -> None:
+    tuner = Tuner(MIXED, "bayesian", seed=2)
+    keys = {MIXED.key(tuner.ask().values) for _ in range(100)}
+    assert len(keys) == 100
+
+
+def test_a_small_space_is_enumerated_and_then_exhausted() -> None:
+    space = Space([Integer("k", 0, 4), Categorical("c", ["a", "b"]), Continuous("fixed", 0.5, 0.5)])
+    tuner = Tuner(space, "bayesian", seed=0)
+    keys = []
+    for i in range(10):
+        trial = tuner.ask()
+        keys.append(space.key(trial.values))
+        if i % 3 == 0:
+            tuner.fail(trial.id)
+        elif i % 3 == 1:
+            tuner.tell(trial.id, 1.0)
+    assert len(set(keys)) == 10
+    with pytest.raises(SpaceExhausted):
+        tuner.ask()
+
+
+def test_a_space_of_one_point() -> None:
+    tuner = Tuner(Space([Continuous("x", 1.0, 1.0), Categorical("c", ["only"])]), "bayesian")
+    assert tuner.ask().values == {"x": 1.0, "c": "only"}
+    with pytest.raises(SpaceExhausted):
+        tuner.ask()
+
+
+def test_it_learns_where_trials_fail() -> None:
+    space = Space([Continuous("x", 0.0, 1.0), Continuous("y", 0.0, 1.0)])
+    tuner, late = Tuner(space, "bayesian", seed=5), 0
+    for i in range(40):
+        trial = tuner.ask()
+        if float(trial.values["x"]) > 0.5:
+            tuner.fail(trial.id)
+            late += i >= 20
+        else:
+            tuner.tell(trial.id, (float(trial.values["x"]) - 0.7) ** 2 + float(trial.values["y"]))
+    assert late <= 8
+    assert tuner.best.values["x"] > 0.4
+
+
+def test_only_failures_so_far() -> None:
+    tuner = Tuner(MIXED, "bayesian", seed=1)
+    keys = set()
+    for _ in range(15):
+        trial = tuner.ask()
+        keys.add(MIXED.key(trial.values))
+        tuner.fail(trial.id)
+    assert len(keys) == 15
+
+
+@pytest.mark.parametrize(
+    "values", [lambda i: 1.0, lambda i: 0.0, lambda i: -1e300, lambda i: 1e-300 * i, lambda i: 1e300 * (-1) ** i]
+)
+def test_objectives_without_use(values: object) -> None:
+    tuner = Tuner(MIXED, "bayesian", seed=1)
+    for i in range(14):
+        tuner.tell(tuner.ask().id, values(i))  # type: ignore[operator]
+    assert len({MIXED.key(c) for c in configurations(tuner)}) == 14
+
+
+def test_rows_from_outside_the_ranges_are_kept_but_never_proposed() -> None:
+    space = Space([Continuous("x", 0.0, 1.0), Continuous("y", 0.0, 1.0)])
+    trials = [Trial(i, {"x": 1.2 - 0.1 * i, "y": 0.5}, TrialState.SUCCEEDED, -1.2 + 0.1 * i) for i in range(8)]
+    proposal = BayesianSearch(space, "minimize", 0).propose(History(tuple(trials)))
+    assert proposal is not None
+    space.check(proposal.configuration)
+
+
+def test_why_is_plain_data() -> None:
+    tuner = ran(MIXED, 15)
+    why = tuner.explain(14)
+    assert json.loads(json.dumps(why)) == why
+    assert why["source"] == "model"
+    assert set(why["lengthscales"]) == set(MIXED.names)  # type: ignore[call-overload]
+    assert why["scaling"]["lr"] == "Logarithmic"  # type: ignore[index]
+    assert why["n"] == 12
+    for name in ("mean", "deviation", "incumbent", "acquisition", "failure_probability", "noise_deviation"):
+        assert math.isfinite(why[name])  # type: ignore[arg-type]
+    assert tuner.explain(0)["source"] == "initial"
+
+
+def test_the_models_mean_is_in_the_objectives_unit() -> None:
+    tuner = ran(MIXED, 25, offset=1000.0)
+    why = tuner.explain(24)
+    assert 999.9 < why["incumbent"] < 1000.5  # type: ignore[operator]
+    assert 999.5 < why["mean"] < 1002.0  # type: ignore[operator]
+
+
+def test_the_working_set_holds_the_best_and_the_latest() -> None:
+    y = np.random.default_rng(0).random(1000)
+    kept = working_set(y, 100)
+    assert len(kept) <= 100
+    assert np.all(np.diff(kept) > 0)
+    assert int(np.argmin(y)) in kept
+    assert 999 in kept
+    assert list(working_set(y[:50], 100)) == list(range(50))
+
+
+def parameter(index: int) -> st.SearchStrategy[Parameter]:
+    low = st.floats(-1e3, 1e3)
+    wide = st.sampled_from([0.0, 1e-9, 1.0, 1e6])
+    continuous = st.builds(lambda a, w: Continuous(f"p{index}", a, a + w), low, wide)
+    log = st.builds(lambda e: Continuous(f"p{index}", 1e-6, 10.0**e, scaling="Logarithmic"), st.integers(-6, 6))
+    integer = st.builds(lambda a, w: Integer(f"p{index}", a, a + w), st.integers(-50, 50), st.sampled_from([0, 1, 9, 10**7]))
+    category = st.builds(lambda k: Categorical(f"p{index}", [f"v{i}" for i in range(k)]), st.integers(1, 30))
+    return st.one_of(continuous, log, integer, category)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data(), st.integers(1, 8), st.integers(0, 2**31), st.sampled_from([1e-12, 1.0, 1e12]))
+def test_any_space_any_values(data: st.DataObject, d: int, seed: int, scale: float) -> None:
+    space = Space([data.draw(parameter(i)) for i in range(d)])
+    tuner, rng, keys = Tuner(space, "bayesian", seed=seed), np.random.default_rng(seed), []
+    for _ in range(min(space.size or 10, 10)):
+        trial = tuner.ask()
+        space.check(trial.values)
+        keys.append(space.key(trial.values))
+        kind = rng.integers(0, 5)
+        if kind < 3:
+            tuner.tell(trial.id, scale * rng.standard_normal())
+        elif kind == 3:
+            tuner.fail(trial.id)
+    assert len(set(keys)) == len(keys)
+
+
+def test_thirty_parameters() -> None:
+    space = Space(
+        [Continuous(f"x{i}", 0.0, 1.0) for i in range(20)]
+        + [Categorical(f"c{i}", [str(k) for k in range(30)]) for i in range(10)]
+    )
+    tuner = Tuner(space, "bayesian", seed=0)
+    for _ in range(12):
+        trial = tuner.ask()
+        tuner.tell(trial.id, float(trial.values["x0"]))
+    assert len(tuner.history.succeeded) == 12

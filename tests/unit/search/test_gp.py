@@ -1,0 +1,134 @@
+"""The Gaussian process: gradients, known posteriors, and inputs that break a careless Cholesky."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rekindle.search.bayesian.gp import BIAS, GP, Columns, Hyperparameters, Priors, fit, matern, negative_log_posterior
+
+MIXED = Columns((0, 0, 3, 0))
+
+
+def mixed_rows(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.random((n, 4))
+    x[:, 2] = (rng.integers(0, 3, n) + 0.5) / 3
+    y = np.sin(5 * x[:, 0]) + x[:, 2] + 0.1 * rng.normal(size=n)
+    return x, (y - y.mean()) / y.std()
+
+
+def hyper(d: int, lengthscale: float = 0.5, noise: float = 1e-3) -> Hyperparameters:
+    return Hyperparameters(np.full(d, lengthscale), 1.0, noise)
+
+
+@pytest.mark.parametrize(
+    "theta", [[-0.3, 0.2, 0.5, 0.1, 0.3, -3.0], [0.5, 0.5, 0.5, 0.5, -1.0, -1.0], [-2.0, 3.0, 0.0, -1.0, 1.0, -6.0]]
+)
+def test_gradient_of_the_posterior_is_its_finite_difference(theta: list[float]) -> None:
+    x, y = mixed_rows(30)
+    row_noise = np.linspace(0.0, 0.3, 30)
+    at, z, h = np.array(theta), MIXED.features(x), 1e-5
+    _, gradient = negative_log_posterior(at, z, y, MIXED, Priors(), row_noise)
+    value = lambda t: negative_log_posterior(t, z, y, MIXED, Priors(), row_noise)[0]  # noqa: E731
+    differences = [(value(at + e) - value(at - e)) / (2 * h) for e in np.eye(6) * h]
+    np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-5)
+
+
+def test_gradient_of_the_prediction_is_its_finite_difference() -> None:
+    x, y = mixed_rows(30)
+    gp = fit(x, np.column_stack([y, -y])[:, 0], MIXED).with_rows(x[:2] * 0.9, np.array([[0.5, 1.0], [0.1, -1.0]]))
+    at, h = np.array([0.3, 0.8, 0.5, 0.6]), 1e-6
+    mean, variance, dmean, dvariance = gp.predict_with_gradient(at)
+    np.testing.assert_allclose(mean, gp.predict(at[None])[0][0], rtol=1e-10)
+    assert variance == pytest.approx(gp.predict(at[None])[1][0], rel=1e-8)
+    for j in MIXED.numeric:
+        up, down = (gp.predict((at + s * h * np.eye(4)[j])[None]) for s in (1, -1))
+        np.testing.assert_allclose(dmean[:, j], (up[0] - down[0])[0] / (2 * h), rtol=1e-5, atol=1e-7)
+        assert dvariance[j] == pytest.approx((up[1] - down[1])[0] / (2 * h), rel=1e-4, abs=1e-7)
+    assert np.all(dmean[:, 2] == 0)
+    assert dvariance[2] == 0
+
+
+def test_posterior_is_the_textbook_formula() -> None:
+    x, y = mixed_rows(12)
+    gp = GP(x, y, MIXED, hyper(4))
+    apart = np.array(
+        [[np.sum((a - b)[[0, 1, 3]] ** 2) + (a[2] != b[2]) for b in x] for a in np.vstack([x, [[0.2, 0.3, 0.5, 0.9]]])]
+    )
+    k = matern(apart / 0.25)[0][:, :12] + BIAS
+    inverse = np.linalg.inv(k[:12] + 1e-3 * np.eye(12))
+    mean, variance = gp.predict(np.array([[0.2, 0.3, 0.5, 0.9]]))
+    assert mean[0] == pytest.approx(float(k[12] @ inverse @ y), rel=1e-4)
+    assert variance[0] == pytest.approx(float(1 + BIAS - k[12] @ inverse @ k[12]), rel=1e-4)
+
+
+def test_leave_one_out_is_what_leaving_out_gives() -> None:
+    x, y = mixed_rows(15)
+    gp = fit(x, y, MIXED)
+    means, variances = gp.leave_one_out()
+    for i in range(15):
+        rest = np.arange(15) != i
+        mean, variance = GP(x[rest], y[rest], MIXED, gp.hyper).predict(x[i : i + 1])
+        assert means[i] == pytest.approx(mean[0], abs=1e-6)
+        assert variances[i] == pytest.approx(variance[0] + gp.noise, rel=1e-5)
+
+
+def test_fitted_is_the_prediction_at_its_own_rows() -> None:
+    x, y = mixed_rows(20)
+    gp = GP(x, y, MIXED, hyper(4), np.linspace(0, 0.5, 20))
+    np.testing.assert_allclose(gp.fitted(), gp.predict(x)[0], atol=1e-7)
+
+
+def test_further_rows_equal_a_gp_on_all_rows() -> None:
+    x, y = mixed_rows(20)
+    grown = GP(x[:15], y[:15], MIXED, hyper(4)).with_rows(x[15:], y[15:])
+    at = np.random.default_rng(1).random((5, 4))
+    np.testing.assert_allclose(grown.predict(at)[0], GP(x, y, MIXED, hyper(4)).predict(at)[0], rtol=1e-9)
+
+
+def test_the_fit_finds_which_parameter_matters() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.random((40, 3))
+    y = np.sin(6 * x[:, 1])
+    gp = fit(x, (y - y.mean()) / y.std(), Columns((0, 0, 0)))
+    assert gp.hyper.lengthscales[1] < 0.3 * min(gp.hyper.lengthscales[0], gp.hyper.lengthscales[2])
+    assert gp.noise < 1e-3
+
+
+def test_the_fit_finds_noise() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.random((80, 2))
+    y = rng.normal(size=80)
+    assert fit(x, y, Columns((0, 0))).noise > 0.4
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-300, 1e-16, 1e-9, 1e-5])
+def test_near_duplicate_rows_do_not_break_it(gap: float) -> None:
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.random((5, 2)), 8, axis=0)
+    x[:, 0] += gap * np.arange(40)
+    gp = GP(x, rng.normal(size=40), Columns((0, 0)), hyper(2, 2.0, 1e-12))
+    mean, variance = gp.predict(rng.random((50, 2)))
+    assert np.all(np.isfinite(mean))
+    assert np.all(variance > 0)
+
+
+def test_an_ill_conditioned_kernel_is_jittered() -> None:
+    x = np.linspace(0, 1, 200)[:, None]
+    gp = GP(x, np.sin(3 * x[:, 0]), Columns((0,)), Hyperparameters(np.array([1e3]), 20.0, 1e-12))
+    assert np.all(np.isfinite(gp.predict(x)[0]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 2**32), st.sampled_from([0.0, 1e-14, 1.0, 1e3]))
+def test_a_fit_never_fails(n: int, d: int, seed: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    x = np.round(rng.random((n, d)), rng.integers(0, 6))
+    gp = fit(x, spread * rng.normal(size=n), Columns((0,) * d))
+    mean, variance = gp.predict(rng.random((7, d)))
+    assert np.all(np.isfinite(mean))
+    assert np.all(variance > 0)
+    assert np.all(np.isfinite(variance))
