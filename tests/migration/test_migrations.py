@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, inspect, text
 from tests.support.jobs import OWNER, tuning_job
 from tests.support.postgres import running_server
 
+import rekindle.storage.indexes  # noqa: F401 - the indexes join the schema when they are imported
 from rekindle.storage.database import Database
 from rekindle.storage.schema import REVISION, metadata
 from rekindle.storage.store import open_store

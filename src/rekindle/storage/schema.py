@@ -20,13 +20,11 @@ from sqlalchemy import (
     Computed,
     Double,
     ForeignKey,
-    Index,
     Integer,
     MetaData,
     String,
     Table,
     Text,
-    text,
 )
 
 #: The migration that makes exactly these tables; a database at another one is migrated, or refused if it is newer.
@@ -69,11 +67,6 @@ tuning_jobs = Table(
     Column("parents", Text, nullable=False),
     Column("tags", Text, nullable=False),
     _shown_status(),
-    Index("tuning_jobs_by_name", "account", "region", "name_key", unique=True),
-    Index("tuning_jobs_by_creation", "account", "region", "created_at", "id"),
-    Index("tuning_jobs_by_status", "account", "region", "shown_status", "id"),
-    Index("tuning_jobs_by_status_and_name", "account", "region", "shown_status", "name_key"),
-    Index("tuning_jobs_by_status_and_creation", "account", "region", "shown_status", "created_at", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -84,8 +77,6 @@ training_specs = Table(
     Column("body", Text, nullable=False),
 )
 
-_of_tuning_job = text("tuning_job_id IS NOT NULL")
-_with_objective = text("objective_value IS NOT NULL")
 
 training_jobs = Table(
     "training_jobs",
@@ -118,52 +109,6 @@ training_jobs = Table(
     Column("outcome", Text, nullable=False),
     Column("tags", Text, nullable=False),
     _shown_status(),
-    Index("training_jobs_by_name", "account", "region", "name_key", unique=True),
-    Index("training_jobs_by_creation", "account", "region", "created_at", "id"),
-    Index("training_jobs_by_status", "account", "region", "shown_status", "id"),
-    Index("training_jobs_by_status_and_name", "account", "region", "shown_status", "name_key"),
-    Index("training_jobs_by_status_and_creation", "account", "region", "shown_status", "created_at", "id"),
-    Index(
-        "training_jobs_by_objective",
-        "account",
-        "region",
-        "objective_value",
-        "id",
-        sqlite_where=_with_objective,
-        postgresql_where=_with_objective,
-    ),
-    Index(
-        "trials_by_number",
-        "tuning_job_id",
-        "number",
-        unique=True,
-        sqlite_where=_of_tuning_job,
-        postgresql_where=_of_tuning_job,
-    ),
-    Index("trials_by_name", "tuning_job_id", "name_key", sqlite_where=_of_tuning_job, postgresql_where=_of_tuning_job),
-    Index(
-        "trials_by_creation", "tuning_job_id", "created_at", "id", sqlite_where=_of_tuning_job, postgresql_where=_of_tuning_job
-    ),
-    # The last two columns are there to count from the index alone.
-    Index(
-        "trials_by_status",
-        "tuning_job_id",
-        "shown_status",
-        "id",
-        "status",
-        "objective_status",
-        sqlite_where=_of_tuning_job,
-        postgresql_where=_of_tuning_job,
-    ),
-    Index(
-        "trials_by_objective",
-        "tuning_job_id",
-        "objective_value",
-        "id",
-        sqlite_where=_with_objective,
-        postgresql_where=_with_objective,
-    ),
-    Index("training_jobs_by_spec", "spec"),
     sqlite_autoincrement=True,
 )
 
@@ -180,8 +125,6 @@ metric_points = Table(
     sqlite_with_rowid=False,
 )
 
-_unfinished = text("unfinished")
-_held = text("holder IS NOT NULL")
 
 leases = Table(
     "leases",
@@ -192,6 +135,4 @@ leases = Table(
     Column("holder", Text),
     Column("token", BigInteger, nullable=False),
     Column("until", Double, nullable=False),
-    Index("leases_unfinished", "created_at", "subject", sqlite_where=_unfinished, postgresql_where=_unfinished),
-    Index("leases_by_holder", "holder", sqlite_where=_held, postgresql_where=_held),
 )
