@@ -21,7 +21,8 @@ class LeaseLost(Exception):
 
 
 class StoreUnavailable(Exception):
-    """The database cannot be reached or stayed locked for longer than its time-out; the call may be repeated."""
+    """The database or object store cannot be reached, or stayed locked for longer than its time-out; the call may be
+    repeated."""
 
 
 class Clock(Protocol):
@@ -90,7 +91,9 @@ class JobFilter:
 class Change:
     """What one step writes, in one transaction: the tuning job's new state, new and changed training jobs, emissions.
 
-    ``points`` are by training job name; ``curve`` holds the event number under which a batch of emissions was folded.
+    ``points`` are by name of training jobs among ``added`` and ``changed``; ``seq`` is the event number under which they were
+    folded. A changed record keeps what it was created with: its owner, name, tuning job, number and creation time; a tuning
+    job's spec too.
     """
 
     tuning_job: TuningJob | None = None
@@ -308,7 +311,8 @@ class Executor(Protocol):
 
 
 class ObjectStore(Protocol):
-    """Objects by URI (``file://``, ``s3://``), the one way that data gets in and results get out."""
+    """Objects by URI (``file://``, ``s3://``), the one way that data gets in and results get out. Every method raises
+    InvalidValue for what the store refuses and StoreUnavailable when it does not answer."""
 
     def check(self, uri: str) -> None:
         """Raises InvalidValue when nothing is there to read."""
