@@ -1,0 +1,127 @@
+"""The table of errors: each kind of the domain's, in AWS's code and words."""
+
+from __future__ import annotations
+
+import pytest
+
+from rekindle.api.errors import Code
+from rekindle.api.translate.errors import MESSAGE_LIMIT, Context, api_error, wire_path
+from rekindle.domain.errors import (
+    InvalidValue,
+    LimitExceeded,
+    NameInUse,
+    NotFound,
+    RekindleError,
+    Unsupported,
+    WrongState,
+)
+from rekindle.domain.training_job import Owner
+
+OWNER = Owner("123456789012", "eu-west-1")
+
+
+def told(error: RekindleError, operation: str = "CreateHyperParameterTuningJob") -> tuple[Code, str]:
+    found = api_error(error, Context(operation, OWNER))
+    return found.code, found.message
+
+
+CASES = [
+    (InvalidValue("x", 1, "is odd", "Make it even."), "CreateTrainingJob", Code.VALIDATION, "x: 1: is odd. Make it even."),
+    (NotFound("training job", "a"), "DescribeTrainingJob", Code.VALIDATION, "Requested resource not found."),
+    (NotFound("training job", "a"), "StopTrainingJob", Code.VALIDATION, "Requested resource not found."),
+    (NotFound("training job", "a"), "DeleteTrainingJob", Code.NOT_FOUND, "Requested resource not found."),
+    (NotFound("training job", "a"), "UpdateTrainingJob", Code.NOT_FOUND, "Requested resource not found."),
+    (NotFound("tuning job", "a"), "AddTags", Code.VALIDATION, "Requested resource not found."),
+    (
+        NotFound("tuning job", "a"),
+        "StopHyperParameterTuningJob",
+        Code.NOT_FOUND,
+        "Amazon SageMaker can't find a tuning job called a. Type another name.",
+    ),
+    (
+        NotFound("tuning job", "a"),
+        "CreateHyperParameterTuningJob",
+        Code.NOT_FOUND,
+        "Amazon SageMaker can't find a tuning job called a. Type another name. It is named as a parent in warmStartConfig.",
+    ),
+    (
+        NameInUse("tuning job", "a"),
+        "CreateHyperParameterTuningJob",
+        Code.IN_USE,
+        "A hyperparameter tuning job with the name, a, already exists. Choose a different name.",
+    ),
+    (
+        NameInUse("training job", "Aa"),
+        "CreateTrainingJob",
+        Code.IN_USE,
+        "Job name must be unique within an AWS account and region, and a job with this name already exists "
+        "(arn:aws:sagemaker:eu-west-1:123456789012:training-job/aa)",
+    ),
+    (WrongState("training job", "a", "Stopped", "It is over."), "StopTrainingJob", Code.VALIDATION, "It is over."),
+    (WrongState("training job", "a", "InProgress", "It runs."), "DeleteTrainingJob", Code.IN_USE, "It runs."),
+    (Unsupported("not here.", "Go there."), "CreateTrainingJob", Code.VALIDATION, "not here. Go there."),
+    (
+        LimitExceeded("number of running tuning jobs", 2, 3, used=2),
+        "CreateHyperParameterTuningJob",
+        Code.LIMIT_EXCEEDED,
+        "The account-level service limit 'Number of running tuning jobs' is 2 Running Tuning Jobs, with current utilization of "
+        "2 Running Tuning Jobs and a request delta of 1 Running Tuning Jobs. Please use AWS Service Quotas to request an "
+        "increase for this quota. If AWS Service Quotas is not available, contact AWS support to request an increase for this "
+        "quota. (In Rekindle: REKINDLE_LIMITS=relaxed.)",
+    ),
+    (
+        InvalidValue("inputs", "s3://b/k", "x", code="no-input", role="r"),
+        "CreateTrainingJob",
+        Code.VALIDATION,
+        'No S3 objects found under S3 URL "s3://b/k" given in input data source. Please ensure that the bucket exists in the '
+        'selected region (eu-west-1), that objects exist under that S3 prefix, and that the role "r" has "s3:ListBucket" '
+        'permissions on bucket "b".',
+    ),
+    (
+        InvalidValue("limits.jobs", 10, "x", code="too-few-combinations", combinations=3),
+        "CreateHyperParameterTuningJob",
+        Code.VALIDATION,
+        "You don't have enough combinations of hyperparameter ranges. The total number of hyperparameter combinations for the "
+        "provided ranges [3.0] must be equal or greater than the value of MaxNumberOfJobs, [10]. Provide additional ranges.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "operation", "code", "message"), CASES)
+def test_each_error_has_its_code_and_sentence(error: RekindleError, operation: str, code: Code, message: str) -> None:
+    assert told(error, operation) == (code, message)
+
+
+PATHS = [
+    ("limits.parallel", "hyperParameterTuningJobConfig.resourceLimits.maxParallelTrainingJobs"),
+    ("limits.jobs", "hyperParameterTuningJobConfig.resourceLimits.maxNumberOfTrainingJobs"),
+    ("limits.runtime", "hyperParameterTuningJobConfig.resourceLimits.maxRuntimeInSeconds"),
+    ("ranges.My.Rate", "hyperParameterTuningJobConfig.parameterRanges.My.Rate"),
+    ("definitions.One.ranges.lr", "trainingJobDefinitions.One.hyperParameterRanges.lr"),
+    ("definitions.One.static.lr", "trainingJobDefinitions.One.staticHyperParameters.lr"),
+    ("definitions.One.objective.metric", "trainingJobDefinitions.One.tuningObjective.metricName"),
+    ("definitions.name", "trainingJobDefinitions.name"),
+    ("static.lr", "trainingJobDefinition.staticHyperParameters.lr"),
+    ("warm_start.parents", "warmStartConfig.parentHyperParameterTuningJobs"),
+    ("warm_start.parents.before.environment", "warmStartConfig.parentHyperParameterTuningJobs.before.environment"),
+    (
+        "warm_start.parents.before.encrypted_traffic",
+        "warmStartConfig.parentHyperParameterTuningJobs.before.enableInterContainerTrafficEncryption",
+    ),
+    ("warm_start", "warmStartConfig.warmStartType"),
+    ("seed", "hyperParameterTuningJobConfig.randomSeed"),
+    ("next_token", "nextToken"),
+    ("TrainingJobDefinition.RoleArn", "trainingJobDefinition.roleArn"),
+    ("channels.train.uri", "inputDataConfig.train.uri"),
+]
+
+
+@pytest.mark.parametrize(("field", "path"), PATHS)
+def test_fields_are_spelled_as_on_the_wire(field: str, path: str) -> None:
+    assert wire_path(field) == path
+
+
+def test_a_message_is_bounded() -> None:
+    _, message = told(InvalidValue("x", 1, "no " * 10_000))
+    assert len(message) == MESSAGE_LIMIT
+    assert message.endswith("...")
