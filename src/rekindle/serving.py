@@ -67,7 +67,7 @@ def build_server(settings: Settings, address: Address, *, insecure: bool = False
     gateway_settings = GatewaySettings(hosts=frozenset({address.host}), insecure_no_auth=insecure, bind_host=address.host)
     credentials = load_or_create(settings.home, settings.account)
     prepare(settings)
-    variables = object_store_variables(settings, address, credentials.first)
+    variables = object_store_variables(settings, address, key_pair(settings, credentials))
     app = build(settings, transfer_variables=variables)
     return Server(_gateway(app, credentials, gateway_settings, variables), app)
 
@@ -99,7 +99,7 @@ def announced(settings: Settings) -> Address:
 
 def client_environment(settings: Settings, address: Address) -> dict[str, str]:
     """The variables that point any AWS client at the server and at nothing else."""
-    pair = load_or_create(settings.home, settings.account).first
+    pair = key_pair(settings, load_or_create(settings.home, settings.account))
     found = {
         "AWS_ENDPOINT_URL": address.url,
         **{f"AWS_ENDPOINT_URL_{service}": address.url for service in SERVICES},
@@ -112,6 +112,11 @@ def client_environment(settings: Settings, address: Address) -> dict[str, str]:
         "SAGEMAKER_ROLE": settings.role_arn,
     }
     return found | ({"AWS_ENDPOINT_URL_S3": settings.s3_endpoint} if settings.s3_endpoint else {})
+
+
+def key_pair(settings: Settings, credentials: Credentials) -> KeyPair:
+    """The key pair of this installation's own account."""
+    return credentials.for_account(settings.account) or credentials.first
 
 
 def object_store_variables(settings: Settings, address: Address, pair: KeyPair) -> Mapping[str, str]:

@@ -28,6 +28,7 @@ def serve(
     """Serve SageMaker's API, its companions and S3 on one port, and run the jobs. Ctrl-C ends it; training jobs go on."""
     import uvicorn
 
+    from rekindle.cli.follow import Interrupt
     from rekindle.gateway.app import GatewayError
     from rekindle.gateway.credentials import CredentialsError
     from rekindle.serving import DEFAULT_HOST, DEFAULT_PORT, Address, announce, build_server
@@ -53,7 +54,8 @@ def serve(
         timeout_graceful_shutdown=5,
     )
     _say_ready(address, settings.home.as_posix())
-    with _Working(server.app):
+    # Interrupt takes the signal that uvicorn raises once more when it is done, so that the worker ends cleanly too.
+    with Interrupt(), _Working(server.app):
         uvicorn.Server(config).run()
     typer.echo("stopped; training jobs that run go on, and the next start finds them", err=True)
 

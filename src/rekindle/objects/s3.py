@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.engine.ports import StoreUnavailable
 from rekindle.objects.names import checked_relative, relative
 
 
@@ -81,11 +82,13 @@ def _parts(uri: str) -> tuple[str, str]:
 
 @contextmanager
 def _told(uri: str) -> Iterator[None]:
-    """Turns what S3 and the network say into one line about the URI."""
+    """Turns what S3 and the network say into one line about the URI; StoreUnavailable where nobody answers."""
     from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
     try:
         yield
+    except (ConnectionError, HTTPClientError) as error:
+        raise StoreUnavailable(f"{uri}: the object store does not answer ({str(error).rstrip('.')})") from error
     except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
         raise InvalidValue("uri", uri, str(error).rstrip(".")) from error

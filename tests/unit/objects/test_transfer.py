@@ -1,0 +1,54 @@
+"""The transfer process waits for an object store that does not answer, and for nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from support.simulated import SimulatedClock
+
+from rekindle.domain.errors import InvalidValue
+from rekindle.engine.ports import StoreUnavailable
+from rekindle.objects.store import Objects
+from rekindle.objects.transfer import PATIENCE_SECONDS, main
+
+
+@dataclass
+class Silent(Objects):
+    """Does not answer the first ``times`` calls."""
+
+    times: int = 0
+    calls: int = 0
+    moved: list[tuple[str, str]] = field(default_factory=list)
+
+    def upload(self, path: str, uri: str) -> None:
+        self.calls += 1
+        if self.calls <= self.times:
+            raise StoreUnavailable("nobody answers")
+        self.moved.append((path, uri))
+
+
+def test_a_silent_store_is_waited_for() -> None:
+    store, clock = Silent(times=20), SimulatedClock()
+    assert main(["upload", "a", "s3://b/c"], store, clock) == 0
+    assert store.moved == [("a", "s3://b/c")]
+
+
+def test_not_for_ever(capsys: pytest.CaptureFixture[str]) -> None:
+    store, clock = Silent(times=10**9), SimulatedClock()
+    began = clock.now()
+    assert main(["upload", "a", "s3://b/c"], store, clock) == 1
+    assert clock.now() - began >= PATIENCE_SECONDS
+    assert capsys.readouterr().err == "nobody answers\n"
+
+
+def test_what_is_refused_is_not_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
+    class Refusing(Silent):
+        def upload(self, path: str, uri: str) -> None:
+            self.calls += 1
+            raise InvalidValue("uri", uri, "no such bucket")
+
+    store = Refusing()
+    assert main(["upload", "a", "s3://b/c"], store, SimulatedClock()) == 1
+    assert store.calls == 1
+    assert "no such bucket" in capsys.readouterr().err
