@@ -209,6 +209,14 @@ class ExecutorSuite(ABC):
         assert (tmp_path / "out" / "plain" / "output" / "model" / "m").read_text() == "m"
         assert not list((tmp_path / "out").rglob(".*"))
 
+    def test_results_within_the_source_are_not_copied_into_the_next_job(self, bench: Bench, executor: Executor) -> None:
+        output = Output(str(bench.source / "results"))
+        for name in ("first", "second"):
+            run = bench.run("print(os.listdir('.'))", key=RunKey(name, 1), output=output)
+            executor.launch(run)
+            assert finished(executor, run.key).model_uri == (bench.source / f"results/{name}/output/model.tar.gz").as_uri()
+            assert executor.read_log(name)[0] == b"['train.py']\n"
+
     # Failing.
 
     @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ class Host:
 
     ``transfer`` is the command, to be followed by ``download URI FOLDER`` or ``upload PATH URI``, that moves objects;
     ``transfer_variables`` are added to what it sees. ``environment`` is what training jobs inherit. ``pythons`` are
-    interpreters, or folders of environments, for script mode by the image's repository name.
+    interpreters, or folders of environments, for script mode by the image's repository name. ``hidden`` are folders that
+    no copy of a source holds.
     """
 
     root: Path
@@ -43,6 +44,7 @@ class Host:
     transfer_variables: Mapping[str, str] = field(default_factory=dict)
     owner: Owner = field(default_factory=Owner)
     pythons: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[Path, ...] = ()
 
     @property
     def path(self) -> str:
@@ -91,7 +93,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "files": [item for pair in files.items() for item in pair],
         "links": [item for pair in inputs.items() for item in pair],
         "source": [str(program.source)] if program.source else [],
-        "skip": [str(host.root)],
+        "skip": _skipped(spec, host),
         "checkpoints": [checkpoints] if checkpoints else [],
         "inputs": [channel.name for channel in spec.channels],
         "fetch": list(fetch),
@@ -123,6 +125,13 @@ def _program(run: Run, host: Host) -> Program:
     if algorithm.command is not None:
         return command_program(algorithm, run.hyperparameters)
     return image_program(algorithm, run.hyperparameters, host.path, host.root / ENVIRONMENTS, host.pythons)
+
+
+def _skipped(spec: TrainingSpec, host: Host) -> list[str]:
+    """What no copy of the source holds: our own files, and the results of other jobs, which would pile up in each copy."""
+    uris = [spec.output.uri, spec.checkpoints.uri if spec.checkpoints else None]
+    places = [locations.local_path(uri, "output.uri") for uri in uris if uri and not locations.is_remote(uri)]
+    return [str(path) for path in (host.root, *host.hidden, *places)]
 
 
 def _code(program: Program, transfer: Sequence[str]) -> records.Fields:

@@ -16,7 +16,6 @@ import contextlib
 import fcntl
 import os
 import select
-import shutil
 import signal
 import sys
 import threading
@@ -52,7 +51,8 @@ class ProcessExecutor(Executor):
 
     ``environment`` is what they inherit. ``transfer`` is the command that moves objects, to be
     followed by ``download URI FOLDER`` or ``upload PATH URI``. ``pythons`` are interpreters, or folders of environments,
-    for script mode by the image's repository name.
+    for script mode by the image's repository name. ``hidden`` are folders that no training job's copy of a source folder
+    ever holds.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class ProcessExecutor(Executor):
         transfer_variables: Mapping[str, str] | None = None,
         owner: Owner = _OWNER,
         pythons: Mapping[str, str] | None = None,
+        hidden: Sequence[Path] = (),
     ) -> None:
         self._clock = clock
         self._host = orders.Host(
@@ -80,6 +81,7 @@ class ProcessExecutor(Executor):
             transfer_variables=dict(transfer_variables or {}),
             owner=owner,
             pythons=dict(pythons or {}),
+            hidden=tuple(hidden),
         )
         self._mutex = threading.Lock()
         self._children: dict[RunKey, int] = {}
@@ -156,7 +158,9 @@ class ProcessExecutor(Executor):
             raise WrongState("training job", name, "InProgress", f"the training job {name!r} still runs.", "Stop it first.")
         folder = self._folder(name)
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            # Ours first: what is left of a job whose files will not go must not look like a run.
+            for doomed in (folder / workdir.CONTROL, folder):
+                _remove(doomed)
             (self._host.root / _INDEX / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 folder.parent.rmdir()
@@ -276,6 +280,13 @@ def _safe(name: str, field: str) -> str:
     if not name or name.startswith(".") or "/" in name or "\0" in name:
         raise InvalidValue(field, name, "not a name for a folder")
     return name
+
+
+def _remove(folder: Path) -> None:
+    try:
+        workdir.remove_tree(str(folder))
+    except OSError as error:
+        structlog.get_logger(__name__).warning("cannot remove all of a training job's files", reason=str(error))
 
 
 def _attempt(folder: Path, number: int) -> Path:

@@ -39,7 +39,7 @@ def build(folder: str, orders: Fields) -> None:
     Raises OSError.
     """
     for name in _CLEARED:
-        _remove_tree(os.path.join(folder, name))
+        remove_tree(os.path.join(folder, name))
     for name in orders["folders"]:
         os.makedirs(os.path.join(folder, name), exist_ok=True)
     for name, text in _pairs(orders["files"]):
@@ -66,6 +66,17 @@ def copy_all(source: str, target: str) -> None:
     """
     root = os.path.realpath(source)
     _copy_folder(root, root, target, lambda _entry: True)
+
+
+def remove_tree(path: str) -> None:
+    """Removes a folder, if it is there, with all in it; also what its maker has protected from writing. Raises OSError."""
+    if os.path.lexists(path):
+        from shutil import rmtree
+
+        for parent, names, _ in os.walk(path):
+            for name in names:
+                _open_up(os.path.join(parent, name))
+        rmtree(path)
 
 
 def sync(path: str) -> None:
@@ -138,11 +149,9 @@ def _link(path: str, target: str) -> None:
     os.symlink(target, path)
 
 
-def _remove_tree(path: str) -> None:
-    if os.path.lexists(path):
-        from shutil import rmtree
-
-        rmtree(path)
+def _open_up(folder: str) -> None:
+    if not os.path.islink(folder):
+        os.chmod(folder, stat.S_IRWXU)
 
 
 def _pairs(items: Sequence[str]) -> list[tuple[str, str]]:

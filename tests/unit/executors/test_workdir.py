@@ -97,3 +97,11 @@ def test_a_plain_folder_replaces_the_one_before(source: Path, tmp_path: Path) ->
     archive.store(str(source), str(tmp_path / "model"))
     # A model may hold folders that no source has.
     assert names(tmp_path / "model") == ["__pycache__", "deep", "deep/run.sh", "train.py"]
+
+
+def test_what_is_protected_can_be_removed(source: Path) -> None:
+    (source / "deep" / "link").symlink_to("..")
+    (source / "deep").chmod(0o500)
+    workdir.remove_tree(str(source))
+    workdir.remove_tree(str(source))
+    assert not source.exists()
