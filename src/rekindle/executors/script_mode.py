@@ -44,7 +44,19 @@ def unpack(archive: str) -> None:
     if not Path(archive).is_file():
         raise NotPossible(f"ClientError: there is no {archive!r}")
     with tarfile.open(archive) as packed:
-        packed.extractall(".", filter="data")
+        if hasattr(tarfile, "data_filter"):
+            packed.extractall(".", filter="data")
+        else:  # Python before 3.11.4
+            packed.extractall(".", members=[checked(m) for m in packed.getmembers()])  # noqa: S202
+
+
+def checked(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """An archive's member, if it is a file or folder below here. Raises NotPossible."""
+    inside = os.path.normpath(member.name)
+    leads_out = os.path.isabs(member.name) or inside.split(os.sep)[0] == os.pardir
+    if leads_out or not (member.isfile() or member.isdir()):
+        raise NotPossible(f"ClientError: {member.name!r} in the code's archive is no file or folder of its own")
+    return member
 
 
 def environment(python: str, folder: Path) -> str:

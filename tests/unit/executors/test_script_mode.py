@@ -17,7 +17,7 @@ from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import Algorithm, Channel, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Report, Run, RunKey, RunState
-from rekindle.executors import runtimes
+from rekindle.executors import runtimes, script_mode
 from rekindle.executors.process import ProcessExecutor
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -154,6 +154,17 @@ def test_an_archive_cannot_write_elsewhere(executor: ProcessExecutor, tmp_path: 
     report, _ = run(executor, submitted(code))
     assert report.state is RunState.FAILED
     assert not (tmp_path / "home" / "_" / "job" / "model" / "planted").exists()
+
+
+def test_archives_are_unpacked_safely_by_an_older_python_too(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr(tarfile, "data_filter")
+    monkeypatch.setattr(tarfile.TarFile, "extraction_filter", staticmethod(tarfile.fully_trusted_filter), raising=False)
+    script_mode.unpack(str(archive(tmp_path, {"train.py": "x", "deep/a": "y"})))
+    assert (tmp_path / "deep" / "a").read_text() == "y"
+    for name in ("../planted", "/planted", "deep/../../planted"):
+        with pytest.raises(script_mode.NotPossible, match="planted"):
+            script_mode.unpack(str(archive(tmp_path, {name: "x"})))
 
 
 @pytest.mark.parametrize(
