@@ -54,6 +54,11 @@ CONSTRAINTS = [
     (CONFIG, None, value_at("hyperParameterTuningJobConfig", "null", "Member must not be null")),
     (
         f"{CONFIG}.Strategy",
+        None,
+        value_at("hyperParameterTuningJobConfig.strategy", "null", "Member must not be null"),
+    ),
+    (
+        f"{CONFIG}.Strategy",
         "Guess",
         value_at(
             "hyperParameterTuningJobConfig.strategy",

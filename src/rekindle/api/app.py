@@ -28,7 +28,11 @@ def create_app(
 ) -> ASGIApp:
     """The ASGI application of the service ``sagemaker``. It expects the caller in ``scope["state"]``, as the gateway puts it
     there. With ``objects``, jobs whose inputs are not there are refused at creation."""
-    model = ServiceModel(further_values={"TrainingInstanceType": OWN_INSTANCE_TYPES})
+    # Autotune stands for a strategy; without it, translation insists on one as the model does.
+    model = ServiceModel(
+        optional=[("HyperParameterTuningJobConfig", "Strategy")],
+        further_values={"TrainingInstanceType": OWN_INSTANCE_TYPES},
+    )
     service = Service(store, executor, clock, quotas, _Shapes(model), objects)
     handlers = {name: _with_wire_errors(name, handler, service) for name, handler in HANDLERS.items()}
     return ApiApp(handlers, model.check)

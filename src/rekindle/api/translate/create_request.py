@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from rekindle.api.translate.autotune import expanded
 from rekindle.api.translate.part import Json, Part, check_texts, tags_of
 from rekindle.api.translate.training_request import training_spec
-from rekindle.domain.errors import InvalidValue, Unsupported
+from rekindle.domain.errors import InvalidValue
 from rekindle.domain.tuning_job import (
     CompletionCriteria,
     Definition,
@@ -37,10 +38,9 @@ _CONFIG = "HyperParameterTuningJobConfig"
 def spec_from_request(request: Json) -> TuningJobSpec:
     """The tuning job that a request asks for. Raises InvalidValue, naming the field as the request spells it."""
     check_texts(request)
+    request = expanded(request)
     config = Part(_CONFIG, Part("", request).need(_CONFIG, dict))
     criteria = config.part("TuningJobCompletionCriteria")
-    if request.get("Autotune") or config.part("ParameterRanges").get("AutoParameters"):
-        raise Unsupported("Autotune: not available.", "Remove Autotune and AutoParameters, and name the ranges yourself.")
     return TuningJobSpec(
         name=Part("", request).need("HyperParameterTuningJobName", str),
         strategy=config.choice("Strategy", {s.value: s for s in StrategyName}),

@@ -1,0 +1,94 @@
+"""Ranges around example values."""
+
+from __future__ import annotations
+
+import pytest
+
+from rekindle.api.translate.autotune import range_around
+from rekindle.api.translate.create_request import spec_from_request
+from rekindle.api.translate.echo import tuning_job_members
+from rekindle.domain.errors import InvalidValue
+from rekindle.domain.training_job import Owner
+from rekindle.domain.tuning_job import RELAXED, StrategyName, check_spec
+from support.wire import Json, definition, tuning_request
+
+CONFIG = "HyperParameterTuningJobConfig"
+
+
+@pytest.mark.parametrize(
+    ("hint", "kind", "low", "high"),
+    [
+        ("4", "Integer", "2", "8"),
+        ("1", "Integer", "1", "2"),
+        ("5", "Integer", "3", "10"),
+        ("-4", "Integer", "-8", "-2"),
+        ("0.1", "Continuous", "0.05", "0.2"),
+        ("0.8", "Continuous", "0.4", "1.0"),
+        ("1.0", "Continuous", "0.5", "1.0"),
+        ("1.5", "Continuous", "0.75", "3.0"),
+        ("-0.5", "Continuous", "-1.0", "-0.25"),
+        ("1e-05", "Continuous", "5e-06", "2e-05"),
+    ],
+)
+def test_a_number_gets_a_range_around_it(hint: str, kind: str, low: str, high: str) -> None:
+    expected = {"Name": "p", "MinValue": low, "MaxValue": high, "ScalingType": "Auto"}
+    assert range_around("p", hint) == (f"{kind}ParameterRanges", expected)
+
+
+@pytest.mark.parametrize("hint", ["0", "0.0", "gbtree", '"quoted"', "", "nan", "inf", "1e308", "true"])
+def test_what_has_no_range_stays_static(hint: str) -> None:
+    assert range_around("p", hint) is None
+
+
+def autotuned(*parameters: tuple[str, str], strategy: str | None = "Bayesian") -> Json:
+    request = tuning_request("auto", Autotune={"Mode": "Enabled"})
+    config = request[CONFIG]
+    config["ParameterRanges"] = {"AutoParameters": [{"Name": n, "ValueHint": h} for n, h in parameters]}
+    config.pop("Strategy") if strategy is None else config.update(Strategy=strategy)
+    return request
+
+
+def test_auto_parameters_become_ranges_in_what_is_run_and_what_is_shown() -> None:
+    spec = spec_from_request(autotuned(("max_depth", "4"), ("booster", "gbtree"), strategy=None))
+    check_spec(spec, RELAXED)
+    assert spec.strategy is StrategyName.BAYESIAN
+    assert spec.definition.statics == {"epochs": "3", "booster": "gbtree"}
+    shown = tuning_job_members(spec, Owner())
+    assert shown["Autotune"] == {"Mode": "Enabled"}
+    assert shown[CONFIG]["Strategy"] == "Bayesian"
+    integers = [{"Name": "max_depth", "MinValue": "2", "MaxValue": "8", "ScalingType": "Auto"}]
+    assert shown[CONFIG]["ParameterRanges"] == {
+        "IntegerParameterRanges": integers,
+        "ContinuousParameterRanges": [],
+        "CategoricalParameterRanges": [],
+    }
+    assert shown["TrainingJobDefinition"]["StaticHyperParameters"]["booster"] == "gbtree"
+
+
+def test_auto_parameters_of_several_definitions() -> None:
+    request = autotuned()
+    del request["TrainingJobDefinition"], request[CONFIG]["ParameterRanges"]
+    objective = request[CONFIG].pop("HyperParameterTuningJobObjective")
+    request["TrainingJobDefinitions"] = [
+        definition(
+            DefinitionName=name,
+            TuningObjective=objective,
+            HyperParameterRanges={"AutoParameters": [{"Name": "a", "ValueHint": hint}, {"Name": "b", "ValueHint": "x"}]},
+        )
+        for name, hint in (("one", "4"), ("two", "0.5"))
+    ]
+    spec = spec_from_request(request)
+    check_spec(spec, RELAXED)
+    assert [[p.name for p in d.ranges] for d in spec.definitions] == [["a"], ["a"]]
+    assert [dict(d.statics)["b"] for d in spec.definitions] == ["x", "x"]
+
+
+def test_without_autotune_the_strategy_and_plain_ranges_are_needed() -> None:
+    request = autotuned(("a", "4"))
+    del request["Autotune"]
+    with pytest.raises(InvalidValue, match="needs Autotune"):
+        spec_from_request(request)
+    plain = tuning_request()
+    del plain[CONFIG]["Strategy"]
+    with pytest.raises(InvalidValue, match="Member must not be null"):
+        spec_from_request(plain)
