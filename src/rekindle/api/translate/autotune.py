@@ -66,11 +66,11 @@ def _range(name: str, low: str, high: str) -> Json:
 
 def _with_ranges(holder: Json, member: str, definition: Json) -> tuple[Json, Json]:
     """The structure that holds ranges without auto parameters, and the definition with those that stay static."""
-    ranges = holder.get(member)
-    auto = list(Part(member, ranges).items("AutoParameters"))
+    ranges = Part("", holder).part(member)
+    auto = list(ranges.items("AutoParameters"))
     if not auto:
         return holder, definition
-    lists = {kind: list(found) for kind, found in ranges.items() if kind != "AutoParameters"}
+    lists = {kind: list(found) for kind, found in ranges.value.items() if kind != "AutoParameters"}
     statics = dict(definition.get("StaticHyperParameters") or {})
     for parameter in auto:
         name, hint = parameter.need("Name", str), parameter.need("ValueHint", str)
