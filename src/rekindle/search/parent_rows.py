@@ -63,12 +63,12 @@ class ParentRows:
         return ~np.isnan(self.values)
 
 
-def rows_of(parent: Parent, encoding: Encoding, direction: Direction) -> ParentRows:
-    """The rows of ``parent`` that a search over ``encoding.space`` can use.
+def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int = MAX_ROWS) -> ParentRows:
+    """The rows of ``parent``, at most ``limit``, that a search over ``encoding.space`` can use.
 
     Dropped are rows with a category that this space does not have (unless they are the greater part: then the whole
     parameter counts as missing), rows that lack a parameter that others have, exact repetitions of a failure, and what is
-    beyond ``MAX_ROWS``. A row with a value outside a range is kept (``clipped``).
+    beyond ``limit``. A row with a value outside a range is kept (``clipped``).
     """
     space = encoding.space
     coordinates = [_coordinates(p, parent) for p in space.parameters]
@@ -77,7 +77,7 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction) -> ParentR
     x = x.T.reshape(len(parent.trials), len(space))
     values = np.array([math.nan if v is None or not math.isfinite(v) else v for _, v in parent.trials], dtype=np.float64)
     readable = ~np.isnan(x).any(axis=1)
-    chosen = _chosen(np.flatnonzero(readable), values if direction == "minimize" else -values)
+    chosen = _chosen(np.flatnonzero(readable), values if direction == "minimize" else -values, limit)
     clipped = (x[chosen] < -1e-9).any(axis=1) | (x[chosen] > 1 + 1e-9).any(axis=1)
     counts = {
         "trials": len(values),
@@ -85,7 +85,7 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction) -> ParentR
         "failed": int(np.isnan(values).sum()),
         "clipped": int(clipped.sum()),
         "dropped: a value that this search does not have": int((~readable).sum()),
-        f"dropped: beyond the {MAX_ROWS} rows kept": int(readable.sum()) - len(chosen),
+        f"dropped: beyond the {limit} rows kept": int(readable.sum()) - len(chosen),
     }
     full = all(c.known for c in columns)
     kept = tuple(_configuration(space, parent.trials[i][0]) if full else None for i in chosen)
@@ -93,13 +93,13 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction) -> ParentR
     return ParentRows(x[chosen], values[chosen], kept, columns, counts, unused)
 
 
-def _chosen(rows: NDArray[np.intp], values: Array) -> NDArray[np.intp]:
-    """At most MAX_ROWS of ``rows``, in their order: the best half, the others at even steps of rank, failures last."""
-    if len(rows) <= MAX_ROWS:
+def _chosen(rows: NDArray[np.intp], values: Array, limit: int) -> NDArray[np.intp]:
+    """At most ``limit`` of ``rows``, in their order: the best half, the others at even steps of rank, failures last."""
+    if len(rows) <= limit:
         return rows
     ranked = rows[np.argsort(values[rows], kind="stable")]
-    best, rest = ranked[: MAX_ROWS // 2], ranked[MAX_ROWS // 2 :]
-    steps = np.linspace(0, len(rest) - 1, MAX_ROWS - len(best)).astype(np.intp)
+    best, rest = ranked[: limit // 2], ranked[limit // 2 :]
+    steps = np.linspace(0, len(rest) - 1, limit - len(best)).astype(np.intp)
     return np.sort(np.concatenate([best, rest[steps]]))
 
 

@@ -32,7 +32,7 @@ from rekindle.search.bayesian.initial import design_point, sobol
 from rekindle.search.bayesian.prior import Context, PriorModel, View
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, History, Parent
-from rekindle.search.parent_rows import ParentRows, best_rows, rows_of
+from rekindle.search.parent_rows import MAX_ROWS, ParentRows, best_rows, rows_of
 from rekindle.search.space import Configuration, Space
 from rekindle.search.strategy import generator
 
@@ -40,6 +40,8 @@ Array = NDArray[np.float64]
 
 #: Fewer results than this are not worth a model: such a parent only names its best configurations.
 MIN_ROWS = 4
+#: All parents together lend at most this many rows: a suggestion's time grows with them.
+_ALL_ROWS = 400
 #: Rows that a parent model's hyperparameters are fitted to at most.
 _FIT_ROWS = 120
 #: Deviation of a child from the weighted sum of its parents, in units of a parent's own deviation.
@@ -50,6 +52,8 @@ _FREEDOM = 0.5
 _CONSTANT_LENGTHSCALE = 2.0
 #: An identical parent is trusted while its results predict the new ones within this many deviations (root mean square).
 _TRUST = 3.0
+#: Below this weight a parent has no say.
+_NO_SAY = 1e-6
 #: Parents are judged by at most this many of the latest results.
 _JUDGED = 200
 #: Weight of the model with the parents' shape against the one without, before any evidence.
@@ -77,8 +81,8 @@ class ParentModel:
 
     def mean_with_gradient(self, x: Array) -> tuple[float, Array]:
         """The mean at one row (d,) and its gradient (d,)."""
-        mean, _, slope, _ = self.gp.predict_with_gradient(self._masked(x))
-        return float(mean[0]), slope[0] * self.known
+        mean, slope = self.gp.mean_with_gradient(self._masked(x))
+        return mean, slope * self.known
 
     def _masked(self, x: Array) -> Array:
         return np.where(self.known, x, 0.5)
@@ -165,7 +169,8 @@ class Kin:
     @cached_property
     def rows(self) -> tuple[ParentRows, ...]:
         """The rows of each parent."""
-        return tuple(rows_of(p, self.encoding, self.direction) for p in self.parents)
+        limit = min(max(_ALL_ROWS // max(len(self.parents), 1), 60), MAX_ROWS)
+        return tuple(rows_of(p, self.encoding, self.direction, limit) for p in self.parents)
 
     @cached_property
     def models(self) -> tuple[ParentModel | None, ...]:
@@ -345,24 +350,30 @@ def _surprise(kin: Kin, i: int, x: Array, values: Array) -> float:
     return float(np.sqrt(np.mean(np.clip(z, -1e6, 1e6) ** 2)))
 
 
-def warm_start(context: Context) -> PriorModel:
+@dataclass(frozen=True)
+class WarmStart:
     """The prior of a search with parents (``bayesian.prior.PriorFactory``)."""
-    if not context.parents:
-        return PriorModel()
-    kin = kin_of(context.encoding, context.direction, context.parents)
-    now = standing(kin, context.x, context.y, context.values)
-    report = _report(kin, now, context.values)
-    pulling = now.weights > 1e-6
-    if not now.trusted.any() and not pulling.any() and len(context.values):
-        return PriorModel(report=report.as_dict())
-    failed = [r.x[~r.succeeded] for r, t in zip(kin.rows, now.trusted, strict=True) if t]
-    return PriorModel(
-        _initial(kin, now, context),
-        _views(kin, now),
-        kin.candidates,
-        np.vstack(failed) if failed else None,
-        report.as_dict(),
-    )
+
+    space: Space
+    direction: Direction
+    parents: tuple[Parent, ...]
+
+    @cached_property
+    def kin(self) -> Kin:
+        """What follows from the parents alone."""
+        return kin_of(Encoding(self.space), self.direction, self.parents)
+
+    def __call__(self, context: Context) -> PriorModel:
+        """What the parents contribute to one suggestion."""
+        kin = self.kin
+        now = standing(kin, context.x, context.y, context.values)
+        told = _report(kin, now, context.values).as_dict()
+        if not now.trusted.any() and not (now.weights > _NO_SAY).any() and len(context.values):
+            return PriorModel(report=told)
+        failed = [r.x[~r.succeeded] for r, t in zip(kin.rows, now.trusted, strict=True) if t]
+        return PriorModel(
+            _initial(kin, now, context), _views(kin, now), kin.candidates, np.vstack(failed) if failed else None, told
+        )
 
 
 def _view(kin: Kin, now: Standing) -> View:
@@ -371,7 +382,7 @@ def _view(kin: Kin, now: Standing) -> View:
         keep = [r.succeeded for r in rows]
         x = np.vstack([r.x[k] for r, k in zip(rows, keep, strict=True)])
         return View(x=x, values=np.concatenate([r.values[k] for r, k in zip(rows, keep, strict=True)]))
-    kept = [(m, w) for m, w in zip(kin.models, now.weights, strict=True) if m is not None and w > 1e-6]
+    kept = [(m, w) for m, w in zip(kin.models, now.weights, strict=True) if m is not None and w > _NO_SAY]
     if not kept:
         return View()
     mean = StackedMean(tuple(m for m, _ in kept), np.array([w for _, w in kept]))
@@ -476,7 +487,7 @@ def _report(kin: Kin, now: Standing, values: Array) -> TransferReport:
 def _parent_report(kin: Kin, now: Standing, i: int) -> ParentReport:
     parent, rows, model = kin.parents[i], kin.rows[i], kin.models[i]
     best = best_rows(rows, kin.direction, 1)
-    role = "rows" if now.trusted[i] else "shape" if now.weights[i] > 1e-6 else "none"
+    role = "rows" if now.trusted[i] else "shape" if now.weights[i] > _NO_SAY else "none"
     return ParentReport(
         name=parent.name,
         kind=parent.kind,

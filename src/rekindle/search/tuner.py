@@ -150,9 +150,12 @@ def make_strategy(name: str, space: Space, direction: Direction, seed: int, pare
         case "bayesian":
             # Imported where it is used: scipy costs a worker that needs none of it half a second.
             from rekindle.search.bayesian.strategy import BayesianSearch
-            from rekindle.search.transfer import warm_start
+            from rekindle.search.transfer import WarmStart
 
-            return BayesianSearch(space, direction, seed, tuple(parents), prior=warm_start)
+            kin = tuple(parents)
+            if not kin:
+                return BayesianSearch(space, direction, seed)
+            return BayesianSearch(space, direction, seed, kin, prior=WarmStart(space, direction, kin))
         case _:
             raise ValueError(f"strategy {name!r} is not one of 'random', 'grid', 'bayesian'")
 

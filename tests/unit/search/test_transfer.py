@@ -1,0 +1,320 @@
+"""Warm start: what parents are worth, how their rows are read, and that nothing about them can break a search."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from rekindle.search import Categorical, Continuous, History, Integer, Parent, Space, Tuner
+from rekindle.search.bayesian.encoding import Encoding
+from rekindle.search.parent_rows import MAX_ROWS, rows_of
+from rekindle.search.space import Configuration, Value
+from rekindle.search.transfer import Kin, ParentModel, StackedMean, kin_of, model_of, report, stack, standing
+
+SPACE = Space([Continuous("x", 0.0, 1.0, "Linear"), Continuous("y", 0.0, 1.0, "Linear")])
+Function = Callable[[Configuration], float]
+
+
+def bowl(c: Configuration, x: float = 0.7, y: float = 0.2) -> float:
+    return (float(c["x"]) - x) ** 2 + (float(c["y"]) - y) ** 2
+
+
+def results(f: Function, n: int = 30, seed: int = 0, space: Space = SPACE) -> list[tuple[Configuration, float | None]]:
+    rng = np.random.default_rng(seed)
+    configurations = [space.decode(rng.random(len(space))) for _ in range(n)]
+    return [(c, f(c)) for c in configurations]
+
+
+def search(parents: Sequence[Parent], f: Function, n: int, space: Space = SPACE, seed: int = 0) -> Tuner:
+    tuner = Tuner(space, "bayesian", "minimize", seed, parents)
+    for _ in range(n):
+        trial = tuner.ask()
+        tuner.tell(trial.id, f(trial.values))
+    return tuner
+
+
+def best_of(trials: Sequence[tuple[Configuration, float | None]]) -> float:
+    return min(v for _, v in trials if v is not None)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_first_suggestion_with_an_identical_parent_is_as_good_as_its_best(seed: int) -> None:
+    trials = results(bowl, seed=seed)
+    tuner = search([Parent(SPACE, trials, "identical")], bowl, 1, seed=seed)
+    assert tuner.best.value <= best_of(trials)
+
+
+def test_identical_parents_rows_are_the_searchs_own() -> None:
+    trials = results(bowl)
+    tuner = search([Parent(SPACE, trials, "identical")], bowl, 4)
+    assert tuner.best.value < 0.2 * best_of(trials)
+    assert tuner.explain(3)["parents"]["parents"][0]["role"] == "rows"  # type: ignore[index]
+
+
+def test_kin_on_another_scale_show_the_way() -> None:
+    kin = [Parent(SPACE, results(lambda c: 1e4 + 300 * bowl(c, 0.65, 0.25), seed=s), name=f"p{s}") for s in range(3)]
+    tuner = search(kin, bowl, 4)
+    assert tuner.best.value < 0.01
+
+
+def test_negated_parent_loses_its_say_and_does_no_lasting_harm() -> None:
+    parent = Parent(SPACE, [(c, -v) for c, v in results(bowl) if v is not None])
+    tuner = search([parent], bowl, 16)
+    told = report(SPACE, "minimize", [parent], tuner.history).parents[0]
+    assert told.weight < 0.1 * told.weight_at_start
+    assert tuner.best.value < 0.01
+
+
+def test_negated_identical_parent_is_distrusted() -> None:
+    parent = Parent(SPACE, [(c, -v) for c, v in results(bowl) if v is not None], "identical")
+    tuner = search([parent], bowl, 16)
+    told = report(SPACE, "minimize", [parent], tuner.history).parents[0]
+    assert told.role != "rows"
+    assert told.surprise > 3
+    assert tuner.best.value < 0.01
+
+
+def test_shuffled_parent_has_little_reliability() -> None:
+    trials = results(bowl, 40)
+    values = [v for _, v in trials]
+    np.random.default_rng(3).shuffle(values)  # type: ignore[arg-type]
+    shuffled = Parent(SPACE, [(c, v) for (c, _), v in zip(trials, values, strict=True)], name="shuffled")
+    told = report(SPACE, "minimize", [shuffled, Parent(SPACE, trials, name="true")], History()).parents
+    assert told[0].reliability < 0.3 < 0.8 < told[1].reliability
+    assert told[0].weight_at_start < 0.3 * told[1].weight_at_start
+
+
+def test_one_contrary_parent_among_three_starts_with_less() -> None:
+    kin = [Parent(SPACE, results(bowl, seed=s)) for s in range(3)]
+    contrary = Parent(SPACE, [(c, -v) for c, v in results(bowl, seed=5) if v is not None])
+    told = report(SPACE, "minimize", [*kin, contrary], History()).parents
+    assert told[3].weight_at_start < 0.2 * min(p.weight_at_start for p in told[:3])
+
+
+def test_suggestions_are_a_function_of_the_arguments() -> None:
+    kin = [Parent(SPACE, results(bowl, seed=s)) for s in range(2)]
+    first, second = search(kin, bowl, 8, seed=4), search(kin, bowl, 8, seed=4)
+    assert [t.configuration for t in first.history.trials] == [t.configuration for t in second.history.trials]
+    assert [first.explain(i) for i in range(8)] == [second.explain(i) for i in range(8)]
+
+
+def test_maximising_is_minimising_the_negative() -> None:
+    parent = results(bowl)
+    up = Tuner(SPACE, "bayesian", "maximize", 1, [Parent(SPACE, [(c, -v) for c, v in parent if v is not None])])
+    down = Tuner(SPACE, "bayesian", "minimize", 1, [Parent(SPACE, parent)])
+    for _ in range(6):
+        a, b = up.ask(), down.ask()
+        assert a.values == b.values
+        up.tell(a.id, -bowl(a.values))
+        down.tell(b.id, bowl(b.values))
+
+
+@pytest.mark.parametrize("kind", ["identical", "transfer"])
+@pytest.mark.parametrize(
+    "trials",
+    [
+        [],
+        [({"x": 0.5, "y": 0.5}, None)] * 6,
+        [({"x": 0.5, "y": 0.5}, 1.0)],
+        [({"x": 0.1 * i, "y": 0.5}, 7.0) for i in range(10)],
+        [({"x": 0.1 * i, "y": 0.5}, math.nan if i % 2 else math.inf) for i in range(10)],
+        [({"x": 0.1 * i, "y": 0.5}, 1e300 * (-1) ** i) for i in range(10)],
+        [({"x": 0.1 * i, "y": 0.5}, 1e-300 * i) for i in range(10)],
+        [({"x": 5.0 + i, "y": -3.0}, float(i)) for i in range(10)],
+        [({"x": 0.3, "y": 0.3}, float(i)) for i in range(10)],
+        [({"z": 1.0}, float(i)) for i in range(10)],
+    ],
+    ids=["none", "failed", "one", "constant", "nan", "huge", "tiny", "outside", "repeated", "disjoint"],
+)
+def test_no_parent_breaks_a_search(kind: str, trials: list[tuple[Configuration, float | None]]) -> None:
+    old = (
+        Space([Continuous("z", 0, 2)])
+        if trials and "z" in trials[0][0]
+        else Space([Continuous("x", -9, 99), Continuous("y", -9, 9)])
+    )
+    parent = Parent(old, trials, kind)  # type: ignore[arg-type]
+    tuner = search([parent], bowl, 7)
+    assert len({SPACE.key(t.configuration) for t in tuner.history.trials}) == 7
+    for trial in tuner.history.trials:
+        SPACE.check(trial.configuration)
+    json.dumps(report(SPACE, "minimize", [parent], tuner.history).as_dict(), allow_nan=False)
+
+
+def test_every_trial_failing_never_ends_the_search() -> None:
+    tuner = Tuner(SPACE, parents=[Parent(SPACE, results(bowl))])
+    for _ in range(12):
+        tuner.fail(tuner.ask().id)
+    assert len(tuner.history.failed) == 12
+
+
+def test_many_pending_trials_are_all_different() -> None:
+    tuner = Tuner(
+        SPACE, parents=[Parent(SPACE, results(bowl, seed=s), kind) for s, kind in enumerate(["transfer", "identical"])]
+    )  # type: ignore[arg-type]
+    asked = [tuner.ask() for _ in range(20)]
+    assert len({SPACE.key(t.values) for t in asked}) == 20
+
+
+def test_what_failed_in_an_identical_parent_is_avoided() -> None:
+    def half(c: Configuration) -> float | None:
+        return None if float(c["x"]) > 0.5 else bowl(c)
+
+    rng = np.random.default_rng(0)
+    trials = [(c, half(c)) for c in (SPACE.decode(rng.random(2)) for _ in range(40))]
+    tuner = Tuner(SPACE, parents=[Parent(SPACE, trials, "identical")])
+    failures = 0
+    for _ in range(8):
+        trial = tuner.ask()
+        value = half(trial.values)
+        failures += value is None
+        tuner.tell(trial.id, math.nan if value is None else value)
+    assert failures <= 3
+
+
+def test_an_identical_parent_whose_best_lies_outside_the_range_still_lends_its_rows() -> None:
+    child = Space([Continuous("x", 0.0, 0.5, "Linear"), Continuous("y", 0.0, 1.0, "Linear")])
+    tuner = search([Parent(SPACE, results(bowl), "identical")], bowl, 3, child)
+    told = report(child, "minimize", [Parent(SPACE, results(bowl), "identical")], tuner.history).parents[0]
+    assert told.counts["clipped"] > 0
+    assert tuner.best.value < 0.06
+    for trial in tuner.history.trials:
+        child.check(trial.configuration)
+
+
+def test_report_tells_the_searchs_own_evidence() -> None:
+    good = Parent(SPACE, results(bowl), name="good")
+    contrary = Parent(SPACE, [(c, -v) for c, v in results(bowl, seed=1) if v is not None], name="contrary")
+    tuner = search([good, contrary], bowl, 10)
+    told = report(SPACE, "minimize", [good, contrary], tuner.history)
+    assert told.results == 10
+    assert told.parents[0].agreement > 0.5 > -0.5 > told.parents[1].agreement
+    assert told.parents[1].weight < told.parents[0].weight
+    assert told.parents[0].best == best_of(good.trials)
+    assert tuner.explain(9)["parents"]["views"].keys() >= {"parents"}  # type: ignore[attr-defined,index]
+
+
+# Rows
+
+
+MIXED = Space([Continuous("lr", 1e-4, 1e-1, "Logarithmic"), Integer("layers", 1, 4), Categorical("act", ["relu", "tanh"])])
+
+
+def mapped(space: Space, trials: list[tuple[Configuration, float | None]], child: Space = MIXED):
+    return rows_of(Parent(space, trials), Encoding(child), "minimize")
+
+
+def row(lr: Value = 0.01, layers: Value = 2, act: Value = "relu") -> Configuration:
+    return {"lr": lr, "layers": layers, "act": act}
+
+
+def test_changed_ranges_map_by_value_and_keep_what_lies_outside() -> None:
+    old = Space([Continuous("lr", 1e-3, 10.0, "Linear"), Integer("layers", 1, 8), Categorical("act", ["relu", "tanh"])])
+    rows = mapped(old, [(row(lr=0.01), 1.0), (row(lr=1.0), 2.0), (row(layers=8), 3.0)])
+    assert [c.how for c in rows.columns] == ["new range", "new range", "value"]
+    assert rows.x[0] == pytest.approx(MIXED.encode(row(lr=0.01)))
+    assert rows.x[1, 0] > 1
+    assert rows.counts["clipped"] == 2
+    assert rows.configurations[0] == row()
+    assert rows.configurations[1] is None
+
+
+def test_what_the_parent_held_constant_maps_as_its_constant() -> None:
+    old = Space([Continuous("lr", 1e-4, 1e-1, "Logarithmic"), Integer("layers", 3, 3), Categorical("act", ["tanh"])])
+    rows = mapped(old, [(row(layers=3, act="tanh"), 1.0)])
+    assert [c.how for c in rows.columns] == ["value", "constant", "constant"]
+    assert rows.x[0] == pytest.approx(MIXED.encode(row(layers=3, act="tanh")))
+
+
+def test_a_parameter_that_the_parent_lacks_is_left_out_of_its_model() -> None:
+    old = Space([Continuous("lr", 1e-4, 1e-1, "Logarithmic")])
+    rng = np.random.default_rng(0)
+    trials: list[tuple[Configuration, float | None]] = [
+        ({"lr": c["lr"]}, math.log10(float(c["lr"])) ** 2) for c in (old.decode(rng.random(1)) for _ in range(20))
+    ]
+    rows = mapped(old, trials)
+    assert [c.how for c in rows.columns] == ["value", "missing", "missing"]
+    model = model_of(rows, Encoding(MIXED), "minimize")
+    assert model is not None
+    low, high = np.array([[0.3, 0.125, 0.25]]), np.array([[0.3, 0.875, 0.75]])
+    assert model.mean(low) == pytest.approx(model.mean(high))
+
+
+def test_a_category_unknown_to_the_child_drops_the_row() -> None:
+    old = Space([MIXED.parameters[0], MIXED.parameters[1], Categorical("act", ["relu", "tanh", "elu"])])
+    rows = mapped(old, [(row(), 1.0), (row(act="tanh"), 2.0), (row(act="elu"), 0.0)])
+    assert rows.counts["used"] == 2
+    assert rows.counts["dropped: a value that this search does not have"] == 1
+
+
+def test_when_most_categories_are_unknown_the_parameter_counts_as_missing() -> None:
+    old = Space([MIXED.parameters[0], MIXED.parameters[1], Categorical("act", ["relu", "elu"])])
+    rows = mapped(old, [(row(), 1.0), (row(act="elu"), 2.0), (row(act="elu"), 0.0)])
+    assert rows.columns[2].how == "missing"
+    assert rows.counts["used"] == 3
+
+
+def test_categories_written_alike_are_the_same() -> None:
+    child = Space([Categorical("depth", [1, 2, 3])])
+    rows = mapped(Space([Categorical("depth", ["1", "2"])]), [({"depth": "2"}, 1.0)], child)
+    assert rows.configurations == ({"depth": 2},)
+
+
+def test_large_parents_keep_their_best_and_count_the_rest() -> None:
+    trials = results(bowl, 5000)
+    rows = rows_of(Parent(SPACE, trials), Encoding(SPACE), "minimize")
+    assert rows.counts["used"] == len(rows.x) == MAX_ROWS
+    assert rows.counts[f"dropped: beyond the {MAX_ROWS} rows kept"] == 5000 - MAX_ROWS
+    kept = sorted(v for v in rows.values)
+    assert kept[: MAX_ROWS // 2] == sorted(v for _, v in trials if v is not None)[: MAX_ROWS // 2]
+
+
+def test_five_parents_of_five_thousand_are_modelled_by_a_bounded_number_of_rows() -> None:
+    kin = [Parent(SPACE, results(bowl, 5000, seed=s), name=f"p{s}") for s in range(5)]
+    tuner = search(kin, bowl, 2)
+    told = report(SPACE, "minimize", kin, tuner.history)
+    assert [p.counts["trials"] for p in told.parents] == [5000] * 5
+    assert tuner.best.value < 0.01
+
+
+# The parts
+
+
+def test_stacking_gives_nothing_to_a_contrary_mean_and_something_to_a_good_one() -> None:
+    y = np.linspace(-1, 1, 12)
+    assert stack(-y[:, None], y, np.ones(1))[0] == pytest.approx([0.0])
+    assert stack(y[:, None], y, np.ones(1))[0] > 0.8
+
+
+def test_stacking_before_results_is_the_start() -> None:
+    start = np.array([0.7, 0.3])
+    assert stack(np.zeros((0, 2)), np.zeros(0), start)[0] == pytest.approx(start)
+
+
+def test_gradient_of_the_stacked_mean() -> None:
+    encoding = Encoding(SPACE)
+    models = [
+        model_of(rows_of(Parent(SPACE, results(bowl, seed=s)), encoding, "minimize"), encoding, "minimize") for s in (0, 1)
+    ]
+    mean = StackedMean(tuple(m for m in models if isinstance(m, ParentModel)), np.array([0.6, 0.4]))
+    at, step = np.array([0.31, 0.62]), 1e-6
+    value, slope = mean.with_gradient(at)
+    assert value == pytest.approx(mean(at[None, :])[0])
+    numeric = [(mean((at + step * e)[None, :])[0] - mean((at - step * e)[None, :])[0]) / (2 * step) for e in np.eye(2)]
+    assert slope == pytest.approx(numeric, rel=1e-4, abs=1e-6)
+
+
+def test_what_parents_say_is_computed_once() -> None:
+    trials = results(bowl)
+    assert kin_of(Encoding(SPACE), "minimize", (Parent(SPACE, trials),)) is kin_of(
+        Encoding(SPACE), "minimize", (Parent(SPACE, list(trials)),)
+    )
+
+
+def test_standing_before_any_result_trusts_identical_parents() -> None:
+    kin = Kin(Encoding(SPACE), "minimize", (Parent(SPACE, results(bowl), "identical"),))
+    now = standing(kin, np.zeros((0, 2)), np.zeros(0), np.zeros(0))
+    assert now.trusted.all()
