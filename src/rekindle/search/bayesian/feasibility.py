@@ -38,7 +38,7 @@ class Feasibility:
         if len(failed) == 0:
             return None
         labels = np.concatenate([np.full(len(succeeded), _OK), np.full(len(failed), _FAILED)])
-        return Feasibility(fit(np.vstack([succeeded, failed]), labels, columns, _PRIORS, iterations=30))
+        return Feasibility(fit(np.vstack([succeeded, failed]), labels, columns, _PRIORS))
 
     def log_probability(self, x: Array) -> Array:
         """log P(success), shape (q,), at rows ``x`` (q, d)."""

@@ -311,7 +311,7 @@ def fit(
     priors: Priors | None = None,
     row_noise: Array | float = 0.0,
     starts: Sequence[Array] = (),
-    iterations: int = 25,
+    iterations: int = 15,
 ) -> GP:
     """The GP with the most probable hyperparameters (MAP) for rows ``x`` (n, d) in the unit cube and values ``y`` (n,).
 
@@ -329,7 +329,7 @@ def most_probable(
     priors: Priors,
     row_noise: Array | float = 0.0,
     starts: Sequence[Array] = (),
-    iterations: int = 25,
+    iterations: int = 15,
 ) -> tuple[Hyperparameters, float]:
     """The hyperparameters of ``fit`` and the log posterior density at them, up to a constant."""
     z, bounds = columns.features(x), priors.bounds(columns.size)
@@ -343,7 +343,7 @@ def most_probable(
             "L-BFGS-B",
             jac=True,
             bounds=bounds,
-            options={"maxiter": iterations, "ftol": 1e-8, "gtol": 1e-4},
+            options={"maxiter": iterations, "ftol": 1e-6, "gtol": 1e-4},
         )
         if np.isfinite(found.fun) and found.fun < best_value - 1e-6:
             best, best_value = found.x, float(found.fun)

@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 #: Candidates spread over the whole space, and drawn around the incumbents.
 _SPREAD, _AROUND = 1024, 512
 #: Starts of the local search, rounds of (continuous, discrete) moves, and L-BFGS iterations in each.
-_STARTS, _ROUNDS, _ITERATIONS = 3, 2, 20
+_STARTS, _ROUNDS, _ITERATIONS = 3, 2, 12
 #: A discrete parameter with at most this many values is tried at each of them, a longer one at some.
 _ALL_VALUES = 12
 
