@@ -171,7 +171,7 @@ def wire(
         yield Wire(engine, port, client_of(port, ALICE))
 
 
-def client_of(port: int, key: KeyPair, region: str = "us-east-1") -> Any:
+def client_of(port: int, key: KeyPair, region: str = "us-east-1", connections: int = 10) -> Any:
     """A boto3 client that does not retry and leaves all judgement to the service."""
     return _session().client(
         "sagemaker",
@@ -179,7 +179,7 @@ def client_of(port: int, key: KeyPair, region: str = "us-east-1") -> Any:
         aws_access_key_id=key.access_key,
         aws_secret_access_key=key.secret_key,
         endpoint_url=f"http://127.0.0.1:{port}",
-        config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
+        config=Config(retries={"total_max_attempts": 1}, parameter_validation=False, max_pool_connections=connections),
     )
 
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -27,6 +27,8 @@ TARGET_PREFIX: Final = "SageMaker"
 MEDIA_TYPE: Final = "application/x-amz-json-1.1"
 #: How deep objects and arrays may be nested.
 MAX_DEPTH: Final = 64
+#: How many requests are worked on at once; others wait.
+MAX_THREADS: Final = 40
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
@@ -51,17 +53,23 @@ Check = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 
 
 class ApiApp:
-    """The SageMaker API as an ASGI application over handlers by operation name. Handlers run in threads."""
+    """The SageMaker API as an ASGI application over handlers by operation name.
+
+    Handlers run in threads of this application's own: one that asks our object store for an input must not have taken the
+    thread that would answer it.
+    """
 
     def __init__(self, handlers: Mapping[str, Handler], check: Check) -> None:
         self._handlers = handlers
         self._check = check
+        self._threads: CapacityLimiter | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry."""
         request = Request(scope, receive)
         name = operation_name(request.method, request.url.path, request.headers.get("x-amz-target"))
-        response = await run_in_threadpool(self._answer, scope["state"], name, await request.body())
+        self._threads = self._threads or CapacityLimiter(MAX_THREADS)
+        response = await to_thread.run_sync(self._answer, scope["state"], name, await request.body(), limiter=self._threads)
         await response(scope, receive, send)
 
     def _answer(self, state: Mapping[str, Any], name: str, body: bytes) -> Response:
