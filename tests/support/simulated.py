@@ -54,7 +54,7 @@ class SimulatedExecutor:
     launches: dict[RunKey, int] = field(default_factory=dict)
     _runs: dict[RunKey, _Started] = field(default_factory=dict)
 
-    def check(self, spec: TrainingSpec) -> None:
+    def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
         """Everything runs here."""
 
     def launch(self, run: Run) -> None:

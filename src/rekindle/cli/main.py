@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rekindle.cli import change, jobs, logs, metrics, plan, replay, serve, tune
+from rekindle.cli import change, jobs, logs, metrics, plan, replay, run, serve, tune
 from rekindle.cli.problems import ExitCode, report
 
 EPILOG = (
@@ -27,10 +27,12 @@ COMMANDS = (
     tune.resume,
     change.delete,
     metrics.metrics,
+    replay.explain,
     replay.verify,
     tune.worker,
     serve.serve,
     serve.env,
+    run.run,
 )
 
 
@@ -47,7 +49,8 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_options)
     for command in COMMANDS:
-        app.command(command.__name__, epilog=EPILOG)(command)
+        settings = run.CONTEXT if command is run.run else None
+        app.command(command.__name__, epilog=EPILOG, context_settings=settings)(command)
     return app
 
 

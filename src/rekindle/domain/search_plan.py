@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rekindle.domain.decisions import CurvePoint, ParentJob, Snapshot
 from rekindle.domain.errors import InvalidValue
@@ -25,6 +26,9 @@ from rekindle.search.hyperband import Hyperband
 from rekindle.search.space import Categorical, Configuration, Continuous, Integer, Parameter, Space, Value
 from rekindle.search.strategy import Proposal, Strategy
 from rekindle.search.tuner import make_strategy
+
+if TYPE_CHECKING:
+    from rekindle.search.transfer import TransferReport
 
 #: Changes whenever the same history could give another suggestion than before.
 ALGORITHM_VERSION = 1
@@ -89,6 +93,16 @@ def propose(snapshot: Snapshot, definition: Definition) -> Proposal | None:
     """The next configuration of ``definition`` from all that is recorded; None when its space is exhausted."""
     strategy = strategy_for(snapshot.job, definition, snapshot.parents)
     return strategy.propose(history_for(snapshot, definition))
+
+
+def warm_start_report(snapshot: Snapshot) -> TransferReport:
+    """What the search took from each parent, judged by all that is recorded."""
+    # Imported where it is used: it brings scipy.
+    from rekindle.search.transfer import report
+
+    definition = snapshot.job.spec.definition
+    kin = [_parent(p, definition, snapshot.job) for p in snapshot.parents]
+    return report(definition.space, definition.objective.direction, kin, history_for(snapshot, definition))
 
 
 def tuned_values(proposal: Proposal) -> dict[str, str]:

@@ -49,7 +49,7 @@ def check_tuning_job(
     check_spec(spec, quotas)
     _check_name_free(store, owner, spec.name)
     for definition in spec.definitions:
-        executor.check(definition.training)
+        executor.check(definition.training, definition.statics)
         check_inputs(objects, definition.training)
     parents = find_parents(store, owner, spec)
     check_warm_start(spec, parents, quotas)
@@ -81,7 +81,7 @@ def create_training_job(
     """Checks and stores a training job of its own; a worker starts it. A refusal stores nothing."""
     check_training_job(job)
     _check_training_name_free(store, job)
-    executor.check(job.spec)
+    executor.check(job.spec, job.hyperparameters)
     check_inputs(objects, job.spec)
     now = clock.now()
     transitions = moved((), SecondaryStatus.STARTING, now, "Starting the training job")

@@ -275,9 +275,9 @@ class Report:
 class Executor(Protocol):
     """Runs training jobs so that they survive us: a run goes on when this process dies and is found again by its key."""
 
-    def check(self, spec: TrainingSpec) -> None:
-        """Whether this machine could run it: program, source folder, input paths, image. Starts nothing. Raises
-        InvalidValue or Unsupported, naming field and value."""
+    def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
+        """Whether this machine could run it: program, source folder, input paths, image, and what the static
+        ``hyperparameters`` say of a script. Starts nothing. Raises InvalidValue or Unsupported, naming field and value."""
         ...
 
     def launch(self, run: Run) -> None:

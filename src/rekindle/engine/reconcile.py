@@ -34,7 +34,8 @@ Proposer = Callable[[Snapshot, Definition], Proposal | None]
 
 @dataclass(frozen=True)
 class Step:
-    """What a step needs besides the work itself. ``share`` is how many training jobs the host runs at once."""
+    """What a step needs besides the work itself. ``share`` is how many training jobs the host runs at once at least; a
+    tuning job's own parallel limit counts where it is higher."""
 
     store: JobStore
     executor: Executor
@@ -237,8 +238,9 @@ def _save(step: Step, lease: Lease, before: Snapshot, plan: _Plan) -> Snapshot:
 
 
 def _act(step: Step, snapshot: Snapshot, reported: frozenset[RunKey]) -> None:
+    share = max(step.share, snapshot.job.spec.limits.max_parallel)
     for job in snapshot.running:
-        _drive(step, job, snapshot.job.name, known=RunKey(job.name, job.attempt) in reported)
+        _drive(replace(step, share=share), job, snapshot.job.name, known=RunKey(job.name, job.attempt) in reported)
 
 
 def _drive(step: Step, job: TrainingJob, group: str | None, known: bool) -> None:

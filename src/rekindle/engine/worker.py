@@ -10,15 +10,18 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import psutil
-import structlog
 
 from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.errors import NotFound
 from rekindle.engine.ports import Lease, LeaseLost, RunKey, StoreUnavailable
 from rekindle.engine.queries import parents_of
 from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconcile_tuning_job
+
+if TYPE_CHECKING:
+    import structlog
 
 #: Seconds a lease lasts without renewal.
 LEASE_SECONDS = 30.0
@@ -68,7 +71,8 @@ class Worker:
             self._evict_dead()
             while not until():
                 self.tick()
-                self.wait()
+                if not until():
+                    self.wait()
         finally:
             self.shut_down()
 
@@ -79,7 +83,7 @@ class Worker:
             for lease in list(self._leases.values()):
                 self._move_apart(lease)
         except StoreUnavailable as error:
-            structlog.get_logger(__name__).warning("store unavailable; trying again", reason=str(error))
+            _log().warning("store unavailable; trying again", reason=str(error))
             self._leases.clear()
 
     def wait(self) -> None:
@@ -124,7 +128,7 @@ class Worker:
         except Exception:
             if self.only is not None:
                 raise
-            structlog.get_logger(__name__).exception("a step failed; trying again later", subject=lease.subject)
+            _log().exception("a step failed; trying again later", subject=lease.subject)
             self._resting[lease.subject] = self.step.clock.now() + REST_SECONDS
 
     def _move(self, lease: Lease) -> None:
@@ -158,3 +162,11 @@ class Worker:
     def _drop(self, subject: str) -> None:
         self._leases.pop(subject, None)
         self._running.pop(subject, None)
+
+
+def _log() -> structlog.BoundLogger:
+    # Imported when there is something to say: a command that says nothing need not pay for it.
+    import structlog
+
+    log: structlog.BoundLogger = structlog.get_logger(__name__)
+    return log
