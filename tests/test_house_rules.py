@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from support.house import SOURCE, banned_uses, facade, rooms
 
 ROOT = SOURCE.parents[1]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
@@ -18,8 +21,10 @@ from rekindle.companions.readers import JobLogs, JobMetrics
 from rekindle.domain.tuning_job import Quotas
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import StoreUnavailable
+from rekindle.gateway import tls
 from rekindle.gateway.app import Gateway, GatewaySettings
 from rekindle.gateway.credentials import Credentials, KeyPair, load_or_create
+from rekindle.gateway.proxy import Proxy, ProxySettings
 from rekindle.gateway.routing import Apps
 from rekindle.objects.s3 import S3Objects
 from rekindle.objects.store import Objects
@@ -34,6 +39,10 @@ DEFAULT_PORT = 8421
 SERVICES = ("SAGEMAKER", "S3", "STS", "IAM", "CLOUDWATCH_LOGS", "CLOUDWATCH")
 #: What a client must not have set beside ours.
 UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+#: The same, where the proxy is to be used: many clients prefer these names to those in upper case.
+UNSET_FOR_PROXY = ("https_proxy", "no_proxy")
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _ADDRESS_FILE = "server.json"
 _SDK_CONFIG_FILE = "sagemaker-sdk.yaml"
@@ -41,16 +50,36 @@ _SDK_CONFIG_FILE = "sagemaker-sdk.yaml"
 
 @dataclass(frozen=True)
 class Address:
-    """Where the server listens."""
+    """Where the server listens, and where the proxy does."""
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
+    proxy_port: int = DEFAULT_PORT + 1
 
     @property
     def url(self) -> str:
-        """The endpoint for clients: a server on every address is reached by the loopback one."""
-        host = DEFAULT_HOST if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        """The endpoint for clients."""
+        return f"http://{self._name}:{self.port}"
+
+    @property
+    def proxy_url(self) -> str:
+        """The HTTPS proxy for clients."""
+        return f"http://{self._name}:{self.proxy_port}"
+
+    @property
+    def reached_at(self) -> str:
+        """The host by which clients reach it: the loopback one for a server on every address."""
+        return DEFAULT_HOST if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+
+    @property
+    def _name(self) -> str:
+        return f"[{self.reached_at}]" if ":" in self.reached_at else self.reached_at
+
+    def answers(self) -> bool:
+        """Whether anybody listens there."""
+        with contextlib.suppress(OSError), socket.create_connection((self.reached_at, self.port), timeout=5):
+            return True
+        return False
 
 
 @dataclass(frozen=True)
@@ -72,6 +101,22 @@ def build_server(settings: Settings, address: Address, *, insecure: bool = False
     return Server(_gateway(app, credentials, gateway_settings, variables), app)
 
 
+def build_proxy(settings: Settings, address: Address) -> Proxy:
+    """The HTTPS proxy before the gateway. Raises TlsError where the authority's files cannot be used."""
+    environ = settings.environment
+    upstream = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
+    own_store = urlsplit(settings.s3_endpoint).hostname
+    proxy_settings = ProxySettings(
+        gateway=(address.reached_at, address.port),
+        tunnels=settings.proxy_others == "tunnel",
+        untouched=frozenset([own_store] if own_store else ()),
+        # A server started within `rekindle run` must not go through itself.
+        upstream="" if upstream.rstrip("/") == address.proxy_url else upstream,
+    )
+    authority = tls.load_or_create(settings.home, SystemClock().now)
+    return Proxy(proxy_settings, authority)
+
+
 def prepare(settings: Settings) -> None:
     """Makes what clients expect to be there: the default bucket, and the SDKs' own configuration file."""
     if not settings.s3_endpoint:
@@ -85,14 +130,14 @@ def prepare(settings: Settings) -> None:
 
 def announce(settings: Settings, address: Address) -> None:
     """Leaves the server's address where ``rekindle env`` finds it."""
-    (settings.home / _ADDRESS_FILE).write_text(json.dumps({"host": address.host, "port": address.port}))
+    (settings.home / _ADDRESS_FILE).write_text(json.dumps(asdict(address)))
 
 
 def announced(settings: Settings) -> Address:
     """Where the server of this home listens, or listened last; the default address before the first."""
     try:
         found = json.loads((settings.home / _ADDRESS_FILE).read_text())
-        return Address(str(found["host"]), int(found["port"]))
+        return Address(str(found["host"]), int(found["port"]), int(found.get("proxy_port", found["port"] + 1)))
     except (OSError, ValueError, KeyError, TypeError):
         return Address()
 
@@ -117,6 +162,22 @@ def client_environment(settings: Settings, address: Address) -> dict[str, str]:
 def key_pair(settings: Settings, credentials: Credentials) -> KeyPair:
     """The key pair of this installation's own account."""
     return credentials.for_account(settings.account) or credentials.first
+
+
+def proxied_environment(settings: Settings, address: Address) -> dict[str, str]:
+    """``client_environment``, and the proxy for clients that build AWS's URLs themselves. Raises TlsError."""
+    environ = settings.environment
+    bundle = settings.home / tls.FOLDER / tls.BUNDLE
+    chosen = [environ.get(name, "") for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")]
+    others = tls.public_authorities(next((c for c in chosen if c and Path(c) != bundle), None))
+    bundle = tls.write_bundle(settings.home, tls.load_or_create(settings.home, SystemClock().now), others)
+    direct = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").split(",")
+    return client_environment(settings, address) | {
+        "HTTPS_PROXY": address.proxy_url,
+        "NO_PROXY": ",".join(dict.fromkeys(name.strip() for name in (*_LOOPBACK, address.reached_at, *direct) if name.strip())),
+        "AWS_CA_BUNDLE": str(bundle),
+        "REQUESTS_CA_BUNDLE": str(bundle),
+    }
 
 
 def object_store_variables(settings: Settings, address: Address, pair: KeyPair) -> Mapping[str, str]:

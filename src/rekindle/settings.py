@@ -20,6 +20,7 @@ class Settings:
     ``aws`` enforces SageMaker's quotas, ``relaxed`` those of the machine only; None: ``aws`` on SageMaker's wire, ``relaxed``
     for job files. ``role`` is the name of the IAM role that
     clients are given. ``s3_endpoint`` is the URL of an object store of one's own; empty: the embedded one.
+    ``proxy_others``: what the HTTPS proxy does with hosts that are not AWS's.
     ``environment`` is what training jobs inherit.
     """
 
@@ -30,6 +31,7 @@ class Settings:
     region: str = "us-east-1"
     role: str = "rekindle"
     s3_endpoint: str = ""
+    proxy_others: Literal["tunnel", "refuse"] = "tunnel"
     stop_grace_seconds: float = STOP_GRACE_SECONDS
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -71,6 +73,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         region=environ.get("REKINDLE_REGION") or "us-east-1",
         role=_role(environ.get("REKINDLE_ROLE") or "rekindle"),
         s3_endpoint=_endpoint(environ.get("REKINDLE_S3_ENDPOINT") or ""),
+        proxy_others=_proxy_others(environ.get("REKINDLE_PROXY_OTHERS") or "tunnel"),
         stop_grace_seconds=_seconds("REKINDLE_STOP_GRACE", environ.get("REKINDLE_STOP_GRACE") or str(STOP_GRACE_SECONDS)),
         environment=dict(environ),
     )
@@ -108,6 +111,14 @@ def _endpoint(text: str) -> str:
     if not text or text.startswith(("http://", "https://")):
         return text.rstrip("/")
     raise InvalidValue("REKINDLE_S3_ENDPOINT", text, "not a URL that begins with http:// or https://")
+
+
+def _proxy_others(text: str) -> Literal["tunnel", "refuse"]:
+    if text == "tunnel":
+        return "tunnel"
+    if text == "refuse":
+        return "refuse"
+    raise InvalidValue("REKINDLE_PROXY_OTHERS", text, "neither 'tunnel' nor 'refuse'")
 
 
 def _seconds(name: str, text: str) -> float:

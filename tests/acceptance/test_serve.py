@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
-import socket
 import subprocess
-import sys
 import tarfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-REKINDLE = str(Path(sys.executable).parent / "rekindle")
+from support.serving import REKINDLE, Serving, until
+
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 TRAIN = """\
 import argparse, os, time
@@ -32,44 +29,6 @@ for epoch in range(arguments.epochs):
     print(f"m={abs(arguments.lr - 0.05) + 1 / (epoch + 1)}", flush=True)
 open(os.path.join(os.environ["SM_MODEL_DIR"], "model.txt"), "w").write(str(arguments.lr))
 """
-
-
-class Serving:
-    """A server with a home of its own, and clients that know it by its printed variables alone."""
-
-    def __init__(self, home: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        self.environ = {**kept, "REKINDLE_HOME": str(home)}
-        self.start()
-
-    def start(self) -> None:
-        command = [REKINDLE, "serve", "--port", str(self.port)]
-        self.process = subprocess.Popen(command, env=self.environ, stderr=subprocess.DEVNULL)
-        until(self._listens)
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(timeout=30)
-
-    def client(self, service: str) -> Any:
-        printed = subprocess.run([REKINDLE, "env", "--json"], env=self.environ, capture_output=True, check=True)
-        told = json.loads(printed.stdout)
-        session = boto3.Session(told["AWS_ACCESS_KEY_ID"], told["AWS_SECRET_ACCESS_KEY"], region_name=told["AWS_REGION"])
-        return session.client(service, endpoint_url=told["AWS_ENDPOINT_URL"])
-
-
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "took too long"
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rekindle.storage.store import open_store
-
 from rekindle.domain.training_job import Owner, TrainingJob
 from rekindle.domain.tuning_job import RELAXED, TuningJob, TuningJobSpec
 from rekindle.engine.commands import create_tuning_job
 from rekindle.engine.ports import JobStore
 from rekindle.engine.reconcile import Step
 from rekindle.engine.worker import Worker
+from rekindle.storage.store import open_store
 from support.simulated import Program, Script, SimulatedClock, SimulatedExecutor
 
 

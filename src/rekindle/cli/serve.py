@@ -11,16 +11,23 @@ from rekindle.cli.options import JsonOption
 from rekindle.cli.problems import ExitCode
 
 if TYPE_CHECKING:
+    import socket
+
     from rekindle.bootstrap import App
     from rekindle.serving import Address
 
 HostOption = Annotated[str | None, typer.Option("--host", help="The address to listen on.", show_default="127.0.0.1")]
 PortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="The port.", show_default="8421")]
+ProxyPortOption = Annotated[
+    int | None,
+    typer.Option("--proxy-port", min=1, max=65535, help="The HTTPS proxy's port.", show_default="the port plus 1"),
+]
 
 
 def serve(
     host: HostOption = None,
     port: PortOption = None,
+    proxy_port: ProxyPortOption = None,
     insecure_no_auth: Annotated[
         bool, typer.Option("--insecure-no-auth", help="Ask for no signature. For tests; on loopback only.")
     ] = False,
@@ -31,16 +38,18 @@ def serve(
     from rekindle.cli.follow import Interrupt
     from rekindle.gateway.app import GatewayError
     from rekindle.gateway.credentials import CredentialsError
-    from rekindle.serving import DEFAULT_HOST, DEFAULT_PORT, Address, announce, build_server
+    from rekindle.gateway.tls import TlsError
+    from rekindle.serving import announce, build_proxy, build_server
     from rekindle.settings import load_settings
 
-    settings, address = load_settings(), Address(host or DEFAULT_HOST, port or DEFAULT_PORT)
-    _check_free(address)
+    settings = load_settings()
+    address, proxy_socket = _chosen(host, port, proxy_port)
     _log_to_stderr()
     settings.home.mkdir(parents=True, exist_ok=True)
     try:
         server = build_server(settings, address, insecure=insecure_no_auth)
-    except (GatewayError, CredentialsError) as error:
+        proxy = build_proxy(settings, address)
+    except (GatewayError, CredentialsError, TlsError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(ExitCode.BAD_INPUT) from error
     announce(settings, address)
@@ -55,26 +64,36 @@ def serve(
     )
     _say_ready(address, settings.home.as_posix())
     # Interrupt takes the signal that uvicorn raises once more when it is done, so that the worker ends cleanly too.
-    with Interrupt(), _Working(server.app):
+    with Interrupt(), _Working(server.app), proxy.serving(proxy_socket):
         uvicorn.Server(config).run()
     typer.echo("stopped; training jobs that run go on, and the next start finds them", err=True)
 
 
-def env(host: HostOption = None, port: PortOption = None, as_json: JsonOption = False) -> None:
+def env(
+    host: HostOption = None,
+    port: PortOption = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Also the HTTPS proxy, for SDKs that build AWS's URLs themselves."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Print the variables that point AWS clients here: eval "$(rekindle env)"."""
     import shlex
+    from dataclasses import replace
 
     from rekindle.cli.printing import write_json
-    from rekindle.serving import UNSET, Address, announced, client_environment
+    from rekindle.serving import UNSET, UNSET_FOR_PROXY, announced, client_environment, proxied_environment
     from rekindle.settings import load_settings
 
     settings = load_settings()
     there = announced(settings)
-    variables = client_environment(settings, Address(host or there.host, port or there.port))
+    there = replace(there, host=host or there.host, port=port or there.port)
+    variables = (proxied_environment if everything else client_environment)(settings, there)
     if as_json:
         write_json(variables)
         return
-    typer.echo(f"unset {' '.join(UNSET)}")
+    typer.echo(f"unset {' '.join((*UNSET, *UNSET_FOR_PROXY) if everything else UNSET)}")
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
@@ -115,21 +134,42 @@ def _log_to_stderr() -> None:
     )
 
 
-def _check_free(address: Address) -> None:
+def _chosen(host: str | None, port: int | None, proxy_port: int | None) -> tuple[Address, socket.socket]:
+    """Where to listen, found to be free, and the proxy's socket. A port for the proxy that nobody asked for by its number may
+    be taken: then another does."""
+    from rekindle.domain.errors import InvalidValue
+    from rekindle.serving import DEFAULT_HOST, DEFAULT_PORT, Address
+
+    host, port = host or DEFAULT_HOST, port or DEFAULT_PORT
+    _bound("port", host, port).close()
+    try:
+        proxy = _bound("proxy-port", host, proxy_port or port % 65535 + 1)
+    except InvalidValue:
+        if proxy_port is not None:
+            raise
+        proxy = _bound("proxy-port", host, 0)
+    return Address(host, port, proxy.getsockname()[1]), proxy
+
+
+def _bound(name: str, host: str, port: int) -> socket.socket:
     import socket
 
     from rekindle.domain.errors import InvalidValue
 
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address.host, address.port))
-        except OSError as error:
-            reason = f"cannot listen there ({error.strerror})"
-            raise InvalidValue("port", address.port, reason, "Choose another by --port, or end the other server.") from error
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        reason = f"cannot listen there ({error.strerror})"
+        raise InvalidValue(name, port, reason, f"Choose another by --{name}, or end the other server.") from error
+    return bound
 
 
 def _say_ready(address: Address, home: str) -> None:
     typer.echo(f"rekindle serves SageMaker's API at {address.url}; its home is {home}", err=True)
     typer.echo('  eval "$(rekindle env)"     in another terminal points boto3, the aws CLI and the SDKs here', err=True)
+    typer.echo(
+        f"  rekindle run -- COMMAND    runs a script or a notebook here as it is (HTTPS proxy: {address.proxy_url})", err=True
+    )

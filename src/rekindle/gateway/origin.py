@@ -9,16 +9,15 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection
 
+from rekindle.gateway.aws_names import is_aws
 from rekindle.gateway.canonical import WireRequest
 from rekindle.gateway.refusal import Reason, Refusal
-
-_AWS_SUFFIXES = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
 def check_host(request: WireRequest, configured: Collection[str]) -> str:
     """The host name, when it is an address, a loopback name, an AWS name or a configured one, or under one."""
     host = host_name(request.header("host") or "")
-    if is_address(host) or host == "localhost" or host.endswith((".localhost", *_AWS_SUFFIXES)):
+    if is_address(host) or host == "localhost" or host.endswith(".localhost") or is_aws(host):
         return host
     if any(host == name or host.endswith(f".{name}") for name in configured):
         return host

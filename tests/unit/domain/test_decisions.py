@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.specs import tuning_spec
 
 from rekindle.domain.completion import best_job, not_improving, reason_to_end
 from rekindle.domain.decisions import Finish, Launch, Snapshot, StopTrial, WindDown, decide
 from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import CompletionCriteria, Ending, TuningJob, TuningJobSpec, TuningJobStatus
+from support.specs import tuning_spec
 
 NOW = 1_800_000_000.0
 

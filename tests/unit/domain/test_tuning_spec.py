@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.specs import RANGES, tuning_spec
 
 from rekindle.domain.errors import InvalidValue, LimitExceeded, RekindleError
 from rekindle.domain.tuning_job import (
@@ -22,6 +21,7 @@ from rekindle.domain.tuning_job import (
     with_defaults,
 )
 from rekindle.search.space import Categorical, Continuous, Integer
+from support.specs import RANGES, tuning_spec
 
 GRID = (Categorical("a", ("x", "y", "z")), Categorical("b", ("1", "2")))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.specs import RANGES, tuning_spec
 
 from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import InvalidValue
@@ -24,6 +23,7 @@ from rekindle.domain.tuning_job import (
 )
 from rekindle.domain.warm_start import changes, check_warm_start
 from rekindle.search.space import Categorical, Continuous, Integer
+from support.specs import RANGES, tuning_spec
 
 TWO_METRICS = TrainingSpec(
     Algorithm(command="true", metrics=(MetricDefinition("loss", "loss=(.*)"), MetricDefinition("auc", "auc=(.*)")))

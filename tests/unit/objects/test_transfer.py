@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from support.simulated import SimulatedClock
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.engine.ports import StoreUnavailable
 from rekindle.objects.store import Objects
 from rekindle.objects.transfer import PATIENCE_SECONDS, main
+from support.simulated import SimulatedClock
 
 
 @dataclass
