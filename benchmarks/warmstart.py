@@ -168,6 +168,7 @@ def summary(found: dict[str, np.ndarray], first: np.ndarray) -> str:
     header = [
         "method",
         "to cold@50",
+        f"to within {NEAR} of it",
         "1",
         "5",
         "10",

@@ -221,6 +221,17 @@ class Kin:
         best = [r.x[best_rows(r, self.direction, 20)] for r in self.rows]
         return np.vstack([*best, np.zeros((0, len(self.encoding.space)))])
 
+    def best(self, among: NDArray[np.bool_]) -> list[Configuration]:
+        """The configuration with the best value of some parents, of those that this search may propose; or none."""
+        found = [
+            (rows.values[i], configuration)
+            for rows, chosen in zip(self.rows, among, strict=True)
+            for i in best_rows(rows, self.direction, len(rows.values))
+            if chosen and (configuration := rows.configurations[i]) is not None
+        ]
+        sign = 1.0 if self.direction == "minimize" else -1.0
+        return [min(found, key=lambda pair: sign * pair[0])[1]] if found else []
+
     def shortlist(self, weights: Array, count: int) -> list[Configuration]:
         """Configurations worth trying first, best first: the parents' own, by the weighted sum of the models; each new
         one must improve some parent's outlook the most (greedy cover), so that parents that disagree each get a turn."""
@@ -397,9 +408,9 @@ def _views(kin: Kin, now: Standing) -> tuple[View, ...]:
 
 def _initial(kin: Kin, now: Standing, context: Context) -> Mapping[int, Configuration]:
     """What to propose before the model speaks, by the number of asked trials."""
-    first = kin.shortlist(np.where(now.trusted, 1.0, now.weights), 5)
     if now.trusted.any():
-        return dict(enumerate(first[:1]))
+        return dict(enumerate(kin.best(now.trusted)))
+    first = kin.shortlist(now.weights, 5)
     given: dict[int, Configuration] = {}
     if len(context.values) == 0:
         slots = [i for i in range(8) if i not in _CONTRAST]
