@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re._constants as sre
 import re._parser as sre_parser
+from copy import deepcopy
 from functools import cache
 from random import Random
 from typing import Any
@@ -300,7 +301,7 @@ def _break(random: Random, value: Any) -> None:
         if random.random() < 0.2:
             del holder[place]
         else:
-            holder[place] = random.choice(_JUNK)
+            holder[place] = deepcopy(random.choice(_JUNK))
         return
 
 
