@@ -105,7 +105,8 @@ def test_the_runtime_grows_while_the_job_runs(sagemaker: Wire) -> None:
 def test_a_fruitless_job_fails_with_amazons_reason(script: Script, jobs: int, reason: str) -> None:
     with wire(scripted(script)) as service:
         shown = service.finish(service.create(jobs=jobs, parallel=1))
-        assert (shown["HyperParameterTuningJobStatus"], shown["FailureReason"]) == ("Failed", reason)
+        assert shown["HyperParameterTuningJobStatus"] == "Failed"
+        assert shown["FailureReason"].startswith(reason)
         assert "BestTrainingJob" not in shown
         trial = service.trials(shown["HyperParameterTuningJobName"])[0]
         assert trial["ObjectiveStatus"] == "Failed"

@@ -57,16 +57,19 @@ def jobs(
 
 
 def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
-    """Show a tuning job: state, counters, best training job, why it failed."""
+    """Show a tuning job: state, counters, best training job, why it failed, and what is worth knowing about it."""
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import write_json
     from rekindle.cli.records import failure_causes, tuning_record
+    from rekindle.domain.decisions import Snapshot
+    from rekindle.domain.health import notes
     from rekindle.engine.queries import describe
 
     app = open_app()
     view = describe(app.store, app.owner, name)
-    causes = failure_causes(app.store.jobs_of(view.job.id))
-    record = {**tuning_record(view), "failure_causes": causes}
+    trials = app.store.jobs_of(view.job.id)
+    found = [{"kind": n.kind, "text": n.text, **n.facts} for n in notes(Snapshot(view.job, trials))]
+    record = {**tuning_record(view), "failure_causes": failure_causes(trials), "notes": found}
     if as_json:
         write_json(record)
     else:
@@ -205,6 +208,9 @@ def _show_record(record: dict[str, Any]) -> None:
     show(pairs({k: v for k, v in rows.items() if v is not None}))
     for cause in record["failure_causes"][:3]:
         typer.echo(f"{cause['count']} failed like {cause['training_job']}: {one_line(cause['reason'])}")
+    for note in record["notes"]:
+        if note["kind"] != "failures-alike":
+            typer.echo(f"note: {one_line(note['text'])}")
 
 
 def _counted(counters: dict[str, int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rekindle.domain.training_job import ObjectiveStatus, TrainingJob, TrainingJobStatus
+from rekindle.domain.training_job import FAILURE_REASON_LIMIT, ObjectiveStatus, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import Ending, TuningJob, TuningJobStatus
 from rekindle.search.history import Direction, better
 
@@ -12,6 +12,9 @@ from rekindle.search.history import Direction, better
 FRUITLESS_LIMIT = 5
 #: An objective improves when it gains at least this share of the best value's size.
 IMPROVEMENT_SHARE = 0.01
+#: A tuning job has converged when the chance that the next training job improves the best by 1 % is below this, with 95 %
+#: confidence: after n training jobs without improvement that chance is at most 1 - 0.05 ** (1 / n).
+CONVERGENCE_CHANCE = 0.15
 
 _NONE_SUCCEEDED = (
     "No training job succeeded after {n} attempts. Please take a look at the training job failures to get more details."
@@ -51,6 +54,22 @@ def not_improving(jobs: Sequence[TrainingJob], direction: Direction) -> int:
     return count
 
 
+def converged(jobs: Sequence[TrainingJob], direction: Direction) -> bool:
+    """Whether enough training jobs in a row brought no improvement (see ``CONVERGENCE_CHANCE``: 19 of them)."""
+    stale = not_improving(jobs, direction)
+    return stale > 0 and _any_succeeded(jobs) and 1 - 0.05 ** (1 / stale) < CONVERGENCE_CHANCE
+
+
+def dominant_cause(jobs: Sequence[TrainingJob]) -> tuple[str, int] | None:
+    """The most frequent last line among the failure reasons and how many training jobs it ended; None without any."""
+    counts: dict[str, int] = {}
+    for job in jobs:
+        if job.status is TrainingJobStatus.FAILED and job.failure_reason:
+            cause = _cause(job.failure_reason)
+            counts[cause] = counts.get(cause, 0) + 1
+    return max(counts.items(), key=lambda item: item[1]) if counts else None
+
+
 def reason_to_end(job: TuningJob, jobs: Sequence[TrainingJob], now: float) -> Ending | None:
     """The first reason, in order of weight, for which no further training job is launched; None to go on."""
     if job.stop_requested:
@@ -68,7 +87,7 @@ def final(ending: Ending, jobs: Sequence[TrainingJob]) -> Ending:
     if ending.status is not TuningJobStatus.COMPLETED or not jobs or _any_succeeded(jobs):
         return ending
     failed = all(j.status is TrainingJobStatus.FAILED for j in jobs)
-    return Ending(TuningJobStatus.FAILED, _ALL_FAILED if failed else _NO_METRICS.format(n=len(jobs)))
+    return _failure(_ALL_FAILED if failed else _NO_METRICS.format(n=len(jobs)), jobs)
 
 
 def _fruitless(jobs: Sequence[TrainingJob]) -> Ending | None:
@@ -76,7 +95,22 @@ def _fruitless(jobs: Sequence[TrainingJob]) -> Ending | None:
     if len(ended) < FRUITLESS_LIMIT or _any_succeeded(ended):
         return None
     failed = all(j.status is TrainingJobStatus.FAILED for j in ended)
-    return Ending(TuningJobStatus.FAILED, (_NONE_SUCCEEDED if failed else _NO_METRICS).format(n=FRUITLESS_LIMIT))
+    return _failure((_NONE_SUCCEEDED if failed else _NO_METRICS).format(n=FRUITLESS_LIMIT), ended)
+
+
+def _failure(sentence: str, jobs: Sequence[TrainingJob]) -> Ending:
+    """SageMaker's sentence, and behind it what most of the training jobs died of."""
+    found = dominant_cause(jobs)
+    if found is not None:
+        cause, count = found
+        sentence = f"{sentence} ({count} of {len(jobs)} failed alike: {cause})"
+    return Ending(TuningJobStatus.FAILED, sentence[:FAILURE_REASON_LIMIT])
+
+
+def _cause(reason: str) -> str:
+    """The last line of a failure reason that says something, in which numbers that differ from job to job may stand."""
+    lines = [line.strip() for line in reason.splitlines() if line.strip()]
+    return lines[-1] if lines else reason
 
 
 def _criterion(job: TuningJob, jobs: Sequence[TrainingJob]) -> Ending | None:
@@ -85,6 +119,8 @@ def _criterion(job: TuningJob, jobs: Sequence[TrainingJob]) -> Ending | None:
     if criteria.target is not None and best is not None and best.objective_value is not None:
         if not better(criteria.target, best.objective_value, direction):
             return Ending(TuningJobStatus.COMPLETED)
+    if criteria.on_convergence and converged(jobs, direction):
+        return Ending(TuningJobStatus.COMPLETED)
     if criteria.max_not_improving is not None and not_improving(jobs, direction) >= criteria.max_not_improving:
         return Ending(TuningJobStatus.COMPLETED)
     return None

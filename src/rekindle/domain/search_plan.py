@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import CurvePoint, ParentJob, Snapshot
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import ObjectiveStatus, TrainingJob
@@ -72,11 +73,18 @@ def given_up(snapshot: Snapshot) -> tuple[int, ...]:
 
 
 def next_definition(snapshot: Snapshot) -> Definition:
-    """Whose turn it is: the definition with the fewest training jobs, the first of equals."""
-    counts = {d.name: 0 for d in snapshot.job.spec.definitions}
+    """Whose turn it is. Half of the training jobs are shared evenly, so that no definition starves; the other half go to
+    the definition with the best objective so far (compared by raw value, as SageMaker does)."""
+    definitions = snapshot.job.spec.definitions
+    counts = {d.name: 0 for d in definitions}
     for job in snapshot.jobs:
         counts[job.definition_name] += 1
-    return min(snapshot.job.spec.definitions, key=lambda d: counts[d.name])
+    poorest = min(definitions, key=lambda d: counts[d.name])
+    fair_share = len(snapshot.jobs) / (2 * len(definitions))
+    if counts[poorest.name] <= fair_share:
+        return poorest
+    best = best_job(snapshot.jobs, definitions[0].objective.direction)
+    return poorest if best is None else next(d for d in definitions if d.name == best.definition_name)
 
 
 def history_for(snapshot: Snapshot, definition: Definition, seq: int | None = None) -> History:

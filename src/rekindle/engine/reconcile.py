@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from rekindle.domain.completion import exhausted, not_improving
+from rekindle.domain.completion import converged, exhausted, not_improving
 from rekindle.domain.decisions import CurvePoint, Finish, Launch, ParentJob, Snapshot, StopTrial, WindDown, decide
 from rekindle.domain.search_plan import (
     ALGORITHM_VERSION,
@@ -229,6 +229,8 @@ def _save(step: Step, lease: Lease, before: Snapshot, plan: _Plan) -> Snapshot:
     now = step.clock.now()
     direction = after.job.spec.definition.objective.direction
     job = replace(after.job, modified_at=now, not_improving=not_improving(after.jobs, direction))
+    if job.converged_at is None and converged(after.jobs, direction):
+        job = replace(job, converged_at=now)
     if job.status.is_terminal:
         job = replace(job, ended_at=now)
     changed = tuple(replace(j, modified_at=now) for j in changed)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rekindle.domain.completion import best_job, not_improving, reason_to_end
+from rekindle.domain.completion import best_job, converged, dominant_cause, not_improving, reason_to_end
 from rekindle.domain.decisions import Finish, Launch, Snapshot, StopTrial, WindDown, decide
 from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import CompletionCriteria, Ending, TuningJob, TuningJobSpec, TuningJobStatus
@@ -147,6 +147,30 @@ def test_gives_up_after_five_without_the_metric() -> None:
 def test_one_success_saves_it_from_giving_up() -> None:
     jobs = [training_job(1, 3.0), *(training_job(i, completed=False) for i in range(2, 9))]
     assert decide(snapshot(tuning_spec(jobs=20, parallel=1), *jobs), NOW) == [Launch(1)]
+
+
+def test_the_reason_names_what_most_died_of() -> None:
+    reasons = ["Traceback\nValueError: no", "x\nValueError: no", "KeyError: 'a'", "ValueError: no", "ValueError: no"]
+    jobs = [replace(training_job(i, completed=False), failure_reason=r) for i, r in enumerate(reasons, start=1)]
+    assert dominant_cause(jobs) == ("ValueError: no", 4)
+    (action,) = decide(snapshot(tuning_spec(jobs=20, parallel=1), *jobs), NOW)
+    assert isinstance(action, Finish)
+    assert (action.ending.reason or "").endswith("to get more details. (4 of 5 failed alike: ValueError: no)")
+
+
+def test_nineteen_jobs_without_improvement_are_convergence() -> None:
+    stale = [training_job(1, 1.0), *(training_job(i, 1.0) for i in range(2, 20))]
+    assert not converged(stale, "minimize")
+    stale.append(training_job(20, 0.995))
+    assert converged(stale, "minimize")
+    assert not converged([*stale, training_job(21, 0.5)], "minimize")
+    watched = tuning_spec(jobs=50, completion=CompletionCriteria(on_convergence=True))
+    assert reason_to_end(tuning_job(watched), stale, NOW) == Ending(TuningJobStatus.COMPLETED)
+    assert reason_to_end(tuning_job(tuning_spec(jobs=50)), stale, NOW) is None
+
+
+def test_failures_alone_are_no_convergence() -> None:
+    assert not converged([training_job(i, completed=False) for i in range(1, 40)], "minimize")
 
 
 def test_a_small_budget_of_failures_fails() -> None:

@@ -1,0 +1,102 @@
+"""Notes are computed from records, and say nothing where there is nothing to say."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from rekindle.domain.decisions import Snapshot
+from rekindle.domain.health import notes
+from rekindle.domain.search_plan import next_definition
+from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
+from rekindle.domain.tuning_job import TuningJob, TuningJobSpec, format_value
+from rekindle.search.space import Categorical, Continuous, Parameter
+from support.specs import tuning_spec
+
+RANGES: tuple[Parameter, ...] = (Continuous("x", 0, 1), Continuous("idle", 0, 1), Categorical("c", ("a", "b", "c")))
+
+
+def snapshot(
+    count: int, value: Callable[[dict[str, float | str]], float | None], spec: TuningJobSpec | None = None
+) -> Snapshot:
+    chance = random.Random(3)
+    spec = spec or tuning_spec(jobs=100, ranges=RANGES)
+    job = TuningJob(spec, Owner(), "uid", created_at=1.0, id=1)
+    jobs = []
+    for number in range(1, count + 1):
+        chosen = {"x": chance.random(), "idle": chance.random(), "c": chance.choice("abc")}
+        jobs.append(training_job(spec, number, chosen, value(chosen)))
+    return Snapshot(replace(job, seq=2 * count), tuple(jobs))
+
+
+def training_job(spec: TuningJobSpec, number: int, chosen: dict[str, float | str], result: float | None) -> TrainingJob:
+    return TrainingJob(
+        f"job-{number}",
+        Owner(),
+        spec.definition.training,
+        {},
+        1.0,
+        number=number,
+        tuned={name: format_value(v) for name, v in chosen.items()},
+        status=TrainingJobStatus.COMPLETED,
+        objective_status=ObjectiveStatus.FAILED if result is None else ObjectiveStatus.SUCCEEDED,
+        objective_value=result,
+        launched_seq=2 * number - 1,
+        finished_seq=2 * number,
+    )
+
+
+def kinds(found: Snapshot) -> list[str]:
+    return [n.kind for n in notes(found)]
+
+
+def test_a_healthy_job_has_no_notes() -> None:
+    assert kinds(snapshot(40, lambda c: (float(c["x"]) - 0.5) ** 2 + (float(c["idle"]) - 0.5) ** 2 + (c["c"] == "a"))) == []
+
+
+def test_a_best_on_the_edge_says_which_end() -> None:
+    (note,) = [n for n in notes(snapshot(200, lambda c: -float(c["x"]))) if n.kind == "best-on-edge"]
+    assert note.facts["parameter"] == "x"
+    assert note.facts["end"] == "high"
+    assert note.facts["limit"] == 1.0
+    assert "widen it" in note.text
+
+
+def test_a_parameter_without_effect_is_named() -> None:
+    idle = [n.facts["parameter"] for n in notes(snapshot(300, lambda c: (float(c["x"]) - 0.5) ** 2)) if n.kind == "no-effect"]
+    assert "idle" in idle
+    assert "x" not in idle
+
+
+def test_a_constant_objective_is_said() -> None:
+    assert kinds(snapshot(8, lambda _: 0.5)) == ["objective-constant"]
+    assert kinds(snapshot(4, lambda _: 0.5)) == []
+
+
+def test_a_regex_that_never_matched_is_said() -> None:
+    (note,) = notes(snapshot(3, lambda _: None))
+    assert note.kind == "no-metric"
+    assert note.facts == {"metric": "loss", "training_jobs": 3, "last": "job-3"}
+
+
+def test_failures_alike_are_counted() -> None:
+    found = snapshot(3, lambda _: None)
+    reasons = ("a\nValueError: no", "b\nValueError: no", "KeyError: 'k'")
+    failed = [replace(j, status=TrainingJobStatus.FAILED, failure_reason=r) for j, r in zip(found.jobs, reasons, strict=True)]
+    (note,) = notes(replace(found, jobs=tuple(failed)))
+    assert note.facts == {"failed": 3, "alike": 2, "cause": "ValueError: no"}
+
+
+def test_the_winning_definition_gets_most_and_none_starves() -> None:
+    one = tuning_spec(jobs=100, ranges=RANGES).definition
+    spec = replace(tuning_spec(jobs=100), definitions=tuple(replace(one, name=n) for n in ("good", "poor", "worse")))
+    value = {"good": 0.1, "poor": 0.5, "worse": 0.9}
+    now = Snapshot(TuningJob(spec, Owner(), "uid", created_at=1.0, id=1))
+    for number in range(1, 61):
+        name = next_definition(now).name or ""
+        trial = training_job(spec, number, {"x": 0.5}, value[name])
+        now = replace(now, jobs=(*now.jobs, replace(trial, definition_name=name)))
+    counts = [sum(j.definition_name == name for j in now.jobs) for name in ("good", "poor", "worse")]
+    assert counts[0] >= 38
+    assert min(counts) >= 10
