@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rekindle.api.translate.arns import parse_arn, resource_arn, tuning_job_arn
+from rekindle.api.translate.create_request import spec_from_request
 from rekindle.api.translate.echo import metric_definitions, tuning_job_members
 from rekindle.api.translate.stamps import present, stamp
 from rekindle.api.translate.training_view import describe_training_job, training_job_summary, tuned_job_summary
@@ -28,6 +29,7 @@ from rekindle.domain.training_job import (
 from rekindle.domain.tuning_job import CompletionCriteria, Hyperband, StrategyName, TuningJob, WarmStart, WarmStartType
 from rekindle.engine.queries import view
 from support.specs import tuning_spec
+from support.wire import tuning_request
 
 NOW = 1_800_000_000.0
 OWNER = Owner("123456789012", "eu-central-1")
@@ -220,3 +222,13 @@ def test_members_without_a_value_are_absent_and_times_are_milliseconds() -> None
     assert present({"a": None, "b": 0, "c": "", "d": []}) == {"b": 0, "c": "", "d": []}
     assert stamp(1.23456789) == 1.235
     assert tuning_job_arn(TuningJob(tuning_spec("UP"), OWNER, "", NOW)).endswith("/up")
+
+
+def test_a_request_read_from_a_file_may_hold_nulls() -> None:
+    request = tuning_request("nulls", WarmStartConfig=None, Tags=None)
+    request["HyperParameterTuningJobConfig"]["ParameterRanges"]["CategoricalParameterRanges"] = None
+    request["TrainingJobDefinition"] |= {"InputDataConfig": None, "Environment": None, "HyperParameterRanges": None}
+    shown = tuning_job_members(spec_from_request(request), OWNER)
+    assert "WarmStartConfig" not in shown
+    assert shown["HyperParameterTuningJobConfig"]["ParameterRanges"]["CategoricalParameterRanges"] == []
+    assert not {"InputDataConfig", "Environment", "HyperParameterRanges"} & set(shown["TrainingJobDefinition"])

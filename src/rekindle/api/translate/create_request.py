@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from rekindle.api.translate.autotune import expanded
-from rekindle.api.translate.part import Json, Part, check_texts, tags_of
+from rekindle.api.translate.part import Json, Part, check_texts, tags_of, without_nulls
 from rekindle.api.translate.training_request import training_spec
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.tuning_job import (
@@ -38,7 +38,7 @@ _CONFIG = "HyperParameterTuningJobConfig"
 def spec_from_request(request: Json) -> TuningJobSpec:
     """The tuning job that a request asks for. Raises InvalidValue, naming the field as the request spells it."""
     check_texts(request)
-    request = expanded(request)
+    request = expanded(without_nulls(request))
     config = Part(_CONFIG, Part("", request).need(_CONFIG, dict))
     criteria = config.part("TuningJobCompletionCriteria")
     return TuningJobSpec(

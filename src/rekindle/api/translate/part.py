@@ -98,6 +98,13 @@ def tags_of(part: Part, key: str = "Tags") -> dict[str, str]:
     return tags
 
 
+def without_nulls(value: Any) -> Any:
+    """A request without the members that are null: they are as good as absent, and are not shown again."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
 def check_texts(value: object, path: str = "") -> None:
     """Refuses what no file, environment or database can hold: NUL characters and halves of surrogate pairs."""
     if isinstance(value, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rekindle.api.translate.builtin_metrics import builtin_metrics
-from rekindle.api.translate.part import Json, Part, check_texts, tags_of
+from rekindle.api.translate.part import Json, Part, check_texts, tags_of, without_nulls
 from rekindle.domain.errors import InvalidValue, Unsupported, shown
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import (
@@ -24,6 +24,7 @@ INPUT_MODES = {m: m for m in ("File", "FastFile", "Pipe")}
 def training_job_from_request(request: Json, owner: Owner) -> TrainingJob:
     """The training job of its own that CreateTrainingJob asks for. Raises InvalidValue, naming the field."""
     check_texts(request)
+    request = without_nulls(request)
     whole = Part("", request)
     return TrainingJob(
         name=whole.need("TrainingJobName", str),
