@@ -18,6 +18,14 @@ demo: setup
 test: setup
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
+# Slow suites of their own; CI runs what `make test` holds.
+test-all: setup
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m ""
+
+bench: setup
+	@$(BIN)/python benchmarks/overhead.py
+	@$(BIN)/python -m benchmarks.latency
+
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from rekindle.bootstrap import App, build
 from rekindle.domain.completion import best_job
@@ -94,6 +95,7 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.timeout(400)
 def test_kills_at_random_moments_lose_nothing_and_run_nothing_twice(tmp_path: Path) -> None:
     chance = random.Random(20261122)
     plug = Plug(tmp_path)

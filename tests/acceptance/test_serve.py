@@ -87,6 +87,7 @@ def upload(serving: Serving) -> str:
     return bucket
 
 
+@pytest.mark.timeout(400)
 def test_a_tuning_job_and_its_child_survive_the_server(serving: Serving) -> None:
     bucket = upload(serving)
     serving.client("sagemaker").create_hyper_parameter_tuning_job(**request("mother", bucket, 4))
