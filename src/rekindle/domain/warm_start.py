@@ -6,7 +6,7 @@ Each refusal names the parent, the field, both values and the rule.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import InvalidValue, shown
@@ -48,6 +48,25 @@ def check_warm_start(spec: TuningJobSpec, parents: Sequence[ParentJob], quotas: 
     for parent in parents:
         _check_parent(spec, parent)
     _check_total(spec, parents, quotas)
+
+
+def lacks_metrics(spec: TuningJobSpec) -> bool:
+    """Whether a warm-started job has a definition without any metric: SageMaker's SDK forgets them in a child."""
+    return spec.warm_start is not None and any(not d.training.algorithm.metrics for d in spec.definitions)
+
+
+def with_parents_metrics(spec: TuningJobSpec, parents: Sequence[ParentJob]) -> TuningJobSpec:
+    """The spec in which a definition without any metric has those of the first parent that defines its objective."""
+    return replace(spec, definitions=tuple(_with_parents_metrics(d, parents) for d in spec.definitions))
+
+
+def _with_parents_metrics(definition: Definition, parents: Sequence[ParentJob]) -> Definition:
+    training = definition.training
+    known = [d.training.algorithm.metrics for parent in parents for d in parent.job.spec.definitions]
+    theirs = next((metrics for metrics in known if definition.objective.metric in {m.name for m in metrics}), ())
+    if training.algorithm.metrics or not theirs:
+        return definition
+    return replace(definition, training=replace(training, algorithm=replace(training.algorithm, metrics=theirs)))
 
 
 def changes(theirs: Definition, ours: Definition) -> list[Change]:

@@ -19,7 +19,7 @@ from rekindle.domain.training_job import (
     moved,
 )
 from rekindle.domain.tuning_job import Quotas, TuningJob, TuningJobSpec, TuningJobStatus, check_spec, with_defaults
-from rekindle.domain.warm_start import check_warm_start
+from rekindle.domain.warm_start import check_warm_start, lacks_metrics, with_parents_metrics
 from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, ObjectStore, Page
 from rekindle.engine.queries import tags_of
 
@@ -46,6 +46,8 @@ def check_tuning_job(
     """Every check of a new tuning job; stores nothing. What it accepts can be created and starts. With ``objects`` the
     inputs are looked for, too."""
     spec = with_defaults(spec)
+    if lacks_metrics(spec):
+        spec = with_parents_metrics(spec, find_parents(store, owner, spec))
     check_spec(spec, quotas)
     _check_name_free(store, owner, spec.name)
     for definition in spec.definitions:

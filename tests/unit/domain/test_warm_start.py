@@ -21,7 +21,7 @@ from rekindle.domain.tuning_job import (
     WarmStartType,
     check_spec,
 )
-from rekindle.domain.warm_start import changes, check_warm_start
+from rekindle.domain.warm_start import changes, check_warm_start, lacks_metrics, with_parents_metrics
 from rekindle.search.space import Categorical, Continuous, Integer
 from support.specs import RANGES, tuning_spec
 
@@ -151,3 +151,20 @@ def test_what_the_child_alone_gets_wrong(spec: TuningJobSpec, field: str) -> Non
     with pytest.raises(InvalidValue) as caught:
         check_spec(spec, Quotas())
     assert caught.value.field == field
+
+
+def test_a_child_without_metrics_has_those_of_the_first_parent_that_defines_its_objective() -> None:
+    plain = child(training=TrainingSpec(Algorithm(command="true")))
+    other = parent(tuning_spec("other", training=TrainingSpec(Algorithm("true", metrics=(MetricDefinition("auc", "x(.)"),)))))
+    assert lacks_metrics(plain)
+    completed = with_parents_metrics(plain, [other, parent()])
+    assert completed.definition.training.algorithm.metrics == TWO_METRICS.algorithm.metrics
+    check_spec(completed, AWS)
+    assert with_parents_metrics(plain, [other]) == plain
+
+
+def test_metrics_of_ones_own_stay_and_a_cold_job_gets_none() -> None:
+    own = TrainingSpec(Algorithm("true", metrics=(MetricDefinition("loss", "mine=(.*)"),)))
+    assert not lacks_metrics(child(training=own))
+    assert with_parents_metrics(child(training=own), [parent()]).definition.training == own
+    assert not lacks_metrics(tuning_spec("cold", training=TrainingSpec(Algorithm(command="true"))))
