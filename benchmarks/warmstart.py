@@ -163,7 +163,7 @@ def summary(found: dict[str, np.ndarray], first: np.ndarray) -> str:
             drawn = gap[rng.integers(0, len(gap), (2000, len(gap)))].mean(axis=1)
             low, high = np.quantile(drawn, [0.025, 0.975])
             cells.append(f"{gap.mean():+.3f} ({low:+.3f} to {high:+.3f})")
-        cells.append(f"{np.mean(regrets[:, 0] <= first + 1e-9):.0%}")
+        cells.append(f"{np.mean(regrets[:, 0] <= first + 1e-6):.0%}")
         lines.append(cells)
     header = [
         "method",
