@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
-from rekindle.gateway import sigv4
+from rekindle.gateway import sigv2, sigv4
 from rekindle.gateway.canonical import WireRequest
 from rekindle.gateway.chunks import ChunkVerifier
 from rekindle.gateway.credentials import DEFAULT_ACCOUNT, Credentials, KeyPair
@@ -40,10 +41,7 @@ def claimed_pair(request: WireRequest, claim: Claim, credentials: Credentials, n
     """The key pair that the request claims, after every check that needs neither the body nor the secret."""
     sigv4.check_signed_headers(request, claim)
     sigv4.check_times(claim, now)
-    pair = credentials.find(claim.access_key)
-    if pair is None:
-        raise Refusal(Reason.UNKNOWN_KEY)
-    return pair
+    return _pair(claim.access_key, credentials)
 
 
 def proven(request: WireRequest, claim: Claim, pair: KeyPair, body: bytes | None) -> Caller:
@@ -61,7 +59,26 @@ def proven(request: WireRequest, claim: Claim, pair: KeyPair, body: bytes | None
     )
 
 
+def admit_old_url(request: WireRequest, credentials: Credentials, now: datetime, domains: Collection[str]) -> Caller:
+    """The maker of a presigned URL of version 2, which is good for S3 alone and fixes the hash of its body at most.
+
+    ``domains`` are the names of this server under which a Host may name a bucket.
+    """
+    claim = sigv2.read_claim(request)
+    sigv2.check_end(claim, now)
+    pair = _pair(claim.access_key, credentials)
+    sigv2.verify(request, claim, pair.secret_key, domains)
+    return Caller(pair.access_key, pair.account, DEFAULT_REGION, "s3", sigv2.body_sha256(request))
+
+
 def anonymous(service: str, claim: Claim | None) -> Caller:
     """The sender where no signature is asked for: the default account, in the region it speaks of."""
     region = claim.scope.region if claim else DEFAULT_REGION
     return Caller("anonymous", DEFAULT_ACCOUNT, region, service)
+
+
+def _pair(access_key: str, credentials: Credentials) -> KeyPair:
+    pair = credentials.find(access_key)
+    if pair is None:
+        raise Refusal(Reason.UNKNOWN_KEY)
+    return pair

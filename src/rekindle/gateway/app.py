@@ -21,8 +21,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rekindle.gateway import sigv4
-from rekindle.gateway.admission import Caller, anonymous, claimed_pair, proven
+from rekindle.gateway import sigv2, sigv4
+from rekindle.gateway.admission import Caller, admit_old_url, anonymous, claimed_pair, proven
 from rekindle.gateway.answers import answer
 from rekindle.gateway.bodies import WatchedBody, drain, read_whole, replayed
 from rekindle.gateway.canonical import WireRequest
@@ -117,7 +117,7 @@ class Gateway:
     async def _serve(self, exchange: _Exchange) -> None:
         request = exchange.request
         self._check_envelope(exchange)
-        if not sigv4.carries_signature(request):
+        if not (sigv4.carries_signature(request) or sigv2.carries_signature(request)):
             page = self._open_page(request)
             if page is not None:
                 await page(exchange.scope, exchange.receive, exchange.send)
@@ -153,10 +153,14 @@ class Gateway:
     async def _admit(self, exchange: _Exchange) -> tuple[Caller, bytes | None]:
         if self.settings.insecure_no_auth:
             return await self._admit_anyone(exchange)
+        now = datetime.fromtimestamp(self._now(), UTC)
+        if sigv2.carries_signature(exchange.request):
+            exchange.record.service = "s3"
+            return admit_old_url(exchange.request, self.credentials, now, self.settings.hosts), None
         claim = sigv4.read_claim(exchange.request)
         exchange.record.service = self._known(claim)
         # The body is read for those only who name a key that we know.
-        pair = claimed_pair(exchange.request, claim, self.credentials, datetime.fromtimestamp(self._now(), UTC))
+        pair = claimed_pair(exchange.request, claim, self.credentials, now)
         body = await self._body(exchange, claim)
         return proven(exchange.request, claim, pair, body), body
 

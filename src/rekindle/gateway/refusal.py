@@ -20,6 +20,7 @@ class Reason(Enum):
     INCOMPLETE = "incomplete"
     MALFORMED = "malformed"
     MALFORMED_QUERY = "malformed query"
+    MALFORMED_OLD_QUERY = "malformed old query"
     UNKNOWN_SERVICE = "unknown service"
     WRONG_TARGET = "wrong target"
     UNSIGNED_HEADERS = "unsigned headers"

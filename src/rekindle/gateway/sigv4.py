@@ -25,6 +25,7 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 CLOCK_SKEW: Final = timedelta(minutes=15)
 #: The longest life of a presigned URL, in seconds: seven days.
 MAX_EXPIRES: Final = 604_800
+HEX64: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 EMPTY_SHA256: Final = sha256(b"").hexdigest()
 
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
@@ -47,7 +48,6 @@ _SINGLE_HEADERS = (
     *("x-amz-trailer", "x-amz-copy-source"),
 )
 _SCOPE_PART = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
-_HEX64 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
@@ -106,9 +106,7 @@ def carries_signature(request: WireRequest) -> bool:
 
 def read_claim(request: WireRequest) -> Claim:
     """The signature that the request carries: MISSING, AMBIGUOUS, UNSUPPORTED, INCOMPLETE or MALFORMED where there is none."""
-    for name in _SINGLE_HEADERS:
-        if len(request.values(name)) > 1:
-            raise Refusal(Reason.AMBIGUOUS, f"The header {name} may be given once only.")
+    check_single_headers(request)
     authorization = request.header("authorization")
     presigned = any(name == b"X-Amz-Algorithm" for name, _ in request.parameters())
     if authorization is not None and presigned:
@@ -119,6 +117,13 @@ def read_claim(request: WireRequest) -> Claim:
     if presigned:
         return _query_claim(request)
     raise Refusal(Reason.MISSING)
+
+
+def check_single_headers(request: WireRequest) -> None:
+    """Headers that mean one thing only are there once at most; else AMBIGUOUS."""
+    for name in _SINGLE_HEADERS:
+        if len(request.values(name)) > 1:
+            raise Refusal(Reason.AMBIGUOUS, f"The header {name} may be given once only.")
 
 
 def check_times(claim: Claim, now: datetime) -> None:
@@ -161,7 +166,7 @@ def payload_rule(request: WireRequest, claim: Claim) -> tuple[Payload, str]:
         raise Refusal(Reason.PAYLOAD_HASH_MISSING)
     if declared in words:
         return words[declared], declared
-    if not _HEX64.fullmatch(declared):
+    if not HEX64.fullmatch(declared):
         raise Refusal(Reason.PAYLOAD_HASH_INVALID, declared[:80])
     return Payload.EXACT, declared
 
