@@ -226,7 +226,7 @@ def test_a_dead_workers_job_is_taken_over_when_its_lease_ends(engine: Engine) ->
     assert engine.run("job", holder="b").status is TuningJobStatus.COMPLETED
 
 
-class Unplugged(Exception):
+class Unplugged(BaseException):
     """The power goes."""
 
 
