@@ -14,6 +14,8 @@ from rekindle.search.bayesian.acquisition import (
     log_expected_improvement_with_slopes,
     log_h,
     log_h_slope,
+    log_worth_of_looking,
+    log_worth_slope,
 )
 
 
@@ -61,3 +63,15 @@ def test_a_lower_mean_and_a_wider_deviation_promise_more() -> None:
     assert log_expected_improvement(np.array(1.0), np.array(2.0), 0.0) > log_expected_improvement(
         np.array(1.0), np.array(1.0), 0.0
     )
+
+
+@pytest.mark.parametrize(("variance", "noise"), [(1.0, 0.0), (0.5, 0.1), (1e-6, 0.3), (1e-12, 1e-6)])
+def test_worth_of_looking_is_its_formula_and_slope(variance: float, noise: float) -> None:
+    value = log_worth_of_looking(np.array(variance), noise)
+    if variance >= 0.1 * noise:
+        assert float(value) == pytest.approx(math.log(1 - math.sqrt(noise / (noise + variance))), abs=1e-9)
+    h = 1e-5 * variance
+    difference = (log_worth_of_looking(np.array(variance + h), noise) - log_worth_of_looking(np.array(variance - h), noise)) / (
+        2 * h
+    )
+    assert log_worth_slope(variance, noise) == pytest.approx(float(difference), rel=1e-4, abs=1e-9)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.search import Categorical, Continuous, History, Integer, Space, SpaceExhausted, Trial, TrialState, Tuner
-from rekindle.search.bayesian.strategy import BayesianSearch, working_set
+from rekindle.search.bayesian.strategy import BayesianSearch, _Suggestion, working_set
 from rekindle.search.space import Configuration, Parameter
 
 MIXED = Space(
@@ -248,3 +248,18 @@ def test_thirty_parameters() -> None:
         trial = tuner.ask()
         tuner.tell(trial.id, float(trial.values["x0"]))
     assert len(tuner.history.succeeded) == 12
+
+
+def test_the_acquisitions_gradient_is_its_finite_difference() -> None:
+    trials = ran(MIXED, 24).history.trials
+    pending = tuple(Trial(100 + i, {**t.configuration, "lr": 2e-4 * (i + 1)}) for i, t in enumerate(trials[:3]))
+    search = BayesianSearch(MIXED, "minimize", 0)
+    acquisition = _Suggestion(search, History((*trials, *pending)), set())._acquisition()
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        at, h = search.encoding.snap(rng.random((1, 5)))[0], 1e-6
+        value, gradient = acquisition.with_gradient(at)
+        assert value == pytest.approx(float(acquisition(at[None])[0]), rel=1e-6)
+        for j in search.encoding.continuous:
+            up, down = (float(acquisition((at + s * h * np.eye(5)[j])[None])[0]) for s in (1, -1))
+            assert gradient[j] == pytest.approx((up - down) / (2 * h), rel=1e-3, abs=1e-4)

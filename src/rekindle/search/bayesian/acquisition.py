@@ -61,3 +61,20 @@ def log_sum(values: Array, axis: int = 0) -> Array:
     """log sum exp along ``axis`` of finite values; scipy's own costs more than a whole prediction here."""
     top = np.max(values, axis=axis, keepdims=True)
     return np.asarray(np.squeeze(top, axis) + np.log(np.sum(np.exp(values - top), axis=axis)))
+
+
+def log_worth_of_looking(variance: Array, noise: float) -> Array:
+    """log(1 - sqrt(noise / (noise + variance))): what one more look at a point is worth (augmented EI, Huang et al., 2006).
+
+    ``variance`` > 0 is that of f, ``noise`` >= 0 that of an observation. About 0 where noise is small against variance;
+    where f is known better than one look can tell, it falls with the logarithm of variance, so that a search does not
+    look at one spot again and again.
+    """
+    q = np.sqrt(noise + variance)
+    return np.asarray(np.log(variance) - np.log(q) - np.log(q + math.sqrt(noise)))
+
+
+def log_worth_slope(variance: float, noise: float) -> float:
+    """d log_worth_of_looking / d variance."""
+    q = math.sqrt(noise + variance)
+    return 1.0 / variance - 0.5 / (q * q) - 0.5 / (q * (q + math.sqrt(noise)))

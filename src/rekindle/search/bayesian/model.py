@@ -9,13 +9,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rekindle.search.bayesian.acquisition import log_expected_improvement, log_expected_improvement_with_slopes, log_sum
+from rekindle.search.bayesian.acquisition import (
+    log_expected_improvement,
+    log_expected_improvement_with_slopes,
+    log_sum,
+    log_worth_of_looking,
+    log_worth_slope,
+)
 from rekindle.search.bayesian.feasibility import Feasibility
 from rekindle.search.bayesian.gp import GP
 from rekindle.search.bayesian.prior import MeanFunction
 
 Array = NDArray[np.float64]
 
+#: Share of the noise that makes another look at a known spot worth less: part of what looks like noise is the objective.
+_LOOK = 0.1
 #: Once trials fail, log expected improvement counts in full down to this level, and hardly below it: where little is to be
 #: gained, the likelier success wins.
 _LOG_TRIFLE, _BELOW = -9.0, 0.05
@@ -42,7 +50,7 @@ class Member:
         """Log expected improvement (q,), averaged over the sets of values."""
         mean, variance = self.predict(x)
         values = log_expected_improvement(mean, np.sqrt(variance)[:, None], self.best)
-        return log_sum(values, axis=1) - math.log(values.shape[1])
+        return log_sum(values, axis=1) - math.log(values.shape[1]) + log_worth_of_looking(variance, _LOOK * self.gp.noise)
 
     def log_improvement_with_gradient(self, x: Array) -> tuple[float, Array]:
         """The same at one row ``x`` (d,), and its gradient (d,)."""
@@ -55,7 +63,9 @@ class Member:
         total = float(log_sum(values))
         share = np.exp(values - total)
         gradient = (share * by_mean) @ dmean + float(share @ by_deviation) * 0.5 * dvariance / deviation[0]
-        return total - math.log(len(values)), gradient
+        worth = float(log_worth_of_looking(np.array(variance), _LOOK * self.gp.noise))
+        gradient = gradient + log_worth_slope(variance, _LOOK * self.gp.noise) * dvariance
+        return total - math.log(len(values)) + worth, gradient
 
 
 @dataclass(frozen=True)
