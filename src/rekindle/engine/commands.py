@@ -20,7 +20,7 @@ from rekindle.domain.training_job import (
 )
 from rekindle.domain.tuning_job import Quotas, TuningJob, TuningJobSpec, TuningJobStatus, check_spec, with_defaults
 from rekindle.domain.warm_start import check_warm_start, lacks_metrics, with_parents_metrics
-from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, ObjectStore, Page
+from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, ObjectStore, Page, RunKey
 from rekindle.engine.queries import tags_of
 
 #: How many tags a job may have.
@@ -82,7 +82,7 @@ def create_training_job(
 ) -> TrainingJob:
     """Checks and stores a training job of its own; a worker starts it. A refusal stores nothing."""
     check_training_job(job)
-    _check_training_name_free(store, job)
+    _check_training_name_free(store, executor, job)
     executor.check(job.spec, job.hyperparameters)
     check_inputs(objects, job.spec)
     now = clock.now()
@@ -190,12 +190,13 @@ def _check_not_counted(store: JobStore, job: TrainingJob) -> None:
     raise WrongState("training job", job.name, job.status.value, message, "Delete the tuning job first.")
 
 
-def _check_training_name_free(store: JobStore, job: TrainingJob) -> None:
+def _check_training_name_free(store: JobStore, executor: Executor, job: TrainingJob) -> None:
     try:
-        known = store.training_job(job.owner, job.name)
+        raise NameInUse("training job", store.training_job(job.owner, job.name).name)
     except NotFound:
-        return
-    raise NameInUse("training job", known.name)
+        # Runs are known by name alone: another account's or region's of this name would pass for this job's.
+        if executor.report(RunKey(job.name, 1)) is not None:
+            raise NameInUse("training job", job.name, "Another account or region runs one here.") from None
 
 
 def _check_name_free(store: JobStore, owner: Owner, name: str) -> None:
