@@ -329,7 +329,8 @@ def test_several_definitions_take_turns_and_are_named() -> None:
             assert d["HyperParameterRanges"]["IntegerParameterRanges"][0]["ScalingType"] == "Auto"
             assert d["StaticHyperParameters"]["_tuning_objective_metric"] == d["TuningObjective"]["MetricName"]
         trials = service.trials(name)
-        assert [t["TrainingJobDefinitionName"] for t in trials] == ["first", "second"] * 2
+        assert [t["TrainingJobDefinitionName"] for t in trials][:2] == ["first", "second"]
+        assert {t["TrainingJobDefinitionName"] for t in trials} == {"first", "second"}
         metric = trials[0]["FinalHyperParameterTuningJobObjectiveMetric"]
         assert (metric["Type"], metric["MetricName"]) == ("Minimize", "loss")
 
@@ -448,3 +449,12 @@ def test_the_end_of_the_run_time_completes_a_tuning_job(sagemaker: Wire) -> None
     assert shown["HyperParameterTuningJobStatus"] == "Completed"
     assert shown["HyperParameterTuningEndTime"] - shown["CreationTime"] >= timedelta(seconds=120)
     assert counts(shown)[0][4] == 1
+
+
+def test_a_run_of_another_account_never_passes_for_ones_own(sagemaker: Wire) -> None:
+    request = training_request()
+    sagemaker.client.create_training_job(**request)
+    sagemaker.finish_training(request["TrainingJobName"])
+    other = sagemaker.another_client(BOB)
+    assert error_of(other.create_training_job, **request)[0] == "ResourceInUse"
+    assert error_of(other.describe_training_job, TrainingJobName=request["TrainingJobName"])[0] == "ValidationException"
