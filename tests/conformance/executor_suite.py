@@ -358,6 +358,11 @@ class ExecutorSuite(ABC):
         assert [p.value for p in report.points] == [1.0]
         assert report.model_uri is not None
 
+    def test_the_run_time_limit_counts_former_attempts(self, bench: Bench, executor: Executor) -> None:
+        run = bench.run(WAIT_FOREVER, key=RunKey(KEY.name, 2), max_runtime_seconds=1000)
+        executor.launch(replace(run, spent_seconds=999.9))
+        assert finished(executor, run.key).state is RunState.TIMED_OUT
+
     def test_nothing_that_a_run_started_outlives_it(self, bench: Bench, executor: Executor) -> None:
         script = (
             "import subprocess\n"

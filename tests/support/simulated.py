@@ -103,13 +103,16 @@ class SimulatedExecutor:
         return sum(self._end(s) > self.clock.now() for s in self._runs.values())
 
     def _end(self, started: _Started) -> float:
-        ends = [started.at + started.script.seconds, started.stopped_at, started.lost_at]
+        limit = started.at + started.run.spec.max_runtime_seconds - started.run.spent_seconds
+        ends = [started.at + started.script.seconds, started.stopped_at, started.lost_at, limit]
         return min(e for e in ends if e is not None)
 
     def _state(self, started: _Started) -> RunState:
         end = self._end(started)
         if started.lost_at == end:
             return RunState.LOST
+        if end < started.at + started.script.seconds and started.stopped_at != end:
+            return RunState.TIMED_OUT
         return RunState.STOPPED if started.stopped_at == end else started.script.state
 
     def _points(self, started: _Started) -> list[MetricPoint]:

@@ -19,7 +19,9 @@ from rekindle.domain.training_job import (
 )
 from rekindle.engine.ports import Report, RunState
 
-_LOST = "InternalServerError: We encountered an internal error. Please try again. (The training job's supervisor vanished"
+#: How the failure reasons begin that are ours and not the user's.
+_INTERNAL = "InternalServerError"
+_LOST = f"{_INTERNAL}: We encountered an internal error. Please try again. (The training job's supervisor vanished"
 _ENDS: Mapping[RunState, tuple[TrainingJobStatus, SecondaryStatus, str]] = {
     RunState.COMPLETED: (TrainingJobStatus.COMPLETED, SecondaryStatus.COMPLETED, "Training job completed"),
     RunState.FAILED: (TrainingJobStatus.FAILED, SecondaryStatus.FAILED, "Training job failed"),
@@ -55,9 +57,23 @@ def fold(job: TrainingJob, report: Report, now: float) -> Folded:
     job = _with_points(_with_phases(job, report), points)
     if report.state is RunState.RUNNING:
         return Folded(job if job.started_at else replace(job, started_at=report.started_at), points, reported=True)
-    if report.state is RunState.LOST:
-        return Folded(_lost(job, report, now), points if job.attempt > LOST_RETRIES else ())
-    return Folded(_ended(job, report, now), points)
+    if not _is_ours(report):
+        return Folded(_ended(job, report, now), points)
+    after = _broken_off(job, report, now)
+    # What the next attempt emits is counted from 0 again.
+    return Folded(after, () if after.is_running else points)
+
+
+def run_time(job: TrainingJob) -> float:
+    """Seconds that a training job has trained, in all attempts that have ended: its limit covers them together."""
+    spans = (t for t in job.transitions if t.status is SecondaryStatus.TRAINING and t.ended_at is not None)
+    return sum((t.ended_at or 0.0) - t.started_at for t in spans)
+
+
+def retries(job: TrainingJob) -> int:
+    """How often a training job is started again after failures that are not its own: as asked for, and never less than
+    what we owe to everybody."""
+    return max(LOST_RETRIES, job.spec.max_retries)
 
 
 def never_launched_but_stopping(job: TrainingJob, now: float) -> TrainingJob:
@@ -110,15 +126,24 @@ def _finished(job: TrainingJob, state: RunState, at: float) -> TrainingJob:
     return replace(job, objective_status=ObjectiveStatus.SUCCEEDED, objective_value=final.value)
 
 
-def _lost(job: TrainingJob, report: Report, now: float) -> TrainingJob:
+def _is_ours(report: Report) -> bool:
+    """Whether a run ended by a failure of the infrastructure."""
+    internal = report.state is RunState.FAILED and (report.failure_reason or "").startswith(_INTERNAL)
+    return report.state is RunState.LOST or internal
+
+
+def _broken_off(job: TrainingJob, report: Report, now: float) -> TrainingJob:
+    """A training job whose attempt ended through no fault of its own: at its next attempt, unless it has had its share."""
     at = report.ended_at or now
     if job.status is TrainingJobStatus.STOPPING:
         return _finished(job, RunState.STOPPED, at)
-    if job.attempt > LOST_RETRIES:
-        reason = f"{_LOST} {job.attempt} times.)"
-        return _finished(replace(job, failure_reason=reason), RunState.FAILED, at)
-    transitions = moved(job.transitions, SecondaryStatus.INTERRUPTED, at, "The training job's supervisor vanished")
-    transitions = moved(transitions, SecondaryStatus.STARTING, now, "Starting the training job again")
+    if job.attempt > retries(job):
+        return _finished(replace(job, failure_reason=_reason(job, report)), RunState.FAILED, at)
+    cause = "The training job's supervisor vanished" if report.state is RunState.LOST else report.failure_reason or _INTERNAL
+    interrupted = moved(job.transitions, SecondaryStatus.INTERRUPTED, at, cause)
+    if run_time(replace(job, transitions=interrupted)) >= job.spec.max_runtime_seconds:
+        return _finished(replace(job, transitions=interrupted), RunState.TIMED_OUT, at)
+    transitions = moved(interrupted, SecondaryStatus.STARTING, now, "Starting the training job again")
     return replace(
         job,
         attempt=job.attempt + 1,
@@ -128,3 +153,9 @@ def _lost(job: TrainingJob, report: Report, now: float) -> TrainingJob:
         points_seen=0,
         final_metrics={},
     )
+
+
+def _reason(job: TrainingJob, report: Report) -> str:
+    if report.state is RunState.LOST:
+        return f"{_LOST} {job.attempt} times.)"
+    return (report.failure_reason or "")[:FAILURE_REASON_LIMIT]

@@ -227,13 +227,15 @@ class RunKey:
 @dataclass(frozen=True)
 class Run:
     """What an executor needs to start a training job. ``group`` keeps a tuning job's files together (its name);
-    ``share`` is how many training jobs of the host are meant to run at once, so that each takes its part of the cores."""
+    ``share`` is how many training jobs of the host are meant to run at once, so that each takes its part of the cores;
+    ``spent_seconds`` is the run time of former attempts, which the limit counts too."""
 
     key: RunKey
     spec: TrainingSpec
     hyperparameters: Mapping[str, str]
     group: str | None = None
     share: int = 1
+    spent_seconds: float = 0.0
 
 
 class RunState(StrEnum):

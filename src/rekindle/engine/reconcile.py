@@ -23,7 +23,7 @@ from rekindle.domain.search_plan import (
 )
 from rekindle.domain.training_job import MetricPoint, SecondaryStatus, TrainingJob, TrainingJobStatus, moved
 from rekindle.domain.tuning_job import Definition, Ending, TuningJob, TuningJobStatus
-from rekindle.engine.collect import Folded, fold, never_launched_but_stopping
+from rekindle.engine.collect import Folded, fold, never_launched_but_stopping, run_time
 from rekindle.engine.ports import Change, Clock, Executor, JobStore, Lease, Run, RunKey
 from rekindle.engine.queries import parents_of
 from rekindle.search.history import Observation
@@ -251,7 +251,7 @@ def _drive(step: Step, job: TrainingJob, group: str | None, known: bool) -> None
     if job.status is TrainingJobStatus.STOPPING:
         step.executor.stop(key)
     elif job.is_running and not known:
-        step.executor.launch(Run(key, job.spec, job.hyperparameters, group, step.share))
+        step.executor.launch(Run(key, job.spec, job.hyperparameters, group, step.share, run_time(job)))
 
 
 def keys(jobs: Iterable[TrainingJob]) -> list[RunKey]:

@@ -103,7 +103,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "environment": [f"{n}={v}" for n, v in _environment(run, host, program, told).items()],
         "transfer environment": [f"{n}={v}" for n, v in {**host.environment, **host.transfer_variables}.items()],
         "cwd": ["code"],
-        "limit": [str(spec.max_runtime_seconds)],
+        "limit": [str(max(0.0, spec.max_runtime_seconds - run.spent_seconds))],
         "metrics": [item for d in spec.algorithm.metrics for item in (d.name, d.regex)],
         "packages": [_packages()],
         "gpus": _gpus(run, host),

@@ -22,6 +22,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
 import structlog
 
 from rekindle.domain.errors import InvalidValue, Unsupported, WrongState
@@ -250,7 +251,7 @@ class ProcessExecutor(Executor):
         if not reader.read():
             return None
         if not reader.ended and _is_free(attempt):
-            _declare_lost(attempt, self._clock.now())
+            _declare_lost(attempt, _last_sign(attempt, self._clock.now()))
             reader.read()
         return reader.report(seen)
 
@@ -368,7 +369,16 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _declare_lost(attempt: Path, now: float) -> None:
+def _last_sign(attempt: Path, now: float) -> float:
+    """Until when a vanished supervisor may have lived: now, but for one that a machine which went down took with it."""
+    with contextlib.suppress(OSError):
+        signs = [p.stat().st_mtime for p in attempt.iterdir() if p.name.startswith(("journal", "log-"))]
+        if signs and max(signs) < psutil.boot_time():
+            return max(signs)
+    return now
+
+
+def _declare_lost(attempt: Path, at: float) -> None:
     """Kills what a vanished supervisor left running and writes the end in its place: from here on, lost is final.
 
     To be called for an attempt that has begun and whose lock was free after that: nobody holds it for long any more.
@@ -382,7 +392,7 @@ def _declare_lost(attempt: Path, now: float) -> None:
         leftovers.kill_marked(orders.RUN_MARK, str(attempt))
         with (attempt / "journal.jsonl").open("ab") as journal:
             # A line that was cut short is ended first, and then fails to parse on its own.
-            journal.write(b"\n" + records.end(RunState.LOST.value, now, None, _LOST, None))
+            journal.write(b"\n" + records.end(RunState.LOST.value, at, None, _LOST, None))
     finally:
         os.close(lock)
 
