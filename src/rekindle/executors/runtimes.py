@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import Algorithm
-from rekindle.executors import contract, locations, script_mode
+from rekindle.executors import contract, locations, opt_ml, script_mode
 from rekindle.executors.programs import Program, chosen_python
 
 #: Repositories whose images run a script of the user's, and the module that SageMaker's own run it with.
@@ -43,6 +46,9 @@ def check_image(algorithm: Algorithm, hyperparameters: Mapping[str, str] | None)
     """Raises Unsupported or InvalidValue for an image that nothing here can run; ``hyperparameters`` are the static ones,
     where they are known."""
     name = _known(algorithm)
+    if algorithm.entrypoint or algorithm.arguments:
+        _check_place(algorithm)
+        return
     if hyperparameters is None:
         return
     if _PROGRAM in hyperparameters:
@@ -61,9 +67,10 @@ def image_program(
     folder of the environments that are built for requirements.
     """
     name = _known(algorithm)
+    if algorithm.entrypoint or algorithm.arguments:
+        return _entrypoint(algorithm, hyperparameters, _python(name, algorithm, path, pythons))
     if _PROGRAM in hyperparameters:
-        python = algorithm.python or pythons.get(name) or shutil.which("python", path=path) or sys.executable
-        return _script(name, hyperparameters, python, environments)
+        return _script(name, hyperparameters, _python(name, algorithm, path, pythons), environments)
     values = contract.own(hyperparameters)
     return Program(argv=(sys.executable, "-m", _module(name, algorithm.image or "")), values=values)
 
@@ -74,10 +81,46 @@ def _known(algorithm: Algorithm) -> str:
         known = ", ".join(sorted(FRAMEWORKS))
         message = f"image: {algorithm.image!r}: nothing here knows how to run this image, and containers are not run here."
         raise Unsupported(message, f"Give a command to run instead, or one of the images {known}.")
-    if algorithm.entrypoint or algorithm.arguments:
-        shown = [*algorithm.entrypoint, *algorithm.arguments]
-        raise Unsupported(f"entrypoint: {shown!r}: an entry point of its own needs a container, and none are run here.")
     return name
+
+
+def _python(name: str, algorithm: Algorithm, path: str, pythons: Mapping[str, str]) -> str:
+    return algorithm.python or pythons.get(name) or shutil.which("python", path=path) or sys.executable
+
+
+def _check_place(algorithm: Algorithm) -> None:
+    """An entry point of its own is written for a container: it finds its files at /opt/ml or not at all."""
+    shown = [*algorithm.entrypoint, *algorithm.arguments]
+    if not algorithm.entrypoint:
+        raise Unsupported(f"arguments: {shown!r}: an image's own entry point is not here; give an entrypoint, too.")
+    if problem := _no_place():
+        raise Unsupported(f"entrypoint: {shown!r}: {problem}")
+
+
+@functools.cache
+def _no_place() -> str:
+    """Why this machine cannot give a program its own /opt/ml; empty where it can."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([*_view("need"), "true"], cwd=folder, capture_output=True, text=True, check=False)
+    return done.stderr.strip().removeprefix("ClientError: ")
+
+
+def _view(mode: str) -> tuple[str, ...]:
+    return (sys.executable, "-I", "-S", str(Path(opt_ml.__file__)), mode)
+
+
+def _entrypoint(algorithm: Algorithm, hyperparameters: Mapping[str, str], python: str) -> Program:
+    """A command that is written for a container: in a view of the machine where /opt/ml is the job's folder."""
+    _interpreter, folder, variables = chosen_python(python)
+    # A container may install what it likes; here that goes to the job's folder and not to the interpreter's.
+    packages = f"{opt_ml.PLACE}/packages"
+    return Program(
+        argv=(*_view("need"), *algorithm.entrypoint, *algorithm.arguments),
+        values={n: contract.decoded(v) for n, v in contract.own(hyperparameters).items()},
+        entry_point=str(hyperparameters.get(_PROGRAM, "")),
+        first_on_path=(folder,),
+        variables={**variables, "PIP_TARGET": packages, "PYTHONPATH": packages},
+    )
 
 
 def _module(name: str, image: str) -> str:
@@ -104,7 +147,7 @@ def _script(name: str, hyperparameters: Mapping[str, str], python: str, environm
     source, archive, fetch = _source(submitted)
     runner = (sys.executable, "-I", "-S", str(Path(script_mode.__file__)))
     return Program(
-        argv=(*runner, interpreter, str(environments), archive, entry, *arguments),
+        argv=(*_view("try"), *runner, interpreter, str(environments), archive, entry, *arguments),
         arguments=tuple(arguments),
         values=values,
         entry_point=entry,

@@ -185,7 +185,6 @@ def test_an_image_is_known_by_its_repository(image: str, name: str) -> None:
     [
         (Algorithm(image="1.dkr.ecr.x/blazingtext:1"), None, "image: '1.dkr.ecr.x/blazingtext:1': nothing here knows"),
         (Algorithm(image="xgboost:1"), {}, "image: 'xgboost:1': its built-in algorithm is not part"),
-        (Algorithm(image=IMAGE, entrypoint=("bash",)), None, "entrypoint: ['bash']: an entry point of its own"),
     ],
 )
 def test_what_nothing_here_can_run_is_refused(

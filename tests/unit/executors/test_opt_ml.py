@@ -1,0 +1,68 @@
+"""Programs that hard-code /opt/ml: each sees its own, and the machine stays as it was."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rekindle.domain.errors import Unsupported
+from rekindle.domain.training_job import Algorithm
+from rekindle.executors import opt_ml, runtimes
+
+IMAGE = "1.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+START = [sys.executable, "-I", "-S", opt_ml.__file__]
+#: Writes to /opt/ml, and tells what else it sees.
+PROGRAM = "echo said > /opt/ml/model/said; ls /opt; id -u; cat /opt/ml/input/here; exit 3"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("code", "model", "input"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "input" / "here").write_text("mine\n")
+    problem = opt_ml.probe(str(tmp_path))
+    if problem:
+        pytest.skip(f"this machine gives no process a view of its own: {problem}")
+    return tmp_path
+
+
+def test_the_folder_is_at_opt_ml_for_the_program_alone(folder: Path) -> None:
+    before = sorted(os.listdir("/opt"))
+    done = subprocess.run([*START, "need", "bash", "-c", PROGRAM], cwd=folder / "code", capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert done.stdout.split() == [*sorted({*before, "ml"}), str(os.geteuid()), "mine"]
+    assert (folder / "model" / "said").read_text() == "said\n"
+    assert sorted(os.listdir("/opt")) == before
+
+
+def test_why_it_is_not_possible_is_told(folder: Path) -> None:
+    assert "No such file" in opt_ml.probe(str(folder / "not there"))
+
+
+def test_a_program_that_is_not_there(folder: Path) -> None:
+    done = subprocess.run([*START, "try", "no-such-program"], cwd=folder / "code", capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ClientError: ")
+
+
+def test_an_entry_point_is_run_in_such_a_view(folder: Path) -> None:
+    algorithm = Algorithm(image=IMAGE, entrypoint=("/bin/bash",), arguments=("-c", "true"))
+    runtimes.check_image(algorithm, {})
+    program = runtimes.image_program(algorithm, {"lr": "0.1"}, os.environ["PATH"], folder, {})
+    assert program.argv[-4:] == ("need", "/bin/bash", "-c", "true")
+    assert program.variables["PIP_TARGET"] == "/opt/ml/packages"
+
+
+def test_arguments_alone_are_for_an_image_that_is_not_here() -> None:
+    with pytest.raises(Unsupported, match="give an entrypoint, too"):
+        runtimes.check_image(Algorithm(image=IMAGE, arguments=("train",)), {})
+
+
+def test_where_there_is_no_view_an_entry_point_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "_no_place", lambda: "no view of its own")
+    with pytest.raises(Unsupported, match="no view of its own"):
+        runtimes.check_image(Algorithm(image=IMAGE, entrypoint=("/bin/bash",)), {})
