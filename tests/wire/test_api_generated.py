@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -33,16 +34,17 @@ HIDDEN = ("Tags", "SessionChainingConfig")
 
 @dataclass
 class Raw:
-    """A connection without a client's own ideas of what a request is."""
+    """Requests without a client's own ideas of what a request is; each has a connection of its own, as the server closes
+    those that idle."""
 
     service: Wire
-    connection: http.client.HTTPConnection
 
     def post(self, operation: str, body: bytes) -> tuple[int, Json]:
         headers = {"X-Amz-Target": f"SageMaker.{operation}", "Content-Type": "application/x-amz-json-1.1"}
-        self.connection.request("POST", "/", body, headers)
-        answer = self.connection.getresponse()
-        text = answer.read()
+        with closing(http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=60)) as connection:
+            connection.request("POST", "/", body, headers)
+            answer = connection.getresponse()
+            text = answer.read()
         return answer.status, json.loads(text) if text else {}
 
     def call(self, operation: str, **members: Any) -> Json:
@@ -62,13 +64,8 @@ class Raw:
 @pytest.fixture(scope="module")
 def raw() -> Iterator[Raw]:
     with wire(Engine(lambda hyperparameters: Script((1.0,), 5.0)), insecure=True) as service:
-        connection = http.client.HTTPConnection("127.0.0.1", service.port)
-        status, answer = Raw(service, connection).post("ListTrainingJobs", b"{}")
-        assert (status, answer) == (200, {"TrainingJobSummaries": []})
-        owner = type(service.engine.owner)()
-        service.engine.owner = owner
-        yield Raw(service, connection)
-        connection.close()
+        service.engine.owner = type(service.engine.owner)()
+        yield Raw(service)
 
 
 @SHARE
