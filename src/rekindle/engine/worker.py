@@ -83,8 +83,8 @@ class Worker:
             for lease in list(self._leases.values()):
                 self._move_apart(lease)
         except StoreUnavailable as error:
+            # The leases stay ours while they last; one that was lost meanwhile is refused when it is used.
             _log().warning("store unavailable; trying again", reason=str(error))
-            self._leases.clear()
 
     def wait(self) -> None:
         """Waits for a training job to end, or for the next look around."""
@@ -130,6 +130,8 @@ class Worker:
                 raise
             _log().exception("a step failed; trying again later", subject=lease.subject)
             self._resting[lease.subject] = self.step.clock.now() + REST_SECONDS
+            # Nobody is to be woken by its runs: they may have ended, and would wake us at once, again and again.
+            self._running.pop(lease.subject, None)
 
     def _move(self, lease: Lease) -> None:
         kind, _, number = lease.subject.partition(":")

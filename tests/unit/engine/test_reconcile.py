@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import Snapshot
-from rekindle.domain.search_plan import configuration_of, history_for, strategy_for
+from rekindle.domain.search_plan import configuration_of, history_for, propose, strategy_for
 from rekindle.domain.training_job import ObjectiveStatus, SecondaryStatus, TrainingJobStatus
 from rekindle.domain.tuning_job import (
     CompletionCriteria,
+    Definition,
     Hyperband,
     StrategyName,
     TuningJobStatus,
@@ -23,7 +24,10 @@ from rekindle.domain.tuning_job import (
 from rekindle.engine.commands import stop_training_job, stop_tuning_job
 from rekindle.engine.ports import Change, Lease, LeaseLost, Run, RunKey, RunState
 from rekindle.engine.queries import describe
+from rekindle.engine.reconcile import Step
+from rekindle.engine.worker import Worker
 from rekindle.search.space import Categorical, Integer
+from rekindle.search.strategy import Proposal
 from support.engine import Engine, by_learning_rate
 from support.simulated import Script
 from support.specs import RANGES, tuning_spec
@@ -340,3 +344,23 @@ def test_the_median_rule_saves_epochs(engine: Engine) -> None:
     best = best_job(trials, "minimize")
     assert best is not None
     assert not best.stopped_early
+
+
+def test_a_defect_of_one_job_does_not_keep_others_from_moving(engine: Engine) -> None:
+    engine.create(tuning_spec("good", jobs=3))
+    engine.create(tuning_spec("bad", jobs=3))
+    step = Step(engine.store, engine.executor, engine.clock, propose=_but_not_for_bad)
+    worker = Worker(step, "a")
+    for _ in range(200):
+        worker.tick()
+        worker.wait()
+    assert engine.job("good").status is TuningJobStatus.COMPLETED
+    assert engine.job("bad").status is TuningJobStatus.IN_PROGRESS
+    worker.shut_down()
+    assert engine.run("bad").status is TuningJobStatus.COMPLETED
+
+
+def _but_not_for_bad(snapshot: Snapshot, definition: Definition) -> Proposal | None:
+    if snapshot.job.name == "bad":
+        raise RuntimeError("a defect")
+    return propose(snapshot, definition)
