@@ -57,6 +57,11 @@ class ObjectStoreSuite(ABC):
         (tmp_path / "got").mkdir()
         assert self.got(store, f"{base}/out/", tmp_path / "got") == {"model.tar.gz": b"second"}
 
+    def test_remove_takes_one_away_and_may_find_none(self, store: ObjectStore, filled: str) -> None:
+        for _ in range(2):
+            store.remove(f"{filled}/train/a.csv")
+        assert list(store.list(f"{filled}/train/")) == [("deep/b ü.csv", 2)]
+
     def test_upload_of_a_file_that_is_not_there(self, store: ObjectStore, base: str, tmp_path: Path) -> None:
         with pytest.raises((InvalidValue, OSError)):
             store.upload(str(tmp_path / "none"), f"{base}/out/x")

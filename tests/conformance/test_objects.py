@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 
 from rekindle.domain.errors import InvalidValue, Unsupported
-from rekindle.domain.training_job import Algorithm, Channel, Output, TrainingSpec
+from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Output, TrainingSpec
 from rekindle.engine.clock import SystemClock
-from rekindle.engine.ports import ObjectStore, Run, RunState
+from rekindle.engine.ports import ObjectStore, Run, RunKey, RunState
 from rekindle.executors.process import ProcessExecutor
 from rekindle.objects.s3 import S3Objects
 from rekindle.objects.store import Objects
+from rekindle.objects.transfer import USAGE
 from support.object_store import client, memory_folder, served_store
 
-from .executor_suite import KEY, finished
+from .executor_suite import KEY, finished, until
 from .objects_suite import ObjectStoreSuite
-from .test_executor_process import ENVIRONMENT
+from .test_executor_process import ENVIRONMENT, supervisor_of
 
 TRANSFER = (sys.executable, "-I", "-m", "rekindle.objects.transfer")
 
@@ -149,6 +150,60 @@ def test_objects_that_cannot_be_moved_fail_the_job(bucket: str, executor, tmp_pa
     assert report.model_uri is None
 
 
+CHECKPOINTING = """
+import os, sys, time
+folder = os.environ['SM_CHECKPOINT_DIR']
+found = sorted((n, open(os.path.join(folder, n)).read()) for n in os.listdir(folder))
+open(os.environ['SEEN'], 'w').write(str(found))
+open(os.path.join(folder, 'last'), 'w').write(sys.argv[1])
+open(os.path.join(folder, 'first'), 'a').write('x')
+while sys.argv[1] == 'forever': time.sleep(0.01)
+os.remove(os.path.join(folder, 'first'))
+"""
+
+
+def test_checkpoints_are_kept_in_s3_and_brought_back(endpoint: str, bucket: str, executor, tmp_path: Path) -> None:
+    s3, source = client(endpoint), tmp_path / "source"
+    source.mkdir()
+    spec = replace(
+        job(source, bucket, CHECKPOINTING),
+        channels=(),
+        output=Output(),
+        checkpoints=Checkpoints(f"s3://{bucket}/c"),
+        environment={"SEEN": str(tmp_path / "seen")},
+    )
+
+    def run(mode: str, attempt: int) -> Run:
+        command = f"{spec.algorithm.command} {mode}"
+        return Run(RunKey(KEY.name, attempt), replace(spec, algorithm=replace(spec.algorithm, command=command)), {})
+
+    def kept() -> list[str]:
+        return [o["Key"] for o in s3.list_objects_v2(Bucket=bucket, Prefix="c/").get("Contents", ())]
+
+    for name in (KEY.name, f"{KEY.name}0"):
+        s3.put_object(Bucket=bucket, Key=f"c/{name}/{name}", Body=b"before")
+    executor.check(spec)
+    executor.launch(run("forever", 1))
+    until(lambda: len(kept()) == 4, "a copy while it runs")
+    supervisor_of(tmp_path / "home", KEY).kill()
+    assert finished(executor).state is RunState.LOST
+    executor.launch(run("briefly", 2))
+    assert finished(executor, RunKey(KEY.name, 2)).state is RunState.COMPLETED
+    seen = [("first", "x"), (KEY.name, "before"), ("last", "forever")]
+    assert (tmp_path / "seen").read_text() == str(sorted(seen))
+    assert kept() == [f"c/{KEY.name}/{KEY.name}", f"c/{KEY.name}/last", f"c/{KEY.name}0/{KEY.name}0"]
+    assert s3.get_object(Bucket=bucket, Key=f"c/{KEY.name}/last")["Body"].read() == b"briefly"
+
+
+def test_checkpoints_that_cannot_be_kept_fail_the_job_before_it_starts(executor, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    spec = job(tmp_path / "source", "gone", "")
+    executor.launch(Run(KEY, replace(spec, channels=(), checkpoints=Checkpoints("s3://gone/c")), {}))
+    report = finished(executor)
+    assert report.state is RunState.FAILED
+    assert report.failure_reason.startswith("ClientError: Checkpoint download failed: uri: 's3://gone/c/job-1/'")
+
+
 def test_the_transfer_says_how_it_is_called() -> None:
     done = subprocess.run([*TRANSFER, "sideways"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (2, "usage: transfer download URI FOLDER | upload PATH URI\n")
+    assert (done.returncode, done.stderr) == (2, USAGE)

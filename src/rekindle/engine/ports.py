@@ -332,6 +332,10 @@ class ObjectStore(Protocol):
         """Copies a file to a URI; it appears whole or not at all."""
         ...
 
+    def remove(self, uri: str) -> None:
+        """Removes one object; nothing happens if it is not there."""
+        ...
+
 
 TERMINAL_TUNING = tuple(s.value for s in TuningJobStatus if s.is_terminal)
 TERMINAL_TRAINING = tuple(s.value for s in TrainingJobStatus if s.is_terminal)

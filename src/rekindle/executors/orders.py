@@ -84,7 +84,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
     program = _program(run, host)
     inputs, fetch = _inputs(spec.channels, host.transfer)
     fetch |= _code(program, host.transfer)
-    checkpoints = _checkpoints(run)
+    checkpoints = _linked_checkpoints(run)
     told = _told(run, folder, host, program)
     files = contract.config_files(told)
     return _base(run, folder, host) | {
@@ -95,13 +95,14 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "source": [str(program.source)] if program.source else [],
         "skip": _skipped(spec, host),
         "checkpoints": [checkpoints] if checkpoints else [],
+        **_synchronised_checkpoints(run, folder, host),
         "inputs": [channel.name for channel in spec.channels],
         "fetch": list(fetch),
         **fetch,
         "command": list(program.argv),
         "toolkit": [shlex.join([program.entry_point, *program.arguments])] if program.framework else [],
         "environment": [f"{n}={v}" for n, v in _environment(run, host, program, told).items()],
-        "transfer environment": [f"{n}={v}" for n, v in {**host.environment, **host.transfer_variables}.items()],
+        "transfer environment": [f"{n}={v}" for n, v in _transfer_variables(run, folder, host).items()],
         "cwd": ["code"],
         "limit": [str(max(0.0, spec.max_runtime_seconds - run.spent_seconds))],
         "metrics": [item for d in spec.algorithm.metrics for item in (d.name, d.regex)],
@@ -166,6 +167,7 @@ def _environment(run: Run, host: Host, program: Program, told: contract.Told) ->
         "PATH": os.pathsep.join((*program.first_on_path, host.path)),
         "TRAINING_JOB_NAME": run.key.name,
         "TRAINING_JOB_ARN": _arn(run, host.owner),
+        "SM_CHECKPOINT_DIR": f"{told.folder}/checkpoints",
         "REKINDLE_CHECKPOINTS": f"{told.folder}/checkpoints",
     }
     defaults = {"PYTHONUNBUFFERED": "1", **machine.thread_variables(_cpus(run))}
@@ -181,6 +183,10 @@ def _environment(run: Run, host: Host, program: Program, told: contract.Told) ->
         **contract.variables(told),
         RUN_MARK: mark(told.folder, run.key.attempt),
     }
+
+
+def _transfer_variables(run: Run, folder: Path, host: Host) -> dict[str, str]:
+    return {**host.environment, **host.transfer_variables, RUN_MARK: mark(folder, run.key.attempt)}
 
 
 def mark(folder: str | Path, attempt: int) -> str:
@@ -259,14 +265,26 @@ def _check_writable(name: str, uri: str, path: Path) -> None:
         raise InvalidValue(name, uri, f"no permission to write to {str(existing)!r}")
 
 
-def _checkpoints(run: Run) -> str:
-    """The folder of the job's own below the one that was asked for; empty where none was."""
-    if run.spec.checkpoints is None:
+def _linked_checkpoints(run: Run) -> str:
+    """The folder of the job's own below the one of this machine that was asked for; empty where none was."""
+    if run.spec.checkpoints is None or locations.is_remote(run.spec.checkpoints.uri):
         return ""
+    return str(locations.local_path(run.spec.checkpoints.uri, "checkpoints.uri") / run.key.name)
+
+
+def _synchronised_checkpoints(run: Run, folder: Path, host: Host) -> records.Fields:
+    """The commands that bring checkpoints from an object store, keep up with them, and copy them a last time."""
+    if run.spec.checkpoints is None or not locations.is_remote(run.spec.checkpoints.uri):
+        return {"restore": [], "follow": [], "mirror": []}
     uri = run.spec.checkpoints.uri
-    if locations.is_remote(uri):
-        raise Unsupported(f"checkpoints.uri: {uri!r}: checkpoints can be kept at a path or file:// URI only.")
-    return str(locations.local_path(uri, "checkpoints.uri") / run.key.name)
+    _check_transfer("checkpoints.uri", uri, host.transfer)
+    here, there = str(folder / "checkpoints"), f"{uri.rstrip('/')}/{run.key.name}/"
+    record = str(folder / workdir.CONTROL / "checkpoints.json")
+    return {
+        "restore": [*host.transfer, "restore", there, here, record],
+        "follow": [*host.transfer, "follow", here, there, record],
+        "mirror": [*host.transfer, "mirror", here, there, record],
+    }
 
 
 def _results(run: Run, folder: Path, host: Host) -> records.Fields:

@@ -194,6 +194,8 @@ class Supervisor:
         log = LogWriter(attempt, int(orders["log"][0]), int(orders["log"][1]))
         self._output = Output(log, journal)
         self._gpus: list[int] = []
+        #: Processes that work beside the training job and end with it.
+        self._companions: list[int] = []
 
     def run(self) -> Ended:
         """Does all of it."""
@@ -201,6 +203,7 @@ class Supervisor:
             self._phase("Starting", "Starting the training job")
             self._prepare()
             ended = self._train()
+            self._keep_checkpoints(ended)
             return self._keep_results(ended)
         except Ended as ended:
             return ended
@@ -216,10 +219,12 @@ class Supervisor:
             workdir.build(self._folder, self._orders)
         except OSError as error:
             raise Ended("failed", reason=f"ClientError: The training job's folder could not be made: {error}") from error
-        if self._orders["inputs"]:
+        if self._orders["inputs"] or self._orders["restore"]:
             self._phase("Downloading", "Downloading input data")
         for name in self._orders["fetch"]:
             self._transfer(name, "Data download failed", self._called_off)
+        if self._orders["restore"]:
+            self._transfer("restore", "Checkpoint download failed", self._called_off)
         self._give_way()
 
     def _give_way(self) -> None:
@@ -238,6 +243,7 @@ class Supervisor:
         limit = time.monotonic() + float(self._orders["limit"][0])
         environment = self._orders["environment"] + self._chosen_gpus()
         try:
+            self._follow_checkpoints()
             status, cause = self._process(self._orders["command"], environment, limit, self._scanner, self._called_off)
         except CannotStart as error:
             raise Ended("failed", reason=f"ClientError: The command could not be started: {error}") from error
@@ -248,6 +254,26 @@ class Supervisor:
         if cause:
             return Ended(cause, exit_code)
         return Ended("completed", 0) if code == 0 else Ended("failed", exit_code, self._failure(code, exit_code))
+
+    def _follow_checkpoints(self) -> None:
+        """Starts what copies checkpoints out while the training job runs."""
+        if not self._orders["follow"]:
+            return
+        silent = os.open(os.devnull, os.O_WRONLY)
+        try:
+            environment = self._orders["transfer environment"]
+            self._companions.append(children.spawn(self._orders["follow"], environment, self._folder, silent))
+        finally:
+            os.close(silent)
+
+    def _keep_checkpoints(self, ended: Ended) -> None:
+        """Copies checkpoints out a last time. A copy that fails is told in the log and changes nothing of the end."""
+        if ended.state == "lost" or not self._orders["mirror"]:
+            return
+        try:
+            self._transfer("mirror", "Checkpoint upload failed", lambda: "")
+        except Ended as failed:
+            self._output.feed(f"rekindle: {failed.reason}\n".encode())
 
     def _keep_results(self, ended: Ended) -> Ended:
         if ended.state == "lost":
@@ -311,6 +337,9 @@ class Supervisor:
             self._output.watch(scanner())
             status, cause = self._follow(pid, reading, limit, called_off)
         finally:
+            for companion in self._companions:
+                children.signal_group(companion, signal.SIGKILL)
+            self._companions.clear()
             children.kill_leftovers(pid, _LEFTOVERS_SECONDS, self._wishes.wait)
             self._drain(reading)
             self._output.finish()

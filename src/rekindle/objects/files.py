@@ -45,6 +45,10 @@ class FileObjects:
         finally:
             draft.unlink(missing_ok=True)
 
+    def remove(self, uri: str) -> None:
+        """See ObjectStore."""
+        _path(uri).unlink(missing_ok=True)
+
     def _found(self, uri: str) -> Iterator[tuple[str, Path]]:
         """Names, relative to the prefix, and where they are."""
         path = _path(uri)

@@ -54,6 +54,12 @@ class S3Objects:
                     inside = Path(folder, name).relative_to(path).as_posix()
                     self._client.upload_file(os.path.join(folder, name), bucket, f"{key.rstrip('/')}/{inside}")
 
+    def remove(self, uri: str) -> None:
+        """See ObjectStore."""
+        bucket, key = _parts(uri)
+        with _told(uri):
+            self._client.delete_object(Bucket=bucket, Key=key)
+
     @property
     def _client(self) -> Any:
         if self._made is None:

@@ -33,6 +33,10 @@ class Objects(ObjectStore):
         """See ObjectStore."""
         self._for(uri).upload(path, uri)
 
+    def remove(self, uri: str) -> None:
+        """See ObjectStore."""
+        self._for(uri).remove(uri)
+
     def _for(self, uri: str) -> S3Objects | FileObjects:
         if uri.startswith("s3://"):
             return self._s3

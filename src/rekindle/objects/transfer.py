@@ -1,4 +1,4 @@
-"""Moves objects in a process of its own: ``python -I -m rekindle.objects.transfer download URI FOLDER | upload PATH URI``.
+"""Moves objects in a process of its own: ``python -I -m rekindle.objects.transfer VERB ...`` (see ``USAGE``).
 
 Supervisors run it, so that gigabytes never pass through a worker. It tells what went wrong in one line. An object store
 that does not answer is waited for: the server that holds it may be on its way back, and no result may be lost for that.
@@ -6,22 +6,40 @@ that does not answer is waited for: the server that holds it may be on its way b
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from collections.abc import Callable
 
 from rekindle.domain.errors import RekindleError
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Clock, ObjectStore, StoreUnavailable
+from rekindle.objects.mirror import mirror, restore
 from rekindle.objects.store import Objects
+
+USAGE = "usage: transfer download URI FOLDER | upload PATH URI | restore URI FOLDER RECORD | mirror|follow FOLDER URI RECORD\n"
 
 #: Seconds that an object store may be silent, and between two tries at most.
 PATIENCE_SECONDS = 86_400.0
 MAX_PAUSE_SECONDS = 5.0
+#: The same for the last copy of checkpoints: the training job's end waits for it.
+MIRROR_PATIENCE_SECONDS = 600.0
+#: Seconds between two looks at a folder of checkpoints.
+FOLLOW_SECONDS = 3.0
 
 
-def main(arguments: list[str], objects: ObjectStore | None = None, clock: Clock | None = None) -> int:
+def main(
+    arguments: list[str],
+    objects: ObjectStore | None = None,
+    clock: Clock | None = None,
+    parent: Callable[[], int] = os.getppid,
+) -> int:
     """Does what the arguments say; the exit code."""
     objects, clock = objects or Objects(), clock or SystemClock()
-    deadline, pause = clock.now() + PATIENCE_SECONDS, 0.25
+    if arguments[:1] == ["follow"] and len(arguments) == 4:
+        return _follow(objects, clock, arguments[1:], parent)
+    patience = MIRROR_PATIENCE_SECONDS if arguments[:1] == ["mirror"] else PATIENCE_SECONDS
+    deadline, pause = clock.now() + patience, 0.25
     while True:
         try:
             return _move(objects, arguments)
@@ -40,9 +58,25 @@ def _move(objects: ObjectStore, arguments: list[str]) -> int:
             objects.download(uri, folder)
         case ["upload", path, uri]:
             objects.upload(path, uri)
+        case ["restore", uri, folder, record]:
+            restore(objects, uri, folder, record)
+        case ["mirror", folder, uri, record]:
+            mirror(objects, folder, uri, record)
         case _:
-            sys.stderr.write("usage: transfer download URI FOLDER | upload PATH URI\n")
+            sys.stderr.write(USAGE)
             return 2
+    return 0
+
+
+def _follow(objects: ObjectStore, clock: Clock, arguments: list[str], parent: Callable[[], int]) -> int:
+    """Mirrors a folder again and again for as long as our supervisor lives. What goes wrong is said by the last copy, which
+    the supervisor asks for itself."""
+    folder, uri, record = arguments
+    supervisor = parent()
+    while parent() == supervisor:
+        with contextlib.suppress(RekindleError, StoreUnavailable, OSError):
+            mirror(objects, folder, uri, record)
+        clock.sleep(FOLLOW_SECONDS)
     return 0
 
 

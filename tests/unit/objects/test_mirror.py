@@ -1,0 +1,132 @@
+"""A folder's copy follows it: changes and deletions go out, nothing of others' is touched, nothing is brought back twice."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from rekindle.domain.errors import InvalidValue
+from rekindle.objects.mirror import mirror, restore
+from rekindle.objects.store import Objects
+from rekindle.objects.transfer import main
+from support.simulated import SimulatedClock
+
+
+@dataclass
+class Counting(Objects):
+    """Files of this machine; counts uploads, and refuses one name."""
+
+    refused: str = ""
+    uploads: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def upload(self, path: str, uri: str) -> None:
+        self.uploads.append(os.path.basename(path))
+        if self.refused and path.endswith(self.refused):
+            raise InvalidValue("uri", uri, "not this one")
+        super().upload(path, uri)
+
+
+@dataclass
+class Place:
+    here: Path
+    there: Path
+    record: str
+    objects: Counting
+
+    @property
+    def uri(self) -> str:
+        return self.there.as_uri() + "/"
+
+    def mirror(self) -> None:
+        mirror(self.objects, str(self.here), self.uri, self.record)
+
+    def restore(self) -> None:
+        restore(self.objects, self.uri, str(self.here), self.record)
+
+    @property
+    def kept(self) -> dict[str, str]:
+        return {p.relative_to(self.there).as_posix(): p.read_text() for p in self.there.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    (tmp_path / "here").mkdir()
+    return Place(tmp_path / "here", tmp_path / "there", str(tmp_path / "record"), Counting())
+
+
+def test_changes_and_deletions_go_out_once(place: Place) -> None:
+    (place.here / "deep").mkdir()
+    (place.here / "deep" / "a").write_text("1")
+    (place.here / "b").write_text("2")
+    place.mirror()
+    place.mirror()
+    assert place.kept == {"deep/a": "1", "b": "2"}
+    assert len(place.objects.uploads) == 2
+    (place.here / "b").unlink()
+    (place.here / "deep" / "a").write_text("longer")
+    place.mirror()
+    assert place.kept == {"deep/a": "longer"}
+
+
+def test_what_others_put_there_stays_and_does_not_come(place: Place) -> None:
+    place.restore()
+    place.there.mkdir()
+    (place.there / "theirs").write_text("x")
+    (place.here / "ours").write_text("y")
+    place.mirror()
+    place.restore()
+    assert place.kept == {"theirs": "x", "ours": "y"}
+    assert os.listdir(place.here) == ["ours"]
+
+
+def test_what_is_brought_back_is_known_and_a_newer_file_is_not_overwritten(place: Place) -> None:
+    place.there.mkdir()
+    (place.there / "old").write_text("store")
+    place.restore()
+    assert (place.here / "old").read_text() == "store"
+    place.mirror()
+    assert place.objects.uploads == []
+    (place.here / "old").write_text("newer")
+    place.restore()
+    assert (place.here / "old").read_text() == "newer"
+    (place.here / "old").unlink()
+    place.mirror()
+    assert place.kept == {}
+
+
+def test_a_folder_that_is_gone_removes_nothing(place: Place) -> None:
+    (place.here / "a").write_text("1")
+    place.mirror()
+    (place.here / "a").unlink()
+    place.here.rmdir()
+    place.mirror()
+    assert place.kept == {"a": "1"}
+
+
+def test_one_that_fails_keeps_no_other_from_it_and_is_tried_again(place: Place) -> None:
+    for name in "abc":
+        (place.here / name).write_text(name)
+    place.objects.refused = "b"
+    with pytest.raises(InvalidValue, match="not this one"):
+        place.mirror()
+    assert sorted(place.kept) == ["a", "c"]
+    place.objects.refused = ""
+    place.mirror()
+    assert sorted(place.kept) == ["a", "b", "c"]
+
+
+def test_following_goes_on_while_the_supervisor_lives(place: Place) -> None:
+    clock, parents = SimulatedClock(), iter([1, 1, 1, 1, 7])
+    place.objects.refused = "b"
+    (place.here / "b").write_text("b")
+    arguments = ["follow", str(place.here), place.uri, place.record]
+    began = clock.now()
+    assert main(arguments, place.objects, clock, lambda: next(parents)) == 0
+    assert place.objects.uploads == ["b"] * 3
+    assert clock.now() - began == 9
