@@ -132,7 +132,7 @@ def _text(random: Random, shape: Any) -> str:
         text = "".join(random.choice(ALPHABET) for _ in range(length))
         # AWS counts UTF-16 units.
         return text if len(text.encode("utf-16-le")) // 2 <= high else "x" * low
-    for repeats in (6, 6, 12, 24, 60):
+    for repeats in (6, 6, 12, 24, 60, 3, 2, 1, 0):
         text = _matching(random, _parsed(pattern), repeats)
         if pattern.endswith("(?<!-)"):
             text = text.rstrip("-")
