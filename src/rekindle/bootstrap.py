@@ -55,7 +55,6 @@ def build(settings: Settings | None = None, transfer_variables: Mapping[str, str
         clock,
         environment=settings.environment,
         stop_grace_seconds=settings.stop_grace_seconds,
-        owner=settings.owner,
         transfer=(sys.executable, "-I", "-m", "rekindle.objects.transfer"),
         hidden=(settings.home,),
         transfer_variables=transfer_variables,

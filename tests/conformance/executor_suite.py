@@ -16,7 +16,7 @@ import pytest
 
 from rekindle.domain.errors import InvalidValue, WrongState
 from rekindle.domain.metrics import MetricDefinition
-from rekindle.domain.training_job import Algorithm, Channel, Output, SecondaryStatus, TrainingSpec
+from rekindle.domain.training_job import Algorithm, Channel, Output, Owner, SecondaryStatus, TrainingSpec
 from rekindle.engine.ports import Executor, Report, Run, RunKey, RunState
 
 #: The longest that anything here may take before we call it stuck, in seconds.
@@ -115,7 +115,7 @@ class ExecutorSuite(ABC):
         assert executor.report(KEY) is None
         executor.stop(KEY)
         executor.wait([KEY], 0.01)
-        assert executor.read_log(KEY.name) == (b"", 0)
+        assert executor.read_log(KEY.owner, KEY.name) == (b"", 0)
         assert bench.marked("ran") == 0
 
     def test_a_run_that_succeeds(self, bench: Bench, executor: Executor) -> None:
@@ -173,7 +173,7 @@ class ExecutorSuite(ABC):
         )
         executor.launch(bench.run(script, {"b": "x y", "a": "1e-05", "_tuning_objective_metric": "loss"}))
         finished(executor)
-        assert executor.read_log(KEY.name)[0].decode() == "['--a', '1e-05', '--b', 'x y'] x y x y job-1\n"
+        assert executor.read_log(KEY.owner, KEY.name)[0].decode() == "['--a', '1e-05', '--b', 'x y'] x y x y job-1\n"
 
     def test_input_channels(self, bench: Bench, executor: Executor, tmp_path: Path) -> None:
         (tmp_path / "data").mkdir()
@@ -191,7 +191,7 @@ class ExecutorSuite(ABC):
         report = finished(executor)
         assert SecondaryStatus.DOWNLOADING in [status for status, _, _ in report.phases]
         both = "['part-1.csv', 'part-2.csv']"
-        assert executor.read_log(KEY.name)[0].decode() == f"[{both}, ['part-2.csv'], {both}]\n"
+        assert executor.read_log(KEY.owner, KEY.name)[0].decode() == f"[{both}, ['part-2.csv'], {both}]\n"
 
     def test_results_go_where_they_were_asked_for(self, bench: Bench, executor: Executor, tmp_path: Path) -> None:
         script = (
@@ -215,7 +215,7 @@ class ExecutorSuite(ABC):
             run = bench.run("print(os.listdir('.'))", key=RunKey(name, 1), output=output)
             executor.launch(run)
             assert finished(executor, run.key).model_uri == (bench.source / f"results/{name}/output/model.tar.gz").as_uri()
-            assert executor.read_log(name)[0] == b"['train.py']\n"
+            assert executor.read_log(KEY.owner, name)[0] == b"['train.py']\n"
 
     # Failing.
 
@@ -292,7 +292,7 @@ class ExecutorSuite(ABC):
         whole = "".join(f"line {i:06d}" + (f" loss={i}" if i % 1000 == 0 else "") + "\n" for i in range(20000)).encode()
         pieces, offset = {}, 0
         while True:
-            data, following = executor.read_log(KEY.name, offset, 777)
+            data, following = executor.read_log(KEY.owner, KEY.name, offset, 777)
             if not data:
                 break
             pieces[following - len(data)] = data
@@ -302,7 +302,7 @@ class ExecutorSuite(ABC):
         kept = sum(map(len, pieces.values()))
         assert 11_000 <= kept <= 15_000
         assert {0, 777} <= set(pieces)
-        assert executor.read_log(KEY.name, len(whole) - 10_000, 20_000)[0] == whole[-10_000:]
+        assert executor.read_log(KEY.owner, KEY.name, len(whole) - 10_000, 20_000)[0] == whole[-10_000:]
 
     def test_garbage_and_endless_lines_do_no_harm(self, bench: Bench, executor: Executor) -> None:
         script = (
@@ -314,7 +314,7 @@ class ExecutorSuite(ABC):
         executor.launch(bench.run(script))
         report = finished(executor)
         assert [p.value for p in report.points] == [1.0, 2.0, 3.0]
-        assert executor.read_log(KEY.name, 0, 256)[0] == bytes(range(256))
+        assert executor.read_log(KEY.owner, KEY.name, 0, 256)[0] == bytes(range(256))
 
     # Ending.
 
@@ -372,7 +372,7 @@ class ExecutorSuite(ABC):
         )
         executor.launch(bench.run(script))
         assert finished(executor).state is RunState.COMPLETED
-        assert [pid for pid in executor.read_log(KEY.name)[0].split() if alive(int(pid))] == []
+        assert [pid for pid in executor.read_log(KEY.owner, KEY.name)[0].split() if alive(int(pid))] == []
 
     # Surviving us.
 
@@ -381,7 +381,7 @@ class ExecutorSuite(ABC):
         bench.await_mark("ready")
         other = self.make(bench.home)
         assert other.report(KEY).state is RunState.RUNNING
-        until(lambda: other.read_log(KEY.name)[0] == b"loss=1\n", "the log")
+        until(lambda: other.read_log(KEY.owner, KEY.name)[0] == b"loss=1\n", "the log")
         other.stop(KEY)
         other.wait([KEY], PATIENCE)
         assert finished(other).state is RunState.STOPPED
@@ -397,13 +397,13 @@ class ExecutorSuite(ABC):
         run = bench.run(script + WAIT_FOREVER)
         executor.launch(run)
         bench.await_mark("ready")
-        until(lambda: executor.read_log(KEY.name)[0].endswith(b"loss=1\n"), "the log")
+        until(lambda: executor.read_log(KEY.owner, KEY.name)[0].endswith(b"loss=1\n"), "the log")
         self.kill_supervisor(executor, KEY)
         executor.wait([KEY], PATIENCE)
         lost = finished(executor)
         assert lost.state is RunState.LOST
         assert lost.model_uri is None
-        pids = executor.read_log(KEY.name)[0].splitlines()[0].split()
+        pids = executor.read_log(KEY.owner, KEY.name)[0].splitlines()[0].split()
         assert len(pids) == 3
         assert [pid for pid in pids if alive(int(pid))] == []
         executor.launch(run)
@@ -419,7 +419,7 @@ class ExecutorSuite(ABC):
         again = RunKey(KEY.name, 2)
         executor.launch(bench.run("print(os.listdir('.'), os.listdir('../model'), open('../checkpoints/c').read())", key=again))
         assert finished(executor, again).state is RunState.COMPLETED
-        assert executor.read_log(KEY.name)[0] == b"['train.py'] [] 5\n"
+        assert executor.read_log(KEY.owner, KEY.name)[0] == b"['train.py'] [] 5\n"
         assert finished(executor).state is RunState.LOST
 
     def test_an_attempt_does_not_start_beside_the_one_before(self, bench: Bench, executor: Executor) -> None:
@@ -453,17 +453,32 @@ class ExecutorSuite(ABC):
         executor.stop(KEY)
         finished(executor)
 
+    def test_one_name_in_two_accounts_and_regions_is_three_runs(self, bench: Bench, executor: Executor) -> None:
+        owners = [Owner(), Owner("111111111111"), Owner("111111111111", "eu-west-3")]
+        runs = [bench.run("print(os.environ['TRAINING_JOB_ARN'])", key=RunKey("job-1", 1, owner)) for owner in owners]
+        for run in runs:
+            assert executor.report(run.key) is None
+            executor.launch(run)
+            executor.launch(run)
+            assert finished(executor, run.key).state is RunState.COMPLETED
+        for owner in owners:
+            arn = f"arn:aws:sagemaker:{owner.region}:{owner.account}:training-job/job-1\n"
+            assert executor.read_log(owner, "job-1")[0].decode() == arn
+        executor.forget(owners[1], "job-1")
+        assert [executor.report(run.key) is None for run in runs] == [False, True, False]
+        assert self.make(bench.home).report(runs[2].key) is not None
+
     def test_forget_removes_all_but_never_what_runs(self, bench: Bench, executor: Executor) -> None:
         executor.launch(bench.run(WAIT_FOREVER))
         bench.await_mark("ready")
         with pytest.raises(WrongState):
-            executor.forget(KEY.name)
+            executor.forget(KEY.owner, KEY.name)
         executor.stop(KEY)
         finished(executor)
-        executor.forget(KEY.name)
-        executor.forget(KEY.name)
+        executor.forget(KEY.owner, KEY.name)
+        executor.forget(KEY.owner, KEY.name)
         assert executor.report(KEY) is None
-        assert executor.read_log(KEY.name) == (b"", 0)
+        assert executor.read_log(KEY.owner, KEY.name) == (b"", 0)
         assert not list(bench.home.rglob(KEY.name))
 
 

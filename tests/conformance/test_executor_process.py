@@ -192,7 +192,7 @@ class TestProcessExecutor(ExecutorSuite):
             key = RunKey(f"job-{i}", 1)
             executor.launch(bench.run("print(sorted(int(f) for f in os.listdir('/proc/self/fd')))", key=key))
             assert finished(executor, key).state is RunState.COMPLETED
-            assert executor.read_log(key.name)[0] == b"[0, 1, 2, 3]\n"
+            assert executor.read_log(key.owner, key.name)[0] == b"[0, 1, 2, 3]\n"
         supervisors_gone = lambda: executor.report(key) and state() == before  # noqa: E731
         until(supervisors_gone, "all to be given back")
 
@@ -212,7 +212,7 @@ class TestProcessExecutor(ExecutorSuite):
         executor.launch(bench.run(script, environment={"MKL_NUM_THREADS": "17"}))
         finished(executor)
         threads = max(1, len(os.sched_getaffinity(0)) // 2)
-        assert executor.read_log(KEY.name)[0].decode() == f"{threads} 17 1\n"
+        assert executor.read_log(KEY.owner, KEY.name)[0].decode() == f"{threads} 17 1\n"
 
     def test_python_is_found_where_the_path_has_none(self, bench: Bench) -> None:
         environment = {"PATH": "/nonexistent"}
@@ -223,7 +223,7 @@ class TestProcessExecutor(ExecutorSuite):
         executor.check(run.spec)
         executor.launch(run)
         assert finished(executor).state is RunState.COMPLETED
-        assert executor.read_log(KEY.name)[0].decode().strip() == str(Path(sys.executable).parent / "python")
+        assert executor.read_log(KEY.owner, KEY.name)[0].decode().strip() == str(Path(sys.executable).parent / "python")
 
     def test_gpus_are_divided(self, bench: Bench) -> None:
         environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": "4,7"}
@@ -233,8 +233,8 @@ class TestProcessExecutor(ExecutorSuite):
         seen = []
         for key in keys:
             executor.launch(bench.run(script, key=key))
-            until(lambda key=key: executor.read_log(key.name)[0], "its output")
-            seen.append(executor.read_log(key.name)[0].decode().strip())
+            until(lambda key=key: executor.read_log(key.owner, key.name)[0], "its output")
+            seen.append(executor.read_log(key.owner, key.name)[0].decode().strip())
         for key in keys:
             executor.stop(key)
             finished(executor, key)

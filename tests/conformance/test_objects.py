@@ -128,7 +128,7 @@ def test_a_training_job_reads_from_s3_and_writes_to_it(endpoint: str, bucket: st
     executor.check(spec)
     executor.launch(Run(KEY, spec, {}))
     report = finished(executor)
-    assert report.state is RunState.COMPLETED, executor.read_log(KEY.name)
+    assert report.state is RunState.COMPLETED, executor.read_log(KEY.owner, KEY.name)
     assert report.model_uri == f"s3://{bucket}/out/{KEY.name}/output/model.tar.gz"
     assert s3.head_object(Bucket=bucket, Key=f"out/{KEY.name}/output/model.tar.gz")["ContentLength"] > 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rekindle.domain.training_job import MetricPoint, SecondaryStatus, TrainingSpec
+from rekindle.domain.training_job import MetricPoint, Owner, SecondaryStatus, TrainingSpec
 from rekindle.engine.ports import Report, Run, RunKey, RunState
 
 
@@ -90,11 +90,11 @@ class SimulatedExecutor:
         ends = [e for e in ends if e > self.clock.now()]
         self.clock.at = min([*ends, self.clock.at + seconds]) if ends else self.clock.at + seconds
 
-    def read_log(self, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
+    def read_log(self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
         return b"", offset
 
-    def forget(self, name: str) -> None:
-        for key in [k for k in self._runs if k.name == name]:
+    def forget(self, owner: Owner, name: str) -> None:
+        for key in [k for k in self._runs if (k.owner, k.name) == (owner, name)]:
             del self._runs[key]
 
     @property

@@ -96,7 +96,7 @@ def _stop_training_job(app: App, name: str, wait: bool) -> None:
 
     job = stop_training_job(app.store, app.owner, name)
     # Where no worker runs nobody else would pass it on; the executor does not mind being asked twice.
-    app.executor.stop(RunKey(job.name, job.attempt))
+    app.executor.stop(RunKey.of(job))
     if wait and job.tuning_job_id is None:
         move_until_ended(app, f"training:{job.id}", lambda: not app.store.training_job_by_id(job.id).is_running)
     typer.echo(f"asked training job {job.name} to stop")

@@ -50,14 +50,13 @@ def _ended(app: App, job: TrainingJob) -> bool:
     """Whether the run itself has ended: the store hears of it only where a worker runs."""
     from rekindle.engine.ports import RunKey, RunState
 
-    now = app.store.training_job(app.owner, job.name)
-    report = app.executor.report(RunKey(now.name, now.attempt))
+    report = app.executor.report(RunKey.of(app.store.training_job(app.owner, job.name)))
     return report is not None and report.state is not RunState.RUNNING
 
 
 def _print_from(app: App, name: str, offset: int) -> int:
     while True:
-        chunk, after = app.executor.read_log(name, offset)
+        chunk, after = app.executor.read_log(app.owner, name, offset)
         if not chunk:
             return after
         sys.stdout.buffer.write(chunk)

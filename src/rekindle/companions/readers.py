@@ -42,7 +42,7 @@ class JobLogs:
     def _events(self, job: TrainingJob, position: int, limit: int) -> Iterator[LogEvent]:
         at_ms, rest, count = _began_ms(job), b"", 0
         while count < limit:
-            block, end = self._executor.read_log(job.name, position, _BLOCK)
+            block, end = self._executor.read_log(job.owner, job.name, position, _BLOCK)
             if not block:
                 break
             *lines, rest = (rest + block).split(b"\n")
@@ -64,7 +64,7 @@ class JobLogs:
                 return
 
     def _stream(self, job: TrainingJob) -> LogStream:
-        empty = not self._executor.read_log(job.name, 0, 1)[0]
+        empty = not self._executor.read_log(job.owner, job.name, 0, 1)[0]
         began = None if empty else _began_ms(job)
         return LogStream(_stream_name(job), round(job.created_at * 1000), began, began)
 

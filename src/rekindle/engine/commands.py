@@ -149,7 +149,7 @@ def delete_training_job(store: JobStore, executor: Executor, owner: Owner, name:
         raise WrongState("training job", job.name, job.status.value, message, "Stop it first.")
     _check_not_counted(store, job)
     store.delete_training_job(job.id)
-    executor.forget(job.name)
+    executor.forget(job.owner, job.name)
     return job
 
 
@@ -194,9 +194,9 @@ def _check_training_name_free(store: JobStore, executor: Executor, job: Training
     try:
         raise NameInUse("training job", store.training_job(job.owner, job.name).name)
     except NotFound:
-        # Runs are known by name alone: another account's or region's of this name would pass for this job's.
-        if executor.report(RunKey(job.name, 1)) is not None:
-            raise NameInUse("training job", job.name, "Another account or region runs one here.") from None
+        # Whose record is gone and whose files are not: its results would pass for this job's.
+        if executor.report(RunKey(job.name, 1, job.owner)) is not None:
+            raise NameInUse("training job", job.name, "The files of a former one are still here.") from None
 
 
 def _check_name_free(store: JobStore, owner: Owner, name: str) -> None:

@@ -218,10 +218,16 @@ class JobStore(Protocol):
 
 @dataclass(frozen=True)
 class RunKey:
-    """One attempt at one training job."""
+    """One attempt at one training job, whose name is good within its owner only."""
 
     name: str
     attempt: int
+    owner: Owner = field(default_factory=Owner)
+
+    @classmethod
+    def of(cls, job: TrainingJob) -> RunKey:
+        """The present attempt of a training job."""
+        return cls(job.name, job.attempt, job.owner)
 
 
 @dataclass(frozen=True)
@@ -302,12 +308,12 @@ class Executor(Protocol):
         """Returns when one of the runs has ended, or after ``seconds``, whichever is first; it may return early."""
         ...
 
-    def read_log(self, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
+    def read_log(self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
         """At most ``limit`` bytes of a training job's log (stdout and stderr of its latest attempt) from ``offset``, and
         the offset to go on from. Offsets count all bytes ever logged, also those since dropped from a long log."""
         ...
 
-    def forget(self, name: str) -> None:
+    def forget(self, owner: Owner, name: str) -> None:
         """Removes all files of a training job that has ended."""
         ...
 

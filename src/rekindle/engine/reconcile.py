@@ -88,7 +88,7 @@ class _Plan:
 
 def _collect(step: Step, snapshot: Snapshot) -> _Collected:
     folded = [_fold_one(step, job) if job.is_running else Folded(job) for job in snapshot.jobs]
-    reported = frozenset(RunKey(f.job.name, f.job.attempt) for f in folded if f.reported)
+    reported = frozenset(RunKey.of(f.job) for f in folded if f.reported)
     points = {f.job.name: f.points for f in folded if f.points}
     seq = snapshot.job.seq + 1 if points else snapshot.job.seq
     jobs, job = _number_the_ended(snapshot, folded, seq)
@@ -114,7 +114,7 @@ def _attempt(snapshot: Snapshot, job: TrainingJob) -> int:
 
 
 def _fold_one(step: Step, job: TrainingJob) -> Folded:
-    report = step.executor.report(RunKey(job.name, job.attempt), job.points_seen)
+    report = step.executor.report(RunKey.of(job), job.points_seen)
     now = step.clock.now()
     if report is not None:
         return fold(job, report, now)
@@ -242,12 +242,12 @@ def _save(step: Step, lease: Lease, before: Snapshot, plan: _Plan) -> Snapshot:
 def _act(step: Step, snapshot: Snapshot, reported: frozenset[RunKey]) -> None:
     share = max(step.share, snapshot.job.spec.limits.max_parallel)
     for job in snapshot.running:
-        _drive(replace(step, share=share), job, snapshot.job.name, known=RunKey(job.name, job.attempt) in reported)
+        _drive(replace(step, share=share), job, snapshot.job.name, known=RunKey.of(job) in reported)
 
 
 def _drive(step: Step, job: TrainingJob, group: str | None, known: bool) -> None:
     """Makes what runs agree with what is recorded; ``known``: the executor has already told of this attempt."""
-    key = RunKey(job.name, job.attempt)
+    key = RunKey.of(job)
     if job.status is TrainingJobStatus.STOPPING:
         step.executor.stop(key)
     elif job.is_running and not known:
@@ -256,4 +256,4 @@ def _drive(step: Step, job: TrainingJob, group: str | None, known: bool) -> None
 
 def keys(jobs: Iterable[TrainingJob]) -> list[RunKey]:
     """The runs of training jobs that have not ended."""
-    return [RunKey(j.name, j.attempt) for j in jobs if j.is_running]
+    return [RunKey.of(j) for j in jobs if j.is_running]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rekindle.domain.errors import InvalidValue, RekindleError, Unsupported
-from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECONDS, Channel, Owner, TrainingSpec
+from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECONDS, Channel, TrainingSpec
 from rekindle.engine.ports import Run
 from rekindle.executors import contract, locations, logfile, machine, records, workdir
 from rekindle.executors.programs import Program, command_program
@@ -42,7 +42,6 @@ class Host:
     log_keep_bytes: int = logfile.KEEP_BYTES
     transfer: tuple[str, ...] = ()
     transfer_variables: Mapping[str, str] = field(default_factory=dict)
-    owner: Owner = field(default_factory=Owner)
     pythons: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[Path, ...] = ()
 
@@ -166,7 +165,7 @@ def _environment(run: Run, host: Host, program: Program, told: contract.Told) ->
     job = {
         "PATH": os.pathsep.join((*program.first_on_path, host.path)),
         "TRAINING_JOB_NAME": run.key.name,
-        "TRAINING_JOB_ARN": _arn(run, host.owner),
+        "TRAINING_JOB_ARN": _arn(run),
         "SM_CHECKPOINT_DIR": f"{told.folder}/checkpoints",
         "REKINDLE_CHECKPOINTS": f"{told.folder}/checkpoints",
     }
@@ -194,7 +193,8 @@ def mark(folder: str | Path, attempt: int) -> str:
     return str(Path(folder) / workdir.CONTROL / str(attempt))
 
 
-def _arn(run: Run, owner: Owner) -> str:
+def _arn(run: Run) -> str:
+    owner = run.key.owner
     return f"arn:aws:sagemaker:{owner.region}:{owner.account}:training-job/{run.key.name.lower()}"
 
 

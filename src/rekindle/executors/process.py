@@ -20,6 +20,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -43,6 +44,7 @@ _START = "import sys; sys.path.append(sys.argv[1]); from rekindle.executors.supe
 _GLANCE = 0.01
 #: Seconds after which a launch by another process, which should take milliseconds, is taken for stuck.
 _LAUNCH_PATIENCE = 60.0
+#: Whose runs lie at the root.
 _OWNER = Owner()
 _LOST = "The supervisor of the training job vanished."
 
@@ -67,7 +69,6 @@ class ProcessExecutor(Executor):
         log_keep_bytes: int = logfile.KEEP_BYTES,
         transfer: Sequence[str] = (),
         transfer_variables: Mapping[str, str] | None = None,
-        owner: Owner = _OWNER,
         pythons: Mapping[str, str] | None = None,
         hidden: Sequence[Path] = (),
     ) -> None:
@@ -80,7 +81,6 @@ class ProcessExecutor(Executor):
             log_keep_bytes=log_keep_bytes,
             transfer=tuple(transfer),
             transfer_variables=dict(transfer_variables or {}),
-            owner=owner,
             pythons=dict(pythons or {}),
             hidden=tuple(hidden),
         )
@@ -147,22 +147,22 @@ class ProcessExecutor(Executor):
                 if poll is None or poll.poll(pause * 1000) or pause == rest:
                     return
 
-    def read_log(self, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
+    def read_log(self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
         """See Executor. What lies before and after a dropped part never comes in one piece."""
-        attempts = self._attempts(name)
+        attempts = self._attempts(owner, name)
         return logfile.read(str(attempts[-1]), offset, limit) if attempts else (b"", offset)
 
-    def forget(self, name: str) -> None:
+    def forget(self, owner: Owner, name: str) -> None:
         """See Executor. Raises WrongState for one that still runs."""
-        attempts = self._attempts(name)
+        attempts = self._attempts(owner, name)
         if attempts and _runs(attempts[-1]):
             raise WrongState("training job", name, "InProgress", f"the training job {name!r} still runs.", "Stop it first.")
-        folder = self._folder(name)
+        folder = self._folder(owner, name)
         if folder is not None:
             # Ours first: what is left of a job whose files will not go must not look like a run.
             for doomed in (folder / workdir.CONTROL, folder):
                 _remove(doomed)
-            (self._host.root / _INDEX / name).unlink(missing_ok=True)
+            (self._root(owner) / _INDEX / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 folder.parent.rmdir()
 
@@ -170,32 +170,40 @@ class ProcessExecutor(Executor):
 
     def _claim_folder(self, run: Run) -> Path:
         """The run's folder, by its name: made with the first attempt, found again from then on."""
-        known = self._folder(run.key.name)
+        owner, name = run.key.owner, run.key.name
+        known = self._folder(owner, name)
         if known is not None:
             return known
-        folder = self._host.root / (run.group or "_") / run.key.name
+        root = self._root(owner)
+        folder = root / (run.group or "_") / name
         folder.mkdir(parents=True, exist_ok=True)
-        index = self._host.root / _INDEX
+        index = root / _INDEX
         index.mkdir(exist_ok=True)
         with contextlib.suppress(FileExistsError):
-            (index / run.key.name).symlink_to(Path("..") / folder.relative_to(self._host.root))
-        return self._folder(run.key.name) or folder
+            (index / name).symlink_to(Path("..") / folder.relative_to(root))
+        return self._folder(owner, name) or folder
 
-    def _folder(self, name: str) -> Path | None:
-        link = self._host.root / _INDEX / _safe(name, "training job")
+    def _root(self, owner: Owner) -> Path:
+        """The folder of an owner's runs. It follows from the owner alone: were it to follow from a setting, to change that
+        would start what runs once more."""
+        # No tuning job's name holds a dot, so no group is called like this.
+        return self._host.root if owner == _OWNER else self._host.root / _safe(f"{owner.account}.{owner.region}", "owner")
+
+    def _folder(self, owner: Owner, name: str) -> Path | None:
+        link = self._root(owner) / _INDEX / _safe(name, "training job")
         try:
             return Path(os.path.normpath(link.parent / os.readlink(link)))
         except OSError:
             return None
 
-    def _attempts(self, name: str) -> list[Path]:
-        folder = self._folder(name)
+    def _attempts(self, owner: Owner, name: str) -> list[Path]:
+        folder = self._folder(owner, name)
         if folder is None or not (folder / workdir.CONTROL).is_dir():
             return []
         return sorted((p for p in (folder / workdir.CONTROL).iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
 
     def _attempt_of(self, key: RunKey) -> Path | None:
-        folder = self._folder(key.name)
+        folder = self._folder(key.owner, key.name)
         return None if folder is None else _attempt(folder, key.attempt)
 
     # Launching.
@@ -216,7 +224,7 @@ class ProcessExecutor(Executor):
 
     def _end_former_attempts(self, key: RunKey) -> None:
         for number in range(1, key.attempt):
-            former = RunKey(key.name, number)
+            former = replace(key, attempt=number)
             report = self.report(former)
             if report is not None and report.state is RunState.RUNNING:
                 message = f"attempt {number} of the training job {key.name!r} still runs."

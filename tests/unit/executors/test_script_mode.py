@@ -45,7 +45,7 @@ def run(executor: ProcessExecutor, hyperparameters: Mapping[str, str], key: RunK
     executor.launch(Run(key, spec, hyperparameters))
     while (report := executor.report(key)).state is RunState.RUNNING:
         executor.wait([key], 30.0)
-    return report, executor.read_log(key.name)[0].decode()
+    return report, executor.read_log(key.owner, key.name)[0].decode()
 
 
 def submitted(path: Path, program: str = "train.py", **others: str) -> dict[str, str]:
