@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from rekindle.domain.training_job import Owner
 from rekindle.domain.tuning_job import RELAXED, Quotas
@@ -40,9 +41,12 @@ class App:
         return Worker(step, holder_name(), only, on_step)
 
 
-def build(settings: Settings | None = None, transfer_variables: Mapping[str, str] | None = None) -> App:
+def build(
+    settings: Settings | None = None, transfer_variables: Mapping[str, str] | None = None, *, embedded_objects: bool = False
+) -> App:
     """Opens the home folder and its store, making both where they are not there yet. ``transfer_variables`` tell the
-    processes that move objects where the object store is and who they are."""
+    processes that move objects where the object store is and who they are; ``embedded_objects`` that it is the home's own
+    folder, which they then open themselves."""
     from rekindle.executors.process import ProcessExecutor
     from rekindle.storage.store import open_store
 
@@ -55,8 +59,26 @@ def build(settings: Settings | None = None, transfer_variables: Mapping[str, str
         clock,
         environment=settings.environment,
         stop_grace_seconds=settings.stop_grace_seconds,
-        transfer=(sys.executable, "-I", "-m", "rekindle.objects.transfer"),
+        transfer=_folder_transfer(settings) if embedded_objects else (sys.executable, "-I", "-m", "rekindle.objects.transfer"),
         hidden=(settings.home,),
         transfer_variables=transfer_variables,
     )
     return App(settings, store, executor, clock)
+
+
+def _folder_transfer(settings: Settings) -> tuple[str, ...]:
+    home_of_code = str(Path(__file__).resolve().parents[1])
+    place = (str(settings.objects), settings.account, settings.region)
+    return (sys.executable, "-I", "-S", "-X", "utf8", "-c", _START_TRANSFER, home_of_code, *place)
+
+
+#: Starts the light transfer for what it knows, else the one that asks the server.
+_START_TRANSFER = """
+import os, sys
+code, root, account, region, verb, *rest = sys.argv[1:]
+if verb not in ("download", "upload"):
+    os.execv(sys.executable, [sys.executable, "-I", "-m", "rekindle.objects.transfer", verb, *rest])
+sys.path.append(code)
+from rekindle.s3.transfer import main
+sys.exit(main(root, account, region, verb, *rest))
+"""

@@ -97,7 +97,7 @@ def build_server(settings: Settings, address: Address, *, insecure: bool = False
     credentials = load_or_create(settings.home, settings.account)
     prepare(settings)
     variables = object_store_variables(settings, address, key_pair(settings, credentials))
-    app = build(settings, transfer_variables=variables)
+    app = build(settings, transfer_variables=variables, embedded_objects=not settings.s3_endpoint)
     return Server(_gateway(app, credentials, gateway_settings, variables), app)
 
 

@@ -29,7 +29,8 @@ ENVIRONMENTS = ".environments"
 class Host:
     """What holds for all runs of this machine.
 
-    ``transfer`` is the command, to be followed by ``download URI FOLDER`` or ``upload PATH URI``, that moves objects;
+    ``transfer`` is the command, to be followed by ``download URI FOLDER`` (any number of pairs) or ``upload PATH URI``, that
+    moves objects;
     ``transfer_variables`` are added to what it sees. ``environment`` is what training jobs inherit. ``pythons`` are
     interpreters, or folders of environments, for script mode by the image's repository name. ``hidden`` are folders that
     no copy of a source holds.
@@ -81,8 +82,10 @@ def check_places(spec: TrainingSpec, transfer: Sequence[str]) -> None:
 def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
     spec = run.spec
     program = _program(run, host)
-    inputs, fetch = _inputs(spec.channels, host.transfer)
-    fetch |= _code(program, host.transfer)
+    inputs, wanted = _inputs(spec.channels, host.transfer)
+    wanted += _code(program, host.transfer)
+    # One process fetches everything: its start would cost more than most data.
+    fetch: records.Fields = {"fetch all": [*host.transfer, "download", *wanted]} if wanted else {}
     checkpoints = _linked_checkpoints(run)
     told = _told(run, folder, host, program)
     files = contract.config_files(told)
@@ -134,12 +137,12 @@ def _skipped(spec: TrainingSpec, host: Host) -> list[str]:
     return [str(path) for path in (host.root, *host.hidden, *places)]
 
 
-def _code(program: Program, transfer: Sequence[str]) -> records.Fields:
+def _code(program: Program, transfer: Sequence[str]) -> list[str]:
     if program.fetch is None:
-        return {}
+        return []
     uri, inside = program.fetch
     _check_transfer("hyperparameters.sagemaker_submit_directory", uri, transfer)
-    return {"fetch code": [*transfer, "download", uri, f"../{inside}"]}
+    return [uri, f"../{inside}"]
 
 
 def _told(run: Run, folder: Path, host: Host, program: Program) -> contract.Told:
@@ -215,18 +218,18 @@ def _gpus(run: Run, host: Host) -> list[str]:
     return [str(host.root), str(_gpus_each(run, host)), *names]
 
 
-def _inputs(channels: Sequence[Channel], transfer: Sequence[str]) -> tuple[dict[str, str], records.Fields]:
-    """Links by path within the run folder, and commands that fetch, by their name in the orders."""
+def _inputs(channels: Sequence[Channel], transfer: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Links by path within the run folder, and what must be fetched: URI and folder by turns."""
     links: dict[str, str] = {}
-    fetch: records.Fields = {}
+    wanted: list[str] = []
     for channel in channels:
         _check_channel(channel, transfer)
         inside = f"input/data/{channel.name}"
         if locations.is_remote(channel.uri):
-            fetch[f"fetch {channel.name}"] = [*transfer, "download", channel.uri, f"../{inside}"]
+            wanted += [channel.uri, f"../{inside}"]
         else:
             links |= _links(inside, locations.local_path(channel.uri, _field(channel, "uri")))
-    return links, fetch
+    return links, wanted
 
 
 def _links(inside: str, path: Path) -> dict[str, str]:

@@ -54,8 +54,9 @@ def main(
 
 def _move(objects: ObjectStore, arguments: list[str]) -> int:
     match arguments:
-        case ["download", uri, folder]:
-            objects.download(uri, folder)
+        case ["download", *pairs] if pairs and len(pairs) % 2 == 0:
+            for uri, folder in zip(pairs[::2], pairs[1::2], strict=True):
+                objects.download(uri, folder)
         case ["upload", path, uri]:
             objects.upload(path, uri)
         case ["restore", uri, folder, record]:

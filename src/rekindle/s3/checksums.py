@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from rekindle.s3.crc import Crc, combine
 from rekindle.s3.errors import S3Error
 
 Kind = Literal["FULL_OBJECT", "COMPOSITE"]
@@ -46,6 +45,9 @@ def new_hasher(algorithm: str) -> Hasher:
     if algorithm == "CRC32":
         return _Crc32()
     if algorithm in ("CRC32C", "CRC64NVME"):
+        # Where no such checksum is asked for, numpy stays out: transfers must start fast.
+        from rekindle.s3.crc import Crc
+
         return Crc(algorithm)
     return hashlib.new(algorithm.lower(), usedforsecurity=False)
 
@@ -134,6 +136,8 @@ def join(parts: Sequence[tuple[Checksum, int]], kind: Kind) -> Checksum:
             hasher.update(checksum.digest)
         whole = from_digest(algorithm, hasher.digest())
         return Checksum(algorithm, f"{whole.value}-{len(parts)}", "COMPOSITE")
+    from rekindle.s3.crc import combine
+
     total = 0
     for checksum, size in parts:
         total = combine(algorithm, total, int.from_bytes(checksum.digest, "big"), size)

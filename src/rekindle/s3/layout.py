@@ -17,10 +17,13 @@ import threading
 import unicodedata
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rekindle.engine.ports import Clock
 from rekindle.s3.files import Scratch, locked, make_folders, read_json, remove_quietly, write_json
 from rekindle.s3.names import Names
+
+if TYPE_CHECKING:
+    from rekindle.engine.ports import Clock
 
 #: Not a legal bucket name, so it can never meet one.
 HIDDEN = ".rekindle"

@@ -1,0 +1,85 @@
+"""Objects moved straight between the store's folder and a training job's, by the process that does it."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rekindle.engine.clock import SystemClock
+from rekindle.s3.buckets import Buckets
+from rekindle.s3.layout import Layout
+from rekindle.s3.transfer import main
+
+ACCOUNT, REGION = "000000000000", "us-east-1"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "store"
+    layout = Layout(root, SystemClock())
+    Buckets(layout, region=REGION, default_account=ACCOUNT).create("bucket", ACCOUNT, REGION)
+    Buckets(layout, region=REGION, default_account=ACCOUNT).create("others", "111111111111", REGION)
+    layout.scratch.close()
+    return root
+
+
+def move(root: Path, *arguments: object) -> int:
+    return main(str(root), ACCOUNT, REGION, *map(str, arguments))
+
+
+def test_what_goes_in_comes_out_and_is_an_object(root: Path, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 9000
+    (tmp_path / "model").write_bytes(content)
+    assert move(root, "upload", tmp_path / "model", "s3://bucket/out/job/model.tar.gz") == 0
+    assert move(root, "download", "s3://bucket/out/job/model.tar.gz", tmp_path / "in") == 0
+    assert (tmp_path / "in" / "model.tar.gz").read_bytes() == content
+    layout = Layout(root, SystemClock())
+    found = Buckets(layout, region=REGION, default_account=ACCOUNT).folder("bucket", ACCOUNT).find("out/job/model.tar.gz")
+    layout.scratch.close()
+    assert found is not None
+    assert found.metadata.etag == hashlib.md5(content).hexdigest()
+
+
+def test_a_folder_and_several_prefixes_at_once(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "tree" / "deep").mkdir(parents=True)
+    (tmp_path / "tree" / "a").write_text("1")
+    (tmp_path / "tree" / "deep" / "b").write_text("2")
+    assert move(root, "upload", tmp_path / "tree", "s3://bucket/data/") == 0
+    pairs = ("s3://bucket/data", tmp_path / "x", "s3://bucket/data/deep/b", tmp_path / "y")
+    assert move(root, "download", *pairs) == 0
+    assert sorted(p.relative_to(tmp_path / "x").as_posix() for p in (tmp_path / "x").rglob("*")) == ["a", "deep", "deep/b"]
+    assert (tmp_path / "y" / "b").read_text() == "2"
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("s3://bucket/none", "uri: 's3://bucket/none': no objects are found there"),
+        ("s3://missing-bucket/x", "uri: 's3://missing-bucket/x': The specified bucket does not exist"),
+        ("s3://others/x", "uri: 's3://others/x': Access Denied"),
+        ("https://bucket/x", "uri: 'https://bucket/x': not a URI of the form s3://bucket/prefix"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], uri: str, words: str
+) -> None:
+    assert move(root, "download", uri, tmp_path / "x") == 1
+    told = capsys.readouterr().err
+    assert told.startswith(words)
+    assert told.count("\n") == 1
+
+
+def test_nothing_is_left_under_construction(root: Path, tmp_path: Path) -> None:
+    assert move(root, "upload", tmp_path / "store" / "nothing", "s3://bucket/x") == 1
+    assert [p for p in (root / ".rekindle" / "scratch").iterdir() if p.is_dir()] == []
+
+
+def test_it_starts_without_what_is_heavy() -> None:
+    code = Path(sys.modules["rekindle"].__path__[0]).parent
+    probe = f"import sys; sys.path.append({str(code)!r}); import rekindle.s3.transfer; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", probe], capture_output=True, text=True, check=True)
+    assert not {"numpy", "boto3", "botocore", "starlette", "sqlalchemy"} & set(done.stdout.split())
