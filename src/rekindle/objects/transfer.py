@@ -17,7 +17,7 @@ from rekindle.engine.ports import Clock, ObjectStore, StoreUnavailable
 from rekindle.objects.mirror import mirror, restore
 from rekindle.objects.store import Objects
 
-USAGE = "usage: transfer download URI FOLDER | upload PATH URI | restore URI FOLDER RECORD | mirror|follow FOLDER URI RECORD\n"
+USAGE = "usage: download URI FOLDER... | upload PATH URI | restore URI FOLDER RECORD | mirror|follow FOLDER URI RECORD\n"
 
 #: Seconds that an object store may be silent, and between two tries at most.
 PATIENCE_SECONDS = 86_400.0
