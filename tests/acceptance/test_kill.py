@@ -21,6 +21,8 @@ from rekindle.domain.training_job import ObjectiveStatus, TrainingJob, TrainingJ
 from rekindle.domain.tuning_job import TuningJobStatus
 from rekindle.settings import load_settings
 
+#: How often the worker dies.
+KILLS = 25
 REKINDLE = str(Path(sys.executable).parent / "rekindle")
 
 #: Says that it started (once for each process, atomically), takes a moment, prints its loss.
@@ -101,11 +103,12 @@ def test_kills_at_random_moments_lose_nothing_and_run_nothing_twice(tmp_path: Pa
     plug = Plug(tmp_path)
     app = plug.app()
     supervisors_killed = 0
-    for kill in range(25):
+    for kill in range(KILLS):
         worker = plug.worker()
-        launched = len(plug.trials(app))
-        time.sleep(chance.uniform(0.0, 1.2))
-        if kill % 4 == 0 and launched < 30:
+        # At a random moment, but before so much is done that the last kills would find nothing to interrupt.
+        moment, most = time.monotonic() + chance.uniform(0.0, 1.2), 30 * (kill + 1) / KILLS
+        until(lambda moment=moment, most=most: time.monotonic() >= moment or len(plug.trials(app)) >= most)
+        if kill % 4 == 0:
             supervisors_killed += plug.kill_a_supervisor(worker)
         worker.send_signal(signal.SIGKILL)
         worker.wait()
