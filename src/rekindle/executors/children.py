@@ -70,23 +70,29 @@ def signal_group(pid: int, number: int) -> None:
         pass
 
 
-def status_of(pid: int) -> int | None:
-    """The wait status of a child if it has ended. Orphans that we were given are collected on the way."""
-    while True:
-        ended, status = os.waitpid(-1, os.WNOHANG)
-        if ended in (0, pid):
-            return status if ended else None
+def ended() -> dict[int, int]:
+    """The children that have ended since we last asked, with their wait statuses; orphans that we were given among them."""
+    found: dict[int, int] = {}
+    try:
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return found
+            found[pid] = status
+    except ChildProcessError:
+        return found
 
 
-def kill_leftovers(pid: int, rest: float, pause: Callable[[float], object]) -> None:
-    """Kills what is left of the group of ``pid`` (which has ended), and on Linux every other descendant of ours.
+def kill_leftovers(pids: Sequence[int], rest: float, pause: Callable[[float], object]) -> None:
+    """Kills what is left of the groups of ``pids``, and on Linux every other descendant of ours.
 
     Waits for them at most ``rest`` seconds; ``pause(seconds)`` waits for the next signal that a child has ended.
     """
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except OSError:
-        pass
+    for pid in pids:
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except OSError:
+            pass
     rounds = int(rest / 0.02)
     while _reaped() and rounds > 0:
         for child in _children():

@@ -9,7 +9,7 @@ from typing import Any
 
 from rekindle.domain.training_job import Channel
 
-#: The one host of a training job that runs here.
+#: The first host of a training job, and its only one where it has one instance.
 HOST = "algo-1"
 #: Names that are for the service or its toolkit and never reach the program as arguments or ``SM_HP_*``.
 _OBJECTIVE = "_tuning_objective_metric"
@@ -33,6 +33,13 @@ class Told:
     entry_point: str = ""
     module_dir: str = ""
     framework: str = ""
+    hosts: Sequence[str] = (HOST,)
+    host: str = HOST
+
+
+def hosts(count: int) -> list[str]:
+    """The names of a training job's hosts, sorted as texts, as SageMaker has them: ``algo-10`` comes before ``algo-2``."""
+    return sorted(f"algo-{number}" for number in range(1, count + 1))
 
 
 def is_reserved(name: str) -> bool:
@@ -109,12 +116,12 @@ def _channel(channel: Channel) -> dict[str, str]:
 
 
 def _resources(told: Told) -> dict[str, Any]:
-    group = {"instance_group_name": "homogeneousCluster", "instance_type": told.instance_type, "hosts": [HOST]}
+    group = {"instance_group_name": "homogeneousCluster", "instance_type": told.instance_type, "hosts": [*told.hosts]}
     return {
-        "current_host": HOST,
+        "current_host": told.host,
         "current_instance_type": told.instance_type,
         "current_group_name": "homogeneousCluster",
-        "hosts": [HOST],
+        "hosts": [*told.hosts],
         "instance_groups": [group],
         "network_interface_name": "lo",
     }
@@ -123,7 +130,7 @@ def _resources(told: Told) -> dict[str, Any]:
 def _facts(told: Told) -> dict[str, Any]:
     folder = told.folder
     return {
-        "hosts": [HOST],
+        "hosts": [*told.hosts],
         "network_interface_name": "lo",
         "user_entry_point": told.entry_point,
         "framework_params": {},
@@ -131,10 +138,10 @@ def _facts(told: Told) -> dict[str, Any]:
         "input_data_config": _input_data(told.channels),
         "output_data_dir": f"{folder}/output/data",
         "channels": sorted(c.name for c in told.channels),
-        "current_host": HOST,
+        "current_host": told.host,
         "current_instance_type": told.instance_type,
         "current_instance_group": "homogeneousCluster",
-        "current_instance_group_hosts": [HOST],
+        "current_instance_group_hosts": [*told.hosts],
         "instance_groups": ["homogeneousCluster"],
         "instance_groups_dict": {"homogeneousCluster": _resources(told)["instance_groups"][0]},
         "distribution_instance_groups": [],
@@ -162,7 +169,7 @@ def _training_env(told: Told) -> dict[str, Any]:
         "additional_framework_parameters": {},
         "channel_input_dirs": {c.name: f"{told.folder}/input/data/{c.name}" for c in told.channels},
         "hyperparameters": dict(told.values),
-        "is_master": True,
+        "is_master": told.host == HOST,
         "job_name": told.job_name,
         "master_hostname": HOST,
     }

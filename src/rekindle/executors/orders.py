@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from rekindle.executors.programs import Program, command_program
 from rekindle.executors.runtimes import image_program
 
 _FOLDERS = ("input/config", "input/data", "model", "output/data", "code")
+#: What each further host has of its own; the rest is links.
+_HOST_FOLDERS = ("input/config", "input/data", "output", "code")
 #: Where a package that is only loaded by path is found: what the supervisor scans metrics with.
 _ENGINE = "re2"
 #: The variable by which every process of an attempt is known, whatever became of its parents.
@@ -82,18 +84,23 @@ def check_places(spec: TrainingSpec, transfer: Sequence[str]) -> None:
 def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
     spec = run.spec
     program = _program(run, host)
-    inputs, wanted = _inputs(spec.channels, host.transfer)
+    inputs, wanted = _inputs(spec.channels, host.transfer, _sharded(spec))
     wanted += _code(program, host.transfer)
     # One process fetches everything: its start would cost more than most data.
     fetch: records.Fields = {"fetch all": [*host.transfer, "download", *wanted]} if wanted else {}
     checkpoints = _linked_checkpoints(run)
-    told = _told(run, folder, host, program)
-    files = contract.config_files(told)
+    others = contract.hosts(spec.resources.instance_count)[1:]
+    told = {name: _told(run, _home(folder, name), host, program, name) for name in (contract.HOST, *others)}
+    files = {f"{t.folder}/{path}": text for t in told.values() for path, text in contract.config_files(t).items()}
+    environments = {n: [f"{k}={v}" for k, v in _environment(run, folder, host, program, t).items()] for n, t in told.items()}
     return _base(run, folder, host) | {
         "refusal": [],
-        "folders": [*_FOLDERS, checkpoints or "checkpoints"],
+        "folders": [*_FOLDERS, checkpoints or "checkpoints", *(f"hosts/{n}/{f}" for n in others for f in _HOST_FOLDERS)],
         "files": [item for pair in files.items() for item in pair],
-        "links": [item for pair in inputs.items() for item in pair],
+        "links": [item for pair in {**inputs, **_host_links(spec, program, folder, others)}.items() for item in pair],
+        "hosts": others,
+        "code": ["code", *(f"hosts/{name}/code" for name in others)],
+        "sharded": _sharded(spec),
         "source": [str(program.source)] if program.source else [],
         "skip": _skipped(spec, host),
         "checkpoints": [checkpoints] if checkpoints else [],
@@ -103,7 +110,8 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         **fetch,
         "command": list(program.argv),
         "toolkit": [shlex.join([program.entry_point, *program.arguments])] if program.framework else [],
-        "environment": [f"{n}={v}" for n, v in _environment(run, host, program, told).items()],
+        "environment": environments[contract.HOST],
+        **{f"environment {name}": environments[name] for name in others},
         "transfer environment": [f"{n}={v}" for n, v in _transfer_variables(run, folder, host).items()],
         "cwd": ["code"],
         "limit": [str(max(0.0, spec.max_runtime_seconds - run.spent_seconds))],
@@ -145,7 +153,27 @@ def _code(program: Program, transfer: Sequence[str]) -> list[str]:
     return [uri, f"../{inside}"]
 
 
-def _told(run: Run, folder: Path, host: Host, program: Program) -> contract.Told:
+def _home(folder: Path, name: str) -> Path:
+    """The folder of one of the job's hosts."""
+    return folder if name == contract.HOST else folder / "hosts" / name
+
+
+def _sharded(spec: TrainingSpec) -> list[str]:
+    """The channels of which each host gets a part."""
+    several = spec.resources.instance_count > 1
+    return [c.name for c in spec.channels if several and c.distribution == "ShardedByS3Key"]
+
+
+def _host_links(spec: TrainingSpec, program: Program, folder: Path, others: Sequence[str]) -> dict[str, str]:
+    """What the further hosts share with the first."""
+    sharded = _sharded(spec)
+    shared = ["model", "output/data", "checkpoints", *(f"input/data/{c.name}" for c in spec.channels if c.name not in sharded)]
+    if program.fetch is not None:
+        shared.append(program.fetch[1])
+    return {f"hosts/{name}/{inside}": str(folder / inside) for name in others for inside in shared}
+
+
+def _told(run: Run, folder: Path, host: Host, program: Program, name: str) -> contract.Told:
     return contract.Told(
         folder=str(folder),
         job_name=run.key.name,
@@ -159,10 +187,12 @@ def _told(run: Run, folder: Path, host: Host, program: Program) -> contract.Told
         entry_point=program.entry_point,
         module_dir=program.module_dir,
         framework=program.framework,
+        hosts=contract.hosts(run.spec.resources.instance_count),
+        host=name,
     )
 
 
-def _environment(run: Run, host: Host, program: Program, told: contract.Told) -> dict[str, str]:
+def _environment(run: Run, folder: Path, host: Host, program: Program, told: contract.Told) -> dict[str, str]:
     """What the program sees; later wins: our defaults, the user's shell, the program's, the contract, the job's own."""
     base = {n: v for n, v in host.environment.items() if n != "PYTHONHOME" or not program.first_on_path}
     job = {
@@ -173,6 +203,9 @@ def _environment(run: Run, host: Host, program: Program, told: contract.Told) ->
         "REKINDLE_CHECKPOINTS": f"{told.folder}/checkpoints",
     }
     defaults = {"PYTHONUNBUFFERED": "1", **machine.thread_variables(_cpus(run))}
+    if len(told.hosts) > 1:
+        # The hosts' names are no names of the network: all are this machine.
+        defaults["MASTER_ADDR"] = "127.0.0.1"
     own = dict(run.spec.environment)
     if "PATH" in own:
         own["PATH"] = os.pathsep.join((own["PATH"], host.path))
@@ -183,7 +216,7 @@ def _environment(run: Run, host: Host, program: Program, told: contract.Told) ->
         **job,
         **own,
         **contract.variables(told),
-        RUN_MARK: mark(told.folder, run.key.attempt),
+        RUN_MARK: mark(folder, run.key.attempt),
     }
 
 
@@ -202,12 +235,17 @@ def _arn(run: Run) -> str:
 
 
 def _cpus(run: Run) -> int:
-    return run.spec.resources.cpus or max(1, machine.cpus() // max(1, run.share))
+    return run.spec.resources.cpus or max(1, machine.cpus() // _processes(run))
+
+
+def _processes(run: Run) -> int:
+    """How many programs are meant to run at once here."""
+    return max(1, run.share) * run.spec.resources.instance_count
 
 
 def _gpus_each(run: Run, host: Host) -> int:
     names = machine.gpus(host.environment)
-    return min(len(names), run.spec.resources.gpus or max(1, len(names) // max(1, run.share)))
+    return min(len(names), run.spec.resources.gpus or max(1, len(names) // _processes(run)))
 
 
 def _gpus(run: Run, host: Host) -> list[str]:
@@ -218,13 +256,13 @@ def _gpus(run: Run, host: Host) -> list[str]:
     return [str(host.root), str(_gpus_each(run, host)), *names]
 
 
-def _inputs(channels: Sequence[Channel], transfer: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def _inputs(channels: Sequence[Channel], transfer: Sequence[str], sharded: Collection[str]) -> tuple[dict[str, str], list[str]]:
     """Links by path within the run folder, and what must be fetched: URI and folder by turns."""
     links: dict[str, str] = {}
     wanted: list[str] = []
     for channel in channels:
         _check_channel(channel, transfer)
-        inside = f"input/data/{channel.name}"
+        inside = f"input/{'shared' if channel.name in sharded else 'data'}/{channel.name}"
         if locations.is_remote(channel.uri):
             wanted += [channel.uri, f"../{inside}"]
         else:

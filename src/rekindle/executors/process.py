@@ -26,7 +26,7 @@ from pathlib import Path
 import psutil
 import structlog
 
-from rekindle.domain.errors import InvalidValue, Unsupported, WrongState
+from rekindle.domain.errors import InvalidValue, WrongState
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
 from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState
 from rekindle.executors import children, leftovers, logfile, orders, records, workdir
@@ -94,8 +94,6 @@ class ProcessExecutor(Executor):
             check_image(spec.algorithm, hyperparameters)
         else:
             check_command(spec.algorithm, spec.environment.get("PATH", "") + os.pathsep + self._host.path)
-        if spec.resources.instance_count > 1:
-            raise Unsupported(f"resources.instance_count: {spec.resources.instance_count}: this machine is one instance.")
         orders.check_channels(spec, self._host.transfer)
         orders.check_places(spec, self._host.transfer)
 

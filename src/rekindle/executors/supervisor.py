@@ -26,7 +26,7 @@ from rekindle.executors.logfile import LogWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rekindle.domain.scanning import LineScanner
 
@@ -107,10 +107,13 @@ class Wishes:
 
 
 class Output:
-    """What the training job prints: into the log, its metrics into the journal, its end kept for the failure reason."""
+    """What a program prints: into the log, its metrics into the journal, its end kept for the failure reason. Where several
+    share a log, each line of it begins with ``prefix``."""
 
-    def __init__(self, log: LogWriter, journal: Journal) -> None:
+    def __init__(self, log: LogWriter, journal: Journal, prefix: bytes = b"") -> None:
         self._log = log
+        self._prefix = prefix
+        self._unlogged = b""
         self._journal = journal
         self._scanner: LineScanner | None = None
         self._line: list[bytes] = []
@@ -123,13 +126,15 @@ class Output:
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes."""
-        self._log.write(data)
+        self._log.write(self._prefixed(data) if self._prefix else data)
         self._tail = (self._tail + data)[-_TAIL_BYTES:]
         if self._scanner is not None:
             self._scan(data)
 
     def finish(self) -> None:
-        """Scans a last line that nobody ended: the program is gone."""
+        """Scans and logs a last line that nobody ended: the program is gone."""
+        if self._unlogged:
+            self._log.write(self._prefixed(b"\n"))
         if self._scanner is not None:
             self._emit([self._take()])
 
@@ -137,6 +142,13 @@ class Output:
     def tail(self) -> str:
         """The end of what was printed."""
         return self._tail.decode("utf-8", "replace")
+
+    def _prefixed(self, data: bytes) -> bytes:
+        text = self._unlogged + data
+        cut = text.rfind(b"\n") + 1 or (len(text) if len(text) > _READ_BYTES else 0)
+        self._unlogged = text[cut:]
+        lines = text[:cut].removesuffix(b"\n").split(b"\n") if cut else []
+        return b"".join(self._prefix + line + b"\n" for line in lines)
 
     def _scan(self, data: bytes) -> None:
         # A progress bar ends its lines with a carriage return alone.
@@ -166,6 +178,38 @@ class Output:
             self._journal.tell(*(records.line({"metric": name, "value": value, "at": now}) for name, value in found))
 
 
+class Member:
+    """One of the programs that run side by side: its process, its folder, what it prints, and how it ended."""
+
+    def __init__(self, folder: str, output: Output, pid: int, reading: int) -> None:
+        self.folder = folder
+        self.output = output
+        self.pid = pid
+        self.reading = reading
+        self.prints = True
+        self.status: int | None = None
+
+    def read(self) -> bool:
+        """Reads once what it prints; False at the end of it."""
+        data = os.read(self.reading, _READ_BYTES)
+        if data:
+            self.output.feed(data)
+        self.prints = bool(data)
+        return self.prints
+
+    def drain(self) -> None:
+        """Reads what the dead have left in the pipe. Somebody who escaped us may still hold it open, so this has an end."""
+        os.set_blocking(self.reading, False)
+        try:
+            for _ in range(_PIPE_BYTES // _READ_BYTES * 2):
+                if not self.read():
+                    break
+        except BlockingIOError:
+            pass
+        os.close(self.reading)
+        self.output.finish()
+
+
 class Ended(Exception):
     """The run is over: its state (as RunState has it), exit code, failure reason and model."""
 
@@ -191,8 +235,8 @@ class Supervisor:
         self._journal = journal
         self._wishes = wishes
         self._grace = float(orders["grace"][0])
-        log = LogWriter(attempt, int(orders["log"][0]), int(orders["log"][1]))
-        self._output = Output(log, journal)
+        self._log = LogWriter(attempt, int(orders["log"][0]), int(orders["log"][1]))
+        self._output = Output(self._log, journal)
         self._gpus: list[int] = []
         #: Processes that work beside the training job and end with it.
         self._companions: list[int] = []
@@ -225,7 +269,18 @@ class Supervisor:
             self._transfer(name, "Data download failed", self._called_off)
         if self._orders["restore"]:
             self._transfer("restore", "Checkpoint download failed", self._called_off)
+        self._deal()
         self._give_way()
+
+    def _deal(self) -> None:
+        """Shares channels among the hosts."""
+        for channel in self._orders["sharded"]:
+            homes = [self._folder, *(os.path.join(self._folder, "hosts", host) for host in self._orders["hosts"])]
+            targets = [os.path.join(home, "input", "data", channel) for home in homes]
+            try:
+                workdir.deal(os.path.join(self._folder, "input", "shared", channel), targets)
+            except OSError as error:
+                raise Ended("failed", reason=f"ClientError: The channel {channel!r} could not be shared: {error}") from error
 
     def _give_way(self) -> None:
         if cause := self._called_off() or ("stopped" if self._wishes.stop else ""):
@@ -241,19 +296,29 @@ class Supervisor:
         """Runs the command; how it ended, with no model yet."""
         self._phase("Training", "Training image download completed. Training in progress.")
         limit = time.monotonic() + float(self._orders["limit"][0])
-        environment = self._orders["environment"] + self._chosen_gpus()
         try:
             self._follow_checkpoints()
-            status, cause = self._process(self._orders["command"], environment, limit, self._scanner, self._called_off)
+            member, cause = self._side_by_side(self._hosts(), limit, self._scanner, self._called_off)
         except CannotStart as error:
             raise Ended("failed", reason=f"ClientError: The command could not be started: {error}") from error
-        code = os.waitstatus_to_exitcode(status)
+        code = os.waitstatus_to_exitcode(member.status or 0)
         exit_code = code if code >= 0 else 128 - code
         # Whoever ended us may have ended it first: its exit then says nothing about the program.
         cause = cause or (self._called_off() if code else "")
         if cause:
             return Ended(cause, exit_code)
-        return Ended("completed", 0) if code == 0 else Ended("failed", exit_code, self._failure(code, exit_code))
+        return Ended("completed", 0) if code == 0 else Ended("failed", exit_code, self._failure(member, code, exit_code))
+
+    def _hosts(self) -> Iterator[Member]:
+        """Starts the training job's program, once for each of its hosts."""
+        others = self._orders["hosts"]
+        command = self._orders["command"]
+        output = Output(self._log, self._journal, b"[algo-1] ") if others else self._output
+        yield self._start(command, self._orders["environment"] + self._chosen_gpus(), self._folder, output)
+        for host in others:
+            output = Output(self._log, self._journal, f"[{host}] ".encode())
+            environment = self._orders[f"environment {host}"] + self._chosen_gpus()
+            yield self._start(command, environment, os.path.join(self._folder, "hosts", host), output)
 
     def _follow_checkpoints(self) -> None:
         """Starts what copies checkpoints out while the training job runs."""
@@ -310,76 +375,70 @@ class Supervisor:
         """Runs one of the commands that bring data in or out."""
         environment = self._orders["transfer environment"]
         try:
-            status, cause = self._process(self._orders[name], environment, None, lambda: None, called_off)
+            crew = (self._start(self._orders[name], environment, self._folder, self._output) for _ in range(1))
+            member, cause = self._side_by_side(crew, None, lambda: None, called_off)
         except CannotStart as error:
             raise Ended("failed", reason=f"ClientError: {problem}: {error}") from error
         if cause:
             raise Ended(cause)
-        if status:
+        if member.status:
             raise Ended("failed", reason=f"ClientError: {problem}: {_last_words(self._output.tail)}")
 
-    def _process(
+    def _start(self, argv: Sequence[str], environment: Sequence[str], folder: str, output: Output) -> Member:
+        reading, writing = os.pipe()
+        try:
+            pid = children.spawn(argv, environment, os.path.join(folder, self._orders["cwd"][0]), writing)
+        except CannotStart:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        return Member(folder, output, pid, reading)
+
+    def _side_by_side(
         self,
-        argv: Sequence[str],
-        environment: Sequence[str],
+        starting: Iterable[Member],
         limit: float | None,
         scanner: Callable[[], LineScanner | None],
         called_off: Callable[[], str],
-    ) -> tuple[int, str]:
-        """Runs a program to its end; its status, and ``stopped``, ``timed out`` or ``lost`` where we ended it."""
-        reading, writing = os.pipe()
+    ) -> tuple[Member, str]:
+        """Runs programs to their end, all or none: where one fails, the others are ended. Gives the first that failed, or
+        else the first of all, and ``stopped``, ``timed out`` or ``lost`` where we ended them."""
+        crew: list[Member] = []
         try:
-            pid = children.spawn(argv, environment, os.path.join(self._folder, self._orders["cwd"][0]), writing)
-        finally:
-            os.close(writing)
-        try:
-            # While the program starts, we load what the metrics need.
-            self._output.watch(scanner())
-            status, cause = self._follow(pid, reading, limit, called_off)
+            for member in starting:
+                crew.append(member)
+                # While the program starts, we load what the metrics need.
+                member.output.watch(scanner())
+            return self._follow(crew, limit, called_off)
         finally:
             for companion in self._companions:
                 children.signal_group(companion, signal.SIGKILL)
             self._companions.clear()
-            children.kill_leftovers(pid, _LEFTOVERS_SECONDS, self._wishes.wait)
-            self._drain(reading)
-            self._output.finish()
-        return status, cause
+            children.kill_leftovers([m.pid for m in crew], _LEFTOVERS_SECONDS, self._wishes.wait)
+            for member in crew:
+                member.drain()
 
-    def _follow(self, pid: int, reading: int, limit: float | None, called_off: Callable[[], str]) -> tuple[int, str]:
-        cause = ""
-        deadline = limit
-        open_output = True
+    def _follow(self, crew: Sequence[Member], limit: float | None, called_off: Callable[[], str]) -> tuple[Member, str]:
+        cause, ending, deadline = "", False, limit
+        failed: Member | None = None
         while True:
             seconds = None if deadline is None else deadline - time.monotonic()
-            if self._wishes.wait(seconds, *([reading] if open_output else [])):
-                open_output = self._read(reading)
-            if (status := children.status_of(pid)) is not None:
-                return status, cause
+            readable = self._wishes.wait(seconds, *(m.reading for m in crew if m.prints))
+            for member in crew:
+                if member.reading in readable:
+                    member.read()
+            newly = _note_ends(crew)
+            failed = failed or newly
+            if all(m.status is not None for m in crew):
+                return failed or crew[0], cause
             late = deadline is not None and time.monotonic() >= deadline
-            if cause and late:
-                children.signal_group(pid, signal.SIGKILL)
+            if ending and late:
+                _signal_all(crew, signal.SIGKILL)
                 deadline = None
-            elif not cause and (cause := "timed out" if late else called_off()):
-                children.signal_group(pid, signal.SIGTERM)
-                deadline = time.monotonic() + self._grace
-
-    def _read(self, reading: int) -> bool:
-        """Reads once; False at the end of the output."""
-        data = os.read(reading, _READ_BYTES)
-        if data:
-            self._output.feed(data)
-        return bool(data)
-
-    def _drain(self, reading: int) -> None:
-        """Reads what the dead have left in the pipe. Somebody who escaped us may still hold it open, so this has an end."""
-        os.set_blocking(reading, False)
-        try:
-            for _ in range(_PIPE_BYTES // _READ_BYTES * 2):
-                if not self._read(reading):
-                    break
-        except BlockingIOError:
-            pass
-        os.close(reading)
+            elif not ending and (failed is not None or (cause := "timed out" if late else called_off())):
+                _signal_all(crew, signal.SIGTERM)
+                deadline, ending = time.monotonic() + self._grace, True
 
     def _scanner(self) -> LineScanner | None:
         metrics = self._orders["metrics"]
@@ -413,11 +472,11 @@ class Supervisor:
         self._gpus.append(descriptor)
         return True
 
-    def _failure(self, code: int, exit_code: int) -> str:
+    def _failure(self, member: Member, code: int, exit_code: int) -> str:
         """``AlgorithmError: <why>, exit code: N``, in at most as many characters as the service has room for."""
-        told = self._failure_file()
+        told = _failure_file(member.folder)
         if told is None:
-            told = _last_words(self._output.tail)
+            told = _last_words(member.output.tail)
             if code < 0:
                 told = f"killed by {children.signal_name(-code)}{': ' if told else ''}{told}"
             for command in self._orders["toolkit"]:
@@ -425,12 +484,30 @@ class Supervisor:
         ending = f", exit code: {exit_code}"
         return f"AlgorithmError: {told}"[: _REASON_LIMIT - len(ending)] + ending
 
-    def _failure_file(self) -> str | None:
-        try:
-            with open(os.path.join(self._folder, "output", "failure"), "rb") as file:
-                return file.read(4 * _REASON_LIMIT).decode("utf-8", "replace")[:_REASON_LIMIT].rstrip()
-        except OSError:
-            return None
+
+def _failure_file(folder: str) -> str | None:
+    try:
+        with open(os.path.join(folder, "output", "failure"), "rb") as file:
+            return file.read(4 * _REASON_LIMIT).decode("utf-8", "replace")[:_REASON_LIMIT].rstrip()
+    except OSError:
+        return None
+
+
+def _note_ends(crew: Sequence[Member]) -> Member | None:
+    """Notes which have ended, and how; the first among them that failed."""
+    statuses = children.ended()
+    failed = None
+    for member in crew:
+        if member.pid in statuses:
+            member.status = statuses[member.pid]
+            failed = failed or (member if member.status else None)
+    return failed
+
+
+def _signal_all(crew: Sequence[Member], number: int) -> None:
+    for member in crew:
+        if member.status is None:
+            children.signal_group(member.pid, number)
 
 
 def _last_words(tail: str) -> str:

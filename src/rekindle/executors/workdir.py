@@ -10,6 +10,7 @@
       output/data/    -> output/output.tar.gz
       output/failure  why it failed, in the program's own words
       checkpoints/    survives from one attempt to the next
+      hosts/algo-N/   the same for each further instance; its model, output/data and checkpoints are links to ours
       .rekindle/N/    attempt N: orders, journal, lock, log
 """
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 #: The folder of our own files within a run folder.
 CONTROL = ".rekindle"
 #: What an attempt starts without: its predecessor's traces. ``checkpoints`` stays.
-_CLEARED = ("input", "code", "model", "output")
+_CLEARED = ("input", "code", "model", "output", "hosts")
 #: Never part of a copy of the source folder.
 _SKIPPED_NAMES = frozenset({".git", ".hg", ".svn", ".venv", "venv", "__pycache__", ".ipynb_checkpoints", ".mypy_cache"})
 _CHUNK = 1 << 20
@@ -49,7 +50,17 @@ def build(folder: str, orders: Fields) -> None:
     for kept in orders["checkpoints"]:
         _link(os.path.join(folder, "checkpoints"), kept)
     for source in orders["source"]:
-        copy_source(source, os.path.join(folder, "code"), orders["skip"])
+        for code in orders["code"]:
+            copy_source(source, os.path.join(folder, code), orders["skip"])
+
+
+def deal(source: str, targets: Sequence[str]) -> None:
+    """Shares a folder's files among several, as links, in the order of their names: ``ShardedByS3Key``. Raises OSError."""
+    found = [os.path.join(parent, name) for parent, _, names in os.walk(source, followlinks=True) for name in names]
+    for target in targets:
+        os.makedirs(target, exist_ok=True)
+    for at, path in enumerate(sorted(found)):
+        _link(os.path.join(targets[at % len(targets)], os.path.relpath(path, source)), os.path.realpath(path))
 
 
 def copy_source(source: str, target: str, skip: Collection[str]) -> None:

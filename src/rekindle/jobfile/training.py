@@ -124,9 +124,10 @@ def _checkpoints(value: Value | None, folder: Path) -> Checkpoints | None:
 def _resources(value: Value | None) -> Resources:
     if value is None:
         return Resources()
-    fields = value.table(("gpus", "cpus"))
-    gpus, cpus = fields.get("gpus"), fields.get("cpus")
+    fields = value.table(("instances", "gpus", "cpus"))
+    instances, gpus, cpus = fields.get("instances"), fields.get("gpus"), fields.get("cpus")
     return Resources(
+        instance_count=1 if instances is None else instances.whole(least=1, most=100),
         gpus=0 if gpus is None else gpus.whole(least=0, most=1024),
         cpus=0 if cpus is None else cpus.whole(least=0, most=65_536),
     )
