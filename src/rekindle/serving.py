@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp
 
 from rekindle.api.app import create_app as sagemaker_app
+from rekindle.api.service_model import preload
 from rekindle.bootstrap import App, build
 from rekindle.companions.identity import iam_app, sts_app
 from rekindle.companions.logs import logs_app
@@ -24,6 +26,7 @@ from rekindle.engine.ports import StoreUnavailable
 from rekindle.gateway import tls
 from rekindle.gateway.app import Gateway, GatewaySettings
 from rekindle.gateway.credentials import Credentials, KeyPair, load_or_create
+from rekindle.gateway.origin import is_address
 from rekindle.gateway.proxy import Proxy, ProxySettings
 from rekindle.gateway.routing import Apps
 from rekindle.objects.s3 import S3Objects
@@ -93,7 +96,11 @@ class Server:
 def build_server(settings: Settings, address: Address, *, insecure: bool = False) -> Server:
     """Opens the installation and puts every service behind one gateway. Raises GatewayError for an insecure server that
     others could reach."""
-    gateway_settings = GatewaySettings(hosts=frozenset({address.host}), insecure_no_auth=insecure, bind_host=address.host)
+    names = frozenset({address.host.lower(), *settings.hosts})
+    gateway_settings = GatewaySettings(
+        hosts=names, origins=frozenset(settings.origins), insecure_no_auth=insecure, bind_host=address.host
+    )
+    threading.Thread(target=preload, name="service model", daemon=True).start()
     credentials = load_or_create(settings.home, settings.account)
     prepare(settings)
     variables = object_store_variables(settings, address, key_pair(settings, credentials))
@@ -203,9 +210,10 @@ def _gateway(app: App, credentials: Credentials, settings: GatewaySettings, vari
     # SageMaker's quotas hold on its wire unless the user says otherwise.
     quotas = app.quotas if s.limits else Quotas()
     objects = _objects(s, variables)
+    domains = tuple(name for name in settings.hosts if not is_address(name))
     apps = Apps(
         sagemaker=sagemaker_app(app.store, app.executor, app.clock, quotas, objects),
-        s3=s3_app(s.objects, clock=app.clock, region=s.region, default_account=s.account),
+        s3=s3_app(s.objects, clock=app.clock, region=s.region, default_account=s.account, domains=domains),
         sts=sts_app(s.role),
         iam=iam_app(s.role, app.clock.now()),
         logs=logs_app(JobLogs(app.store, app.executor)),

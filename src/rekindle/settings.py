@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Literal
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Settings:
     ``aws`` enforces SageMaker's quotas, ``relaxed`` those of the machine only; None: ``aws`` on SageMaker's wire, ``relaxed``
     for job files. ``role`` is the name of the IAM role that
     clients are given. ``s3_endpoint`` is the URL of an object store of one's own; empty: the embedded one.
-    ``proxy_others``: what the HTTPS proxy does with hosts that are not AWS's.
+    ``hosts`` are names, besides this machine's addresses, under which clients may call; ``origins`` are origins whose web
+    pages may. ``proxy_others``: what the HTTPS proxy does with hosts that are not AWS's.
     ``environment`` is what training jobs inherit.
     """
 
@@ -31,6 +36,8 @@ class Settings:
     region: str = "us-east-1"
     role: str = "rekindle"
     s3_endpoint: str = ""
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     proxy_others: Literal["tunnel", "refuse"] = "tunnel"
     stop_grace_seconds: float = STOP_GRACE_SECONDS
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -73,6 +80,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         region=environ.get("REKINDLE_REGION") or "us-east-1",
         role=_role(environ.get("REKINDLE_ROLE") or "rekindle"),
         s3_endpoint=_endpoint(environ.get("REKINDLE_S3_ENDPOINT") or ""),
+        hosts=_listed("REKINDLE_HOSTS", environ.get("REKINDLE_HOSTS") or "", _HOST, "not a host name (without a port)"),
+        origins=_listed(
+            "REKINDLE_ORIGINS", environ.get("REKINDLE_ORIGINS") or "", _ORIGIN, "not an origin: scheme://host:port"
+        ),
         proxy_others=_proxy_others(environ.get("REKINDLE_PROXY_OTHERS") or "tunnel"),
         stop_grace_seconds=_seconds("REKINDLE_STOP_GRACE", environ.get("REKINDLE_STOP_GRACE") or str(STOP_GRACE_SECONDS)),
         environment=dict(environ),
@@ -111,6 +122,14 @@ def _endpoint(text: str) -> str:
     if not text or text.startswith(("http://", "https://")):
         return text.rstrip("/")
     raise InvalidValue("REKINDLE_S3_ENDPOINT", text, "not a URL that begins with http:// or https://")
+
+
+def _listed(name: str, text: str, form: re.Pattern[str], reason: str) -> tuple[str, ...]:
+    found = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    for part in found:
+        if not form.fullmatch(part):
+            raise InvalidValue(name, part, reason)
+    return found
 
 
 def _proxy_others(text: str) -> Literal["tunnel", "refuse"]:

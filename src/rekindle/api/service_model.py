@@ -114,8 +114,22 @@ class ServiceModel:
             return self._inputs[operation]
 
 
-@cache
+def preload() -> None:
+    """Reads the model now, so that no request has to wait for it."""
+    _description()
+
+
 def _description() -> Mapping[str, Any]:
+    with _READING:
+        return _read()
+
+
+#: Two threads that ask at once must not both do the work.
+_READING = threading.Lock()
+
+
+@cache
+def _read() -> Mapping[str, Any]:
     """The model as it is on disk: a second's work, done once for all."""
     # Only botocore's own data: the user's folder (~/.aws/models) may say anything.
     from botocore.loaders import Loader

@@ -49,8 +49,8 @@ class GatewaySettings:
     hosts: frozenset[str] = frozenset()
     #: Origins (``https://name:port``) whose web pages may call, next to our own.
     origins: frozenset[str] = frozenset()
-    #: Bytes of a request body, except in S3.
-    body_limit: int = 2**20
+    #: Bytes of a request body, except in S3. The largest tuning job that SageMaker's model allows has 2.8 million.
+    body_limit: int = 2**22
     #: Seconds within which such a body must have come.
     body_seconds: float = 30.0
     #: Seconds that a streamed body may stand still.

@@ -11,7 +11,7 @@ from rekindle.gateway.canonical import WireRequest
 from rekindle.gateway.refusal import Reason, Refusal
 
 #: What is still read of the body of a refused request, so that its sender gets to read the answer.
-_DRAIN_BYTES = 4 * 2**20
+_DRAIN_BYTES = 8 * 2**20
 _DRAIN_SECONDS = 1.0
 
 

@@ -21,7 +21,8 @@ def bucket_of_host(host: str, domains: tuple[str, ...] = ()) -> str:
     """The bucket that a Host header names; empty when the path names it. `domains` are further names of this server."""
     name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
     name = name.lower().rstrip(".")
-    for domain in domains:
+    # Of names that end alike, the longest: the gateway, which verifies what we do, must find the same bucket.
+    for domain in sorted(domains, key=len, reverse=True):
         if name.endswith("." + domain):
             return name.removesuffix("." + domain)
     match = _BASES.fullmatch(name)

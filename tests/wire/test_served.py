@@ -1,0 +1,110 @@
+"""The composed server, as `rekindle serve` puts it together: names, origins, sizes, accounts."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from rekindle.gateway.credentials import KeyPair, add_pair, load_or_create
+from rekindle.serving import Address, Server, build_server
+from rekindle.settings import Settings
+from support.gateway import serving
+from support.wire import changed, tuning_request, wire
+
+OTHER = "222222222222"
+
+
+@dataclass(frozen=True)
+class Served:
+    """The server, its port, and the keys of its two accounts."""
+
+    server: Server
+    port: int
+    mine: KeyPair
+    other: KeyPair
+
+    def client(self, service: str, pair: KeyPair, region: str = "us-east-1", **config: Any) -> Any:
+        return boto3.session.Session().client(
+            service,
+            region_name=region,
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            aws_access_key_id=pair.access_key,
+            aws_secret_access_key=pair.secret_key,
+            config=Config(retries={"total_max_attempts": 1}, **config),
+        )
+
+    def status(self, host: str, path: str = "/healthz", **headers: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("GET", path, headers={"Host": host, **headers})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home: Path = tmp_path_factory.mktemp("home")
+    settings = Settings(
+        home, f"sqlite:///{home / 'rekindle.db'}", hosts=("tuner.lab", "lab"), origins=("https://pages.lab:8443",)
+    )
+    mine, other = load_or_create(home).first, add_pair(home, OTHER)
+    server = build_server(settings, Address())
+    with serving(server.asgi) as port:
+        yield Served(server, port, mine, other)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1", "tuner.lab", "Tuner.Lab:8421", "bucket.tuner.lab", "[::1]:8421"])
+def test_a_name_of_ours_is_let_in(served: Served, host: str) -> None:
+    assert served.status(host) == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "tuner.lab.evil.example", "xlab", ""])
+def test_a_name_that_is_not_ours_is_not(served: Served, host: str) -> None:
+    assert served.status(host) == 403
+
+
+def test_only_named_origins_may_call(served: Served) -> None:
+    assert served.status("localhost", Origin="https://pages.lab:8443") == 200
+    assert served.status("localhost", Origin="http://localhost") == 200
+    assert served.status("localhost", Origin="https://pages.lab") == 403
+
+
+def test_a_bucket_under_a_name_of_ours(served: Served) -> None:
+    s3 = served.client("s3", served.mine)
+    s3.create_bucket(Bucket="under.names")
+    s3.put_object(Bucket="under.names", Key="k", Body=b"found")
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": "under.names", "Key": "k"})
+    query = url.partition("?")[2]
+    assert "AWSAccessKeyId" in query
+    assert served.status("under.names.tuner.lab:8421", f"/k?{query}") == 200
+    assert served.status("names.tuner.lab:8421", f"/k?{query}") == 403
+
+
+def test_the_largest_tuning_job_that_the_model_allows_is_read() -> None:
+    request = tuning_request()
+    objective = request["HyperParameterTuningJobConfig"].pop("HyperParameterTuningJobObjective")
+    ranges = request["HyperParameterTuningJobConfig"].pop("ParameterRanges")
+    statics = {f"{i:03}{'n' * 253}": "v" * 2500 for i in range(97)}
+    whole = {**request.pop("TrainingJobDefinition"), "TuningObjective": objective, "HyperParameterRanges": ranges}
+    definitions = [changed(whole, "StaticHyperParameters", statics) | {"DefinitionName": f"d{i}"} for i in range(10)]
+    with wire() as service:
+        name = service.create(request={**request, "TrainingJobDefinitions": definitions})
+        described = service.describe(name)["TrainingJobDefinitions"]
+        kept = [{k: v for k, v in d["StaticHyperParameters"].items() if k in statics} for d in described]
+        assert kept == [statics] * 10
+        tags = [{"Key": f"{i}" * 100, "Value": "v" * 200} for i in range(20_000)]
+        assert status_of_tagging(service.client, tags) == 413
+
+
+def status_of_tagging(client: Any, tags: list[dict[str, str]]) -> int:
+    with pytest.raises(client.exceptions.ClientError) as caught:
+        client.add_tags(ResourceArn="arn:aws:sagemaker:us-east-1:111111111111:training-job/x", Tags=tags)
+    return int(caught.value.response["ResponseMetadata"]["HTTPStatusCode"])
