@@ -24,7 +24,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
-import structlog
 
 from rekindle.domain.errors import InvalidValue, WrongState
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
@@ -104,7 +103,7 @@ class ProcessExecutor(Executor):
         try:
             self._launch(run)
         except OSError as error:
-            structlog.get_logger(__name__).warning("cannot launch now", training_job=run.key.name, reason=str(error))
+            _warn("cannot launch now", training_job=run.key.name, reason=str(error))
 
     def report(self, key: RunKey, seen: int = 0) -> Report | None:
         """See Executor."""
@@ -293,7 +292,7 @@ def _remove(folder: Path) -> None:
     try:
         workdir.remove_tree(str(folder))
     except OSError as error:
-        structlog.get_logger(__name__).warning("cannot remove all of a training job's files", reason=str(error))
+        _warn("cannot remove all of a training job's files", reason=str(error))
 
 
 def _attempt(folder: Path, number: int) -> Path:
@@ -432,3 +431,10 @@ def _watched(processes: Iterator[tuple[int, str] | None]) -> Iterator[tuple[sele
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _warn(event: str, **facts: str) -> None:
+    # Imported when there is something to say: it costs a command that says nothing 60 ms.
+    import structlog
+
+    structlog.get_logger(__name__).warning(event, **facts)
