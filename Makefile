@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-all test-sdk fuzz lint bench lock clean
+.PHONY: setup demo test test-all test-sdk test-sdk-v2 test-sdk-v3 fuzz lint bench lock clean
 
 setup: $(STAMP)
 
@@ -22,6 +22,13 @@ test: setup
 test-all: setup
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m ""
 
+# Each major of SageMaker's SDK in an environment of its own (1 and 2 GB), against a real server; names are not looked up.
+test-sdk: test-sdk-v2 test-sdk-v3
+
+test-sdk-v2 test-sdk-v3: test-sdk-%: setup
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup-sdk $*
+	@REKINDLE_COMMAND="$(abspath $(BIN))/rekindle" $(VENV)-sdk-$*/bin/python -m pytest -q -c tests/sdk/pytest.ini tests/sdk
+
 bench: setup
 	@$(BIN)/python benchmarks/overhead.py
 	@$(BIN)/python -m benchmarks.latency
@@ -34,6 +41,7 @@ lint: setup
 
 lock:
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
+	@for sdk in v2 v3; do $(BIN)/uv pip compile requirements/sdk-$$sdk.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/sdk-$$sdk.txt; done
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-sdk-* build dist .pytest_cache .mypy_cache .ruff_cache

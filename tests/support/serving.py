@@ -15,7 +15,8 @@ from typing import Any
 
 import boto3
 
-REKINDLE = str(Path(sys.executable).parent / "rekindle")
+#: The command; another one where the tests run in an environment of their own, as those of the SDKs do.
+REKINDLE = os.environ.get("REKINDLE_COMMAND") or str(Path(sys.executable).parent / "rekindle")
 
 
 class Serving:

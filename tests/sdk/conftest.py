@@ -1,0 +1,67 @@
+"""One server for the suite; the SDK gets what `rekindle run` would give it, and no name but loopback's is ever looked up."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "sdk-v2-script-mode"
+
+
+def _major() -> str:
+    try:
+        return importlib.metadata.version("sagemaker").partition(".")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+collect_ignore_glob = [f"test_v{major}.py" for major in ("2", "3") if major != _major()]
+
+_REAL = socket.getaddrinfo
+LOOKED_UP: set[str] = set()
+
+
+def _refusing(host: Any, *more: Any, **named: Any) -> Any:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name not in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "", None, socket.gethostname()):
+        LOOKED_UP.add(name)
+        raise socket.gaierror(socket.EAI_NONAME, "names are not looked up in this suite")
+    return _REAL(host, *more, **named)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A running server, and its variables in this process before an SDK is imported."""
+    from support.serving import REKINDLE, Serving
+
+    folder = tmp_path_factory.mktemp("sdk")
+    serving = Serving(folder / "home", PATH=os.pathsep.join([str(Path(REKINDLE).parent), os.environ["PATH"]]))
+    printed = subprocess.run([REKINDLE, "env", "--all", "--json"], env=serving.environ, capture_output=True, check=True)
+    os.environ.update(json.loads(printed.stdout))
+    os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
+    socket.getaddrinfo = _refusing
+    os.chdir(EXAMPLE)
+    yield
+    socket.getaddrinfo = _REAL
+    serving.end(signal.SIGTERM)
+    assert LOOKED_UP == set()
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some digits as a table, the label first."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    path = tmp_path_factory.mktemp("data") / "digits.csv"
+    path.write_text("\n".join(",".join(f"{v:g}" for v in (label, *row)) for label, row in zip(y[:400], x[:400], strict=True)))
+    return path

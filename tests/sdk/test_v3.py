@@ -1,0 +1,134 @@
+"""SageMaker's Python SDK v3 as its users call it, against a real server that runs real training jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+METRICS = [{"Name": "accuracy", "Regex": "accuracy=([0-9.]+);"}]
+
+
+@pytest.fixture(scope="session")
+def data(digits: Path) -> str:
+    from sagemaker.core.helper.session_helper import Session
+
+    return Session().upload_data(str(digits), key_prefix="digits")
+
+
+def inputs(data: str) -> list[Any]:
+    from sagemaker.train.configs import InputData
+
+    return [InputData(channel_name="train", data_source=data)]
+
+
+def trainer(data: str, source: str = "code", **more: Any) -> Any:
+    from sagemaker.core import image_uris
+    from sagemaker.core.helper.session_helper import get_execution_role
+    from sagemaker.train import ModelTrainer
+    from sagemaker.train.configs import Compute, SourceCode
+
+    return ModelTrainer(
+        training_image=image_uris.retrieve("sklearn", "us-east-1", version="1.2-1"),
+        role=get_execution_role(),
+        source_code=SourceCode(source_dir=source, entry_script="train.py"),
+        compute=Compute(instance_type="ml.m5.large", instance_count=1),
+        input_data_config=inputs(data),
+        base_job_name="digits",
+        **more,
+    )
+
+
+def tuner(data: str, jobs: int, **more: Any) -> Any:
+    from sagemaker.core.parameter import ContinuousParameter, IntegerParameter
+    from sagemaker.train.tuner import HyperparameterTuner
+
+    return HyperparameterTuner(
+        model_trainer=trainer(data, hyperparameters={"criterion": "gini"}),
+        objective_metric_name="accuracy",
+        hyperparameter_ranges={"n-estimators": IntegerParameter(3, 12), "max-features": ContinuousParameter(0.1, 0.9)},
+        metric_definitions=METRICS,
+        max_jobs=jobs,
+        max_parallel_jobs=min(2, jobs),
+        **more,
+    )
+
+
+@pytest.fixture(scope="session")
+def mother(data: str) -> Any:
+    mother = tuner(data, 3)
+    mother.tune(inputs=inputs(data), job_name="mother", wait=True)
+    return mother
+
+
+def test_tune_describe_and_best(mother: Any) -> None:
+    described = mother.describe()
+    assert described.hyper_parameter_tuning_job_status == "Completed"
+    assert described.training_job_status_counters.completed == 3
+    frame = mother.analytics().dataframe()
+    best = frame[frame["FinalObjectiveValue"] == frame["FinalObjectiveValue"].max()]
+    assert mother.best_training_job() in set(best["TrainingJobName"])
+    mother.wait()
+
+
+def test_warm_start_by_an_explicit_config(mother: Any, data: str) -> None:
+    from sagemaker.core.shapes import HyperParameterTuningJobWarmStartConfig, ParentHyperParameterTuningJob
+
+    config = HyperParameterTuningJobWarmStartConfig(
+        parent_hyper_parameter_tuning_jobs=[ParentHyperParameterTuningJob(hyper_parameter_tuning_job_name="mother")],
+        warm_start_type="IdenticalDataAndAlgorithm",
+    )
+    child = tuner(data, 1, warm_start_config=config)
+    child.tune(inputs=inputs(data), job_name="child", wait=True)
+    described = child.describe()
+    assert described.hyper_parameter_tuning_job_status == "Completed"
+    best = max((mother.describe().best_training_job, described.best_training_job), key=objective)
+    assert objective(described.overall_best_training_job) == objective(best)
+
+
+def objective(job: Any) -> float:
+    return job.final_hyper_parameter_tuning_job_objective_metric.value
+
+
+def test_stop(data: str) -> None:
+    long = tuner(data, 50)
+    long.tune(inputs=inputs(data), job_name="stopped", wait=False)
+    long.stop_tuning_job()
+    long.wait()
+    assert long.describe().hyper_parameter_tuning_job_status == "Stopped"
+
+
+def test_resources(mother: Any, data: str) -> None:
+    from sagemaker.core.resources import HyperParameterTuningJob
+
+    found = HyperParameterTuningJob.get("mother")
+    assert found.refresh().hyper_parameter_tuning_job_status == "Completed"
+    assert {job.training_job_name for job in found.get_all_training_jobs()} == set(
+        mother.analytics().dataframe()["TrainingJobName"]
+    )
+    short = tuner(data, 1)
+    short.tune(inputs=inputs(data), job_name="deleted", wait=True)
+    names = [job.hyper_parameter_tuning_job_name for job in HyperParameterTuningJob.get_all()]
+    assert {"mother", "deleted"} <= set(names)
+    HyperParameterTuningJob.get("deleted").delete()
+    assert "deleted" not in [job.hyper_parameter_tuning_job_name for job in HyperParameterTuningJob.get_all()]
+
+
+def test_train_by_drivers_that_hard_code_opt_ml(data: str, capfd: pytest.CaptureFixture[str]) -> None:
+    alone = trainer(data, hyperparameters={"n-estimators": 5})
+    alone.train(wait=True, logs=True)
+    job = alone._latest_training_job.refresh()
+    assert job.training_job_status == "Completed"
+    assert job.model_artifacts.s3_model_artifacts.endswith(f"/{job.training_job_name}/output/model.tar.gz")
+
+
+def test_train_with_requirements(data: str, tmp_path: Path) -> None:
+    """A package of the job's own goes to the job's folder, whoever's interpreter it is."""
+    code = tmp_path / "code"
+    (code / "tiny" / "src").mkdir(parents=True)
+    (code / "train.py").write_text("print('hello from the job')\n")
+    (code / "requirements.txt").write_text("# nothing to install\n")
+    alone = trainer(data, source=str(code))
+    alone.train(wait=True, logs=False)
+    assert alone._latest_training_job.refresh().training_job_status == "Completed"
