@@ -11,7 +11,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
+from rekindle.domain.training_job import Algorithm, Owner, TrainingJob, TrainingSpec
+from rekindle.engine.commands import create_training_job
 from rekindle.gateway.credentials import KeyPair, add_pair, load_or_create
 from rekindle.serving import Address, Server, build_server
 from rekindle.settings import Settings
@@ -86,6 +89,36 @@ def test_a_bucket_under_a_name_of_ours(served: Served) -> None:
     assert "AWSAccessKeyId" in query
     assert served.status("under.names.tuner.lab:8421", f"/k?{query}") == 200
     assert served.status("names.tuner.lab:8421", f"/k?{query}") == 403
+
+
+def test_two_accounts_see_only_their_own(served: Served) -> None:
+    """The same training job's name in both, really run: each has its own record, its own log, its own buckets."""
+    app = served.server.app
+    for pair in (served.mine, served.other):
+        spec = TrainingSpec(Algorithm(command=f"echo printed for {pair.account}"))
+        job = TrainingJob("twin", Owner(pair.account), spec, hyperparameters={}, created_at=0.0)
+        create_training_job(app.store, app.executor, app.clock, job)
+    worker, owners = app.worker(), [Owner(served.mine.account), Owner(OTHER)]
+    worker.run(lambda: not any(app.store.training_job(owner, "twin").is_running for owner in owners))
+
+    group = {"logGroupName": "/aws/sagemaker/TrainingJobs"}
+    for pair, stranger in ((served.mine, served.other), (served.other, served.mine)):
+        sagemaker, logs, s3 = (served.client(name, pair) for name in ("sagemaker", "logs", "s3"))
+        assert [j["TrainingJobName"] for j in sagemaker.list_training_jobs()["TrainingJobSummaries"]] == ["twin"]
+        shown = sagemaker.describe_training_job(TrainingJobName="twin")
+        assert (shown["TrainingJobStatus"], shown["TrainingJobArn"].split(":")[4]) == ("Completed", pair.account)
+        (stream,) = logs.describe_log_streams(**group)["logStreams"]
+        events = logs.get_log_events(**group, logStreamName=stream["logStreamName"], startFromHead=True)["events"]
+        assert [e["message"] for e in events] == [f"printed for {pair.account}"]
+        s3.create_bucket(Bucket=f"of-{pair.account}")
+        s3.put_object(Bucket=f"of-{pair.account}", Key="k", Body=b"mine")
+        assert f"of-{pair.account}" in [b["Name"] for b in s3.list_buckets()["Buckets"]]
+        assert f"of-{stranger.account}" not in [b["Name"] for b in s3.list_buckets()["Buckets"]]
+        with pytest.raises(ClientError, match="AccessDenied"):
+            served.client("s3", stranger).get_object(Bucket=f"of-{pair.account}", Key="k")
+        elsewhere = served.client("sagemaker", pair, "eu-west-3")
+        assert elsewhere.list_training_jobs()["TrainingJobSummaries"] == []
+        assert served.client("sts", pair).get_caller_identity()["Account"] == pair.account
 
 
 def test_the_largest_tuning_job_that_the_model_allows_is_read() -> None:
