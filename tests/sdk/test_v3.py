@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 METRICS = [{"Name": "accuracy", "Regex": "accuracy=([0-9.]+);"}]
@@ -23,7 +27,7 @@ def inputs(data: str) -> list[Any]:
     return [InputData(channel_name="train", data_source=data)]
 
 
-def trainer(data: str, source: str = "code", **more: Any) -> Any:
+def trainer(data: str, source: str = "code", requirements: str | None = None, **more: Any) -> Any:
     from sagemaker.core import image_uris
     from sagemaker.core.helper.session_helper import get_execution_role
     from sagemaker.train import ModelTrainer
@@ -32,7 +36,7 @@ def trainer(data: str, source: str = "code", **more: Any) -> Any:
     return ModelTrainer(
         training_image=image_uris.retrieve("sklearn", "us-east-1", version="1.2-1"),
         role=get_execution_role(),
-        source_code=SourceCode(source_dir=source, entry_script="train.py"),
+        source_code=SourceCode(source_dir=source, entry_script="train.py", requirements=requirements),
         compute=Compute(instance_type="ml.m5.large", instance_count=1),
         input_data_config=inputs(data),
         base_job_name="digits",
@@ -123,12 +127,28 @@ def test_train_by_drivers_that_hard_code_opt_ml(data: str, capfd: pytest.Capture
     assert job.model_artifacts.s3_model_artifacts.endswith(f"/{job.training_job_name}/output/model.tar.gz")
 
 
-def test_train_with_requirements(data: str, tmp_path: Path) -> None:
-    """A package of the job's own goes to the job's folder, whoever's interpreter it is."""
-    code = tmp_path / "code"
-    (code / "tiny" / "src").mkdir(parents=True)
-    (code / "train.py").write_text("print('hello from the job')\n")
-    (code / "requirements.txt").write_text("# nothing to install\n")
-    alone = trainer(data, source=str(code))
+def wheel(folder: Path) -> None:
+    """The smallest package that pip installs."""
+    about = "tiny-1.0.dist-info"
+    parts = {
+        "tiny.py": "WORD = 'installed'\n",
+        f"{about}/METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in (*parts, f"{about}/RECORD"))
+    with zipfile.ZipFile(folder / "tiny-1.0-py3-none-any.whl", "w") as archive:
+        for name, text in {**parts, f"{about}/RECORD": record}.items():
+            archive.writestr(name, text)
+
+
+def test_what_a_job_installs_is_its_own(data: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import tiny\nopen('/opt/ml/model/said', 'w').write(tiny.__file__)\n")
+    (tmp_path / "requirements.txt").write_text("./tiny-1.0-py3-none-any.whl\n")
+    wheel(tmp_path)
+    alone = trainer(data, source=str(tmp_path), requirements="requirements.txt")
     alone.train(wait=True, logs=False)
-    assert alone._latest_training_job.refresh().training_job_status == "Completed"
+    job = alone._latest_training_job.refresh()
+    assert job.training_job_status == "Completed", job.failure_reason
+    bucket, _, key = job.model_artifacts.s3_model_artifacts.removeprefix("s3://").partition("/")
+    with tarfile.open(fileobj=io.BytesIO(boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())) as archive:
+        assert archive.extractfile("said").read() == b"/opt/ml/packages/tiny.py"
