@@ -1,19 +1,18 @@
-"""The real aws CLI against the service. It has an environment of its own, so that these run on request only: -m slow."""
+"""The real aws CLI against the service."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from support.gateway import ALICE
 from support.wire import Wire, tuning_request
-
-pytestmark = pytest.mark.slow
 
 Aws = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -21,8 +20,7 @@ Aws = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def aws(sagemaker: Wire) -> Aws:
     """Runs one sagemaker command of the aws CLI."""
-    program = shutil.which("aws")
-    assert program is not None, "the aws CLI is not installed: pip install awscli, in an environment of its own"
+    program = str(Path(sys.executable).parent / "aws")
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.devnull,
