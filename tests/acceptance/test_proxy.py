@@ -96,6 +96,20 @@ def test_without_a_server_run_says_how_to_start_one(tmp_path: Path, serving: Ser
     assert done.stderr.endswith("start one in another terminal: rekindle serve\n")
 
 
+def test_a_server_for_the_command_alone(tmp_path: Path, serving: Serving) -> None:
+    home = tmp_path / "home"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home.mkdir()
+    (home / "server.json").write_text(json.dumps({"host": "127.0.0.1", "port": port}))
+    done = run(serving, "--serve", "--", sys.executable, "-c", WHO_AM_I, REKINDLE_HOME=str(home))
+    assert ":assumed-role/rekindle/" in done.stdout, done.stderr
+    assert done.returncode == 7
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
 def test_the_authority_is_private_and_bound_to_aws_names(serving: Serving, variables: dict[str, str]) -> None:
     from cryptography import x509
 

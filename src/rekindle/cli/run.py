@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NoReturn
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rekindle.cli.problems import ExitCode
 
+if TYPE_CHECKING:
+    from rekindle.serving import Address
+    from rekindle.settings import Settings
+
 #: Options after the command's name are the command's own.
 CONTEXT = {"allow_interspersed_args": False}
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+#: Seconds that a server may take to start.
+_PATIENCE = 60.0
 
 
 def run(
-    command: Annotated[
-        list[str], typer.Argument(metavar="COMMAND...", help="The command and its arguments.", show_default=False)
-    ],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The command and its arguments.")],
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Where no server runs, start one for as long as the command takes.")
+    ] = False,
 ) -> None:
     """Run a command that finds SageMaker here: a script, `jupyter lab`, a shell. Its exit code is the command's."""
     from rekindle.gateway.tls import TlsError
@@ -25,24 +34,79 @@ def run(
 
     settings = load_settings()
     address = announced(settings)
-    if not address.answers():
+    running = address.answers()
+    if not running and not serve:
         typer.echo(f"error: no server answers at {address.url}; start one in another terminal: rekindle serve", err=True)
         raise typer.Exit(ExitCode.UNREACHABLE)
+    with contextlib.nullcontext() if running else _server(settings, address):
+        try:
+            variables = proxied_environment(settings, announced(settings))
+        except TlsError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(ExitCode.BAD_INPUT) from error
+        kept = {name: value for name, value in settings.environment.items() if name not in (*UNSET, *UNSET_FOR_PROXY)}
+        if running:
+            _become(command, kept | variables)
+        raise typer.Exit(_follow(command, kept | variables))
+
+
+@contextlib.contextmanager
+def _server(settings: Settings, address: Address) -> Iterator[None]:
+    """A server of our own; it ends with us, and training jobs that run then go on."""
+    import subprocess
+    import sys
+
+    from rekindle.engine.clock import SystemClock
+    from rekindle.serving import announced
+
+    clock = SystemClock()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "rekindle.cli.main", "serve", "--host", address.host, "--port", str(address.port)]
+    # In a session of its own, where no Ctrl-C that is meant for the command reaches it.
+    with (settings.home / "serve.log").open("wb") as log:
+        server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    deadline = clock.now() + _PATIENCE
     try:
-        variables = proxied_environment(settings, address)
-    except TlsError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(ExitCode.BAD_INPUT) from error
-    kept = {name: value for name, value in settings.environment.items() if name not in (*UNSET, *UNSET_FOR_PROXY)}
-    _become(command, kept | variables)
+        while not announced(settings).answers():
+            if server.poll() is not None or clock.now() > deadline:
+                typer.echo(f"error: the server did not start; it says why in {settings.home / 'serve.log'}", err=True)
+                raise typer.Exit(ExitCode.UNREACHABLE)
+            clock.sleep(0.05)
+        yield
+    finally:
+        server.terminate()
+        server.wait()
 
 
-def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
+def _become(command: list[str], environment: dict[str, str]) -> None:
     """Turns this process into the command, so that signals and the exit code are its own."""
     import os
 
-    try:
+    with _told(command):
         os.execvpe(command[0], command, environment)  # noqa: S606
+
+
+def _follow(command: list[str], environment: dict[str, str]) -> int:
+    """Runs the command beside us; its exit code, 128 and the signal's number for one that a signal ended."""
+    import signal
+    import subprocess
+
+    with _told(command):
+        process = subprocess.Popen(command, env=environment)
+    # The terminal sends Ctrl-C to the command as well, and what it makes of it is its business.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        code = process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def _told(command: list[str]) -> Iterator[None]:
+    """Says in one line why a command cannot be run."""
+    try:
+        yield
     except OSError as error:
         typer.echo(f"error: command: {command[0]!r}: cannot be run ({error.strerror})", err=True)
         raise typer.Exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE) from error
