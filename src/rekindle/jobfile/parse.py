@@ -200,11 +200,12 @@ def _completion(value: Value | None) -> CompletionCriteria:
 def _hyperband(value: Value | None) -> Hyperband | None:
     if value is None:
         return None
-    fields = value.table(("min_resource", "max_resource"))
-    least, most = fields.get("min_resource"), fields.get("max_resource")
+    fields = value.table(("min_resource", "max_resource", "sampler"))
+    least, most, sampler = fields.get("min_resource"), fields.get("max_resource"), fields.get("sampler")
     return Hyperband(
         None if least is None else least.whole(least=1),
         None if most is None else most.whole(least=1),
+        "random" if sampler is None else sampler.choice({"random": "random", "bayesian": "bayesian"}),
     )
 
 
