@@ -24,6 +24,7 @@ class App:
     store: JobStore
     executor: Executor
     clock: Clock
+    slots: int | None = None
 
     @property
     def owner(self) -> Owner:
@@ -37,20 +38,26 @@ class App:
 
     def worker(self, only: str | None = None, on_step: OnStep | None = None, share: int = 1) -> Worker:
         """A worker for all unfinished work, or for the subject ``only``; ``share`` is how many training jobs run at once."""
-        step = Step(self.store, self.executor, self.clock, share=share)
+        at_most = 1 if self.slots else None
+        step = Step(self.store, self.executor, self.clock, share=share, at_most=at_most)
         return Worker(step, holder_name(), only, on_step)
 
 
 def build(
-    settings: Settings | None = None, transfer_variables: Mapping[str, str] | None = None, *, embedded_objects: bool = False
+    settings: Settings | None = None,
+    transfer_variables: Mapping[str, str] | None = None,
+    *,
+    embedded_objects: bool = False,
+    slots: int | None = None,
 ) -> App:
     """Opens the home folder and its store, making both where they are not there yet. ``transfer_variables`` tell the
     processes that move objects where the object store is and who they are; ``embedded_objects`` that it is the home's own
-    folder, which they then open themselves."""
+    folder, which they then open themselves. ``slots`` is how many training jobs run at once where the settings do not say."""
     from rekindle.executors.process import ProcessExecutor
     from rekindle.storage.store import open_store
 
     settings = load_settings() if settings is None else settings
+    slots = slots if settings.slots is None else settings.slots or None
     clock = SystemClock()
     settings.home.mkdir(parents=True, exist_ok=True)
     store = open_store(settings.database_url)
@@ -62,8 +69,9 @@ def build(
         transfer=_folder_transfer(settings) if embedded_objects else (sys.executable, "-I", "-m", "rekindle.objects.transfer"),
         hidden=(settings.home,),
         transfer_variables=transfer_variables,
+        slots=slots,
     )
-    return App(settings, store, executor, clock)
+    return App(settings, store, executor, clock, slots)
 
 
 def _folder_transfer(settings: Settings) -> tuple[str, ...]:

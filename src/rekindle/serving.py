@@ -23,6 +23,7 @@ from rekindle.companions.readers import JobLogs, JobMetrics
 from rekindle.domain.tuning_job import Quotas
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import StoreUnavailable
+from rekindle.executors.machine import cpus
 from rekindle.gateway import tls
 from rekindle.gateway.app import Gateway, GatewaySettings
 from rekindle.gateway.credentials import Credentials, KeyPair, load_or_create
@@ -104,8 +105,13 @@ def build_server(settings: Settings, address: Address, *, insecure: bool = False
     credentials = load_or_create(settings.home, settings.account)
     prepare(settings)
     variables = object_store_variables(settings, address, key_pair(settings, credentials))
-    app = build(settings, transfer_variables=variables, embedded_objects=not settings.s3_endpoint)
+    app = build(settings, transfer_variables=variables, embedded_objects=not settings.s3_endpoint, slots=_default_slots())
     return Server(_gateway(app, credentials, gateway_settings, variables), app)
+
+
+def _default_slots() -> int:
+    """How many training jobs a server runs at once, unless the settings say."""
+    return max(4, 2 * cpus())
 
 
 def build_proxy(settings: Settings, address: Address) -> Proxy:

@@ -26,6 +26,7 @@ class Settings:
     clients are given. ``s3_endpoint`` is the URL of an object store of one's own; empty: the embedded one.
     ``hosts`` are names, besides this machine's addresses, under which clients may call; ``origins`` are origins whose web
     pages may. ``proxy_others``: what the HTTPS proxy does with hosts that are not AWS's.
+    ``slots`` is how many training jobs run at once on this machine; 0: any number; None: what suits the command.
     ``environment`` is what training jobs inherit.
     """
 
@@ -40,6 +41,7 @@ class Settings:
     origins: tuple[str, ...] = ()
     proxy_others: Literal["tunnel", "refuse"] = "tunnel"
     stop_grace_seconds: float = STOP_GRACE_SECONDS
+    slots: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -86,6 +88,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         ),
         proxy_others=_proxy_others(environ.get("REKINDLE_PROXY_OTHERS") or "tunnel"),
         stop_grace_seconds=_seconds("REKINDLE_STOP_GRACE", environ.get("REKINDLE_STOP_GRACE") or str(STOP_GRACE_SECONDS)),
+        slots=_slots(environ.get("REKINDLE_SLOTS") or None),
         environment=dict(environ),
     )
 
@@ -138,6 +141,14 @@ def _proxy_others(text: str) -> Literal["tunnel", "refuse"]:
     if text == "refuse":
         return "refuse"
     raise InvalidValue("REKINDLE_PROXY_OTHERS", text, "neither 'tunnel' nor 'refuse'")
+
+
+def _slots(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) <= 4:
+        return int(text)
+    raise InvalidValue("REKINDLE_SLOTS", text, "not a whole number from 0 (no limit) to 9999")
 
 
 def _seconds(name: str, text: str) -> float:

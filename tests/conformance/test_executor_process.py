@@ -91,7 +91,7 @@ class TestProcessExecutor(ExecutorSuite):
         first = finished(executor)
         lock = os.open(attempt_of(bench) / "lock", os.O_RDWR)
         try:
-            pid = process._start_supervisor(attempt_of(bench), lock, ENVIRONMENT)
+            pid = process._start_supervisor(attempt_of(bench), (lock,), ENVIRONMENT)
             assert os.waitpid(pid, 0)[1] == 0
         finally:
             os.close(lock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rekindle.domain.capacity import Room
 from rekindle.domain.training_job import MetricPoint, Owner, SecondaryStatus, TrainingSpec
 from rekindle.engine.ports import Report, Run, RunKey, RunState
 
@@ -51,14 +52,20 @@ class SimulatedExecutor:
     clock: SimulatedClock
     program: Program
     metric: str = "loss"
+    slots: int | None = None
     launches: dict[RunKey, int] = field(default_factory=dict)
     _runs: dict[RunKey, _Started] = field(default_factory=dict)
 
     def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
         """Everything runs here."""
 
+    def room(self, spec: TrainingSpec) -> Room:
+        if self.slots is None:
+            return Room()
+        return Room(self.slots - self.running, f"waits for a free slot: {self.slots} of {self.slots} in use")
+
     def launch(self, run: Run) -> None:
-        if run.key in self._runs:
+        if run.key in self._runs or not self.room(run.spec).takes(1):
             return
         self.launches[run.key] = self.launches.get(run.key, 0) + 1
         self._runs[run.key] = _Started(run, self.program(run.hyperparameters), self.clock.now())

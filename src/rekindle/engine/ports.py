@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from rekindle.domain.capacity import Room
 from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.training_job import MetricPoint, Owner, SecondaryStatus, TrainingJob, TrainingJobStatus, TrainingSpec
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
@@ -288,8 +289,14 @@ class Executor(Protocol):
         ``hyperparameters`` say of a script. Starts nothing. Raises InvalidValue or Unsupported, naming field and value."""
         ...
 
+    def room(self, spec: TrainingSpec) -> Room:
+        """How many more runs of a spec this host could start now, and why not more. What it says may be over at once:
+        others share the host."""
+        ...
+
     def launch(self, run: Run) -> None:
-        """Starts a run and returns once it is certain to start or to be reported as failed. Launching a key again, from
+        """Starts a run and returns once it is certain to start or to be reported as failed; where the host has no room for
+        it, the run stays unlaunched. Launching a key again, from
         any process at any time, does nothing: no run ever starts twice. What the user got wrong (a program that is
         not there) is reported as FAILED and not raised."""
         ...

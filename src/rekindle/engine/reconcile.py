@@ -35,13 +35,15 @@ Proposer = Callable[[Snapshot, Definition], Proposal | None]
 @dataclass(frozen=True)
 class Step:
     """What a step needs besides the work itself. ``share`` is how many training jobs the host runs at once at least; a
-    tuning job's own parallel limit counts where it is higher."""
+    tuning job's own parallel limit counts where it is higher. ``at_most`` is how many training jobs one step may add, where
+    others are to have their turn; with 0 it starts nothing at all."""
 
     store: JobStore
     executor: Executor
     clock: Clock
     propose: Proposer = propose
     share: int = 1
+    at_most: int | None = None
 
 
 def reconcile_tuning_job(step: Step, lease: Lease, job_id: int, parents: tuple[ParentJob, ...] | None = None) -> Snapshot:
@@ -50,7 +52,7 @@ def reconcile_tuning_job(step: Step, lease: Lease, job_id: int, parents: tuple[P
     kin = tuple(parents_of(step.store, job)) if parents is None else parents
     before = Snapshot(job, step.store.jobs_of(job_id), kin)
     collected = _collect(step, before)
-    planned = _plan(step, collected.snapshot)
+    planned = _plan(step, collected.snapshot, collected.reported)
     after = _save(step, lease, before, replace(planned, points=collected.points, points_seq=collected.points_seq))
     _act(step, after, collected.reported)
     return after
@@ -63,6 +65,8 @@ def reconcile_training_job(step: Step, lease: Lease, job_id: int) -> TrainingJob
     job = folded.job
     if job.is_running and job.stop_requested and job.status is TrainingJobStatus.IN_PROGRESS:
         job = _stopping(job, step.clock.now(), early=False)
+    if not folded.reported:
+        (job,) = _waiting(step, [job], frozenset())
     if job != before:
         job = replace(job, modified_at=step.clock.now())
         step.store.commit(lease, Change(changed=(job,), points={job.name: folded.points} if folded.points else {}))
@@ -132,12 +136,13 @@ def _number_the_ended(snapshot: Snapshot, folded: list[Folded], seq: int) -> tup
     return jobs, replace(snapshot.job, seq=seq + len(places))
 
 
-def _plan(step: Step, snapshot: Snapshot) -> _Plan:
+def _plan(step: Step, snapshot: Snapshot, reported: frozenset[RunKey]) -> _Plan:
+    snapshot = replace(snapshot, jobs=_waiting(step, snapshot.jobs, reported))
     plan = _Plan(snapshot)
     for action in decide(snapshot, step.clock.now(), given_up(snapshot)):
         match action:
             case Launch(count):
-                plan = _launch(step, plan, count)
+                plan = _launch(step, plan, count, reported)
             case StopTrial(name, early):
                 plan = replace(plan, snapshot=_stop(plan.snapshot, name, step.clock.now(), early))
             case WindDown(ending):
@@ -147,10 +152,41 @@ def _plan(step: Step, snapshot: Snapshot) -> _Plan:
     return plan
 
 
-def _launch(step: Step, plan: _Plan, count: int) -> _Plan:
-    for _ in range(count):
+def _waiting(step: Step, jobs: Iterable[TrainingJob], reported: frozenset[RunKey]) -> tuple[TrainingJob, ...]:
+    """Training jobs with those that the host has no room for shown as pending, and why."""
+    seen: list[TrainingJob] = []
+    ahead = 0
+    for job in jobs:
+        if _unlaunched(job, reported):
+            ahead += 1
+            room = step.executor.room(job.spec)
+            seen.append(job if room.takes(ahead) else _pending(job, step.clock.now(), room.reason))
+        else:
+            seen.append(job)
+    return tuple(seen)
+
+
+def _unlaunched(job: TrainingJob, reported: frozenset[RunKey]) -> bool:
+    return job.status is TrainingJobStatus.IN_PROGRESS and RunKey.of(job) not in reported
+
+
+def _pending(job: TrainingJob, now: float, reason: str) -> TrainingJob:
+    transitions = moved(job.transitions, SecondaryStatus.PENDING, now, reason)
+    return replace(job, secondary=SecondaryStatus.PENDING, transitions=transitions)
+
+
+def _has_room(step: Step, snapshot: Snapshot, definition: Definition, reported: frozenset[RunKey]) -> bool:
+    """Whether one more could start beside those that are to start anyway: what cannot start is not yet drawn."""
+    ahead = sum(_unlaunched(j, reported) for j in snapshot.running)
+    return step.executor.room(definition.training).takes(ahead + 1)
+
+
+def _launch(step: Step, plan: _Plan, count: int, reported: frozenset[RunKey]) -> _Plan:
+    for _ in range(count if step.at_most is None else min(count, step.at_most)):
         snapshot = plan.snapshot
         definition = next_definition(snapshot)
+        if not _has_room(step, snapshot, definition, reported):
+            return plan
         proposal = step.propose(snapshot, definition)
         if proposal is None:
             return replace(plan, snapshot=_exhausted(step, snapshot))
@@ -250,10 +286,19 @@ def _drive(step: Step, job: TrainingJob, group: str | None, known: bool) -> None
     key = RunKey.of(job)
     if job.status is TrainingJobStatus.STOPPING:
         step.executor.stop(key)
-    elif job.is_running and not known:
+    elif job.is_running and not known and step.at_most != 0:
         step.executor.launch(Run(key, job.spec, job.hyperparameters, group, step.share, run_time(job)))
 
 
+def wants_more(snapshot: Snapshot) -> bool:
+    """Whether another step could start something, if the host had room."""
+    limits, running = snapshot.job.spec.limits, snapshot.running
+    waiting = any(j.status is TrainingJobStatus.IN_PROGRESS and j.started_at is None for j in running)
+    left = limits.max_jobs is None or len(snapshot.jobs) < limits.max_jobs
+    draws = snapshot.job.ending is None and not snapshot.job.status.is_terminal
+    return waiting or (draws and left and len(running) < limits.max_parallel)
+
+
 def keys(jobs: Iterable[TrainingJob]) -> list[RunKey]:
-    """The runs of training jobs that have not ended."""
-    return [RunKey.of(j) for j in jobs if j.is_running]
+    """The runs of training jobs that have begun, as far as we know, and have not ended."""
+    return [RunKey.of(j) for j in jobs if j.is_running and j.secondary is not SecondaryStatus.PENDING]

@@ -6,19 +6,22 @@ and those of a dead process on this host are freed at once.
 
 from __future__ import annotations
 
+import heapq
 import os
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import psutil
 
+from rekindle.domain.capacity import turn
 from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.errors import NotFound
+from rekindle.domain.training_job import TrainingJob, TrainingJobStatus
 from rekindle.engine.ports import Lease, LeaseLost, RunKey, StoreUnavailable
 from rekindle.engine.queries import parents_of
-from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconcile_tuning_job
+from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconcile_tuning_job, wants_more
 
 if TYPE_CHECKING:
     import structlog
@@ -63,6 +66,8 @@ class Worker:
     _running: dict[str, list[RunKey]] = field(default_factory=dict)
     _parents: dict[int, tuple[ParentJob, ...]] = field(default_factory=dict)
     _resting: dict[str, float] = field(default_factory=dict)
+    _wanting: set[str] = field(default_factory=set)
+    _idle_since: dict[str, float] = field(default_factory=dict)
 
     def run(self, until: Callable[[], bool]) -> None:
         """Works until ``until`` says so. Training jobs that still run go on without us. Leases are given back, also
@@ -80,8 +85,7 @@ class Worker:
         """Claims what is free and moves each piece of work by one step."""
         try:
             self._keep_leases()
-            for lease in list(self._leases.values()):
-                self._move_apart(lease)
+            self._move_all()
         except StoreUnavailable as error:
             # The leases stay ours while they last; one that was lost meanwhile is refused when it is used.
             _log().warning("store unavailable; trying again", reason=str(error))
@@ -117,12 +121,45 @@ class Worker:
             for lease in self.step.store.claim(self.holder, now, now + LEASE_SECONDS, only=self.only):
                 self._leases[lease.subject] = lease
 
-    def _move_apart(self, lease: Lease) -> None:
+    def _move_all(self) -> None:
+        """Moves each piece of work. Where the host's slots are limited and shared, all are looked at first, and then each
+        starts what it can, a turn at a time."""
+        if self.step.at_most is None or len(self._leases) == 1:
+            for lease in list(self._leases.values()):
+                self._move_apart(lease, None)
+            return
+        for lease in list(self._leases.values()):
+            self._move_apart(lease, 0)
+        self._share_out(self.step.at_most)
+
+    def _share_out(self, at_most: int) -> None:
+        now = self.step.clock.now()
+        for subject in self._leases:
+            if self._busy(subject) or subject not in self._idle_since:
+                self._idle_since[subject] = now
+        ages = {subject: age for age, subject in enumerate(self._leases)}
+        queue = [(self._turn(s, ages[s]), s) for s in self._leases if s in self._wanting]
+        heapq.heapify(queue)
+        while queue:
+            _, subject = heapq.heappop(queue)
+            before = set(self._running.get(subject, ()))
+            self._move_apart(self._leases[subject], at_most)
+            begun = set(self._running.get(subject, ())) - before
+            if begun and subject in self._wanting:
+                heapq.heappush(queue, (self._turn(subject, ages[subject]), subject))
+
+    def _turn(self, subject: str, age: int) -> tuple[int, float, int]:
+        return turn(self._busy(subject), self._idle_since[subject], age)
+
+    def _busy(self, subject: str) -> int:
+        return len(self._running.get(subject, ()))
+
+    def _move_apart(self, lease: Lease, at_most: int | None) -> None:
         """Moves one piece of work; a defect that it meets stays its own, unless there is no other work."""
         if self._resting.get(lease.subject, 0.0) > self.step.clock.now():
             return
         try:
-            self._move(lease)
+            self._move(lease, at_most)
         except StoreUnavailable:
             raise
         except Exception:
@@ -132,14 +169,16 @@ class Worker:
             self._resting[lease.subject] = self.step.clock.now() + REST_SECONDS
             # Nobody is to be woken by its runs: they may have ended, and would wake us at once, again and again.
             self._running.pop(lease.subject, None)
+            self._wanting.discard(lease.subject)
 
-    def _move(self, lease: Lease) -> None:
+    def _move(self, lease: Lease, at_most: int | None) -> None:
         kind, _, number = lease.subject.partition(":")
+        step = replace(self.step, at_most=at_most)
         try:
             if kind == "tuning":
-                finished = self._move_tuning_job(lease, int(number))
+                finished = self._move_tuning_job(step, lease, int(number))
             else:
-                finished = self._move_training_job(lease, int(number))
+                finished = self._move_training_job(step, lease, int(number))
         except (LeaseLost, NotFound):
             self._drop(lease.subject)
             return
@@ -147,21 +186,27 @@ class Worker:
             self.step.store.release(lease)
             self._drop(lease.subject)
 
-    def _move_tuning_job(self, lease: Lease, job_id: int) -> bool:
+    def _move_tuning_job(self, step: Step, lease: Lease, job_id: int) -> bool:
         if job_id not in self._parents:
             self._parents[job_id] = tuple(parents_of(self.step.store, self.step.store.tuning_job_by_id(job_id)))
-        snapshot = reconcile_tuning_job(self.step, lease, job_id, self._parents[job_id])
-        self._running[lease.subject] = keys(snapshot.jobs)
+        snapshot = reconcile_tuning_job(step, lease, job_id, self._parents[job_id])
+        self._note(lease.subject, snapshot.jobs, wants_more(snapshot))
         if self.on_step is not None:
             self.on_step(snapshot)
         return snapshot.job.status.is_terminal
 
-    def _move_training_job(self, lease: Lease, job_id: int) -> bool:
-        job = reconcile_training_job(self.step, lease, job_id)
-        self._running[lease.subject] = keys([job])
+    def _move_training_job(self, step: Step, lease: Lease, job_id: int) -> bool:
+        job = reconcile_training_job(step, lease, job_id)
+        self._note(lease.subject, [job], job.status is TrainingJobStatus.IN_PROGRESS and job.started_at is None)
         return not job.is_running
 
+    def _note(self, subject: str, jobs: Iterable[TrainingJob], wants_more: bool) -> None:
+        self._running[subject] = keys(jobs)
+        (self._wanting.add if wants_more else self._wanting.discard)(subject)
+
     def _drop(self, subject: str) -> None:
+        self._wanting.discard(subject)
+        self._idle_since.pop(subject, None)
         self._leases.pop(subject, None)
         self._running.pop(subject, None)
 

@@ -15,6 +15,7 @@ from rekindle.engine.ports import Run
 from rekindle.executors import contract, locations, logfile, machine, records, workdir
 from rekindle.executors.programs import Program, command_program
 from rekindle.executors.runtimes import image_program
+from rekindle.executors.slots import Held
 
 _FOLDERS = ("input/config", "input/data", "model", "output/data", "code")
 #: What each further host has of its own; the rest is links.
@@ -63,6 +64,12 @@ def orders_of(run: Run, folder: Path, host: Host) -> records.Fields:
         return fields
     except (RekindleError, ValueError) as error:
         return _refusal(run, folder, host, f"ClientError: {error}")
+
+
+def with_held(fields: records.Fields, run: Run, held: Held) -> records.Fields:
+    """The orders, with what the run holds for its life: how many locks it is handed, and GPUs, so many for each host."""
+    given = [str(run.spec.resources.gpus), *held.gpus] if held.gpus else []
+    return fields | {"held": [str(len(held.locks))], "given gpus": given}
 
 
 def check_channels(spec: TrainingSpec, transfer: Sequence[str]) -> None:

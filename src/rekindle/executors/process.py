@@ -25,13 +25,15 @@ from pathlib import Path
 
 import psutil
 
+from rekindle.domain.capacity import Room
 from rekindle.domain.errors import InvalidValue, WrongState
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
 from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState
-from rekindle.executors import children, leftovers, logfile, orders, records, workdir
+from rekindle.executors import children, leftovers, logfile, machine, orders, records, workdir
 from rekindle.executors.journal import JournalReader
 from rekindle.executors.programs import check_command
 from rekindle.executors.runtimes import check_image
+from rekindle.executors.slots import Slots
 from rekindle.executors.supervisor import LOCK
 
 #: Links from a training job's name to its folder.
@@ -54,7 +56,7 @@ class ProcessExecutor(Executor):
     ``environment`` is what they inherit. ``transfer`` is the command that moves objects, to be
     followed by ``download URI FOLDER`` or ``upload PATH URI``. ``pythons`` are interpreters, or folders of environments,
     for script mode by the image's repository name. ``hidden`` are folders that no training job's copy of a source folder
-    ever holds.
+    ever holds. ``slots`` is how many runs this machine has at once, those of other executors with the same root among them.
     """
 
     def __init__(
@@ -70,8 +72,10 @@ class ProcessExecutor(Executor):
         transfer_variables: Mapping[str, str] | None = None,
         pythons: Mapping[str, str] | None = None,
         hidden: Sequence[Path] = (),
+        slots: int | None = None,
     ) -> None:
         self._clock = clock
+        self._slots = Slots(root.absolute(), slots, machine.gpus(environment))
         self._host = orders.Host(
             root=root.absolute(),
             environment=dict(environment),
@@ -93,8 +97,13 @@ class ProcessExecutor(Executor):
             check_image(spec.algorithm, hyperparameters)
         else:
             check_command(spec.algorithm, spec.environment.get("PATH", "") + os.pathsep + self._host.path)
+        self._slots.check(spec)
         orders.check_channels(spec, self._host.transfer)
         orders.check_places(spec, self._host.transfer)
+
+    def room(self, spec: TrainingSpec) -> Room:
+        """See Executor."""
+        return self._slots.room(spec)
 
     def launch(self, run: Run) -> None:
         """See Executor. Where the machine has no room for it now, the run stays unlaunched, and launching it again helps."""
@@ -212,10 +221,16 @@ class ProcessExecutor(Executor):
         attempt = _attempt(folder, run.key.attempt)
         attempt.mkdir(exist_ok=True)
         with self._launching(attempt) as lock:
-            if lock is None:
+            held = None if lock is None else self._slots.take(run.spec)
+            if lock is None or held is None:
                 return
-            (attempt / "orders").write_bytes(records.pack(orders.orders_of(run, folder, self._host)))
-            pid = _start_supervisor(attempt, lock, self._host.environment)
+            try:
+                told = orders.with_held(orders.orders_of(run, folder, self._host), run, held)
+                (attempt / "orders").write_bytes(records.pack(told))
+                pid = _start_supervisor(attempt, (lock, *held.locks), self._host.environment)
+            finally:
+                # Our copies only, as with the attempt's lock.
+                held.close()
             with self._mutex:
                 self._children[run.key] = pid
 
@@ -340,15 +355,15 @@ def _is_free(attempt: Path) -> bool:
     return True
 
 
-def _start_supervisor(attempt: Path, lock: int, environment: Mapping[str, str]) -> int:
-    """Spawns it in a session of its own, with the lock, and with nothing else of ours."""
+def _start_supervisor(attempt: Path, locks: Sequence[int], environment: Mapping[str, str]) -> int:
+    """Spawns it in a session of its own, with the attempt's lock and others behind it, and with nothing else of ours."""
     argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _START, _HOME_OF_CODE, str(attempt)]
     errors = str(attempt / "supervisor.err")
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
         (os.POSIX_SPAWN_OPEN, 2, errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
-        (os.POSIX_SPAWN_DUP2, lock, LOCK),
+        *((os.POSIX_SPAWN_DUP2, lock, place) for place, lock in enumerate(locks, start=LOCK)),
     ]
     return os.posix_spawn(
         sys.executable, argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_catchable()

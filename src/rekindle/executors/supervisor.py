@@ -238,6 +238,7 @@ class Supervisor:
         self._log = LogWriter(attempt, int(orders["log"][0]), int(orders["log"][1]))
         self._output = Output(self._log, journal)
         self._gpus: list[int] = []
+        self._given = orders.get("given gpus", [])
         #: Processes that work beside the training job and end with it.
         self._companions: list[int] = []
 
@@ -450,7 +451,11 @@ class Supervisor:
         return LineScanner(list(zip(metrics[::2], metrics[1::2], strict=True)))
 
     def _chosen_gpus(self) -> list[str]:
-        """Takes GPUs that no other run of this host has, for as long as we live."""
+        """The next of the GPUs that we were given; else takes some that no other run of this host has, while we live."""
+        if self._given:
+            count, *names = self._given
+            self._given = [count, *names[int(count) :]]
+            return [f"CUDA_VISIBLE_DEVICES={','.join(names[: int(count)])}"]
         if not self._orders["gpus"]:
             return []
         folder, count, *names = self._orders["gpus"]
@@ -525,11 +530,12 @@ def _identity() -> bytes:
     return records.line({"supervisor": pid, "start": children.start_time(pid), "at": time.time()})
 
 
-def _close_strangers() -> None:
-    """Closes what we may have inherited besides the standard descriptors and the lock, which no child of ours may hold."""
-    os.set_inheritable(LOCK, False)
+def _close_strangers(held: Sequence[int]) -> None:
+    """Closes what we may have inherited besides the standard descriptors and the locks, which no child of ours may hold."""
+    for lock in (LOCK, *held):
+        os.set_inheritable(lock, False)
     for name in os.listdir("/dev/fd"):
-        if int(name) > LOCK:
+        if int(name) > LOCK and int(name) not in held:
             try:
                 os.close(int(name))
             except OSError:
@@ -538,11 +544,12 @@ def _close_strangers() -> None:
 
 def main(attempt: str) -> None:
     """Runs the attempt whose orders are in a folder. Does nothing if it has begun before."""
-    _close_strangers()
     os.chdir(attempt)
-    wishes = Wishes(attempt)
     with open("orders", "rb") as file:
         orders = records.unpack(file.read())
+    held = range(LOCK + 1, LOCK + 1 + int(orders.get("held", ["0"])[0]))
+    _close_strangers(held)
+    wishes = Wishes(attempt)
     try:
         journal = Journal("journal.jsonl")
     except FileExistsError:
@@ -554,6 +561,9 @@ def main(attempt: str) -> None:
     except Exception as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         ended = Ended("lost", reason=f"InternalServerError: {error!r}")
+    # Who hears of our end must find our place free.
+    for lock in held:
+        os.close(lock)
     journal.end(ended.line())
     # The interpreter's own tidying up would only keep whoever waits for us.
     os._exit(0)

@@ -1,0 +1,27 @@
+"""How much a host has for training jobs, and whose turn it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many more training jobs of a kind a host can start now (None: any number), and why it cannot start more."""
+
+    runs: int | None = None
+    reason: str = ""
+
+    def takes(self, count: int) -> bool:
+        """Whether so many can start."""
+        return self.runs is None or count <= self.runs
+
+
+def turn(running: int, idle_since: float, age: int) -> tuple[int, float, int]:
+    """What turns are ordered by: who has the fewest running is next; of equals who has had none for the longest; then the
+    oldest (the lowest ``age``).
+
+    One training job a turn, the slots of a host are shared out evenly, and nobody waits for ever: who has none is passed only
+    by those who have been without for longer.
+    """
+    return running, idle_since, age

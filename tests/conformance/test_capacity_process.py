@@ -1,0 +1,91 @@
+"""A machine's slots and GPUs: held by what runs, by whichever executor it was started, and free again with its end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from rekindle.domain.errors import Unsupported
+from rekindle.domain.training_job import Resources
+from rekindle.engine.clock import SystemClock
+from rekindle.engine.ports import RunKey, RunState
+from rekindle.executors.process import ProcessExecutor
+
+from .executor_suite import KEY, WAIT_FOREVER, Bench, finished
+from .test_executor_process import ENVIRONMENT, supervisor_of
+
+OTHER = RunKey("job-2", 1)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, sys.executable)
+
+
+def executor_of(bench: Bench, slots: int | None = None, gpus: str = "") -> ProcessExecutor:
+    environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": gpus}
+    return ProcessExecutor(bench.home, SystemClock(), environment=environment, stop_grace_seconds=0.2, slots=slots)
+
+
+def test_a_run_without_a_slot_stays_unlaunched_until_one_is_free(bench: Bench) -> None:
+    executor, another = executor_of(bench, slots=1), executor_of(bench, slots=1)
+    run, other = bench.run(WAIT_FOREVER), bench.run(WAIT_FOREVER, key=OTHER)
+    assert executor.room(run.spec).runs == 1
+    executor.launch(run)
+    room = another.room(run.spec)
+    assert (room.runs, room.reason) == (0, "waits for a free slot: 1 of 1 in use")
+    another.launch(other)
+    assert another.report(OTHER) is None
+    bench.await_mark("ready")
+    executor.stop(KEY)
+    assert finished(executor).state is RunState.STOPPED
+    # As soon as the end is told the slot is free.
+    another.launch(other)
+    another.stop(OTHER)
+    assert finished(another, OTHER).state is RunState.STOPPED
+
+
+def test_a_killed_supervisor_gives_its_slot_back(bench: Bench) -> None:
+    executor = executor_of(bench, slots=1)
+    run = bench.run("print(sorted(int(f) for f in os.listdir('/proc/self/fd')), flush=True)\n" + WAIT_FOREVER)
+    executor.launch(run)
+    bench.await_mark("ready")
+    assert executor.room(run.spec).runs == 0
+    supervisor_of(bench.home, KEY).kill()
+    assert finished(executor).state is RunState.LOST
+    assert executor.room(run.spec).runs == 1
+    (log,) = bench.home.rglob("log-*")
+    assert log.read_text() == "[0, 1, 2, 3]\n"
+
+
+def test_gpus_that_are_asked_for_are_had_alone(bench: Bench) -> None:
+    executor = executor_of(bench, gpus="4,7")
+    script = "open(os.environ['SM_MODEL_DIR'] + '/gpus', 'a').write(os.environ['CUDA_VISIBLE_DEVICES'])\n" + WAIT_FOREVER
+    two = bench.run(script, resources=Resources(gpus=1, instance_count=2))
+    one = bench.run(script, key=OTHER, resources=Resources(gpus=1))
+    executor.check(two.spec)
+    executor.launch(two)
+    bench.await_mark("ready")
+    room = executor.room(one.spec)
+    assert (room.runs, room.reason) == (0, "waits for 1 GPU: 2 of 2 in use")
+    executor.launch(one)
+    assert executor.report(OTHER) is None
+    executor.stop(KEY)
+    finished(executor)
+    assert executor.room(one.spec).runs == 2
+
+
+@pytest.mark.parametrize(
+    ("gpus", "resources", "lack"),
+    [
+        ("", Resources(gpus=1), "needs 1 GPU; none on this host"),
+        ("0", Resources("x", 2, gpus=1), "needs 2 GPUs; 1 on this host"),
+    ],
+)
+def test_what_can_never_be_had_is_refused(bench: Bench, gpus: str, resources: Resources, lack: str) -> None:
+    executor, spec = executor_of(bench, gpus=gpus), bench.spec("", resources=resources)
+    with pytest.raises(Unsupported, match=f"resources.gpus: 1: the job {lack}"):
+        executor.check(spec)
+    assert executor.room(spec).reason == lack
