@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rekindle.cli import change, jobs, keys, logs, metrics, plan, replay, run, serve, tune
+from rekindle.cli import change, history, jobs, keys, logs, metrics, plan, replay, run, serve, tune
 from rekindle.cli.problems import ExitCode, report
 
 EPILOG = (
@@ -27,6 +27,7 @@ COMMANDS = (
     tune.resume,
     change.delete,
     metrics.metrics,
+    history.import_,
     replay.explain,
     replay.verify,
     tune.worker,
@@ -50,7 +51,7 @@ def build_app() -> typer.Typer:
     app.callback()(_options)
     for command in COMMANDS:
         settings = run.CONTEXT if command is run.run else None
-        app.command(command.__name__, epilog=EPILOG, context_settings=settings)(command)
+        app.command(command.__name__.rstrip("_"), epilog=EPILOG, context_settings=settings)(command)
     app.add_typer(keys.build_keys(EPILOG), name="keys", epilog=EPILOG)
     return app
 

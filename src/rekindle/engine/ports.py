@@ -121,6 +121,11 @@ class JobStore(Protocol):
         """Stores a training job of its own (no tuning job). Raises NameInUse, having stored nothing."""
         ...
 
+    def import_tuning_job(self, job: TuningJob, jobs: Sequence[TrainingJob]) -> TuningJob:
+        """Stores a tuning job that has ended elsewhere together with its training jobs, all or nothing, and returns it with
+        its id, which the training jobs get too. Raises NameInUse."""
+        ...
+
     def request_stop(self, subject: str) -> None:
         """Asks the holder of the work, or its next one, to stop it: the one flag that needs no lease. For a training job
         of a tuning job the subject is ``training:ID`` too. Raises NotFound."""

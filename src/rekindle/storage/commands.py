@@ -43,6 +43,13 @@ def create_tuning_job(connection: Connection, job: TuningJob) -> TuningJob:
     return job
 
 
+def import_tuning_job(connection: Connection, job: TuningJob, jobs: Sequence[TrainingJob]) -> TuningJob:
+    """Stores a tuning job that has ended, with its training jobs."""
+    stored = create_tuning_job(connection, job)
+    insert_training_jobs(connection, [replace(j, tuning_job_id=stored.id) for j in jobs])
+    return stored
+
+
 def create_training_job(connection: Connection, job: TrainingJob) -> TrainingJob:
     """Stores a training job of its own as unfinished work."""
     job = insert_training_jobs(connection, [job])[0]

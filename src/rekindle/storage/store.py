@@ -37,6 +37,11 @@ class SqlStore(JobStore):
         with self.database.writing() as connection:
             return commands.create_tuning_job(connection, job)
 
+    def import_tuning_job(self, job: TuningJob, jobs: Sequence[TrainingJob]) -> TuningJob:
+        """See the port."""
+        with self.database.writing() as connection:
+            return commands.import_tuning_job(connection, job, jobs)
+
     def create_training_job(self, job: TrainingJob) -> TrainingJob:
         """See the port."""
         with self.database.writing() as connection:

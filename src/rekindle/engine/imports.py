@@ -1,0 +1,150 @@
+"""History from elsewhere becomes a tuning job that has ended: visible like any other, and usable as a parent."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rekindle.domain.completion import not_improving
+from rekindle.domain.errors import InvalidValue, NameInUse, NotFound
+from rekindle.domain.search_plan import hyperparameters
+from rekindle.domain.training_job import (
+    FinalMetric,
+    ObjectiveStatus,
+    Owner,
+    SecondaryStatus,
+    TrainingJob,
+    TrainingJobStatus,
+    moved,
+)
+from rekindle.domain.tuning_job import (
+    Definition,
+    Quotas,
+    TuningJob,
+    TuningJobSpec,
+    TuningJobStatus,
+    check_spec,
+    format_value,
+    parse_value,
+)
+from rekindle.engine.ports import Clock, JobStore
+from rekindle.engine.reconcile import training_job_name
+from rekindle.search.space import Categorical, Integer, Parameter
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row of history. ``where`` says in errors where it stood; ``values`` are as text; ``objective`` None: it failed.
+
+    Times are seconds since the epoch, where they are known.
+    """
+
+    where: str
+    values: Mapping[str, str]
+    objective: float | None
+    created_at: float | None = None
+    ended_at: float | None = None
+
+
+def import_tuning_job(
+    store: JobStore,
+    clock: Clock,
+    owner: Owner,
+    spec: TuningJobSpec,
+    results: Sequence[Result],
+    quotas: Quotas,
+    created_at: float | None = None,
+) -> TuningJob:
+    """Stores a tuning job with all its results in one transaction. Every value is checked against its range; the first
+    that does not fit refuses the whole, naming row, parameter and value."""
+    if len(spec.definitions) > 1:
+        raise InvalidValue("definitions", len(spec.definitions), "history of several definitions cannot be imported")
+    if not results:
+        raise InvalidValue("results", [], "there is nothing to import")
+    spec = replace(spec, warm_start=None, limits=replace(spec.limits, max_jobs=len(results), max_parallel=1))
+    check_spec(spec, quotas)
+    _check_free(store, owner, spec.name)
+    tuned = [_checked(spec.definition, result) for result in results]
+    now = clock.now()
+    began = created_at or min((r.created_at for r in results if r.created_at), default=now)
+    job = TuningJob(spec, owner, uuid.uuid4().hex, created_at=began, modified_at=now, imported=True)
+    jobs = [_training_job(job, i, r, t, began) for i, (r, t) in enumerate(zip(results, tuned, strict=True), start=1)]
+    return store.import_tuning_job(_ended(job, jobs, now), jobs)
+
+
+def _ended(job: TuningJob, jobs: Sequence[TrainingJob], now: float) -> TuningJob:
+    direction = job.spec.definition.objective.direction
+    at = max((j.ended_at or 0.0 for j in jobs), default=now)
+    stale = not_improving(jobs, direction)
+    return replace(job, status=TuningJobStatus.COMPLETED, ended_at=at, seq=2 * len(jobs), not_improving=stale)
+
+
+def _checked(definition: Definition, result: Result) -> dict[str, str]:
+    return {p.name: _value(p, result) for p in definition.ranges}
+
+
+def _value(p: Parameter, result: Result) -> str:
+    field = f"{result.where}.{p.name}"
+    if p.name not in result.values:
+        raise InvalidValue(field, None, "the row has no value of this parameter")
+    text = result.values[p.name].strip()
+    if isinstance(p, Categorical):
+        if text not in [format_value(v) for v in p.values]:
+            raise InvalidValue(field, text, f"not one of {[format_value(v) for v in p.values]}")
+        return text
+    if isinstance(p, Integer) and text.endswith(".0"):
+        text = text.removesuffix(".0")  # data frames turn whole numbers into floats
+    try:
+        value = parse_value(p, text)
+    except InvalidValue as error:
+        raise InvalidValue(field, text, error.reason) from error
+    if not p.contains(value):
+        bounds = f"[{format_value(p.low)}, {format_value(p.high)}]"
+        raise InvalidValue(
+            field, text, f"outside the range {bounds}", "Widen the range: it is what the values were drawn from."
+        )
+    return format_value(value)
+
+
+def _training_job(job: TuningJob, number: int, result: Result, tuned: Mapping[str, str], began: float) -> TrainingJob:
+    definition = job.spec.definition
+    created = result.created_at or began
+    ended = max(result.ended_at or created, created)
+    failed = result.objective is None
+    status = TrainingJobStatus.FAILED if failed else TrainingJobStatus.COMPLETED
+    secondary = SecondaryStatus.FAILED if failed else SecondaryStatus.COMPLETED
+    metric = definition.objective.metric
+    return TrainingJob(
+        name=training_job_name(job, number),
+        owner=job.owner,
+        spec=definition.training,
+        hyperparameters=hyperparameters(definition, tuned),
+        created_at=created,
+        modified_at=ended,
+        tuning_job_name=job.name,
+        number=number,
+        tuned=tuned,
+        proposal={"source": "imported"},
+        status=status,
+        secondary=secondary,
+        transitions=moved(moved((), SecondaryStatus.STARTING, created, "Imported"), secondary, ended, "Imported"),
+        launched_seq=2 * number - 1,
+        finished_seq=2 * number,
+        started_at=created,
+        ended_at=ended,
+        failure_reason="it had no objective value where it was imported from" if failed else None,
+        objective_metric=metric,
+        objective_status=ObjectiveStatus.FAILED if failed else ObjectiveStatus.SUCCEEDED,
+        objective_value=result.objective,
+        final_metrics={} if result.objective is None else {metric: FinalMetric(result.objective, ended)},
+        tags=job.spec.tags,
+    )
+
+
+def _check_free(store: JobStore, owner: Owner, name: str) -> None:
+    try:
+        store.tuning_job(owner, name)
+    except NotFound:
+        return
+    raise NameInUse("tuning job", name, "Give it another by --name.")
