@@ -164,6 +164,24 @@ def test_other_hosts_are_tunnelled_untouched(variables: dict[str, str]) -> None:
         server.shutdown()
 
 
+def test_other_hosts_are_reached_through_the_proxy_that_was_there_before(tmp_path: Path, variables: dict[str, str]) -> None:
+    chained = Serving(tmp_path / "home", https_proxy=variables["HTTPS_PROXY"])
+    try:
+        port = json.loads((tmp_path / "home" / "server.json").read_text())["proxy_port"]
+        ours = {"HTTPS_PROXY": f"http://127.0.0.1:{port}"}
+        with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            with connect(ours, f"localhost:{server.server_address[1]}") as connection:
+                assert b" 200 " in connection.recv(4096)
+                connection.sendall(b"through two")
+                assert connection.recv(4096) == b"THROUGH TWO"
+            server.shutdown()
+        with connect(ours, "localhost:1") as connection:
+            assert b"The proxy before us does not reach localhost" in connection.makefile("rb").read()
+    finally:
+        chained.end(signal.SIGTERM)
+
+
 def test_other_hosts_are_refused_where_the_setting_says_so(tmp_path: Path) -> None:
     home = tmp_path / "home"
     refusing = Serving(home, REKINDLE_PROXY_OTHERS="refuse")
