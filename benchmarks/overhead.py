@@ -2,23 +2,31 @@
 
     .venv/bin/python benchmarks/overhead.py [--jobs 40] [--parallel 2] [--rounds 3]
 
-Rows, all in one run, alternating: a bare ``python script`` (the floor), Rekindle (``rekindle tune`` of a random search, with
-everything durable, start of the command included and without it), Optuna with SQLite and a subprocess for each trial, and
-Syne Tune's local backend. Peers are measured where they are installed: give their interpreter with ``--peers PYTHON``.
+Rows, all in one run, alternating: a bare ``python script`` (the floor); ``rekindle tune`` of a random search, with everything
+durable, start of the command included and without it; SageMaker's API by ``rekindle serve`` (script mode, code and data from
+S3, the model to S3, from the request to the end of the tuning job), in parallel and one at a time; Optuna with SQLite and a
+subprocess for each trial; Syne Tune's local backend. Peers are measured where they are installed: give their interpreter
+with ``--peers PYTHON``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import boto3
 
 SCRIPT = "import sys\nprint('loss=0.5', flush=True)\n"
 
@@ -88,6 +96,73 @@ def rekindle(folder: Path, jobs: int, parallel: int) -> float:
     return time.perf_counter() - start
 
 
+def served(folder: Path, *sizes: tuple[int, int]) -> list[float]:
+    """Seconds of one tuning job for each (jobs, parallel), all on one server, as a client of SageMaker's API sees them."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = str(Path(sys.executable).parent / "rekindle")
+    environ = {**os.environ, "REKINDLE_HOME": str(folder / "served")}
+    server = subprocess.Popen([command, "serve", "--port", str(port)], env=environ, stderr=subprocess.DEVNULL)
+    try:
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            time.sleep(0.05)
+        printed = subprocess.run([command, "env", "--json"], env=environ, capture_output=True, check=True).stdout
+        told = json.loads(printed)
+        session = boto3.Session(told["AWS_ACCESS_KEY_ID"], told["AWS_SECRET_ACCESS_KEY"], region_name=told["AWS_REGION"])
+        s3 = session.client("s3", endpoint_url=told["AWS_ENDPOINT_URL"])
+        bucket = s3.list_buckets()["Buckets"][0]["Name"]
+        with tarfile.open(folder / "sourcedir.tar.gz", "w:gz") as archive:
+            archive.add(folder / "nothing.py", "nothing.py")
+        s3.upload_file(str(folder / "sourcedir.tar.gz"), bucket, "code/sourcedir.tar.gz")
+        s3.put_object(Bucket=bucket, Key="train/rows.csv", Body=b"1,2\n" * 1000)
+        sagemaker = session.client("sagemaker", endpoint_url=told["AWS_ENDPOINT_URL"])
+        return [tuned(sagemaker, bucket, f"served-{n}", jobs, parallel) for n, (jobs, parallel) in enumerate(sizes)]
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def tuned(sagemaker: Any, bucket: str, name: str, jobs: int, parallel: int) -> float:
+    """Seconds from the request to the end of a tuning job."""
+    channel = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/train"}}
+    start = time.perf_counter()
+    sagemaker.create_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=name,
+        HyperParameterTuningJobConfig={
+            "Strategy": "Random",
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": jobs, "MaxParallelTrainingJobs": parallel},
+            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+            "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0", "MaxValue": "1"}]},
+        },
+        TrainingJobDefinition={
+            "StaticHyperParameters": {
+                "sagemaker_program": "nothing.py",
+                "sagemaker_submit_directory": f"s3://{bucket}/code/sourcedir.tar.gz",
+            },
+            "AlgorithmSpecification": {
+                "TrainingImage": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3",
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [{"Name": "loss", "Regex": "loss=([0-9.]+)"}],
+            },
+            "RoleArn": "arn:aws:iam::000000000000:role/rekindle",
+            "InputDataConfig": [{"ChannelName": "train", "DataSource": channel}],
+            "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/out"},
+            "ResourceConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 30},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 300},
+        },
+    )
+    while True:
+        job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        if job["HyperParameterTuningJobStatus"] != "InProgress":
+            break
+        time.sleep(0.05)
+    seconds = time.perf_counter() - start
+    if job["TrainingJobStatusCounters"]["Completed"] != jobs:
+        raise SystemExit(f"{name} is {job['HyperParameterTuningJobStatus']}: {job.get('FailureReason')}")
+    return seconds
+
+
 def peer(python: str, program: str, arguments: list[str], folder: Path) -> float | None:
     """Seconds for a peer's program, None where it is not installed."""
     path = folder / "peer.py"
@@ -110,6 +185,9 @@ def measure(jobs: int, parallel: int, rounds: int, peers: str | None) -> dict[st
             (folder / "syne.py").write_text(SYNE_SCRIPT)
             found = {"bare python script": bare(folder, jobs, parallel), "rekindle tune": rekindle(folder, jobs, parallel)}
             found["rekindle, one job only"] = rekindle(folder, 1, 1)
+            found["rekindle serve, SageMaker's API and S3"], found["one at a time"] = served(
+                folder, (jobs, parallel), (jobs, 1)
+            )
             if peers:
                 script = str(folder / "nothing.py")
                 optuna = peer(peers, OPTUNA, [str(jobs), str(parallel), sys.executable, script, name], folder)
@@ -132,11 +210,13 @@ def main() -> None:
     floor = statistics.median(rows["bare python script"]) / options.jobs
     print("| row | ms per training job, median | times the bare script |\n| --- | --- | --- |")
     single = statistics.median(rows.pop("rekindle, one job only"))
+    alone = statistics.median(rows.pop("one at a time")) / options.jobs
     for row, seconds in rows.items():
         each = statistics.median(seconds) / options.jobs
         print(f"| {row} | {each * 1000:.1f} | {each / floor:.1f} |")
     net = (statistics.median(rows["rekindle tune"]) - single) / (options.jobs - 1)
     print(f"| rekindle tune, without the command's own start and end | {net * 1000:.1f} | {net / floor:.1f} |")
+    print(f"| rekindle serve, one training job at a time | {alone * 1000:.1f} | {alone / floor:.1f} |")
 
 
 if __name__ == "__main__":
