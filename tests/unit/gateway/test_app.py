@@ -130,11 +130,11 @@ def test_too_many_headers_are_refused():
 
 
 def test_a_large_body_is_refused_and_a_large_object_is_not():
-    big = b"x" * (2**20 + 1)
+    big = b"x" * (2**22 + 1)
     for sent in (replace(listing(), body=big), replace(listing(), body=big).plus("content-length", str(len(big)))):
         answer = call(gateway(), sent)
         assert (answer.status, answer.json["__type"]) == (413, "ValidationException")
-        assert "1048576 bytes" in answer.json["message"]
+        assert "4194304 bytes" in answer.json["message"]
     sent = upload(body=big)
     assert (
         call(gateway(), sent, parts=[big[at : at + 65536] for at in range(0, len(big), 65536)]).json["sha256"]
