@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from rekindle.domain.errors import Unsupported
-from rekindle.domain.training_job import Resources
+from rekindle.domain.training_job import Owner, Resources, TrainingJobStatus
+from rekindle.domain.tuning_job import RELAXED
 from rekindle.engine.clock import SystemClock
+from rekindle.engine.commands import create_tuning_job
 from rekindle.engine.ports import RunKey, RunState
+from rekindle.engine.reconcile import Step
+from rekindle.engine.worker import Worker
 from rekindle.executors.process import ProcessExecutor
+from rekindle.storage.store import open_store
+from support.specs import tuning_spec
 
-from .executor_suite import KEY, WAIT_FOREVER, Bench, finished
+from .executor_suite import KEY, PATIENCE, WAIT_FOREVER, Bench, finished
 from .test_executor_process import ENVIRONMENT, supervisor_of
 
 OTHER = RunKey("job-2", 1)
@@ -49,15 +56,16 @@ def test_a_run_without_a_slot_stays_unlaunched_until_one_is_free(bench: Bench) -
 
 def test_a_killed_supervisor_gives_its_slot_back(bench: Bench) -> None:
     executor = executor_of(bench, slots=1)
-    run = bench.run("print(sorted(int(f) for f in os.listdir('/proc/self/fd')), flush=True)\n" + WAIT_FOREVER)
+    script = "found = sorted(int(f) for f in os.listdir('/proc/self/fd'))\nopen('../model/fds', 'w').write(str(found))\n"
+    run = bench.run(script + WAIT_FOREVER)
     executor.launch(run)
     bench.await_mark("ready")
     assert executor.room(run.spec).runs == 0
     supervisor_of(bench.home, KEY).kill()
     assert finished(executor).state is RunState.LOST
     assert executor.room(run.spec).runs == 1
-    (log,) = bench.home.rglob("log-*")
-    assert log.read_text() == "[0, 1, 2, 3]\n"
+    (seen,) = bench.home.rglob("model/fds")
+    assert seen.read_text() == "[0, 1, 2, 3]"
 
 
 def test_gpus_that_are_asked_for_are_had_alone(bench: Bench) -> None:
@@ -89,3 +97,19 @@ def test_what_can_never_be_had_is_refused(bench: Bench, gpus: str, resources: Re
     with pytest.raises(Unsupported, match=f"resources.gpus: 1: the job {lack}"):
         executor.check(spec)
     assert executor.room(spec).reason == lack
+
+
+def test_a_worker_runs_two_tuning_jobs_on_one_slot(bench: Bench, tmp_path: Path) -> None:
+    executor, clock, store = executor_of(bench, slots=1), SystemClock(), open_store(f"sqlite:///{tmp_path / 'db'}")
+    training = bench.spec("print('loss=1')")
+    names = ("first", "second")
+    for name in names:
+        create_tuning_job(store, executor, clock, Owner(), tuning_spec(name, jobs=3, parallel=3, training=training), RELAXED)
+    jobs = lambda: [store.tuning_job(Owner(), name) for name in names]  # noqa: E731
+    deadline = clock.now() + PATIENCE
+    worker = Worker(Step(store, executor, clock, at_most=1), "here")
+    worker.run(lambda: all(j.status.is_terminal for j in jobs()) or clock.now() > deadline)
+    trials = sorted((t for j in jobs() for t in store.jobs_of(j.id)), key=lambda t: t.started_at)
+    assert [t.status for t in trials] == [TrainingJobStatus.COMPLETED] * 6
+    assert all(a.ended_at <= b.started_at for a, b in pairwise(trials))
+    assert [t.tuning_job_name for t in trials] == ["first", "second"] * 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rekindle.domain.errors import InvalidValue, Unsupported
-from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Output, TrainingSpec
+from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Output, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import ObjectStore, Run, RunKey, RunState
 from rekindle.executors.process import ProcessExecutor
@@ -193,6 +193,23 @@ def test_checkpoints_are_kept_in_s3_and_brought_back(endpoint: str, bucket: str,
     assert (tmp_path / "seen").read_text() == str(sorted(seen))
     assert kept() == [f"c/{KEY.name}/{KEY.name}", f"c/{KEY.name}/last", f"c/{KEY.name}0/{KEY.name}0"]
     assert s3.get_object(Bucket=bucket, Key=f"c/{KEY.name}/last")["Body"].read() == b"briefly"
+
+
+def test_objects_are_shared_among_the_hosts(endpoint: str, bucket: str, executor, tmp_path: Path) -> None:
+    for name in ("a", "b", "deep/c"):
+        client(endpoint).put_object(Bucket=bucket, Key=f"data/train/{name}", Body=name.encode())
+    (tmp_path / "source").mkdir()
+    script = (
+        "import os\ntop = os.environ['SM_CHANNEL_TRAIN']\nhost = os.environ['SM_CURRENT_HOST']\n"
+        "found = sorted(os.path.relpath(os.path.join(p, n), top) for p, _, names in os.walk(top) for n in names)\n"
+        "open(os.environ['SEEN'] + host, 'w').write(' '.join(found))\n"
+    )
+    spec = job(tmp_path / "source", bucket, script)
+    channels = (replace(spec.channels[0], distribution="ShardedByS3Key"),)
+    changes = {"output": Output(), "environment": {"SEEN": f"{tmp_path}/seen-"}, "resources": Resources(instance_count=2)}
+    executor.launch(Run(KEY, replace(spec, channels=channels, **changes), {}))
+    assert finished(executor).state is RunState.COMPLETED
+    assert [(tmp_path / f"seen-algo-{n}").read_text() for n in (1, 2)] == ["a deep/c", "b"]
 
 
 def test_checkpoints_that_cannot_be_kept_fail_the_job_before_it_starts(executor, tmp_path: Path) -> None:

@@ -27,3 +27,10 @@ def test_what_is_no_host_name_is_refused(host: str) -> None:
 def test_what_is_no_origin_is_refused(origin: str) -> None:
     with pytest.raises(InvalidValue, match=r"^REKINDLE_ORIGINS: .*: not an origin"):
         load_settings({"REKINDLE_ORIGINS": origin})
+
+
+def test_slots_are_a_number_or_not_said() -> None:
+    assert [load_settings({"REKINDLE_SLOTS": text}).slots for text in ("", "0", "12")] == [None, 0, 12]
+    for text in ("-1", "four", "1.5", "10000"):
+        with pytest.raises(InvalidValue, match=r"^REKINDLE_SLOTS: .*: not a whole number from 0"):
+            load_settings({"REKINDLE_SLOTS": text})

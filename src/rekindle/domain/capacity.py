@@ -17,7 +17,7 @@ class Room:
         return self.runs is None or count <= self.runs
 
 
-def turn(running: int, idle_since: float, age: int) -> tuple[int, float, int]:
+def turn(running: int, idle_since: int, age: int) -> tuple[int, int, int]:
     """What turns are ordered by: who has the fewest running is next; of equals who has had none for the longest; then the
     oldest (the lowest ``age``).
 

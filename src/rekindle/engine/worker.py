@@ -67,7 +67,9 @@ class Worker:
     _parents: dict[int, tuple[ParentJob, ...]] = field(default_factory=dict)
     _resting: dict[str, float] = field(default_factory=dict)
     _wanting: set[str] = field(default_factory=set)
-    _idle_since: dict[str, float] = field(default_factory=dict)
+    #: Counts the turns taken; for each subject, at which one it last had something running.
+    _turns: int = 0
+    _idle_since: dict[str, int] = field(default_factory=dict)
 
     def run(self, until: Callable[[], bool]) -> None:
         """Works until ``until`` says so. Training jobs that still run go on without us. Leases are given back, also
@@ -133,10 +135,12 @@ class Worker:
         self._share_out(self.step.at_most)
 
     def _share_out(self, at_most: int) -> None:
-        now = self.step.clock.now()
         for subject in self._leases:
-            if self._busy(subject) or subject not in self._idle_since:
-                self._idle_since[subject] = now
+            self._idle_since.setdefault(subject, self._turns)
+        self._turns += 1
+        for subject in self._leases:
+            if self._busy(subject):
+                self._idle_since[subject] = self._turns
         ages = {subject: age for age, subject in enumerate(self._leases)}
         queue = [(self._turn(s, ages[s]), s) for s in self._leases if s in self._wanting]
         heapq.heapify(queue)
@@ -145,10 +149,13 @@ class Worker:
             before = set(self._running.get(subject, ()))
             self._move_apart(self._leases[subject], at_most)
             begun = set(self._running.get(subject, ())) - before
+            if begun:
+                self._turns += 1
+                self._idle_since[subject] = self._turns
             if begun and subject in self._wanting:
                 heapq.heappush(queue, (self._turn(subject, ages[subject]), subject))
 
-    def _turn(self, subject: str, age: int) -> tuple[int, float, int]:
+    def _turn(self, subject: str, age: int) -> tuple[int, int, int]:
         return turn(self._busy(subject), self._idle_since[subject], age)
 
     def _busy(self, subject: str) -> int:

@@ -469,13 +469,16 @@ class Supervisor:
 
     def _take_gpu(self, path: str) -> bool:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            return False
-        self._gpus.append(descriptor)
-        return True
+        for pause in (0.01, 0.0):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._gpus.append(descriptor)
+                return True
+            except OSError:
+                # Somebody may only be looking whether it is free.
+                time.sleep(pause)
+        os.close(descriptor)
+        return False
 
     def _failure(self, member: Member, code: int, exit_code: int) -> str:
         """``AlgorithmError: <why>, exit code: N``, in at most as many characters as the service has room for."""

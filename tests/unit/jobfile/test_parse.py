@@ -48,7 +48,7 @@ channels:
 environment: {LEVEL: 3}
 output: {uri: file:///results, compression: none}
 checkpoints: {uri: ckpt, local_path: /ckpt}
-resources: {gpus: 1, cpus: 4}
+resources: {instances: 2, gpus: 1, cpus: 4}
 retries: 2
 tags: {team: vision}
 """
@@ -107,7 +107,7 @@ def test_the_training_job(spec):
     assert training.environment == {"LEVEL": "3"}
     assert training.output == Output("file:///results", "NONE")
     assert training.checkpoints == Checkpoints("/jobs/digits/ckpt", "/ckpt")
-    assert training.resources == Resources(gpus=1, cpus=4)
+    assert training.resources == Resources(instance_count=2, gpus=1, cpus=4)
     assert training.max_retries == 2
     assert training.max_runtime_seconds == 300
 
