@@ -49,9 +49,19 @@ def _binaries(folder: Path) -> Path:
     if os.geteuid() == 0:
         shutil.chown(folder, HELPER)
         if not _reachable(installed):
-            shutil.copytree(installed, folder / "install")
-            installed = folder / "install"
+            installed = _copied(installed, folder)
     return installed / "bin"
+
+
+def _copied(installed: Path, folder: Path) -> Path:
+    """A copy of the server and of the libraries that the wheel keeps beside its package, laid out as there: the programs
+    look for them by a relative path."""
+    package = installed.parent
+    beside = package.with_name(package.name + ".libs")
+    shutil.copytree(installed, folder / package.name / installed.name)
+    if beside.is_dir():
+        shutil.copytree(beside, folder / beside.name)
+    return folder / package.name / installed.name
 
 
 def _reachable(path: Path) -> bool:
