@@ -22,7 +22,7 @@ test: setup
 test-all: setup
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m ""
 
-# Each major of SageMaker's SDK in an environment of its own (1 and 2 GB), against a real server; names are not looked up.
+# Each major of SageMaker's SDK in an environment of its own (0.4 and 0.8 GB), against a real server; names are not looked up.
 test-sdk: test-sdk-v2 test-sdk-v3
 
 test-sdk-v2 test-sdk-v3: test-sdk-%: setup
