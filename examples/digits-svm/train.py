@@ -18,7 +18,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--C", type=float, default=1.0)
     parser.add_argument("--gamma", type=float, default=0.001)
     parser.add_argument("--degree", type=int, default=3)
-    parser.add_argument("--kernel", choices=["rbf", "poly", "linear"], default="rbf")
+    parser.add_argument("--kernel", choices=["rbf", "sigmoid", "poly", "linear"], default="rbf")
     parser.add_argument("--cv", type=int, default=5)
     return parser.parse_args()
 

@@ -263,3 +263,11 @@ def test_the_acquisitions_gradient_is_its_finite_difference() -> None:
         for j in search.encoding.continuous:
             up, down = (float(acquisition((at + s * h * np.eye(5)[j])[None])[0]) for s in (1, -1))
             assert gradient[j] == pytest.approx((up - down) / (2 * h), rel=1e-3, abs=1e-4)
+
+
+def test_the_first_points_go_through_every_category():
+    space = Space([Continuous("x", 0, 1), Categorical("c", ["a", "b", "c"]), Categorical("d", [1, 2, 3, 4])])
+    tuner = Tuner(space, "bayesian", seed=5)
+    asked = [tuner.ask().values for _ in range(4)]
+    assert {a["c"] for a in asked[:3]} == {"a", "b", "c"}
+    assert {a["d"] for a in asked} == {1, 2, 3, 4}

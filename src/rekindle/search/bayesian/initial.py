@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
+from rekindle.search.space import Categorical, Space
+
 Array = NDArray[np.float64]
 
 _BITS = 30
@@ -34,6 +36,18 @@ def _integers(d: int, size: int) -> NDArray[np.int64]:
 def initial_size(d: int) -> int:
     """How many points to spread over the space before the model speaks."""
     return max(4, min(d + 1, 8))
+
+
+def covering(space: Space, index: int, point: Array, rng: np.random.Generator) -> Array:
+    """``point`` (d,) with its categories replaced so that the points 0, 1, ... of a design go through every category of
+    each parameter before one comes again, the middle one first: a category that was never tried has no say in a model."""
+    covered = point.copy()
+    for j, parameter in enumerate(space.parameters):
+        if isinstance(parameter, Categorical):
+            middle = parameter.size // 2
+            order = [middle, *(c for c in rng.permutation(parameter.size) if c != middle)]
+            covered[j] = (order[index % parameter.size] + 0.5) / parameter.size
+    return covered
 
 
 def design_point(d: int, index: int, rng: np.random.Generator) -> Array:

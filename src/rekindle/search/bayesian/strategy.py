@@ -13,7 +13,7 @@ from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.feasibility import Feasibility
 from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
-from rekindle.search.bayesian.initial import design_point, initial_size, sobol
+from rekindle.search.bayesian.initial import covering, design_point, initial_size, sobol
 from rekindle.search.bayesian.maximise import maximise
 from rekindle.search.bayesian.model import Acquisition, member
 from rekindle.search.bayesian.prior import Context, PriorFactory, PriorModel, View, cold_start
@@ -123,9 +123,9 @@ class _Suggestion:
     def _design(self) -> Proposal:
         d = len(self.search.space)
         first = self.history.asked
-        points = np.vstack(
-            [design_point(d, first, generator(self.search.seed)), sobol(d, first + 1, 256, generator(self.search.seed))]
-        )
+        own = design_point(d, first, generator(self.search.seed))
+        own = covering(self.search.space, first, own, generator(self.search.seed, d))
+        points = np.vstack([own, sobol(d, first + 1, 256, generator(self.search.seed))])
         rows = self.search.encoding.snap(points)
         if self.feasibility is not None:
             # All else equal the sequence's own order holds: only rows likelier to fail than the likeliest success give way.
