@@ -69,6 +69,8 @@ def show_end(console: Console) -> None:
     job = asked("show", "digits-svm-2")
     best = job["overall_best"] or job["best"]
     table = Table(title="The overall best across both tuning jobs", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     table.add_row("accuracy", f"{best['objective']:.4f}")
     table.add_row("configuration", ", ".join(f"{name}={value}" for name, value in best["values"].items()))
     table.add_row("training job", best["name"])

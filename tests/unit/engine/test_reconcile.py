@@ -282,11 +282,11 @@ def test_the_power_may_go_at_any_call(at: int, after: bool, seed: int) -> None:
     assert len({tuple(c.items()) for c in configurations(engine)}) == 7
 
 
-@pytest.mark.parametrize("strategy", [StrategyName.RANDOM, StrategyName.BAYESIAN, StrategyName.GRID])
+@pytest.mark.parametrize("strategy", list(StrategyName))
 def test_every_suggestion_is_replayed_from_the_history_that_it_saw(engine: Engine, strategy: StrategyName) -> None:
     grid = strategy is StrategyName.GRID
     ranges = (CHOICES[0], Categorical("layers", ("1", "2", "3")), CHOICES[2]) if grid else RANGES
-    engine.create(tuning_spec(strategy=strategy, ranges=ranges, jobs=12, parallel=3))
+    engine.create(tuning_spec(strategy=strategy, ranges=ranges, jobs=12, parallel=3, statics={"epochs": "9"}))
     engine.run("job")
     job, trials = engine.job("job"), engine.trials("job")
     snapshot = Snapshot(job, trials, curves=engine.store.curves(job.id))
