@@ -148,7 +148,7 @@ def _plan(step: Step, snapshot: Snapshot, reported: frozenset[RunKey]) -> _Plan:
             case WindDown(ending):
                 plan = replace(plan, snapshot=_winding_down(plan.snapshot, ending))
             case Finish(ending):
-                plan = replace(plan, snapshot=_finish(plan.snapshot, ending, step.clock.now()))
+                plan = replace(plan, snapshot=_finish(plan.snapshot, ending))
     return plan
 
 
@@ -189,7 +189,7 @@ def _launch(step: Step, plan: _Plan, count: int, reported: frozenset[RunKey]) ->
             return plan
         proposal = step.propose(snapshot, definition)
         if proposal is None:
-            return replace(plan, snapshot=_exhausted(step, snapshot))
+            return replace(plan, snapshot=_exhausted(snapshot))
         trial = new_training_job(snapshot, definition, proposal, step.clock.now())
         job = replace(snapshot.job, seq=trial.launched_seq)
         plan = replace(plan, snapshot=replace(snapshot, job=job, jobs=(*snapshot.jobs, trial)), added=(*plan.added, trial))
@@ -227,11 +227,11 @@ def training_job_name(job: TuningJob, number: int) -> str:
     return f"{job.name}-{number:03d}-{digest}"
 
 
-def _exhausted(step: Step, snapshot: Snapshot) -> Snapshot:
+def _exhausted(snapshot: Snapshot) -> Snapshot:
     ending = exhausted()
     if snapshot.running:
         return replace(snapshot, job=replace(snapshot.job, ending=ending))
-    return _finish(snapshot, ending, step.clock.now())
+    return _finish(snapshot, ending)
 
 
 def _stop(snapshot: Snapshot, name: str, now: float, early: bool) -> Snapshot:
@@ -251,8 +251,9 @@ def _winding_down(snapshot: Snapshot, ending: Ending) -> Snapshot:
     return replace(snapshot, job=replace(snapshot.job, ending=ending, status=status))
 
 
-def _finish(snapshot: Snapshot, ending: Ending, now: float) -> Snapshot:
-    job = replace(snapshot.job, status=ending.status, failure_reason=ending.reason, ending=ending, ended_at=now)
+def _finish(snapshot: Snapshot, ending: Ending) -> Snapshot:
+    """The end is decided here; its time is that of the save."""
+    job = replace(snapshot.job, status=ending.status, failure_reason=ending.reason, ending=ending)
     return replace(snapshot, job=job)
 
 

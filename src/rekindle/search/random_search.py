@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
+from rekindle.search.grid_search import configuration_at
 from rekindle.search.history import History
 from rekindle.search.space import Configuration, Space
 from rekindle.search.strategy import Proposal, generator
@@ -46,8 +47,6 @@ def draw_unseen(space: Space, seed: int, index: int, seen: Set[tuple[object, ...
 
 
 def _any_unseen(space: Space, u: float, seen: Set[tuple[object, ...]]) -> Configuration | None:
-    from rekindle.search.grid_search import configuration_at
-
     size = space.size
     if size is None or size > _ENUMERABLE:
         return None
