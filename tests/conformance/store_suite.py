@@ -23,7 +23,7 @@ from rekindle.domain.training_job import (
     TrainingJobStatus,
 )
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
-from rekindle.engine.ports import Change, JobFilter, JobStore, Lease, LeaseLost, Page, SortKey
+from rekindle.engine.ports import RETRYABLE, Change, JobFilter, JobStore, Lease, LeaseLost, Page, SortKey
 from rekindle.search.history import Observation
 
 # The same test runs over each adapter, which hypothesis would rather not see: it keeps no examples to mix up.
@@ -472,6 +472,17 @@ class StoreSuite:
         assert counted[other.id] == {("InProgress", "Pending"): 2}
         assert counted[999] == {}
         assert dict(store.counters([])) == {}
+
+    def test_who_awaits_the_next_attempt_is_counted_apart(self, store):
+        job, lease, trials = started(store, 4)
+        waiting = replace(trials[0], attempt=2, started_at=None)
+        again = replace(trials[1], attempt=2, started_at=5.0)
+        stopping = replace(trials[2], attempt=3, started_at=None, status=TrainingJobStatus.STOPPING)
+        store.commit(lease, Change(changed=(waiting, again, stopping)))
+        expected = {(RETRYABLE, "Pending"): 1, ("InProgress", "Pending"): 2, ("Stopping", "Pending"): 1}
+        assert store.counters([job.id])[job.id] == expected
+        store.request_stop(f"training:{waiting.id}")
+        assert store.counters([job.id])[job.id] == expected
 
     def test_points_in_order_and_by_metric(self, store):
         _job, lease, (one,) = started(store, 1)

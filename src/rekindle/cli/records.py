@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,9 +12,6 @@ if TYPE_CHECKING:
     from rekindle.domain.tuning_job import Definition, TuningJob, TuningJobSpec
     from rekindle.engine.queries import TuningJobView
     from rekindle.search.space import Parameter
-
-
-_NUMBERS = re.compile(r"[-+]?[0-9][0-9.]*(e[-+]?[0-9]+)?")
 
 
 def moment(seconds: float | None) -> str | None:
@@ -144,11 +140,10 @@ def seconds_of(job: TrainingJob) -> float | None:
 
 
 def failure_causes(jobs: Sequence[TrainingJob]) -> list[dict[str, Any]]:
-    """Why training jobs failed, the most frequent cause first: reasons that differ in numbers only are one cause, told in the
-    words of its first training job."""
-    groups: dict[str, list[TrainingJob]] = {}
-    for job in jobs:
-        if job.failure_reason:
-            groups.setdefault(_NUMBERS.sub("#", job.failure_reason), []).append(job)
-    ranked = sorted(groups.values(), key=len, reverse=True)
-    return [{"count": len(g), "reason": " ".join(str(g[0].failure_reason).split()), "training_job": g[0].name} for g in ranked]
+    """Why training jobs failed, the most frequent cause first, in the words of its first training job."""
+    from rekindle.domain.causes import causes
+
+    return [
+        {"count": len(c.jobs), "reason": " ".join(str(c.jobs[0].failure_reason).split()), "training_job": c.jobs[0].name}
+        for c in causes(jobs)
+    ]

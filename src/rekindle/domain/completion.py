@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rekindle.domain.causes import causes
 from rekindle.domain.training_job import FAILURE_REASON_LIMIT, ObjectiveStatus, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import Ending, TuningJob, TuningJobStatus
 from rekindle.search.history import Direction, better
@@ -60,16 +61,6 @@ def converged(jobs: Sequence[TrainingJob], direction: Direction) -> bool:
     return stale > 0 and _any_succeeded(jobs) and 1 - 0.05 ** (1 / stale) < CONVERGENCE_CHANCE
 
 
-def dominant_cause(jobs: Sequence[TrainingJob]) -> tuple[str, int] | None:
-    """The most frequent last line among the failure reasons and how many training jobs it ended; None without any."""
-    counts: dict[str, int] = {}
-    for job in jobs:
-        if job.status is TrainingJobStatus.FAILED and job.failure_reason:
-            cause = _cause(job.failure_reason)
-            counts[cause] = counts.get(cause, 0) + 1
-    return max(counts.items(), key=lambda item: item[1]) if counts else None
-
-
 def reason_to_end(job: TuningJob, jobs: Sequence[TrainingJob], now: float) -> Ending | None:
     """The first reason, in order of weight, for which no further training job is launched; None to go on."""
     if job.stop_requested:
@@ -100,17 +91,10 @@ def _fruitless(jobs: Sequence[TrainingJob]) -> Ending | None:
 
 def _failure(sentence: str, jobs: Sequence[TrainingJob]) -> Ending:
     """SageMaker's sentence, and behind it what most of the training jobs died of."""
-    found = dominant_cause(jobs)
-    if found is not None:
-        cause, count = found
-        sentence = f"{sentence} ({count} of {len(jobs)} failed alike: {cause})"
+    found = causes(jobs)
+    if found:
+        sentence = f"{sentence} ({len(found[0].jobs)} of {len(jobs)} failed alike: {found[0].text})"
     return Ending(TuningJobStatus.FAILED, sentence[:FAILURE_REASON_LIMIT])
-
-
-def _cause(reason: str) -> str:
-    """The last line of a failure reason that says something, in which numbers that differ from job to job may stand."""
-    lines = [line.strip() for line in reason.splitlines() if line.strip()]
-    return lines[-1] if lines else reason
 
 
 def _criterion(job: TuningJob, jobs: Sequence[TrainingJob]) -> Ending | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rekindle.domain.completion import best_job, dominant_cause
+from rekindle.domain.causes import causes
+from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.search_plan import configuration_of, history_for
 from rekindle.domain.training_job import ObjectiveStatus, TrainingJob, TrainingJobStatus
@@ -42,12 +43,12 @@ def notes(snapshot: Snapshot) -> list[Note]:
 
 def _failures(snapshot: Snapshot) -> list[Note]:
     failed = [j for j in snapshot.jobs if j.status is TrainingJobStatus.FAILED]
-    found = dominant_cause(failed)
-    if found is None or found[1] < 2:
+    found = causes(failed)
+    if not found or len(found[0].jobs) < 2:
         return []
-    cause, count = found
-    text = f"{count} of {len(failed)} failed training jobs died of the same cause: {cause}"
-    return [Note("failures-alike", text, {"failed": len(failed), "alike": count, "cause": cause})]
+    cause, alike = found[0].text, len(found[0].jobs)
+    text = f"{alike} of {len(failed)} failed training jobs died of the same cause: {cause}"
+    return [Note("failures-alike", text, {"failed": len(failed), "alike": alike, "cause": cause})]
 
 
 def _no_metric(snapshot: Snapshot) -> list[Note]:

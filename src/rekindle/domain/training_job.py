@@ -237,6 +237,11 @@ class TrainingJob:
         """Whether the job has not ended."""
         return not self.status.is_terminal
 
+    @property
+    def awaits_retry(self) -> bool:
+        """Whether an attempt ended by a failure of the infrastructure and the next one has not begun."""
+        return self.status is TrainingJobStatus.IN_PROGRESS and self.attempt > 1 and self.started_at is None
+
 
 def check_training_job(job: TrainingJob) -> None:
     """The rules that a training job of its own keeps by itself. Raises InvalidValue for the first broken."""

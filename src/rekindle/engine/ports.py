@@ -178,7 +178,8 @@ class JobStore(Protocol):
         ...
 
     def counters(self, tuning_job_ids: Sequence[int]) -> Mapping[int, Mapping[tuple[str, str], int]]:
-        """For each tuning job, how many of its training jobs have each (status, objective status)."""
+        """For each tuning job, how many of its training jobs have each (status, objective status); those that await the
+        next attempt (``TrainingJob.awaits_retry``) have RETRYABLE for a status."""
         ...
 
     def points(self, training_job_id: int, metric: str | None = None) -> Sequence[MetricPoint]:
@@ -354,6 +355,9 @@ class ObjectStore(Protocol):
         """Removes one object; nothing happens if it is not there."""
         ...
 
+
+#: What ``JobStore.counters`` counts training jobs under whose next attempt has not begun.
+RETRYABLE = "RetryableError"
 
 TERMINAL_TUNING = tuple(s.value for s in TuningJobStatus if s.is_terminal)
 TERMINAL_TRAINING = tuple(s.value for s in TrainingJobStatus if s.is_terminal)

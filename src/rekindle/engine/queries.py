@@ -10,7 +10,7 @@ from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import NotFound
 from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus, WarmStartType
-from rekindle.engine.ports import JobFilter, JobStore, Page
+from rekindle.engine.ports import RETRYABLE, JobFilter, JobStore, Page
 from rekindle.search.history import better
 
 
@@ -120,7 +120,7 @@ def view(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJo
     direction = job.spec.definition.objective.direction
     pairs: dict[tuple[str, str], int] = {}
     for j in jobs:
-        pair = (j.status.value, j.objective_status.value)
+        pair = (RETRYABLE if j.awaits_retry else j.status.value, j.objective_status.value)
         pairs[pair] = pairs.get(pair, 0) + 1
     overall = best_overall(job, jobs, parents) if _compares_parents(job) else None
     return TuningJobView(
@@ -176,6 +176,7 @@ def status_counters(pairs: Mapping[tuple[str, str], int]) -> StatusCounters:
     return StatusCounters(
         completed=by_status.get(TrainingJobStatus.COMPLETED, 0),
         in_progress=running,
+        retryable_error=by_status.get(RETRYABLE, 0),
         non_retryable_error=by_status.get(TrainingJobStatus.FAILED, 0),
         stopped=by_status.get(TrainingJobStatus.STOPPED, 0),
     )

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Table, and_, bindparam, func, select
 
 from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.errors import NotFound
-from rekindle.domain.training_job import MetricPoint, Owner, TrainingJob
+from rekindle.domain.training_job import MetricPoint, Owner, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import TuningJob
-from rekindle.engine.ports import JobFilter, Page
+from rekindle.engine.ports import RETRYABLE, JobFilter, Page
 from rekindle.search.history import Observation
 from rekindle.storage.encoding import quoted
 from rekindle.storage.listing import matching, owned_by, page_of, trials_owned_by
@@ -45,6 +45,18 @@ _COUNTERS = (
     select(_jobs.tuning_job_id, _jobs.status, _jobs.objective_status, func.count())
     .where(_jobs.tuning_job_id.in_(bindparam("ids", expanding=True)))
     .group_by(_jobs.tuning_job_id, _jobs.status, _jobs.objective_status)
+)
+# Few are in progress, and an index finds them: the others are counted from the index alone.
+_AWAIT_RETRY = (
+    select(_jobs.tuning_job_id, _jobs.objective_status, func.count())
+    .where(
+        _jobs.tuning_job_id.in_(bindparam("ids", expanding=True)),
+        _jobs.shown_status.in_(["InProgress", "Stopping"]),
+        _jobs.status == "InProgress",
+        _jobs.attempt > 1,
+        _jobs.started_at.is_(None),
+    )
+    .group_by(_jobs.tuning_job_id, _jobs.objective_status)
 )
 _of_latest_attempt = and_(_points.training_job_id == _jobs.id, _points.attempt == _jobs.attempt)
 _POINTS = (
@@ -111,6 +123,9 @@ def counters(connection: Connection, ids: Sequence[int]) -> dict[int, dict[tuple
     found: dict[int, dict[tuple[str, str], int]] = {job_id: {} for job_id in ids}
     for job_id, status, objective, count in connection.execute(_COUNTERS, {"ids": list(ids)}):
         found[job_id][status, objective] = count
+    for job_id, objective, count in connection.execute(_AWAIT_RETRY, {"ids": list(ids)}):
+        found[job_id][TrainingJobStatus.IN_PROGRESS.value, objective] -= count
+        found[job_id][RETRYABLE, objective] = count
     return found
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm, SecondaryStatus, TrainingJob, TrainingJobStatus, TrainingSpec
-from rekindle.engine.ports import RunKey, RunState
-from rekindle.engine.queries import describe
+from rekindle.engine.ports import JobFilter, Page, Run, RunKey, RunState
+from rekindle.engine.queries import describe, list_tuning_jobs
 from support.engine import Engine
 from support.simulated import Script
 from support.specs import tuning_spec
@@ -78,3 +78,41 @@ def test_no_attempt_begins_without_time_left() -> None:
     _engine, trial = run_one(lambda _: Script((1.0,), seconds=400), lost_after=100, max_runtime_seconds=90)
     assert trial.secondary is SecondaryStatus.MAX_RUNTIME_EXCEEDED
     assert trial.attempt == 1
+
+
+def test_the_counter_at_each_moment_of_a_retry() -> None:
+    engine = Engine(program=lambda _: Script((1.0,), seconds=10))
+    engine.executor.slots = 1
+    engine.create(tuning_spec(jobs=1, parallel=1, training=TRAINING))
+    worker = engine.worker()
+
+    def shown() -> tuple[int, int, int, str]:
+        engine.clock.sleep(1)
+        worker.tick()
+        (trial,) = engine.trials("job")
+        counters = describe(engine.store, engine.owner, "job").counters
+        (listed,), _ = list_tuning_jobs(engine.store, engine.owner, JobFilter(), Page())
+        assert listed.counters == counters
+        assert sum(astuple(counters)) == 1
+        return counters.in_progress, counters.retryable_error, counters.completed, trial.secondary.value
+
+    assert shown() == (1, 0, 0, "Starting")
+    assert shown() == (1, 0, 0, "Training")
+    (trial,) = engine.trials("job")
+    # While it is lost, somebody else takes its slot.
+    engine.executor.lose(RunKey.of(trial))
+    other = Run(RunKey("other", 1), TRAINING, {})
+    engine.executor.launch(other)
+    assert shown() == (0, 1, 0, "Pending")
+    assert shown() == (0, 1, 0, "Pending")
+    assert engine.trials("job")[0].transitions[-1].message == "waits for a free slot: 1 of 1 in use"
+    engine.executor.stop(other.key)
+    # It is launched now; that it runs is seen next.
+    assert shown() == (0, 1, 0, "Pending")
+    assert shown() == (1, 0, 0, "Training")
+    engine.clock.sleep(11)
+    assert shown() == (0, 0, 1, "Completed")
+    (trial,) = engine.trials("job")
+    assert trial.attempt == 2
+    told = [t.status.value for t in trial.transitions]
+    assert told == ["Starting", "Training", "Interrupted", "Starting", "Pending", "Training", "Completed"]
