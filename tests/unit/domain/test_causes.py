@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from support.jobs import training_job
-
 from rekindle.domain.causes import causes
 from rekindle.domain.training_job import TrainingJob, TrainingJobStatus
+from support.jobs import training_job
 
 
 def failed(number: int, reason: str | None) -> TrainingJob:
