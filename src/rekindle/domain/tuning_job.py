@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from rekindle.domain.builtins.checks import check_search
 from rekindle.domain.errors import InvalidValue, LimitExceeded
 from rekindle.domain.metrics import check_definitions
 from rekindle.domain.training_job import Owner, TrainingSpec
@@ -272,6 +273,7 @@ def check_definition(definition: Definition) -> None:
             "Give the objective a regex that finds its value in the log.",
             code="metric-required",
         )
+    check_search(definition.training, definition.statics, definition.ranges, definition.objective.metric, where)
 
 
 def _check_definitions(spec: TuningJobSpec) -> None:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rekindle.domain.builtins.checks import check_run
 from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, WrongState
 from rekindle.domain.search_plan import strategy_for
@@ -82,6 +83,7 @@ def create_training_job(
 ) -> TrainingJob:
     """Checks and stores a training job of its own; a worker starts it. A refusal stores nothing."""
     check_training_job(job)
+    check_run(job.spec, job.hyperparameters)
     _check_training_name_free(store, executor, job)
     executor.check(job.spec, job.hyperparameters)
     check_inputs(objects, job.spec)

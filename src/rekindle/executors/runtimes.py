@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rekindle.domain.builtins.catalogue import BUILTINS, builtin_named
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import Algorithm
 from rekindle.executors import contract, locations, opt_ml, script_mode
@@ -30,8 +31,6 @@ FRAMEWORKS = {
     "huggingface-tensorflow-training": "sagemaker_tensorflow_container.training:main",
     "autogluon-training": "sagemaker_mxnet_container.training:main",
 }
-#: Repositories whose images are an algorithm where no script is given, and the module that stands in for it.
-ALGORITHMS = {"sagemaker-xgboost": "rekindle.algorithms.xgboost", "xgboost": "rekindle.algorithms.xgboost"}
 
 _PROGRAM = "sagemaker_program"
 _SUBMITTED = "sagemaker_submit_directory"
@@ -55,7 +54,7 @@ def check_image(algorithm: Algorithm, hyperparameters: Mapping[str, str] | None)
         _entry_point(hyperparameters)
         _submitted(hyperparameters)
     else:
-        _module(name, algorithm.image or "")
+        _module(algorithm.image or "")
 
 
 def image_program(
@@ -72,13 +71,13 @@ def image_program(
     if _PROGRAM in hyperparameters:
         return _script(name, hyperparameters, _python(name, algorithm, path, pythons), environments)
     values = contract.own(hyperparameters)
-    return Program(argv=(sys.executable, "-m", _module(name, algorithm.image or "")), values=values)
+    return Program(argv=(sys.executable, "-m", _module(algorithm.image or "")), values=values)
 
 
 def _known(algorithm: Algorithm) -> str:
     name = repository(algorithm.image or "")
-    if name not in FRAMEWORKS:
-        known = ", ".join(sorted(FRAMEWORKS))
+    if name not in FRAMEWORKS and builtin_named(algorithm.image) is None:
+        known = ", ".join(sorted({*FRAMEWORKS, *(image for builtin in BUILTINS for image in builtin.images)}))
         message = f"image: {algorithm.image!r}: nothing here knows how to run this image, and containers are not run here."
         raise Unsupported(message, f"Give a command to run instead, or one of the images {known}.")
     return name
@@ -123,13 +122,15 @@ def _entrypoint(algorithm: Algorithm, hyperparameters: Mapping[str, str], python
     )
 
 
-def _module(name: str, image: str) -> str:
-    module = ALGORITHMS.get(name)
-    if module is None:
+def _module(image: str) -> str:
+    """The module of a built-in algorithm, which our own interpreter runs. Raises InvalidValue or Unsupported."""
+    builtin = builtin_named(image)
+    if builtin is None:
         raise InvalidValue("hyperparameters", image, f"this image runs a script, and there is no {_PROGRAM!r}")
-    if not _is_there(module):
-        raise Unsupported(f"image: {image!r}: its built-in algorithm is not part of this installation.", f"Set {_PROGRAM}.")
-    return module
+    if not _is_there(builtin.needs):
+        message = f"image: {image!r}: its built-in algorithm needs {builtin.needs}, which is not installed here."
+        raise Unsupported(message, f"Install it: pip install 'rekindle[{builtin.extra}]'")
+    return builtin.module
 
 
 def _is_there(module: str) -> bool:

@@ -184,14 +184,11 @@ def test_an_image_is_known_by_its_repository(image: str, name: str) -> None:
     ("algorithm", "hyperparameters", "words"),
     [
         (Algorithm(image="1.dkr.ecr.x/blazingtext:1"), None, "image: '1.dkr.ecr.x/blazingtext:1': nothing here knows"),
-        (Algorithm(image="xgboost:1"), {}, "image: 'xgboost:1': its built-in algorithm is not part"),
     ],
 )
 def test_what_nothing_here_can_run_is_refused(
     executor: ProcessExecutor, algorithm: Algorithm, hyperparameters: Mapping[str, str] | None, words: str
 ) -> None:
-    if hyperparameters == {} and runtimes._is_there("rekindle.algorithms.xgboost"):
-        pytest.skip("the algorithm is there")
     with pytest.raises(Unsupported) as refused:
         executor.check(TrainingSpec(algorithm), hyperparameters)
     assert words in str(refused.value)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rekindle.api.translate.builtin_metrics import builtin_metrics
 from rekindle.api.translate.part import Json, Part, check_texts, tags_of, without_nulls
+from rekindle.domain.builtins.catalogue import builtin_named
 from rekindle.domain.errors import InvalidValue, Unsupported, shown
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import (
@@ -73,7 +73,8 @@ def _algorithm(part: Part) -> Algorithm:
 
 def _metrics(part: Part, image: str | None) -> tuple[MetricDefinition, ...]:
     given = tuple(MetricDefinition(m.need("Name", str), m.need("Regex", str)) for m in part.items("MetricDefinitions"))
-    builtin = builtin_metrics(image)
+    known = builtin_named(image)
+    builtin = known.metrics if known else ()
     # What a description shows is taken back: the image's own metrics, with the objective's copy or without.
     if given and builtin and not set(builtin) <= set(given):
         where = part.inner("MetricDefinitions")

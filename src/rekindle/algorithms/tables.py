@@ -1,0 +1,241 @@
+"""A channel's files as one table: features, labels and, where the format has them, weights and groups."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from rekindle.algorithms.job import UserError
+from rekindle.algorithms.recordio import NotRecordIO, Tensor, records
+
+Vector = NDArray[np.float32]
+_DELIMITERS = ",\t;| "
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows: ``features`` is a dense matrix with NaN for what is missing, or a sparse one; ``labels`` and ``weights`` have a
+    value for each row, ``groups`` the id of its query."""
+
+    features: Any
+    labels: Vector
+    weights: Vector | None = None
+    groups: NDArray[np.int64] | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(self.features.shape[0])
+
+    @property
+    def columns(self) -> int:
+        """How many features a row has."""
+        return int(self.features.shape[1])
+
+    def widened(self, columns: int) -> Table:
+        """The same rows with more columns, in which nothing stands; a dense table stays."""
+        if not sparse.issparse(self.features) or columns <= self.columns:
+            return self
+        wide = sparse.csr_matrix(
+            (self.features.data, self.features.indices, self.features.indptr), shape=(self.rows, columns), dtype=np.float32
+        )
+        return Table(wide, self.labels, self.weights, self.groups)
+
+
+def read_table(folder: Path, kind: str, weights: bool = False) -> Table | None:
+    """All files of a channel, in the order of their paths; None where there is no data. ``kind`` is ``csv`` (label, then the
+    weight if ``weights``, then features), ``libsvm``, ``parquet`` (label first) or ``recordio-protobuf``. Raises UserError."""
+    tables = [table for path in data_files(folder) if (table := _READERS[kind](path, weights)) is not None]
+    return _stacked(tables) if tables else None
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The files of a channel in the order of their paths, without hidden ones and Hadoop's marks."""
+    found = [Path(parent) / name for parent, _, names in os.walk(folder, followlinks=True) for name in names]
+    return sorted(path for path in found if not path.name.startswith((".", "_")))
+
+
+def _read(path: Path) -> bytes:
+    data = path.read_bytes()
+    return gzip.decompress(data) if data.startswith(_GZIP) else data
+
+
+def _csv(path: Path, weights: bool) -> Table | None:
+    text = _decoded(path)
+    first = next((line for line in text.splitlines() if line.strip()), None)
+    if first is None:
+        return None
+    delimiter = _delimiter(first)
+    _check_numbers(first.split(delimiter), first, path, "CSV")
+    leading = 2 if weights else 1
+    try:
+        found = _numbers(text, delimiter)
+    except ValueError as error:
+        raise UserError(f"Failed to load csv data with exception:\n{error} (file {path.name!r})") from error
+    if found.shape[1] <= leading:
+        raise UserError(f"Failed to load csv data: file {path.name!r} has {found.shape[1]} columns, and no feature among them")
+    return Table(found[:, leading:], found[:, 0], found[:, 1] if weights else None)
+
+
+def _numbers(text: str, delimiter: str) -> Vector:
+    """The table of numbers in a text. An empty field is a missing value; the fast way does not know those."""
+    read: Callable[..., Vector] = np.loadtxt
+    options = {"delimiter": None if delimiter == " " else delimiter, "dtype": np.float32, "ndmin": 2, "comments": None}
+    try:
+        return read(io.StringIO(text), quotechar='"', **options)
+    except ValueError:
+        if delimiter == " ":
+            raise
+        return read(io.StringIO(text), quotechar='"', converters=_number, **options)
+
+
+def _number(field: str) -> float:
+    return float(field) if field.strip() else float("nan")
+
+
+def _delimiter(line: str) -> str:
+    counts = {mark: line.count(mark) for mark in _DELIMITERS}
+    return max(_DELIMITERS, key=lambda mark: (counts[mark] > 0, -_DELIMITERS.index(mark)))
+
+
+def _check_numbers(fields: Sequence[str], line: str, path: Path, kind: str) -> None:
+    """A header, or another format, is told from data by its first line."""
+    try:
+        for field in fields:
+            _number(field.strip().strip('"'))
+    except ValueError as error:
+        raise UserError(
+            f"First line '{line[:50]}...' of file '{path.name}' is not '{kind}' format. Please ensure the file is in '{kind}' "
+            "format: numbers only, without a header line."
+        ) from error
+
+
+def _libsvm(path: Path, _weights: bool) -> Table | None:
+    labels, given, values, columns = array("f"), array("f"), array("f"), array("q")
+    groups, starts = array("q"), array("q", [0])
+    for number, line in enumerate(_decoded(path).splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        try:
+            label, colon, weight = words[0].partition(":")
+            labels.append(float(label))
+            if colon:
+                given.append(float(weight))
+            for word in words[1:]:
+                column, _, value = word.partition(":")
+                if column == "qid":
+                    groups.append(int(value))
+                else:
+                    columns.append(int(column))
+                    values.append(float(value))
+        except ValueError as error:
+            raise UserError(
+                f"Line {number} '{line[:50]}...' of file '{path.name}' is not 'LIBSVM' format. Please ensure the file is in "
+                "'LIBSVM' format: <label>[:<weight>] <index>:<value> ..."
+            ) from error
+        starts.append(len(values))
+    if not labels:
+        return None
+    for found, what in ((given, "a weight"), (groups, "a qid")):
+        if found and len(found) != len(labels):
+            raise UserError(f"File '{path.name}': {what} is in {len(found)} of {len(labels)} lines; it must be in all or none")
+    if columns and min(columns) < 0:
+        raise UserError(f"File '{path.name}': an index is negative")
+    shape = (len(labels), max(columns, default=-1) + 1)
+    features = sparse.csr_matrix((np.array(values), np.array(columns), np.array(starts)), shape=shape, dtype=np.float32)
+    return Table(
+        features, np.array(labels), np.array(given) if given else None, np.array(groups, dtype=np.int64) if groups else None
+    )
+
+
+def _parquet(path: Path, _weights: bool) -> Table | None:
+    from pyarrow import ArrowInvalid
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+        columns = [np.asarray(c.to_numpy(), dtype=np.float32) for c in table.columns]
+    except (ArrowInvalid, ValueError, TypeError, OSError) as error:
+        raise UserError(f"Failed to load parquet data with exception:\n{error} (file {path.name!r})") from error
+    if not table.num_rows:
+        return None
+    if len(columns) < 2:
+        raise UserError(f"Failed to load parquet data: file {path.name!r} has no feature after the label")
+    return Table(np.column_stack(columns[1:]), columns[0])
+
+
+def _recordio(path: Path, _weights: bool) -> Table | None:
+    try:
+        found = list(records(_read(path)))
+    except NotRecordIO as error:
+        raise UserError(f"Failed to load recordio-protobuf data with exception:\n{error} (file {path.name!r})") from error
+    if not found:
+        return None
+    labels = [label.values[0] for _, label in found if label is not None and len(label.values)]
+    if len(labels) != len(found):
+        raise UserError("Got input data without labels. Please check the input data set.")
+    features = [features for features, _ in found]
+    if any(f.keys is not None for f in features):
+        return Table(_sparse_rows(features), np.array(labels, dtype=np.float32))
+    sizes = {len(f.values) for f in features}
+    if len(sizes) > 1:
+        raise UserError(f"Failed to load recordio-protobuf data: rows of {min(sizes)} and of {max(sizes)} features")
+    return Table(np.array([f.values for f in features], dtype=np.float32), np.array(labels, dtype=np.float32))
+
+
+def _sparse_rows(features: Sequence[Tensor]) -> Any:
+    keys = [np.arange(len(f.values)) if f.keys is None else f.keys for f in features]
+    if any(len(k) != len(f.values) for k, f in zip(keys, features, strict=True)):
+        raise UserError("Failed to load recordio-protobuf data: a sparse row has not as many keys as values")
+    columns = max(max((int(k.max()) + 1 for k in keys if len(k)), default=1), max((f.size or 0 for f in features), default=0))
+    starts = np.cumsum([0, *(len(k) for k in keys)])
+    values = np.concatenate([f.values for f in features])
+    return sparse.csr_matrix((values, np.concatenate(keys), starts), shape=(len(features), columns), dtype=np.float32)
+
+
+_READERS: dict[str, Callable[[Path, bool], Table | None]] = {
+    "csv": _csv,
+    "libsvm": _libsvm,
+    "parquet": _parquet,
+    "recordio-protobuf": _recordio,
+}
+
+
+def _decoded(path: Path) -> str:
+    return _read(path).decode("utf-8", "replace").removeprefix("\ufeff")
+
+
+def _stacked(tables: Sequence[Table]) -> Table:
+    if len(tables) == 1:
+        return tables[0]
+    columns = max(table.columns for table in tables)
+    wide = [table.widened(columns) for table in tables]
+    if any(table.columns != columns for table in wide):
+        raise UserError(f"The files of a channel have rows of {min(t.columns for t in wide)} and of {columns} features")
+    stack = sparse.vstack if any(sparse.issparse(table.features) for table in wide) else np.concatenate
+    features = stack([table.features for table in wide])
+    return Table(
+        features.tocsr() if sparse.issparse(features) else features,
+        np.concatenate([table.labels for table in tables]),
+        _all_or_none([table.weights for table in tables], "weights"),
+        _all_or_none([table.groups for table in tables], "qids"),
+    )
+
+
+def _all_or_none(parts: Sequence[Any], what: str) -> Any:
+    there = [part for part in parts if part is not None]
+    if there and len(there) != len(parts):
+        raise UserError(f"{len(there)} of {len(parts)} files have {what}; all must have them, or none")
+    return np.concatenate(there) if there else None
