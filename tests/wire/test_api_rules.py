@@ -585,13 +585,30 @@ def test_inputs_are_looked_for_at_creation() -> None:
         service.create(request=request)
 
 
-def test_built_in_images_bring_their_metrics(sagemaker: Wire) -> None:
+def boosting_request(**config: Any) -> Json:
+    """A tuning job with SageMaker's XGBoost."""
     request = changed(tuning_request(), f"{ALGORITHM}.TrainingImage", XGBOOST)
     del request[DEFINITION]["AlgorithmSpecification"]["MetricDefinitions"]
-    request[CONFIG]["HyperParameterTuningJobObjective"]["MetricName"] = "validation:rmse"
+    request[DEFINITION]["StaticHyperParameters"] = {"num_round": "10", "objective": "reg:squarederror"}
+    source = {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/data", "S3DataDistributionType": "FullyReplicated"}
+    request[DEFINITION]["InputDataConfig"] = [
+        {"ChannelName": name, "ContentType": "text/csv", "DataSource": {"S3DataSource": source}}
+        for name in ("train", "validation")
+    ]
+    request[CONFIG]["HyperParameterTuningJobObjective"] = {"Type": "Minimize", "MetricName": "validation:rmse"}
+    request[CONFIG]["ParameterRanges"] = {
+        "ContinuousParameterRanges": [{"Name": "eta", "MinValue": "0.1", "MaxValue": "0.5"}],
+        "IntegerParameterRanges": [{"Name": "max_depth", "MinValue": "1", "MaxValue": "10"}],
+    }
+    request[CONFIG].update(config)
+    return request
+
+
+def test_built_in_images_bring_their_metrics(sagemaker: Wire) -> None:
+    request = boosting_request()
     name = sagemaker.create(request=request)
     metrics = sagemaker.describe(name)[DEFINITION]["AlgorithmSpecification"]["MetricDefinitions"]
-    assert len(metrics) == 35
+    assert len(metrics) == 38
     regex = r".*\[[0-9]+\].*#011validation-rmse:([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?).*"
     assert {"Name": "validation:rmse", "Regex": regex} in metrics
     assert metrics[-1] == {"Name": "ObjectiveMetric", "Regex": regex}
@@ -600,3 +617,60 @@ def test_built_in_images_bring_their_metrics(sagemaker: Wire) -> None:
     plain = changed(request, f"{ALGORITHM}.TrainingImage", IMAGE)
     code, _ = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **{**plain, "HyperParameterTuningJobName": fresh()})
     assert code == "ValidationException"
+
+
+STATICS = f"{DEFINITION}.StaticHyperParameters"
+CHANNELS = f"{DEFINITION}.InputDataConfig"
+#: (path, value, what the message says) of a tuning job with built-in XGBoost.
+BOOSTING = [
+    (f"{STATICS}.num_round", None, "Missing required hyperparameter: num_round"),
+    (f"{STATICS}.num_round", "ten", "staticHyperParameters.num_round: 'ten': Hyperparameter num_round: could not parse value"),
+    (f"{STATICS}.num_round", "0", "Hyperparameter num_round: 0 is not in [1, +inf)"),
+    (f"{STATICS}.subsample", "0", "Hyperparameter subsample: 0.0 is not in (0, 1]"),
+    (f"{STATICS}.trees", "3", "Extraneous hyperparameter found: trees"),
+    (f"{STATICS}.objective", "reg:cubederror", "Hyperparameter objective: reg:cubederror is not in ['binary:logistic'"),
+    (f"{STATICS}.objective", "multi:softmax", "Require input for parameter 'num_class' for multi-classification"),
+    (f"{STATICS}._kfold", "5", "Hyperparameter _kfold is not available here: a training job trains one model"),
+    (f"{STATICS}.eval_metric", "rmse,auc", "Metric 'auc' can only be applied for classification and ranking problems."),
+    (
+        f"{RANGES}.ContinuousParameterRanges.0.MaxValue",
+        "1.5",
+        "parameterRanges.eta: [0.1, 1.5]: Hyperparameter eta: 1.5 is not in",
+    ),
+    (f"{RANGES}.ContinuousParameterRanges.0.Name", "max_leaves", "Hyperparameter max_leaves takes a range of the type integer"),
+    (f"{RANGES}.ContinuousParameterRanges.0.Name", "learning", "parameterRanges.learning"),
+    (
+        f"{CONFIG}.HyperParameterTuningJobObjective.MetricName",
+        "validation:auc",
+        "metricName: 'validation:auc': Metric 'auc' can only",
+    ),
+    (
+        f"{CONFIG}.HyperParameterTuningJobObjective.MetricName",
+        "validation:gini",
+        "A metric is required for this hyperparameter",
+    ),
+    (f"{CHANNELS}.0.ChannelName", "training", "Missing required channel: train"),
+    (f"{CHANNELS}.1.ChannelName", "test", "Extraneous channel found: test"),
+    (
+        CHANNELS,
+        boosting_request()[DEFINITION]["InputDataConfig"][:1],
+        "validation:rmse is computed on the channel 'validation', and there is none",
+    ),
+    (f"{CHANNELS}.0.ContentType", "text/json", "text/json is not an accepted ContentType: csv, libsvm, parquet"),
+    (f"{CHANNELS}.0.ContentType", "text/csv; label_size=2", "Optional parameter label_size must be equal to 1"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "told"), BOOSTING)
+def test_what_built_in_xgboost_would_fail_on_is_refused_at_creation(sagemaker: Wire, path: str, value: Any, told: str) -> None:
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **changed(boosting_request(), path, value))
+    assert code == "ValidationException"
+    assert told in message
+
+
+def test_what_built_in_xgboost_takes_is_accepted(sagemaker: Wire) -> None:
+    sagemaker.create(request=boosting_request())
+    aliased = changed(boosting_request(), f"{RANGES}.ContinuousParameterRanges.0.Name", "learning_rate")
+    sagemaker.create(request={**aliased, "HyperParameterTuningJobName": fresh()})
+    quoted = changed(boosting_request(), f"{STATICS}.objective", '"reg:squarederror"')
+    sagemaker.create(request={**quoted, "HyperParameterTuningJobName": fresh()})

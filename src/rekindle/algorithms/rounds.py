@@ -21,10 +21,11 @@ _NAME = re.compile(rf"{CHECKPOINT}\.([0-9]+)")
 _KEPT = 5
 _BEST = "rekindle_best"
 
-Evaluations = Mapping[str, Mapping[str, list[float]]]
+#: For each data set and metric the values of the rounds so far; the library's type for it is wider.
+Evaluations = Any
 
 
-class Log(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+class Log(xgboost.callback.TrainingCallback):
     """``[12]<TAB>train-auc:0.98<TAB>validation-auc:0.97``, as SageMaker's metric definitions want it. ``done`` rounds were
     boosted before; ``names`` are the names under which metrics are shown, where they differ."""
 
@@ -44,7 +45,7 @@ class Log(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         return False
 
 
-class Checkpoints(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+class Checkpoints(xgboost.callback.TrainingCallback):
     """Keeps the model after a round, if the last time was ``seconds`` ago: whole files, the newest five."""
 
     def __init__(self, folder: Path, done: int, seconds: float) -> None:
@@ -68,7 +69,7 @@ class Checkpoints(xgboost.callback.TrainingCallback):  # type: ignore[misc]
             (self._folder / f"{CHECKPOINT}.{old}").unlink(missing_ok=True)
 
 
-class EarlyStop(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+class EarlyStop(xgboost.callback.TrainingCallback):
     """Ends boosting when a metric has not improved for ``rounds`` rounds; the model is the one of its best round.
 
     ``metric`` None is the last one, of the last data set where ``data`` is None. The best is noted in the model, so that a
@@ -105,7 +106,7 @@ class EarlyStop(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         return kept
 
 
-class Interrupt(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+class Interrupt(xgboost.callback.TrainingCallback):
     """Ends boosting after the round in which the job was asked to stop, on all hosts at once."""
 
     def __init__(self, stop: Stop) -> None:

@@ -161,8 +161,7 @@ def _libsvm(path: Path, _weights: bool) -> Table | None:
 
 
 def _parquet(path: Path, _weights: bool) -> Table | None:
-    from pyarrow import ArrowInvalid
-    from pyarrow import parquet
+    from pyarrow import ArrowInvalid, parquet
 
     try:
         table = parquet.read_table(path)
@@ -224,10 +223,9 @@ def _stacked(tables: Sequence[Table]) -> Table:
     wide = [table.widened(columns) for table in tables]
     if any(table.columns != columns for table in wide):
         raise UserError(f"The files of a channel have rows of {min(t.columns for t in wide)} and of {columns} features")
-    stack = sparse.vstack if any(sparse.issparse(table.features) for table in wide) else np.concatenate
-    features = stack([table.features for table in wide])
+    parts = [table.features for table in wide]
     return Table(
-        features.tocsr() if sparse.issparse(features) else features,
+        sparse.vstack(parts, format="csr") if any(map(sparse.issparse, parts)) else np.concatenate(parts),
         np.concatenate([table.labels for table in tables]),
         _all_or_none([table.weights for table in tables], "weights"),
         _all_or_none([table.groups for table in tables], "qids"),

@@ -44,7 +44,7 @@ def repository(image: str) -> str:
 def check_image(algorithm: Algorithm, hyperparameters: Mapping[str, str] | None) -> None:
     """Raises Unsupported or InvalidValue for an image that nothing here can run; ``hyperparameters`` are the static ones,
     where they are known."""
-    name = _known(algorithm)
+    _known(algorithm)
     if algorithm.entrypoint or algorithm.arguments:
         _check_place(algorithm)
         return

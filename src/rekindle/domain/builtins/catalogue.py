@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rekindle.domain.builtins import xgboost
-from rekindle.domain.builtins.rules import Refused, Rule, plain
+from rekindle.domain.builtins.rules import TUNED_METRIC, Refused, Rule, plain
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm
 
@@ -17,7 +17,6 @@ _REGISTRY = re.compile(r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/
 #: Set where the image runs a script of the user's.
 _PROGRAM = "sagemaker_program"
 _PREFIX = "sagemaker_"
-_OBJECTIVE = "_tuning_objective_metric"
 
 
 @dataclass(frozen=True)
@@ -75,13 +74,13 @@ class Builtin:
         for name, text in given.items():
             own, rule = self.rule_of(name)
             values[own] = rule.parse(own, plain(text))
-        self.check_together(values, hyperparameters.get(_OBJECTIVE))
+        self.check_together(values, hyperparameters.get(TUNED_METRIC))
         return values
 
 
 def own_hyperparameters(hyperparameters: Mapping[str, str]) -> dict[str, str]:
     """Those that are for the algorithm and not for the service."""
-    return {n: t for n, t in hyperparameters.items() if n != _OBJECTIVE and not n.startswith(_PREFIX)}
+    return {n: t for n, t in hyperparameters.items() if n != TUNED_METRIC and not n.startswith(_PREFIX)}
 
 
 BUILTINS = (

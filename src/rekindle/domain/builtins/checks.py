@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rekindle.domain.builtins.catalogue import Builtin, builtin_of, own_hyperparameters
-from rekindle.domain.builtins.rules import Refused, plain
+from rekindle.domain.builtins.rules import TUNED_METRIC, Refused, plain
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import TrainingSpec
 from rekindle.search.space import Categorical, Integer, Parameter
 
-_OBJECTIVE = "_tuning_objective_metric"
 #: How many combinations of categorical values are looked at; ranges that large are left to the training jobs.
 _MOST_COMBINATIONS = 20_000
 
@@ -22,11 +21,11 @@ def check_run(spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> None:
     builtin = builtin_of(spec.algorithm, hyperparameters)
     if builtin is None:
         return
-    metric = hyperparameters.get(_OBJECTIVE)
+    metric = hyperparameters.get(TUNED_METRIC)
     names = [m.name for m in builtin.metrics]
     if metric is not None and metric not in names:
-        reason = f"Hyperparameter {_OBJECTIVE}: {metric} is not in {names}"
-        raise InvalidValue(f"hyperparameters.{_OBJECTIVE}", metric, reason)
+        reason = f"Hyperparameter {TUNED_METRIC}: {metric} is not in {names}"
+        raise InvalidValue(f"hyperparameters.{TUNED_METRIC}", metric, reason)
     _check_channels(builtin, spec, metric)
     try:
         builtin.parsed(hyperparameters)
@@ -140,6 +139,6 @@ def _together(
     tuned = next((p for p in ranges if builtin.aliases.get(p.name, p.name) == refused.name), None)
     if tuned is not None:
         return InvalidValue(f"{where}ranges.{tuned.name}", _shown(tuned), refused.message)
-    if refused.name == "objective" and "objective" not in statics:
+    if refused.name == TUNED_METRIC:
         return InvalidValue(f"{where}objective.metric", metric, refused.message)
     return InvalidValue(f"{where}static.{refused.name}", statics.get(refused.name), refused.message)

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 
+#: The hyperparameter in which the service tells the metric that is tuned.
+TUNED_METRIC = "_tuning_objective_metric"
+
+
 class Refused(Exception):
     """What the algorithm says to a hyperparameter; ``name`` is the one to change."""
 

@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from rekindle.domain.builtins.rules import Interval, Listed, Literal, OneOf, Real, Refused, Rule, Unavailable, Whole
+from rekindle.domain.builtins.rules import (
+    TUNED_METRIC,
+    Interval,
+    Listed,
+    Literal,
+    OneOf,
+    Real,
+    Refused,
+    Rule,
+    Unavailable,
+    Whole,
+)
 from rekindle.domain.metrics import MetricDefinition
 
 #: Metrics that the image computes itself, for the library does not know them.
@@ -208,7 +219,7 @@ def check_together(values: Mapping[str, Any], objective_metric: str | None) -> N
     for metric in values.get("eval_metric", ()):
         _check_metric("eval_metric", metric, objective, values.get("num_class"))
     if objective_metric is not None:
-        _check_metric("objective", objective_metric.partition(":")[2], objective, values.get("num_class"))
+        _check_metric(TUNED_METRIC, objective_metric.partition(":")[2], objective, values.get("num_class"))
     if "updater" in values:
         _check_updater(values["updater"], values.get("booster"))
     _check_constraints(values)
@@ -261,7 +272,9 @@ def _check_updater(updaters: list[str], booster: str | None) -> None:
     growers = [word for word in updaters if word in _TREE_GROWERS]
     if len(growers) != 1 or updaters[0] not in _TREE_GROWERS:
         options = ", ".join(f"'{word}'" for word in _TREE_GROWERS)
-        raise Refused("updater", f"Only one tree grow plugin can be selected, as the first. Choose one from the following: {options}")
+        raise Refused(
+            "updater", f"Only one tree grow plugin can be selected, the first. Choose one from the following: {options}"
+        )
 
 
 def _check_constraints(values: Mapping[str, Any]) -> None:
