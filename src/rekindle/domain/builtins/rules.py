@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-
 #: The hyperparameter in which the service tells the metric that is tuned.
 TUNED_METRIC = "_tuning_objective_metric"
 
