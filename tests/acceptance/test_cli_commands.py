@@ -64,9 +64,10 @@ class Cli:
     def json(self, *argv):
         return json.loads(self.ok(*argv, "--json"))
 
-    def refused(self, code, *argv):
+    def refused(self, code, *argv, shows=""):
+        """The one line of an error; before it nothing is shown, but for the rules of warm start."""
         found, out, err = self(*argv)
-        assert (found, out) == (code, ""), err
+        assert (found, out != "", shows in out) == (code, shows != "", True), err
         assert err.startswith("error: ")
         assert err.count("\n") == 1
         return err
@@ -205,7 +206,7 @@ def test_a_warm_start_shows_its_rules_and_the_overall_best(cli, done):
     assert code == 0, err
     record = json.loads(out)
     assert len(err.splitlines()) == 3
-    assert record["warm_start"] == {"type": "IdenticalDataAndAlgorithm", "parents": [done]}
+    assert (record["warm_start"]["type"], record["warm_start"]["parents"]) == ("IdenticalDataAndAlgorithm", [done])
     parent = cli.json("best", done)["best"]
     assert record["overall_best"]["objective"] == min(parent["objective"], record["best"]["objective"])
     assert "overall best, parents included" in cli.ok("best", "child") or record["overall_best"] == record["best"]
@@ -274,7 +275,8 @@ LATE = {
 @pytest.mark.parametrize("command", ["plan", "tune"])
 def test_what_this_machine_cannot_run_is_refused(cli, command, name):
     old, new, expected = LATE[name]
-    error = cli.refused(2, command, cli.job(f"late-{name.replace(' ', '-')}".replace("'", ""), old, new))
+    shows = "no tuning job called 'nobody'" if (name, command) == ("no parent", "plan") else ""
+    error = cli.refused(2, command, cli.job(f"late-{name.replace(' ', '-')}".replace("'", ""), old, new), shows=shows)
     assert ".yaml" in error
     for text in expected:
         assert text in error
@@ -282,18 +284,21 @@ def test_what_this_machine_cannot_run_is_refused(cli, command, name):
 
 
 @pytest.mark.parametrize(
-    ("change", "expected"),
+    ("change", "field", "row"),
     [
-        (("  k: [a, b]\n", ""), "warm_start.parents.done.hyperparameters"),
-        (("goal: minimize", "goal: maximize"), "warm_start.parents.done.objective.goal"),
-        (("{min: -1, max: 2}", "{min: -1, max: 2, type: integer}"), "warm_start.parents.done.ranges.x"),
+        (("  k: [a, b]\n", ""), "warm_start.parents.done.hyperparameters", "same hyperparameters"),
+        (("goal: minimize", "goal: maximize"), "warm_start.parents.done.objective.goal", "same objective"),
+        (("{min: -1, max: 2}", "{min: -1, max: 2, type: integer}"), "warm_start.parents.done.ranges.x", "same types"),
     ],
 )
-def test_what_a_parent_does_not_allow_is_refused(cli, done, change, expected):
+def test_what_a_parent_does_not_allow_is_refused(cli, done, change, field, row):
     file = cli.job("heir", *change, extra=f"warm_start: {{type: transfer, parents: [{done}]}}\n")
-    error = cli.refused(2, "plan", file)
-    assert expected in error
+    error = cli.refused(2, "plan", file, shows=row)
+    assert field in error
     assert "heir.yaml:" in error
+    found = json.loads(cli("plan", file, "--json")[1])["warm_start_checks"]
+    assert [c["rule"][: len(row)] for c in found if c["kept"] is False] == [row]
+    assert cli.refused(2, "tune", file) == error
 
 
 def test_a_home_that_cannot_be_used(cli, folder, monkeypatch):

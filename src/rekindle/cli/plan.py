@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rekindle.bootstrap import App
-    from rekindle.domain.decisions import ParentJob
-    from rekindle.domain.tuning_job import Definition, TuningJobSpec
+    from rekindle.domain.tuning_job import Definition
     from rekindle.engine.commands import CheckedJob
 
 
@@ -19,13 +18,15 @@ def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
     """Check a job file and show what would run. Starts and stores nothing; what it accepts, `tune` starts."""
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import write_json
+    from rekindle.cli.rules import rules_on_refusal
     from rekindle.cli.source import check_alone, load_source
     from rekindle.engine.commands import check_tuning_job
 
     source = load_source(job_file)
-    check_alone(source)
+    with rules_on_refusal(source.spec, None, as_json):
+        check_alone(source)
     app = open_app()
-    with source.blamed():
+    with rules_on_refusal(source.spec, app, as_json), source.blamed():
         checked = check_tuning_job(app.store, app.executor, app.owner, source.spec, app.quotas)
     record = plan_record(app, checked)
     if as_json:
@@ -37,9 +38,13 @@ def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
 def plan_record(app: App, checked: CheckedJob) -> dict[str, Any]:
     """What would run, as plain data."""
     from rekindle.cli.records import limits_record, range_record, warm_start_record
+    from rekindle.cli.rules import check_records
+    from rekindle.domain.tuning_job import warm_start_shape
+    from rekindle.domain.warm_start import warm_start_checks
     from rekindle.search.space import size_of
 
     spec = checked.spec
+    checks = [*warm_start_shape(spec), *warm_start_checks(spec, checked.parents, app.quotas)]
     definition = spec.definition
     training = definition.training
     return {
@@ -57,7 +62,7 @@ def plan_record(app: App, checked: CheckedJob) -> dict[str, Any]:
         "image": training.algorithm.image,
         "channels": {c.name: c.uri for c in training.channels},
         "warm_start": warm_start_record(spec),
-        "warm_start_checks": [row for parent in checked.parents for row in _parent_checks(spec, parent)],
+        "warm_start_checks": check_records(checks),
         "first_training_job": first_training_job(app, checked),
     }
 
@@ -98,30 +103,9 @@ def _call(definition: Definition, given: Mapping[str, str]) -> dict[str, Any]:
     return {"command": shlex.join(command_program(training.algorithm, given).argv), "environment": environment}
 
 
-def _parent_checks(spec: TuningJobSpec, parent: ParentJob) -> list[dict[str, Any]]:
-    from rekindle.domain.completion import best_job
-    from rekindle.domain.warm_start import MAX_CHANGES, changes
-
-    theirs, ours = parent.job.spec.definition, spec.definition
-    found = changes(theirs, ours)
-    usable = sum(j.objective_value is not None for j in parent.jobs)
-    best = best_job(parent.jobs, theirs.objective.direction)
-    names = sorted({p.name for p in ours.ranges} | set(ours.statics))
-    rows = {
-        "has ended": parent.job.status.value,
-        "same objective": f"{ours.objective.direction} {ours.objective.metric}",
-        "same hyperparameters": ", ".join(names),
-        "same types": "yes",
-        f"at most {MAX_CHANGES} changes": f"{sum(c.cost for c in found)}: " + ("; ".join(str(c) for c in found) or "none"),
-        "same environment, retries and isolation": "yes",
-        "results to learn from": f"{usable} of {len(parent.jobs)} training jobs",
-        "best so far": None if best is None else f"{best.objective_value:.6g} by {best.name}",
-    }
-    return [{"parent": parent.job.name, "rule": rule, "found": found_} for rule, found_ in rows.items() if found_ is not None]
-
-
 def _show(record: dict[str, Any]) -> None:
     from rekindle.cli.printing import pairs, settings_text, show, table
+    from rekindle.cli.rules import show_checks
 
     size = record["combinations"]
     rows: dict[str, object] = {
@@ -140,8 +124,7 @@ def _show(record: dict[str, Any]) -> None:
     show(table(["range", "type", "from", "to", "scaling"], [_range_row(r) for r in record["ranges"]]), "")
     show(table(["metric", "regex"], list(record["metrics"].items())), "")
     if record["warm_start_checks"]:
-        checks = [[c["parent"], c["rule"], c["found"]] for c in record["warm_start_checks"]]
-        show(table(["parent", "rule", "found"], checks, title=f"warm start: {record['warm_start']['type']}"), "")
+        show_checks(record["warm_start_checks"], record["warm_start"]["type"])
     _show_first(record["first_training_job"])
 
 

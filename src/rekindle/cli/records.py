@@ -101,7 +101,16 @@ def limits_record(spec: TuningJobSpec) -> dict[str, Any]:
 def warm_start_record(spec: TuningJobSpec) -> dict[str, Any] | None:
     """The parents of a tuning job."""
     warm = spec.warm_start
-    return None if warm is None else {"type": warm.type.value, "parents": list(warm.parents)}
+    if warm is None:
+        return None
+    return {
+        "type": warm.type.value,
+        "parents": list(warm.parents),
+        "match": "relaxed" if warm.relaxed else "exact",
+        "recursive": warm.recursive,
+        "names": {parent: dict(names) for parent, names in warm.names.items()},
+        "ancestors": list(warm.ancestors),
+    }
 
 
 def range_record(p: Parameter) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from rekindle.search.history import Observation
 
 @dataclass(frozen=True)
 class ParentJob:
-    """A parent tuning job with its training jobs."""
+    """A parent tuning job with its training jobs. ``direct`` is False for a parent's parent, and so on."""
 
     job: TuningJob
     jobs: tuple[TrainingJob, ...]
+    direct: bool = True
 
 
 @dataclass(frozen=True)

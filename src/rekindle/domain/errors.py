@@ -71,14 +71,15 @@ class WrongState(RekindleError):
 
 class LimitExceeded(RekindleError):
     """More than a quota allows: ``limit`` names it, ``allowed`` and ``asked`` are counts; ``used`` of those asked for are
-    there already."""
+    there already. ``field`` is where it was asked for, if in one place."""
 
-    def __init__(self, limit: str, allowed: int, asked: int, hint: str = "", used: int = 0) -> None:
+    def __init__(self, limit: str, allowed: int, asked: int, hint: str = "", used: int = 0, field: str = "") -> None:
         super().__init__(f"{limit}: {asked}: the limit is {allowed}.", hint)
         self.limit = limit
         self.allowed = allowed
         self.asked = asked
         self.used = used
+        self.field = field
 
 
 class Unsupported(RekindleError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from rekindle.domain.tuning_job import (
     hyperband_resources,
     parse_value,
 )
+from rekindle.domain.warm_start import namer, renamed
 from rekindle.search.early_stopping import MedianStopping
 from rekindle.search.history import History, Parent, Trial, TrialState
 from rekindle.search.hyperband import Hyperband
@@ -154,14 +156,18 @@ def _value(job: TrainingJob) -> float | None:
 
 
 def _parent(parent: ParentJob, definition: Definition, job: TuningJob) -> Parent:
-    theirs = parent.job.spec.definition
-    identical = job.spec.warm_start is not None and job.spec.warm_start.type is WarmStartType.IDENTICAL
-    constants = _constants(theirs, definition)
+    """A parent as the search sees it: with this job's names, and what it held constant as parameters of one value."""
+    warm, theirs = job.spec.warm_start, parent.job.spec.definition
+    names = {} if warm is None else warm.names_in(parent.job.name)
+    called, seen = namer(names), renamed(theirs, names)
+    constants = _constants(seen, definition)
     rows: list[tuple[Configuration, float | None]] = []
     for trial in sorted(parent.jobs, key=lambda j: j.number):
         if not trial.is_running:
-            rows.append(({**constants, **configuration_of(theirs, trial.tuned)}, _value(trial)))
-    space = Space((*theirs.ranges, *(_point(p, constants[p.name]) for p in definition.ranges if p.name in constants)))
+            own = {called(name): value for name, value in configuration_of(theirs, trial.tuned).items()}
+            rows.append(({**constants, **own}, _value(trial)))
+    space = Space((*seen.ranges, *(_point(p, constants[p.name]) for p in definition.ranges if p.name in constants)))
+    identical = warm is not None and warm.type is WarmStartType.IDENTICAL
     return Parent(space, rows, "identical" if identical else "transfer", parent.job.name)
 
 
@@ -172,11 +178,19 @@ def _constants(theirs: Definition, ours: Definition) -> dict[str, Value]:
         text = theirs.statics.get(p.name)
         if text is None or p.name in theirs.space.names:
             continue
-        try:
-            constants[p.name] = _category(p, text)
-        except InvalidValue:
-            continue
+        value = _constant(p, text)
+        if value is not None:
+            constants[p.name] = value
     return constants
+
+
+def _constant(p: Parameter, text: str) -> Value | None:
+    """What a parent held constant, as a value of the child's type; None where it is none."""
+    try:
+        value = _category(p, text)
+        return value if isinstance(p, Categorical) or math.isfinite(float(value)) else None
+    except (InvalidValue, OverflowError):
+        return None
 
 
 def _point(p: Parameter, value: Value) -> Parameter:

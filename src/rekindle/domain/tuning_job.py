@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from rekindle.domain.builtins.checks import check_search
+from rekindle.domain.checks import Check, raise_first
 from rekindle.domain.errors import InvalidValue, LimitExceeded
 from rekindle.domain.metrics import check_definitions
 from rekindle.domain.training_job import Owner, TrainingSpec
@@ -21,6 +22,10 @@ OBJECTIVE_HYPERPARAMETER = "_tuning_objective_metric"
 #: Static names from which Hyperband infers its largest resource.
 EPOCH_NAMES = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")
 
+#: A tuning job has at most this many parents.
+MAX_PARENTS = 5
+
+_STRATEGIES_TEXT = "warm start works with the Bayesian and Random strategies only"
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}")
 
 
@@ -31,6 +36,10 @@ class StrategyName(StrEnum):
     RANDOM = "Random"
     GRID = "Grid"
     HYPERBAND = "Hyperband"
+
+
+#: Strategies that may have parents.
+WARM_STRATEGIES = (StrategyName.BAYESIAN, StrategyName.RANDOM)
 
 
 class TuningJobStatus(StrEnum):
@@ -116,10 +125,23 @@ class Definition:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """The parents of a tuning job, by name, and what it promises about them."""
+    """The parents of a tuning job, by name, and what it promises about them.
+
+    ``relaxed``: the parents' hyperparameters may have other names, and be more or fewer. ``names`` tells for a parent (its
+    name in lower case) which of its hyperparameters a name here stands for. ``recursive``: what the parents started from
+    counts, too; those tuning jobs are looked up when the job is created, and are ``ancestors`` from then on.
+    """
 
     type: WarmStartType
     parents: tuple[str, ...]
+    relaxed: bool = False
+    recursive: bool = False
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    ancestors: tuple[str, ...] = ()
+
+    def names_in(self, parent: str) -> Mapping[str, str]:
+        """From names here to names in a parent, where they differ."""
+        return self.names.get(parent.lower(), {})
 
 
 @dataclass(frozen=True)
@@ -164,8 +186,8 @@ class TuningJob:
 
     ``uid`` makes the training jobs' names, so that a name used again after a deletion makes new ones. ``seq`` is the
     number of the last event (a launch, an end, an emission) and only grows. ``stop_requested`` is written by commands
-    alone, everything else by the holder of the job's lease. ``parents`` are the ids of the direct parents, fixed at
-    creation.
+    alone, everything else by the holder of the job's lease. ``parents`` are the ids of the parents and then of
+    their ancestors that count, fixed at creation.
     """
 
     spec: TuningJobSpec
@@ -253,7 +275,7 @@ def check_spec(spec: TuningJobSpec, quotas: Quotas) -> None:
     _check_limits(spec, quotas)
     _check_strategy(spec)
     _check_criteria(spec)
-    _check_warm_start_shape(spec)
+    raise_first(warm_start_shape(spec))
 
 
 def check_definition(definition: Definition) -> None:
@@ -264,7 +286,7 @@ def check_definition(definition: Definition) -> None:
     metrics = definition.training.algorithm.metrics
     check_definitions(metrics)
     if len(metrics) > MAX_METRICS:
-        raise LimitExceeded("number of metrics", MAX_METRICS, len(metrics))
+        raise LimitExceeded("number of metrics", MAX_METRICS, len(metrics), field=f"{where}metrics")
     if definition.objective.metric not in [m.name for m in metrics]:
         raise InvalidValue(
             f"{where}objective.metric",
@@ -280,7 +302,7 @@ def _check_definitions(spec: TuningJobSpec) -> None:
     if not spec.definitions:
         raise InvalidValue("definitions", [], "a tuning job needs at least one training job definition")
     if len(spec.definitions) > 10:
-        raise LimitExceeded("number of training job definitions", 10, len(spec.definitions))
+        raise LimitExceeded("number of training job definitions", 10, len(spec.definitions), field="definitions")
     names = [d.name for d in spec.definitions]
     if len(names) > 1 and None in names:
         raise InvalidValue("definitions", names, "each of several definitions needs a name")
@@ -297,12 +319,12 @@ def _check_ranges(definition: Definition, where: str) -> None:
     if not definition.ranges:
         raise InvalidValue(f"{where}ranges", {}, "there is nothing to tune", "Name at least one range.")
     if len(definition.ranges) > MAX_TUNED:
-        raise LimitExceeded("number of tunable hyperparameters", MAX_TUNED, len(definition.ranges))
+        raise LimitExceeded("number of tunable hyperparameters", MAX_TUNED, len(definition.ranges), field=f"{where}ranges")
     for p in definition.ranges:
         _check_hyperparameter_name(f"{where}ranges", p.name)
         values: Sequence[object] = getattr(p, "values", ())
         if len(values) > MAX_CATEGORIES:
-            raise LimitExceeded(f"number of values of {p.name}", MAX_CATEGORIES, len(values))
+            raise LimitExceeded(f"number of values of {p.name}", MAX_CATEGORIES, len(values), field=f"{where}ranges.{p.name}")
         for value in values:
             if len(str(value)) > MAX_NAME_LENGTH:
                 raise InvalidValue(f"{where}ranges.{p.name}", value, f"a value has at most {MAX_NAME_LENGTH} characters")
@@ -318,7 +340,7 @@ def _check_statics(definition: Definition, where: str) -> None:
             raise InvalidValue(f"{where}static.{name}", value, f"a value has at most {MAX_VALUE_LENGTH} characters")
     total = len({*tuned, *definition.statics, OBJECTIVE_HYPERPARAMETER})
     if total > MAX_HYPERPARAMETERS:
-        raise LimitExceeded("number of hyperparameters, static and tuned", MAX_HYPERPARAMETERS, total)
+        raise LimitExceeded("number of hyperparameters, static and tuned", MAX_HYPERPARAMETERS, total, field=f"{where}static")
 
 
 def _check_hyperparameter_name(where: str, name: str) -> None:
@@ -337,9 +359,11 @@ def _check_limits(spec: TuningJobSpec, quotas: Quotas) -> None:
     if limits.max_jobs is not None and limits.max_parallel > limits.max_jobs:
         raise InvalidValue("limits.parallel", limits.max_parallel, f"more in parallel than jobs in all ({limits.max_jobs})")
     if limits.max_parallel > quotas.max_parallel:
-        raise LimitExceeded("number of parallel training jobs", quotas.max_parallel, limits.max_parallel)
+        raise LimitExceeded(
+            "number of parallel training jobs", quotas.max_parallel, limits.max_parallel, field="limits.parallel"
+        )
     if limits.max_jobs is not None and limits.max_jobs > quotas.max_jobs:
-        raise LimitExceeded("number of training jobs", quotas.max_jobs, limits.max_jobs)
+        raise LimitExceeded("number of training jobs", quotas.max_jobs, limits.max_jobs, field="limits.jobs")
     seconds = limits.max_runtime_seconds
     if seconds is not None and not MIN_TUNING_RUNTIME_SECONDS <= seconds <= quotas.max_runtime_seconds:
         bounds = f"must be from {MIN_TUNING_RUNTIME_SECONDS} to {quotas.max_runtime_seconds} seconds"
@@ -399,7 +423,7 @@ def _check_grid(spec: TuningJobSpec) -> None:
             )
     size = size_of(spec.definition.ranges) or 0
     if size > MAX_GRID:
-        raise LimitExceeded("number of combinations of a grid", MAX_GRID, size)
+        raise LimitExceeded("number of combinations of a grid", MAX_GRID, size, field="ranges")
     if spec.limits.max_jobs is not None and spec.limits.max_jobs != size:
         raise InvalidValue(
             "limits.jobs", spec.limits.max_jobs, f"a grid runs each of its {size} combinations once", "Leave it out."
@@ -432,19 +456,53 @@ def _check_criteria(spec: TuningJobSpec) -> None:
         raise InvalidValue("early_stopping", "Auto", "works with a single training job definition only")
 
 
-def _check_warm_start_shape(spec: TuningJobSpec) -> None:
+def warm_start_shape(spec: TuningJobSpec) -> list[Check]:
+    """The rules of warm start that need no look at the parents."""
     warm = spec.warm_start
     if warm is None:
-        return
-    if not 1 <= len(warm.parents) <= 5:
-        raise InvalidValue("warm_start.parents", list(warm.parents), f"1 to 5 parents, not {len(warm.parents)}")
+        return []
+    single = len(spec.definitions) == 1 and spec.definition.name is None
+    allowed = spec.strategy in WARM_STRATEGIES
+    free = None if warm.relaxed else _too_free(warm)
+    return [
+        Check(None, "1 to 5 parents", str(len(warm.parents)), _wrong_number(warm)),
+        Check(None, "each parent once, and not the job itself", ", ".join(warm.parents), _repeated(spec.name, warm)),
+        Check(
+            None,
+            "one training job definition",
+            str(len(spec.definitions)),
+            None if single else InvalidValue("warm_start", warm.type.value, "works with a single training job definition only"),
+        ),
+        Check(
+            None,
+            "Bayesian or Random strategy",
+            spec.strategy.value,
+            None if allowed else InvalidValue("strategy", spec.strategy.value, _STRATEGIES_TEXT),
+        ),
+        *([] if free is None else [Check(None, "names and recursion with `match: relaxed` only", "exact", free)]),
+    ]
+
+
+def _wrong_number(warm: WarmStart) -> InvalidValue | None:
+    if 1 <= len(warm.parents) <= MAX_PARENTS:
+        return None
+    return InvalidValue("warm_start.parents", list(warm.parents), f"1 to {MAX_PARENTS} parents, not {len(warm.parents)}")
+
+
+def _repeated(own: str, warm: WarmStart) -> InvalidValue | None:
     lowered = [p.lower() for p in warm.parents]
     for name in warm.parents:
         if lowered.count(name.lower()) > 1:
-            raise InvalidValue("warm_start.parents", name, "the same parent is named twice")
-        if name.lower() == spec.name.lower():
-            raise InvalidValue("warm_start.parents", name, "a tuning job cannot be its own parent")
-    if len(spec.definitions) > 1 or spec.definition.name is not None:
-        raise InvalidValue("warm_start", warm.type.value, "works with a single training job definition only")
-    if spec.strategy not in (StrategyName.BAYESIAN, StrategyName.RANDOM):
-        raise InvalidValue("strategy", spec.strategy.value, "warm start works with the Bayesian and Random strategies only")
+            return InvalidValue("warm_start.parents", name, "the same parent is named twice", "Name each once.")
+        if name.lower() == own.lower():
+            return InvalidValue("warm_start.parents", name, "a tuning job cannot be its own parent")
+    return None
+
+
+def _too_free(warm: WarmStart) -> InvalidValue | None:
+    way_out = "Write `match: relaxed`, too."
+    if warm.recursive:
+        return InvalidValue("warm_start.recursive", True, "goes with `match: relaxed` only", way_out)
+    if any(warm.names.values()):
+        return InvalidValue("warm_start.parents", dict(warm.names), "names go with `match: relaxed` only", way_out)
+    return None

@@ -1,13 +1,18 @@
 """The rules of warm start: what a tuning job may take from its parents, and what it may change.
 
-Each refusal names the parent, the field, both values and the rule.
+Each refusal names the parent, the field, both values and the rule. A parent's definition is read as the child sees it: with
+the child's names, where the two differ (``WarmStart.names``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from rekindle.domain.checks import Check, raise_first
+from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import InvalidValue, shown
 from rekindle.domain.training_job import TrainingSpec
@@ -16,6 +21,8 @@ from rekindle.domain.tuning_job import (
     Definition,
     Quotas,
     TuningJobSpec,
+    WarmStart,
+    WarmStartType,
     format_value,
 )
 from rekindle.search.space import Categorical, Continuous, Parameter
@@ -43,11 +50,64 @@ class Change:
 
 def check_warm_start(spec: TuningJobSpec, parents: Sequence[ParentJob], quotas: Quotas) -> None:
     """Every rule about parents. Raises InvalidValue for the first that is broken."""
+    raise_first(warm_start_checks(spec, parents, quotas))
+
+
+def warm_start_checks(spec: TuningJobSpec, parents: Sequence[ParentJob], quotas: Quotas) -> Iterator[Check]:
+    """Every rule about parents that are there, parent by parent, and the one about all of them."""
     if spec.warm_start is None:
         return
     for parent in parents:
-        _check_parent(spec, parent)
-    _check_total(spec, parents, quotas)
+        yield from parent_checks(spec, spec.warm_start, parent)
+    yield _total(spec, parents, quotas)
+
+
+def parent_checks(spec: TuningJobSpec, warm: WarmStart, parent: ParentJob) -> Iterator[Check]:
+    """Every rule about one parent, and what it has to offer. An ancestor is only asked what a direct parent was not asked
+    before: it was accepted by those that came after it."""
+    job, names = parent.job, warm.names_in(parent.job.name)
+    seen = renamed(job.spec.definition, names)
+    about = _About(job.name, f"warm_start.parents.{job.name}", spec.definition, seen)
+    yield _has_ended(about, parent)
+    yield _is_recent(about, parent)
+    yield _has_one_definition(about, parent)
+    yield _same_objective(about)
+    if warm.relaxed:
+        yield _known_names(about, names, job.spec.definition)
+    else:
+        yield _same_names(about)
+    yield _same_types(about)
+    if parent.direct:
+        yield _few_changes(about)
+        yield _same_fields(about)
+    yield from _remarks(about, warm, parent)
+
+
+def renamed(definition: Definition, names: Mapping[str, str]) -> Definition:
+    """A parent's definition with its hyperparameters called as the child calls them; ``names`` is from the child's names to
+    the parent's."""
+    if not names:
+        return definition
+    called = namer(names)
+    return replace(
+        definition,
+        ranges=tuple(replace(p, name=called(p.name)) for p in definition.ranges),
+        statics={called(name): value for name, value in definition.statics.items()},
+    )
+
+
+def namer(names: Mapping[str, str]) -> Callable[[str], str]:
+    """From a parent's name of a hyperparameter to the child's. What the child calls by a name that means something else in
+    the parent is told apart."""
+    back = {theirs: ours for ours, theirs in names.items()}
+    return lambda name: back.get(name) or (f"{name} (the parent's)" if name in names else name)
+
+
+def composed(ours: Iterable[str], names: Mapping[str, str], further: Mapping[str, str]) -> dict[str, str]:
+    """From names here to names in a parent's parent, where they differ: ``names`` leads to the parent, ``further`` on."""
+    through = {name: names.get(name, name) for name in ours}
+    found = {name: further.get(middle, middle) for name, middle in through.items()}
+    return {name: theirs for name, theirs in found.items() if theirs != name}
 
 
 def lacks_metrics(spec: TuningJobSpec) -> bool:
@@ -82,89 +142,182 @@ def changes(theirs: Definition, ours: Definition) -> list[Change]:
     return found
 
 
-def _check_parent(spec: TuningJobSpec, parent: ParentJob) -> None:
-    job = parent.job
-    where = f"warm_start.parents.{job.name}"
-    if not job.status.is_terminal:
-        raise InvalidValue(
-            where, job.status.value, "a parent must have ended (Completed, Stopped or Failed)", "Wait, or stop it."
+@dataclass(frozen=True)
+class _About:
+    """A parent and the child: what a rule looks at. ``theirs`` has the child's names."""
+
+    parent: str
+    where: str
+    ours: Definition
+    theirs: Definition
+
+    def check(self, rule: str, found: str, error: InvalidValue | None = None) -> Check:
+        """A rule that was tried."""
+        return Check(self.parent, rule, found, error)
+
+    def remark(self, rule: str, found: str) -> Check:
+        """What is worth knowing."""
+        return Check(self.parent, rule, found, remark=True)
+
+
+def _has_ended(about: _About, parent: ParentJob) -> Check:
+    status, error = parent.job.status, None
+    if not status.is_terminal:
+        reason = "a parent must have ended (Completed, Stopped or Failed)"
+        error = InvalidValue(about.where, status.value, reason, f"Wait, or stop it: `rekindle stop {about.parent}`.")
+    return about.check("has ended", status.value, error)
+
+
+def _is_recent(about: _About, parent: ParentJob) -> Check:
+    made, error = _day(parent.job.created_at), None
+    if parent.job.created_at < EARLIEST_PARENT:
+        error = InvalidValue(f"{about.where}.created_at", made, "a parent made before 2018-10-01 cannot be used")
+    return about.check("made since 2018-10-01", made, error)
+
+
+def _has_one_definition(about: _About, parent: ParentJob) -> Check:
+    count, error = len(parent.job.spec.definitions), None
+    if count > 1:
+        error = InvalidValue(
+            f"{about.where}.definitions", count, "a parent with several training job definitions cannot be used"
         )
-    if job.created_at < EARLIEST_PARENT:
-        raise InvalidValue(where, job.created_at, "a parent made before 2018-10-01 cannot be used")
-    if len(job.spec.definitions) > 1:
-        raise InvalidValue(where, len(job.spec.definitions), "a parent with several training job definitions cannot be used")
-    _check_objective(where, spec.definition, job.spec.definition)
-    _check_names(where, spec.definition, job.spec.definition)
-    _check_types(where, spec.definition, job.spec.definition)
-    _check_changes(where, spec.definition, job.spec.definition)
-    _check_fixed_fields(where, spec.definition.training, job.spec.definition.training)
+    return about.check("one training job definition", str(count), error)
 
 
-def _check_objective(where: str, ours: Definition, theirs: Definition) -> None:
-    if ours.objective.metric != theirs.objective.metric:
-        reason = f"the parent's objective is {theirs.objective.metric!r}; it must be the same metric"
-        raise InvalidValue(f"{where}.objective.metric", ours.objective.metric, reason)
-    if ours.objective.direction != theirs.objective.direction:
-        reason = f"the parent's objective is to {theirs.objective.direction}; it must be the same goal"
-        raise InvalidValue(f"{where}.objective.goal", ours.objective.direction, reason)
+def _same_objective(about: _About) -> Check:
+    ours, theirs = about.ours.objective, about.theirs.objective
+    error = None
+    if ours.metric != theirs.metric:
+        reason = f"the parent's objective is {theirs.metric!r}; it must be the same metric"
+        error = InvalidValue(f"{about.where}.objective.metric", ours.metric, reason)
+    elif ours.direction != theirs.direction:
+        reason = f"the parent's objective is to {theirs.direction}; it must be the same goal"
+        error = InvalidValue(f"{about.where}.objective.goal", ours.direction, reason)
+    return about.check("same objective", f"{theirs.direction} {theirs.metric}", error)
 
 
 def _names(definition: Definition) -> set[str]:
     return {p.name for p in definition.ranges} | (set(definition.statics) - {OBJECTIVE_HYPERPARAMETER})
 
 
-def _check_names(where: str, ours: Definition, theirs: Definition) -> None:
-    missing, added = sorted(_names(theirs) - _names(ours)), sorted(_names(ours) - _names(theirs))
-    if missing or added:
-        raise InvalidValue(
-            f"{where}.hyperparameters",
-            sorted({*missing, *added}),
-            "the set of tuned and static hyperparameter names must be the same as the parent's"
-            f" (missing here: {missing or 'none'}; not in the parent: {added or 'none'})",
-            "What was static may be tuned and what was tuned may be static.",
-            code="warm-start-names",
-        )
+def _same_names(about: _About) -> Check:
+    rule, names = "same hyperparameters, static and tuned", ", ".join(sorted(_names(about.theirs)))
+    missing, added = _difference(about)
+    if not (missing or added):
+        return about.check(rule, names)
+    error = InvalidValue(
+        f"{about.where}.hyperparameters",
+        sorted({*missing, *added}),
+        "the set of tuned and static hyperparameter names must be the same as the parent's"
+        f" (missing here: {missing or 'none'}; not in the parent: {added or 'none'})",
+        "What was static may be tuned and what was tuned may be static.",
+        code="warm-start-names",
+    )
+    return about.check(rule, names, error)
 
 
-def _check_types(where: str, ours: Definition, theirs: Definition) -> None:
-    before = {p.name: p for p in theirs.ranges}
-    for p in ours.ranges:
+def _known_names(about: _About, names: Mapping[str, str], theirs: Definition) -> Check:
+    """The rule of names where they may differ: what is mapped must be there, once."""
+    rule, known, own, error = "names that are mapped are known", _names(theirs), _names(about.ours), None
+    for name, other in names.items():
+        if name not in own:
+            reason = f"this job has no such hyperparameter; there is {sorted(own)}"
+            error = InvalidValue(f"{about.where}.names", name, reason)
+        elif other not in known:
+            reason = f"the parent has no such hyperparameter; there is {sorted(known)}"
+            error = InvalidValue(f"{about.where}.names.{name}", other, reason)
+        elif list(names.values()).count(other) > 1:
+            error = InvalidValue(f"{about.where}.names.{name}", other, "two names here stand for it", "Name it once.")
+        if error is not None:
+            break
+    removed, added = _difference(about)
+    mapped = [f"{name} is its {other}" for name, other in names.items()]
+    told = [*mapped, *(f"{name} is new" for name in added), *(f"{name} is left out" for name in removed)]
+    return about.check(rule, "; ".join(told) or "the same names", error)
+
+
+def _difference(about: _About) -> tuple[list[str], list[str]]:
+    """Names of the parent that are missing here, and names here that are not in the parent."""
+    return sorted(_names(about.theirs) - _names(about.ours)), sorted(_names(about.ours) - _names(about.theirs))
+
+
+def _same_types(about: _About) -> Check:
+    before, error = {p.name: p for p in about.theirs.ranges}, None
+    for p in about.ours.ranges:
         old = before.get(p.name)
         if old is not None and type(old) is not type(p):
             reason = f"the parent's range is {_type_name(old)}; the type must stay the same"
-            raise InvalidValue(f"{where}.ranges.{p.name}", _type_name(p), reason)
+            error = InvalidValue(f"{about.where}.ranges.{p.name}", _type_name(p), reason)
+            break
+    types = ", ".join(f"{p.name} {_type_name(p)}" for p in about.theirs.ranges)
+    return about.check("same types", types, error)
 
 
-def _check_changes(where: str, ours: Definition, theirs: Definition) -> None:
-    found = changes(theirs, ours)
-    total = sum(c.cost for c in found)
+def _few_changes(about: _About) -> Check:
+    found, error = changes(about.theirs, about.ours), None
+    total, listed = sum(c.cost for c in found), "; ".join(str(c) for c in found)
     if total > MAX_CHANGES:
-        listed = "; ".join(str(c) for c in found)
-        raise InvalidValue(f"{where}.hyperparameters", total, f"at most {MAX_CHANGES} changes count from the parent: {listed}")
+        reason = f"at most {MAX_CHANGES} changes count from the parent: {listed}"
+        error = InvalidValue(f"{about.where}.hyperparameters", total, reason)
+    return about.check(f"at most {MAX_CHANGES} changes", f"{total}: {listed or 'none'}", error)
 
 
-def _check_fixed_fields(where: str, ours: TrainingSpec, theirs: TrainingSpec) -> None:
+def _same_fields(about: _About) -> Check:
+    ours, theirs, error = about.ours.training, about.theirs.training, None
     for name in FIXED_FIELDS:
-        before, after = getattr(theirs, name), getattr(ours, name)
-        if _plain(before) != _plain(after):
-            raise InvalidValue(
-                f"{where}.{name}",
-                after,
-                f"the parent has {shown(before)}; this field may not change",
-                code="warm-start-fields",
-            )
+        before, after = _plain(getattr(theirs, name)), _plain(getattr(ours, name))
+        if before != after:
+            reason = f"the parent has {shown(before)}; this field may not change"
+            error = InvalidValue(f"{about.where}.{name}", after, reason, code="warm-start-fields")
+            break
+    kept = ", ".join(f"{name.replace('_', ' ')} {shown(_plain(getattr(theirs, name)), 30)}" for name in FIXED_FIELDS)
+    return about.check("fields that may not change", kept, error)
 
 
 def _plain(value: object) -> object:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _check_total(spec: TuningJobSpec, parents: Sequence[ParentJob], quotas: Quotas) -> None:
-    theirs = sum(len(p.jobs) for p in parents)
-    total = theirs + (spec.limits.max_jobs or 0)
-    if total > quotas.max_jobs:
-        reason = f"with the parents' {theirs} training jobs this makes {total}; the limit is {quotas.max_jobs}"
-        raise InvalidValue("limits.jobs", spec.limits.max_jobs, reason)
+def _remarks(about: _About, warm: WarmStart, parent: ParentJob) -> Iterator[Check]:
+    """What a parent has to offer, and where it strains its promise."""
+    usable = sum(j.objective_value is not None for j in parent.jobs)
+    yield about.remark("results to learn from", f"{usable} of {len(parent.jobs)} training jobs")
+    best = best_job(parent.jobs, about.theirs.objective.direction)
+    if best is not None:
+        yield about.remark("best so far", f"{best.objective_value:.6g} by {best.name}")
+    other = _other_task(about.ours.training, about.theirs.training)
+    if warm.type is WarmStartType.IDENTICAL and other:
+        yield about.remark("promised: the same data and algorithm", "; ".join(other))
+
+
+def _other_task(ours: TrainingSpec, theirs: TrainingSpec) -> list[str]:
+    """Where data or algorithm look different: nothing that can be checked, but worth a look."""
+    before, after = ({c.name: c.uri for c in spec.channels} for spec in (theirs, ours))
+    found = [
+        f"channel {name}: {before.get(name, 'none')} -> {after.get(name, 'none')}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+    for what in ("image", "command"):
+        old, new = getattr(theirs.algorithm, what), getattr(ours.algorithm, what)
+        if old != new:
+            found.append(f"{what}: {old or 'none'} -> {new or 'none'}")
+    return found
+
+
+def _total(spec: TuningJobSpec, parents: Sequence[ParentJob], quotas: Quotas) -> Check:
+    theirs, own = sum(len(p.jobs) for p in parents), spec.limits.max_jobs or 0
+    counted = f"{own} here, {theirs} in the parents: {theirs + own}"
+    error = None
+    if theirs + own > quotas.max_jobs:
+        each = ", ".join(f"{p.job.name} {len(p.jobs)}" for p in parents)
+        reason = f"with the parents' {theirs} training jobs ({each}) this makes {theirs + own}; the limit is {quotas.max_jobs}"
+        error = InvalidValue("limits.jobs", spec.limits.max_jobs, reason, "Ask for fewer, or name fewer parents.")
+    return Check(None, f"at most {quotas.max_jobs:,} training jobs in all", counted, error)
+
+
+def _day(seconds: float) -> str:
+    return str(np.datetime64(int(seconds), "s").astype("datetime64[D]"))
 
 
 def _weight(p: Parameter) -> int:

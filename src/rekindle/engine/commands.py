@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rekindle.domain.builtins.checks import check_run
+from rekindle.domain.checks import Check
 from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, WrongState
 from rekindle.domain.search_plan import strategy_for
@@ -19,11 +21,27 @@ from rekindle.domain.training_job import (
     check_training_job,
     moved,
 )
-from rekindle.domain.tuning_job import Quotas, TuningJob, TuningJobSpec, TuningJobStatus, check_spec, with_defaults
-from rekindle.domain.warm_start import check_warm_start, lacks_metrics, with_parents_metrics
+from rekindle.domain.tuning_job import (
+    Quotas,
+    TuningJob,
+    TuningJobSpec,
+    TuningJobStatus,
+    check_spec,
+    warm_start_shape,
+    with_defaults,
+)
+from rekindle.domain.warm_start import (
+    check_warm_start,
+    composed,
+    lacks_metrics,
+    warm_start_checks,
+    with_parents_metrics,
+)
 from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, ObjectStore, Page, RunKey
-from rekindle.engine.queries import tags_of
+from rekindle.engine.queries import parents_of, tags_of
 
+#: Parents and ancestors of one tuning job are at most this many; the nearest count.
+MAX_FAMILY = 20
 #: How many tags a job may have.
 MAX_TAGS = 50
 
@@ -54,7 +72,7 @@ def check_tuning_job(
     for definition in spec.definitions:
         executor.check(definition.training, definition.statics)
         check_inputs(objects, definition.training)
-    parents = find_parents(store, owner, spec)
+    spec, parents = with_ancestors(store, spec, find_parents(store, owner, spec))
     check_warm_start(spec, parents, quotas)
     _check_supported(spec, owner, parents)
     return CheckedJob(spec, parents)
@@ -109,6 +127,49 @@ def find_parents(store: JobStore, owner: Owner, spec: TuningJobSpec) -> tuple[Pa
     if spec.warm_start is None:
         return ()
     return tuple(_parent(store, owner, name) for name in spec.warm_start.parents)
+
+
+def warm_start_table(store: JobStore, owner: Owner, spec: TuningJobSpec, quotas: Quotas) -> list[Check]:
+    """Every rule of warm start, the broken ones too; raises and stores nothing. Parents that are not there are told, and
+    nothing more can be said of them."""
+    if spec.warm_start is None:
+        return []
+    found: list[ParentJob] = []
+    missing: list[Check] = []
+    for name in spec.warm_start.parents:
+        try:
+            found.append(_parent(store, owner, name))
+        except NotFound as error:
+            missing.append(Check(name, "is there", "no tuning job of this name", error))
+    spec, parents = with_ancestors(store, spec, tuple(found))
+    return [*warm_start_shape(spec), *missing, *warm_start_checks(spec, parents, quotas)]
+
+
+def with_ancestors(
+    store: JobStore, spec: TuningJobSpec, parents: tuple[ParentJob, ...]
+) -> tuple[TuningJobSpec, tuple[ParentJob, ...]]:
+    """The spec with the parents' parents that count, the nearest first, and all of these tuning jobs; nothing is added where
+    the warm start is not recursive. Names are followed from one generation to the next."""
+    warm = spec.warm_start
+    if warm is None or not warm.recursive:
+        return spec, parents
+    own = [*spec.definition.statics, *(p.name for p in spec.definition.ranges)]
+    found = {p.job.id: p for p in parents}
+    names = {p.job.id: warm.names_in(p.job.name) for p in parents}
+    waiting = deque(parents)
+    while waiting and len(found) < MAX_FAMILY:
+        near = waiting.popleft()
+        for far in parents_of(store, near.job):
+            theirs = near.job.spec.warm_start
+            if theirs is None or not far.direct or far.job.id in found or len(found) == MAX_FAMILY:
+                continue
+            found[far.job.id] = replace(far, direct=False)
+            names[far.job.id] = composed(own, names[near.job.id], theirs.names_in(far.job.name))
+            waiting.append(far)
+    ancestors = [p for p in found.values() if not p.direct]
+    mapped = {**warm.names, **{p.job.name.lower(): names[p.job.id] for p in ancestors if names[p.job.id]}}
+    warm = replace(warm, names=mapped, ancestors=tuple(p.job.name for p in ancestors))
+    return replace(spec, warm_start=warm), tuple(found.values())
 
 
 def stop_tuning_job(store: JobStore, owner: Owner, name: str) -> TuningJob:

@@ -143,11 +143,13 @@ def shown_training_status(job: TrainingJob) -> TrainingJobStatus:
 
 
 def parents_of(store: JobStore, job: TuningJob) -> Sequence[ParentJob]:
-    """The direct parents that still exist, with their training jobs."""
+    """The parents and the ancestors that count and still exist, with their training jobs."""
+    warm = job.spec.warm_start
+    direct = 0 if warm is None else len(warm.parents)
     found: list[ParentJob] = []
-    for parent_id in job.parents:
+    for place, parent_id in enumerate(job.parents):
         try:
-            found.append(ParentJob(store.tuning_job_by_id(parent_id), store.jobs_of(parent_id)))
+            found.append(ParentJob(store.tuning_job_by_id(parent_id), store.jobs_of(parent_id), place < direct))
         except NotFound:
             continue
     return found
@@ -156,7 +158,8 @@ def parents_of(store: JobStore, job: TuningJob) -> Sequence[ParentJob]:
 def best_overall(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJob]) -> TrainingJob | None:
     """The best training job among a tuning job's own and its direct parents'; of equals, the older tuning job's."""
     direction = job.spec.definition.objective.direction
-    families = [*sorted(parents, key=lambda p: p.job.created_at), ParentJob(job, tuple(jobs))]
+    near = [p for p in parents if p.direct]
+    families = [*sorted(near, key=lambda p: p.job.created_at), ParentJob(job, tuple(jobs))]
     best: TrainingJob | None = None
     for family in families:
         candidate = best_job(family.jobs, direction)

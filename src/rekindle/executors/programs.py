@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,11 @@ from rekindle.executors import contract
 #: Words that only a shell understands, and commands are not run by one.
 _SHELL = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1", "&>"})
 _PYTHONS = frozenset({"python", "python3"})
+_PYTHON = re.compile(r"python[0-9.]*")
+#: Options of Python that take the next word, and those after which there is no script: -m, -c (also as the end of a bundle
+#: such as -Im), and a lone hyphen.
+_WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
+_NO_SCRIPT = re.compile(r"-[bBdEhiIOPqsSuvx]*[mc]|-$")
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,23 @@ def _check_program(command: str, program: str, source: Path | None, path: str) -
 
 
 def _check_script(command: str, words: Sequence[str], source: Path | None) -> None:
-    if len(words) > 1 and words[1].endswith(".py") and not ((source or Path()) / words[1]).is_file():
+    script = _script_of(words)
+    if script and not ((source or Path()) / script).exists():
         where = "in the source folder" if source else "there"
-        raise InvalidValue("command", command, f"there is no file {words[1]!r} {where}")
+        raise InvalidValue("command", command, f"there is no file {script!r} {where}")
+
+
+def _script_of(words: Sequence[str]) -> str:
+    """The script that a command runs: the first word that is no option of Python's; of other programs only a .py that comes
+    first. Empty where there is none, as for ``python -m``."""
+    if not _PYTHON.fullmatch(os.path.basename(words[0])):
+        return words[1] if len(words) > 1 and words[1].endswith(".py") else ""
+    rest = iter(words[1:])
+    for word in rest:
+        if word in _WITH_VALUE:
+            next(rest, None)
+        elif _NO_SCRIPT.match(word):
+            return ""
+        elif not word.startswith("-"):
+            return word
+    return ""

@@ -179,10 +179,28 @@ def _limits(table: Table) -> Limits:
 def _warm_start(value: Value | None) -> WarmStart | None:
     if value is None:
         return None
-    fields = value.table(("type", "parents"))
+    fields = value.table(("type", "parents", "match", "recursive"))
     kind = fields.need("type", "Write identical (same data and algorithm) or transfer.").choice(WARM_START_TYPES)
-    parents = fields.need("parents", "List the tuning jobs to learn from.")
-    return WarmStart(kind, tuple(p.text("a tuning job's name") for p in parents.items("a list of tuning jobs' names")))
+    parents = fields.need("parents", "List the tuning jobs to learn from.").items("a list of tuning jobs' names")
+    match, recursive = fields.get("match"), fields.get("recursive")
+    named = [_parent(parent) for parent in parents]
+    return WarmStart(
+        kind,
+        tuple(name for name, _ in named),
+        relaxed=match is not None and match.choice({"exact": False, "relaxed": True}),
+        recursive=recursive is not None and recursive.switch(),
+        names={name.lower(): names for name, names in named if names},
+    )
+
+
+def _parent(value: Value) -> tuple[str, dict[str, str]]:
+    """A parent's name, and which of its hyperparameters a name here stands for."""
+    if value.is_scalar:
+        return value.text("a tuning job's name"), {}
+    fields = value.table(("job", "names"))
+    names = fields.get("names")
+    job = fields.need("job", "Name the tuning job.").text("a tuning job's name")
+    return job, {} if names is None else names.texts()
 
 
 def _completion(value: Value | None) -> CompletionCriteria:

@@ -245,9 +245,7 @@ def encode_tuning_spec(spec: TuningJobSpec) -> Json:
             "max_runtime_seconds": spec.limits.max_runtime_seconds,
         },
         "definitions": [_encode_definition(d) for d in spec.definitions],
-        "warm_start": None
-        if spec.warm_start is None
-        else {"type": spec.warm_start.type.value, "parents": list(spec.warm_start.parents)},
+        "warm_start": None if spec.warm_start is None else _encode_warm_start(spec.warm_start),
         "early_stopping": spec.early_stopping,
         "completion": {
             "target": spec.completion.target,
@@ -275,13 +273,35 @@ def decode_tuning_spec(document: Json, tags: Mapping[str, str]) -> TuningJobSpec
         strategy=StrategyName(document["strategy"]),
         limits=Limits(**_only(document["limits"], "max_jobs", "max_parallel", "max_runtime_seconds")),
         definitions=tuple(_decode_definition(d) for d in document["definitions"]),
-        warm_start=None if warm is None else WarmStart(WarmStartType(warm["type"]), tuple(warm["parents"])),
+        warm_start=None if warm is None else _decode_warm_start(warm),
         early_stopping=document["early_stopping"],
         completion=CompletionCriteria(**_only(document["completion"], "target", "max_not_improving", "on_convergence")),
         hyperband=None if hyperband is None else Hyperband(**_only(hyperband, "min_resource", "max_resource", "sampler")),
         random_seed=document["random_seed"],
         tags=tags,
         extras=unplain(document["extras"]),
+    )
+
+
+def _encode_warm_start(warm: WarmStart) -> Json:
+    return {
+        "type": warm.type.value,
+        "parents": list(warm.parents),
+        "relaxed": warm.relaxed,
+        "recursive": warm.recursive,
+        "names": {parent: dict(names) for parent, names in warm.names.items()},
+        "ancestors": list(warm.ancestors),
+    }
+
+
+def _decode_warm_start(document: Json) -> WarmStart:
+    return WarmStart(
+        WarmStartType(document["type"]),
+        tuple(document["parents"]),
+        relaxed=document.get("relaxed", False),
+        recursive=document.get("recursive", False),
+        names=document.get("names", {}),
+        ancestors=tuple(document.get("ancestors", ())),
     )
 
 

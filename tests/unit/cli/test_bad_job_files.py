@@ -137,12 +137,12 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "category twice": (swap(KERNEL, "[rbf, rbf]"), ["ranges.kernel", "'rbf'", "twice"]),
     "category a list": (swap(KERNEL, "[[rbf], poly]"), ["ranges.kernel", "a list"]),
     "category nothing": (swap(KERNEL, "[rbf, ~]"), ["ranges.kernel", "'~'"]),
-    "31 categories": (swap(KERNEL, str(list(range(31)))), ["kernel", "31", "30"]),
+    "31 categories": (swap(KERNEL, str(list(range(31)))), ["job.yaml:7: ", "kernel", "31", "30"]),
     "values and min": (swap(KERNEL, "{values: [a], min: 1}"), ["ranges.kernel.min", "'1'"]),
     "values and integer": (swap(DEGREE, "{type: integer, values: [1, 2]}"), ["ranges.degree.values"]),
     "31 ranges": (
         swap(RANGES, "ranges: {" + ", ".join(f"x{i}: {{min: 0, max: 1}}" for i in range(31)) + "}\n"),
-        ["tunable", "31", "30"],
+        ["job.yaml:4: ", "tunable", "31", "30"],
     ),
     "static and tuned": (swap("{cv: 5}", "{C: 5}"), ["job.yaml:8", "static.C", "'5'", "tuned and static"]),
     "static a list": (swap("{cv: 5}", "{cv: [5]}"), ["static.cv", "a list"]),
@@ -208,6 +208,27 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "parent twice": (add("warm_start: {type: transfer, parents: [a, A]}"), ["warm_start.parents", "twice"]),
     "its own parent": (add("warm_start: {type: transfer, parents: [digits]}"), ["warm_start.parents", "'digits'", "own"]),
     "parents a word": (add("warm_start: {type: transfer, parents: a}"), ["warm_start.parents", "'a'", "list"]),
+    "match": (add("warm_start: {type: transfer, parents: [a], match: loose}"), ["job.yaml:10", "warm_start.match", "'loose'"]),
+    "recursion without relaxed": (
+        add("warm_start: {type: transfer, parents: [a], recursive: true}"),
+        ["job.yaml:10", "warm_start.recursive", "match: relaxed"],
+    ),
+    "names without relaxed": (
+        add("warm_start: {type: transfer, parents: [{job: a, names: {C: c}}]}"),
+        ["job.yaml:10", "warm_start.parents", "match: relaxed"],
+    ),
+    "parent without a name": (
+        add("warm_start: {type: transfer, match: relaxed, parents: [{names: {C: c}}]}"),
+        ["job.yaml:10", "warm_start.parents.job", "missing"],
+    ),
+    "parent with an odd key": (
+        add("warm_start: {type: transfer, match: relaxed, parents: [{job: a, name: b}]}"),
+        ["job.yaml:10", "warm_start.parents.name", "unknown key"],
+    ),
+    "recursive three": (
+        add("warm_start: {type: transfer, match: relaxed, parents: [a], recursive: 3}"),
+        ["job.yaml:10", "warm_start.recursive", "'3'"],
+    ),
     "warm start with grid": (
         swap(RANGES, f"strategy: grid\nwarm_start: {{type: transfer, parents: [a]}}\nranges: {{k: {list(range(24))}}}\n"),
         ["strategy", "Grid", "warm start"],
@@ -286,6 +307,22 @@ def test_the_good_one_passes_the_same_checks(tmp_path):
     source = load_source(write(tmp_path, GOOD.encode()))
     check_alone(source)
     assert source.spec.name == "digits"
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "limit"),
+    [
+        (swap("jobs: 24", "jobs: 751"), 9, "number of training jobs: 751: the limit is 750"),
+        (swap("parallel: 2", "parallel: 11"), 9, "number of parallel training jobs: 11: the limit is 10"),
+        (swap("static: {cv: 5}", f"static: {dict.fromkeys((f's{i}' for i in range(97)), 1)}"), 8, "hyperparameters"),
+        (add(f"metrics: {dict.fromkeys((f'm{i}' for i in range(40)), '(x)')}"), 10, "number of metrics: 41: the limit is 40"),
+    ],
+)
+def test_a_limit_has_a_line_too(change, line, limit, home, tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("REKINDLE_LIMITS", "aws")
+    code = main(["plan", write(tmp_path, change)])
+    out, err = capfd.readouterr()
+    check_refusal(code, out, err, [f"job.yaml:{line}: ", limit])
 
 
 @pytest.mark.parametrize("path", ["", ".", "missing/job.yaml", "a\0b"])

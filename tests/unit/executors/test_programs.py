@@ -61,6 +61,9 @@ def test_python_takes_the_place_of_the_command_s(tmp_path: Path) -> None:
         (Algorithm(command="python t.py | tee log"), "'|' is for a shell"),
         (Algorithm(command="python t.py", python="/no/such"), "python: '/no/such': neither"),
         (Algorithm(command="python none.py", source="."), "there is no file 'none.py' in the source folder"),
+        (Algorithm(command="python -u none.py", source="."), "there is no file 'none.py' in the source folder"),
+        (Algorithm(command="python3 -Iu -W error -Xdev none", source="."), "there is no file 'none' in the source folder"),
+        (Algorithm(command=f"{sys.executable} -OO none.py"), "there is no file 'none.py' there"),
         (Algorithm(command="true", source="/no/such"), "source: '/no/such': there is no such folder"),
         (Algorithm(command="./plain", source="."), "'./plain' is not executable"),
     ],
@@ -71,6 +74,15 @@ def test_commands_that_cannot_run_are_refused(algorithm: Algorithm, words: str, 
     with pytest.raises(InvalidValue) as refused:
         programs.check_command(algorithm, os.environ["PATH"])
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "rest", ["-m none", "-Im none.py", "-c none.py", "- none.py", "-u there.py none.py", "-W -x there.py", "-V"]
+)
+def test_what_is_no_script_of_python_s_need_not_be_there(rest: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.py").touch()
+    programs.check_command(Algorithm(command=f"python3 {rest}", source=str(tmp_path)), os.environ["PATH"])
 
 
 def test_a_shell_may_be_asked_for() -> None:

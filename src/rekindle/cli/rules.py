@@ -1,0 +1,70 @@
+"""The rules of warm start as a table: each for each parent, with what was found, the broken ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rekindle.bootstrap import App
+    from rekindle.domain.checks import Check
+    from rekindle.domain.tuning_job import TuningJobSpec
+
+_MARKS = {True: "yes", False: "NO", None: ""}
+
+
+def check_records(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """Rules that were tried, as plain data. ``kept`` is None for what is no rule but worth knowing;
+    ``why`` a rule is broken."""
+    return [
+        {
+            "parent": c.subject,
+            "rule": c.rule,
+            "kept": None if c.remark else c.error is None,
+            "found": c.found,
+            "why": None if c.error is None else getattr(c.error, "reason", c.error.message),
+        }
+        for c in checks
+    ]
+
+
+def show_checks(records: Sequence[dict[str, Any]], kind: str) -> None:
+    """The rules as a table; a parent's name stands in its first row only."""
+    from rekindle.cli.printing import show, table
+
+    rows: list[list[str]] = []
+    last: object = ""
+    for r in records:
+        parent = "" if r["parent"] == last else (r["parent"] or "the job")
+        last = r["parent"]
+        rows.append([parent, r["rule"], _MARKS[r["kept"]], r["why"] or r["found"]])
+    show(table(["parent", "rule", "kept", "found"], rows, title=f"warm start: {kind}"), "")
+
+
+@contextmanager
+def rules_on_refusal(spec: TuningJobSpec, app: App | None, as_json: bool) -> Iterator[None]:
+    """When a job with parents is refused, shows its rules before the error; without ``app`` those that need no store."""
+    from rekindle.domain.errors import RekindleError
+
+    try:
+        yield
+    except RekindleError:
+        if spec.warm_start is not None:
+            _show_broken(spec, app, as_json)
+        raise
+
+
+def _show_broken(spec: TuningJobSpec, app: App | None, as_json: bool) -> None:
+    from rekindle.cli.printing import write_json
+    from rekindle.domain.tuning_job import warm_start_shape
+    from rekindle.engine.commands import warm_start_table
+
+    checks = warm_start_shape(spec) if app is None else warm_start_table(app.store, app.owner, spec, app.quotas)
+    records = check_records(checks)
+    if spec.warm_start is None or all(r["kept"] is not False for r in records):
+        return
+    if as_json:
+        write_json({"name": spec.name, "warm_start_checks": records})
+    else:
+        show_checks(records, spec.warm_start.type.value)
