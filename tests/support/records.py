@@ -134,13 +134,22 @@ definitions = _every(
     statics=string_maps,
     name=maybe_text,
 )
+warm_starts = _every(
+    WarmStart,
+    type=st.sampled_from(WarmStartType),
+    parents=_tuples(names),
+    relaxed=flags,
+    recursive=flags,
+    names=st.dictionaries(names, string_maps, max_size=2),
+    ancestors=_tuples(names),
+)
 tuning_specs = _every(
     TuningJobSpec,
     name=names,
     strategy=st.sampled_from(StrategyName),
     limits=_every(Limits, max_jobs=st.none() | counts, max_parallel=counts, max_runtime_seconds=st.none() | counts),
     definitions=st.lists(definitions, min_size=1, max_size=2).map(tuple),
-    warm_start=st.none() | _every(WarmStart, type=st.sampled_from(WarmStartType), parents=_tuples(names)),
+    warm_start=st.none() | warm_starts,
     early_stopping=flags,
     completion=_every(
         CompletionCriteria, target=st.none() | floats, max_not_improving=st.none() | counts, on_convergence=flags
