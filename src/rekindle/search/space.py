@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -64,13 +65,23 @@ class Continuous:
             return self.low
         if u >= 1.0:
             return self.high
-        a, b = _warp(self.low, self), _warp(self.high, self)
+        a, b = self.ends
         return min(max(_unwarp(a + u * (b - a), self), self.low), self.high)
 
     def to_unit(self, value: Value) -> float:
         """Where ``value`` lies on this range's scale: 0 at ``low``, 1 at ``high``; outside [0, 1] for a value outside
         the range, clamped to [-1, 2]; 0.5 where the range is one point."""
         return _position(float(value), self)
+
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """Both ends on the scale in force."""
+        return _warp(self.low, self), _warp(self.high, self)
+
+    @cached_property
+    def scale(self) -> Scaling:
+        """The scaling in force; see ``resolved_scaling``."""
+        return resolved_scaling(self)
 
     def contains(self, value: object) -> bool:
         """Whether ``value`` is a number within both ends."""
@@ -105,7 +116,7 @@ class Integer:
 
     def from_unit(self, u: float) -> int:
         """The integer whose cell holds ``u``: on the scale from ``low - 1/2`` to ``high + 1/2`` every integer has a cell."""
-        a, b = _warp(self.low - 0.5, self), _warp(self.high + 0.5, self)
+        a, b = self.ends
         x = _unwarp(a + min(max(u, 0.0), 1.0) * (b - a), self)
         return min(max(round(x), self.low), self.high)
 
@@ -114,8 +125,18 @@ class Integer:
         for a value outside."""
         if self.low == self.high:
             return 0.5
-        a, b = _warp(self.low - 0.5, self), _warp(self.high + 0.5, self)
+        a, b = self.ends
         return _clamp((_warp(float(value), self) - a) / (b - a))
+
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """The outer edges of the first and of the last value's cell, on the scale in force."""
+        return _warp(self.low - 0.5, self), _warp(self.high + 0.5, self)
+
+    @cached_property
+    def scale(self) -> Scaling:
+        """The scaling in force; see ``resolved_scaling``."""
+        return resolved_scaling(self)
 
     def contains(self, value: object) -> bool:
         """Whether ``value`` is a whole number within both ends."""
@@ -266,7 +287,7 @@ def _check_scaling(name: str, low: float, high: float, scaling: str) -> None:
 
 
 def _warp(x: float, p: Continuous | Integer) -> float:
-    scaling = resolved_scaling(p)
+    scaling = p.scale
     if scaling == "Logarithmic":
         return math.log(x) if x > 0 else -math.inf
     if scaling == "ReverseLogarithmic":
@@ -275,7 +296,7 @@ def _warp(x: float, p: Continuous | Integer) -> float:
 
 
 def _unwarp(w: float, p: Continuous | Integer) -> float:
-    scaling = resolved_scaling(p)
+    scaling = p.scale
     if scaling == "Logarithmic":
         return math.exp(w)
     if scaling == "ReverseLogarithmic":
@@ -286,7 +307,7 @@ def _unwarp(w: float, p: Continuous | Integer) -> float:
 def _position(x: float, p: Continuous) -> float:
     if p.low == p.high:
         return 0.5
-    a, b = _warp(p.low, p), _warp(p.high, p)
+    a, b = p.ends
     return _clamp((_warp(x, p) - a) / (b - a)) if b > a else 0.5
 
 

@@ -74,4 +74,4 @@ def test_worth_of_looking_is_its_formula_and_slope(variance: float, noise: float
     difference = (log_worth_of_looking(np.array(variance + h), noise) - log_worth_of_looking(np.array(variance - h), noise)) / (
         2 * h
     )
-    assert log_worth_slope(variance, noise) == pytest.approx(float(difference), rel=1e-4, abs=1e-9)
+    assert float(log_worth_slope(np.array(variance), noise)) == pytest.approx(float(difference), rel=1e-4, abs=1e-9)

@@ -258,7 +258,8 @@ def test_the_acquisitions_gradient_is_its_finite_difference() -> None:
     rng = np.random.default_rng(0)
     for _ in range(5):
         at, h = search.encoding.snap(rng.random((1, 5)))[0], 1e-6
-        value, gradient = acquisition.with_gradient(at)
+        values, gradients = acquisition.with_gradients(at[None])
+        value, gradient = float(values[0]), gradients[0]
         assert value == pytest.approx(float(acquisition(at[None])[0]), rel=1e-6)
         for j in search.encoding.continuous:
             up, down = (float(acquisition((at + s * h * np.eye(5)[j])[None])[0]) for s in (1, -1))

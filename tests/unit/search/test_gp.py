@@ -41,7 +41,7 @@ def test_gradient_of_the_prediction_is_its_finite_difference() -> None:
     x, y = mixed_rows(30)
     gp = fit(x, np.column_stack([y, -y])[:, 0], MIXED).with_rows(x[:2] * 0.9, np.array([[0.5, 1.0], [0.1, -1.0]]))
     at, h = np.array([0.3, 0.8, 0.5, 0.6]), 1e-6
-    mean, variance, dmean, dvariance = gp.predict_with_gradient(at)
+    mean, variance, dmean, dvariance = (part[0] for part in gp.predict_with_gradients(at[None]))
     np.testing.assert_allclose(mean, gp.predict(at[None])[0][0], rtol=1e-10)
     assert variance == pytest.approx(gp.predict(at[None])[1][0], rel=1e-8)
     for j in MIXED.numeric:

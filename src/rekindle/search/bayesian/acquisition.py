@@ -74,7 +74,7 @@ def log_worth_of_looking(variance: Array, noise: float) -> Array:
     return np.asarray(np.log(variance) - np.log(q) - np.log(q + math.sqrt(noise)))
 
 
-def log_worth_slope(variance: float, noise: float) -> float:
+def log_worth_slope(variance: Array, noise: float) -> Array:
     """d log_worth_of_looking / d variance."""
-    q = math.sqrt(noise + variance)
+    q = np.sqrt(noise + variance)
     return 1.0 / variance - 0.5 / (q * q) - 0.5 / (q * (q + math.sqrt(noise)))

@@ -50,18 +50,19 @@ class Feasibility:
         log_p = self.log_probability(x)
         return log_p + _AVERSION * np.minimum(log_p - _LOG_HALF, 0.0)
 
-    def reward_with_gradient(self, x: Array) -> tuple[float, Array]:
-        """The reward at one row ``x`` (d,), and its gradient (d,)."""
-        log_p, gradient = self.with_gradient(x)
-        if log_p >= _LOG_HALF:
-            return log_p, gradient
-        return log_p + _AVERSION * (log_p - _LOG_HALF), (1.0 + _AVERSION) * gradient
+    def reward_with_gradients(self, x: Array) -> tuple[Array, Array]:
+        """The rewards (q,) at rows ``x`` (q, d), and their gradients (q, d)."""
+        log_p, gradient = self.with_gradients(x)
+        below = log_p < _LOG_HALF
+        return log_p + _AVERSION * np.where(below, log_p - _LOG_HALF, 0.0), np.where(below, 1.0 + _AVERSION, 1.0)[
+            :, None
+        ] * gradient
 
-    def with_gradient(self, x: Array) -> tuple[float, Array]:
-        """log P(success) at one row ``x`` (d,), and its gradient (d,)."""
-        mean, variance, dmean, dvariance = self.gp.predict_with_gradient(x)
-        deviation = math.sqrt(variance + _SOFTNESS)
-        z = (_THRESHOLD - float(mean[0])) / deviation
-        value = float(log_ndtr(z))
-        ratio = math.exp(-0.5 * z * z - _LOG_SQRT_2PI - value)
-        return value, ratio * (-dmean[0] / deviation - 0.5 * z * dvariance / deviation**2)
+    def with_gradients(self, x: Array) -> tuple[Array, Array]:
+        """log P(success) at rows ``x`` (q, d), shape (q,), and its gradients (q, d)."""
+        mean, variance, dmean, dvariance = self.gp.predict_with_gradients(x)
+        deviation = np.sqrt(variance + _SOFTNESS)
+        z = (_THRESHOLD - mean[:, 0]) / deviation
+        value = log_ndtr(z)
+        ratio = np.exp(-0.5 * z * z - _LOG_SQRT_2PI - value)
+        return value, (ratio / deviation)[:, None] * -dmean[:, 0] - (0.5 * ratio * z / deviation**2)[:, None] * dvariance

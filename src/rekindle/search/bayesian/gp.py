@@ -240,25 +240,25 @@ class GP:
         gradient[numeric] = self.hyper.signal * ((slope * self._alpha) @ away)
         return float((self.hyper.signal * k + BIAS) @ self._alpha), gradient
 
-    def predict_with_gradient(self, x: Array) -> tuple[Array, float, Array, Array]:
-        """At one row ``x`` (d,): mean (m,), variance, d mean (m, d) and d variance (d,).
+    def predict_with_gradients(self, x: Array) -> tuple[Array, Array, Array, Array]:
+        """At rows ``x`` (q, d): mean (q, m), variance (q,), d mean (q, m, d) and d variance (q, d).
 
         Gradients are by the numeric columns; those of categorical columns are zero.
         """
-        z = self._scaled(x[None, :])
-        k, slope = matern(squared_distances(self._z, z)[:, 0])
+        z = self._scaled(x)
+        k, slope = matern(squared_distances(z, self._z))
         k = self.hyper.signal * k + BIAS
-        weights = self._inverse @ k
+        weights = k @ self._inverse
         numeric = self.columns.numeric
         features = self.columns.starts[numeric]
-        away = (self._z[:, features] - z[0, features]) / self.hyper.lengthscales[numeric]
-        dk = (self.hyper.signal * slope)[:, None] * away
+        slope *= self.hyper.signal
+        dk = slope[:, :, None] * (self._z[:, features] - z[:, None, features]) / self.hyper.lengthscales[numeric]
         alpha = self._alpha.reshape(len(self._alpha), -1)
-        dmean, dvar = np.zeros((alpha.shape[1], len(x))), np.zeros(len(x))
-        dmean[:, numeric] = alpha.T @ dk
-        dvar[numeric] = -2.0 * (weights @ dk)
-        variance = max(self.hyper.signal + BIAS - float(k @ weights), 1e-12 * self.hyper.signal)
-        return k @ alpha, variance, dmean, dvar
+        dmean, dvar = np.zeros((len(x), alpha.shape[1], x.shape[1])), np.zeros(x.shape)
+        dmean[:, :, numeric] = alpha.T @ dk
+        dvar[:, numeric] = -2.0 * (weights[:, None, :] @ dk)[:, 0]
+        variance = self.hyper.signal + BIAS - np.einsum("qn,qn->q", k, weights)
+        return k @ alpha, np.maximum(variance, 1e-12 * self.hyper.signal), dmean, dvar
 
     def covariance(self, x: Array) -> Array:
         """Posterior covariance of f at rows ``x``: (q, q)."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.initial import sobol
@@ -16,8 +15,10 @@ Array = NDArray[np.float64]
 
 #: Candidates spread over the whole space, and drawn around the incumbents.
 _SPREAD, _AROUND = 1024, 512
-#: Starts of the local search, rounds of (continuous, discrete) moves, and L-BFGS iterations in each.
-_STARTS, _ROUNDS, _ITERATIONS = 3, 2, 12
+#: Starts of the local search, rounds of (continuous, discrete) moves, and evaluations of the continuous search in each.
+_STARTS, _ROUNDS, _EVALUATIONS = 4, 2, 20
+#: The continuous search ends when no coordinate of any row moves farther than this.
+_STILL = 1e-5
 #: A discrete parameter with at most this many values is tried at each of them, a longer one at some.
 _ALL_VALUES = 12
 
@@ -29,8 +30,8 @@ class Objective(Protocol):
         """Values (q,) at rows ``x`` (q, d)."""
         ...
 
-    def with_gradient(self, x: Array) -> tuple[float, Array]:
-        """Value at one row (d,) and gradient (d,)."""
+    def with_gradients(self, x: Array) -> tuple[Array, Array]:
+        """Values (q,) at rows ``x`` (q, d) and gradients (q, d)."""
         ...
 
 
@@ -44,9 +45,9 @@ def maximise(
     rows = candidates(encoding, incumbents, rng, extra)
     values = objective(rows)
     order = np.argsort(-values, kind="stable")
-    polished = [polish(objective, encoding, rows[i], float(values[i])) for i in _spread_out(rows, order)]
-    rows = np.vstack([[x for x, _ in polished], rows])
-    values = np.concatenate([[v for _, v in polished], values])
+    best = _spread_out(rows, order)
+    polished, reached = polish(objective, encoding, rows[best], values[best])
+    rows, values = np.vstack([polished, rows]), np.concatenate([reached, values])
     order = np.argsort(-values, kind="stable")
     return rows[order], values[order]
 
@@ -106,37 +107,83 @@ def _spread_out(rows: Array, order: NDArray[np.intp]) -> Sequence[int]:
     return chosen or [int(order[0])]
 
 
-def polish(objective: Objective, encoding: Encoding, x: Array, value: float) -> tuple[Array, float]:
-    """Local search from row ``x`` (d,): L-BFGS in the continuous coordinates, then the best discrete neighbour, in turns."""
+def polish(objective: Objective, encoding: Encoding, x: Array, values: Array) -> tuple[Array, Array]:
+    """Local searches from rows ``x`` (s, d) with their ``values`` (s,): in the continuous coordinates of all at once, then to
+    each one's best discrete neighbour, in turns."""
     for _ in range(_ROUNDS):
-        moved, reached = _climb(objective, encoding, x, value)
-        stepped, after = _step(objective, encoding, moved, reached)
-        done = after <= reached
-        x, value = stepped, after
-        if done:
+        x, values = _climb(objective, encoding, x, values)
+        stepped = [_step(objective, encoding, row, float(value)) for row, value in zip(x, values, strict=True)]
+        x, after = np.array([row for row, _ in stepped]), np.array([value for _, value in stepped])
+        if np.all(after <= values):
             break
-    return x, value
+        values = after
+    return x, values
 
 
-def _climb(objective: Objective, encoding: Encoding, x: Array, value: float) -> tuple[Array, float]:
+def _climb(objective: Objective, encoding: Encoding, x: Array, values: Array) -> tuple[Array, Array]:
     free = encoding.continuous
     if len(free) == 0:
-        return x, value
+        return x, values
 
-    def negated(u: Array) -> tuple[float, Array]:
-        row = x.copy()
-        row[free] = u
-        f, g = objective.with_gradient(row)
-        return -f, -g[free]
+    def at(u: Array) -> tuple[Array, Array]:
+        rows = x.copy()
+        rows[:, free] = u
+        f, g = objective.with_gradients(rows)
+        return f, g[:, free]
 
-    found = minimize(
-        negated, x[free], method="L-BFGS-B", jac=True, bounds=[(0.0, 1.0)] * len(free), options={"maxiter": _ITERATIONS}
-    )
-    row = x.copy()
-    row[free] = found.x
-    row = encoding.snap(row[None, :])
-    reached = float(objective(row)[0])
-    return (row[0], reached) if reached > value else (x, value)
+    rows = x.copy()
+    rows[:, free] = ascend(at, x[:, free], _EVALUATIONS)
+    rows = encoding.snap(rows)
+    reached = objective(rows)
+    better = reached > values
+    return np.where(better[:, None], rows, x), np.where(better, reached, values)
+
+
+def ascend(f: Callable[[Array], tuple[Array, Array]], x: Array, evaluations: int) -> Array:
+    """Local maxima in the unit cube near rows ``x`` (s, d), all sought at once by as many calls of ``f`` as ``evaluations``.
+
+    ``f`` gives values (s,) and gradients (s, d) at rows (s, d). Each row goes its own way by projected BFGS: coordinates that
+    press against a bound are held; a step that does not rise by Armijo's rule is shortened.
+    """
+    s, d = x.shape
+    value, slope = f(x)
+    inverse = np.repeat(np.eye(d)[None], s, axis=0) * (0.1 / np.maximum(np.max(np.abs(slope), axis=1), 1e-12))[:, None, None]
+    step = np.ones(s)
+    for _ in range(evaluations - 1):
+        direction = _direction(x, slope, inverse)
+        tried = np.clip(x + step[:, None] * direction, 0.0, 1.0)
+        moved = tried - x
+        reached, slope_there = f(tried)
+        rises = reached >= value + 1e-4 * np.einsum("sd,sd->s", slope, moved)
+        _update(inverse, moved, slope - slope_there, rises)
+        x, value = np.where(rises[:, None], tried, x), np.where(rises, reached, value)
+        slope = np.where(rises[:, None], slope_there, slope)
+        step = np.where(rises, 1.0, 0.3 * step)
+        if np.all(np.max(np.abs(moved), axis=1) < _STILL):
+            break
+    return x
+
+
+def _direction(x: Array, slope: Array, inverse: Array) -> Array:
+    """Where each row goes: the quasi-Newton step in the coordinates that can move, at most a quarter of the cube long in
+    any of them; the gradient's way where that step would not rise."""
+    held = ((x <= 0.0) & (slope < 0.0)) | ((x >= 1.0) & (slope > 0.0))
+    g = np.where(held, 0.0, slope)
+    step = np.where(held, 0.0, (inverse @ g[:, :, None])[:, :, 0])
+    along = np.einsum("sd,sd->s", step, g)
+    step = np.where((along > 0.0)[:, None], step, g)
+    return np.asarray(step / np.maximum(np.max(np.abs(step), axis=1, keepdims=True) / 0.25, 1.0))
+
+
+def _update(inverse: Array, moved: Array, fall: Array, rises: NDArray[np.bool_]) -> None:
+    """BFGS updates in place of the inverse Hessians (s, d, d) of minus the function, from moves (s, d) and the gradient's fall
+    along them; only where the step was taken and the curvature is positive."""
+    along = np.einsum("sd,sd->s", moved, fall)
+    for i in np.flatnonzero(rises & (along > 1e-14)):
+        rho, h = 1.0 / along[i], inverse[i]
+        hy = h @ fall[i]
+        cross = np.outer(hy, moved[i])
+        h += (rho + rho * rho * float(fall[i] @ hy)) * np.outer(moved[i], moved[i]) - rho * (cross + cross.T)
 
 
 def _step(objective: Objective, encoding: Encoding, x: Array, value: float) -> tuple[Array, float]:

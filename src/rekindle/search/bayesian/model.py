@@ -50,22 +50,25 @@ class Member:
         """Log expected improvement (q,), averaged over the sets of values."""
         mean, variance = self.predict(x)
         values = log_expected_improvement(mean, np.sqrt(variance)[:, None], self.best)
-        return log_sum(values, axis=1) - math.log(values.shape[1]) + log_worth_of_looking(variance, _LOOK * self.gp.noise)
+        return log_sum(values, axis=1) - math.log(values.shape[1]) + log_worth_of_looking(variance, self._look)
 
-    def log_improvement_with_gradient(self, x: Array) -> tuple[float, Array]:
-        """The same at one row ``x`` (d,), and its gradient (d,)."""
-        mean, variance, dmean, dvariance = self.gp.predict_with_gradient(x)
+    def log_improvement_with_gradients(self, x: Array) -> tuple[Array, Array]:
+        """The same at rows ``x`` (q, d), and its gradients (q, d)."""
+        mean, variance, dmean, dvariance = self.gp.predict_with_gradients(x)
         if self.mean is not None:
-            offset, slope = self.mean.with_gradient(x)
-            mean, dmean = mean + offset, dmean + slope
-        deviation = np.sqrt(np.full(1, variance))
+            offsets, slopes = zip(*(self.mean.with_gradient(row) for row in x), strict=True)
+            mean, dmean = mean + np.array(offsets)[:, None], dmean + np.array(slopes)[:, None, :]
+        deviation = np.sqrt(variance)[:, None]
         values, by_mean, by_deviation = log_expected_improvement_with_slopes(mean, deviation, self.best)
-        total = float(log_sum(values))
-        share = np.exp(values - total)
-        gradient = (share * by_mean) @ dmean + float(share @ by_deviation) * 0.5 * dvariance / deviation[0]
-        worth = float(log_worth_of_looking(np.array(variance), _LOOK * self.gp.noise))
-        gradient = gradient + log_worth_slope(variance, _LOOK * self.gp.noise) * dvariance
-        return total - math.log(len(values)) + worth, gradient
+        total = log_sum(values, axis=1)
+        share = np.exp(values - total[:, None])
+        by_variance = 0.5 * np.sum(share * by_deviation, axis=1) / deviation[:, 0] + log_worth_slope(variance, self._look)
+        gradient = ((share * by_mean)[:, None, :] @ dmean)[:, 0] + by_variance[:, None] * dvariance
+        return total - math.log(values.shape[1]) + log_worth_of_looking(variance, self._look), gradient
+
+    @property
+    def _look(self) -> float:
+        return _LOOK * self.gp.noise
 
 
 @dataclass(frozen=True)
@@ -84,17 +87,17 @@ class Acquisition:
             return value
         return _flattened(value) + self.feasibility.reward(x)
 
-    def with_gradient(self, x: Array) -> tuple[float, Array]:
-        """Value at one row ``x`` (d,) and its gradient (d,), zero on categorical columns."""
-        found = [m.log_improvement_with_gradient(x) for m in self.members]
+    def with_gradients(self, x: Array) -> tuple[Array, Array]:
+        """Values at rows ``x`` (q, d) and their gradients (q, d), zero on categorical columns."""
+        found = [m.log_improvement_with_gradients(x) for m in self.members]
         terms = np.array([value + math.log(m.weight) for (value, _), m in zip(found, self.members, strict=True)])
-        total = float(log_sum(terms))
-        gradient = np.exp(terms - total) @ np.array([g for _, g in found])
+        total = log_sum(terms)
+        gradient = np.einsum("kq,kqd->qd", np.exp(terms - total), np.array([g for _, g in found]))
         if self.feasibility is None:
             return total, gradient
-        reward, slope = self.feasibility.reward_with_gradient(x)
-        share = math.exp(total - float(np.logaddexp(total, _LOG_TRIFLE))) + _BELOW * (1.0 - math.tanh(_BELOW * total) ** 2)
-        return float(_flattened(np.array(total))) + reward, share * gradient + slope
+        reward, slope = self.feasibility.reward_with_gradients(x)
+        share = np.exp(total - np.logaddexp(total, _LOG_TRIFLE)) + _BELOW * (1.0 - np.tanh(_BELOW * total) ** 2)
+        return _flattened(total) + reward, share[:, None] * gradient + slope
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Mean (q,) and deviation (q,) of the mixture, in model values."""
