@@ -66,6 +66,35 @@ SPACES: dict[str, Space] = {
             Categorical("solver", ["adam", "sgd"]),
         ]
     ),
+    "kernel_ridge": Space(
+        [
+            Continuous("alpha", 1e-6, 10.0, scaling="Logarithmic"),
+            Continuous("gamma", 1e-4, 10.0, scaling="Logarithmic"),
+            Categorical("kernel", ["rbf", "laplacian", "polynomial", "sigmoid"]),
+            Integer("degree", 1, 4),
+            Continuous("coef0", 0.0, 2.0, scaling="Linear"),
+        ]
+    ),
+    "tree": Space(
+        [
+            Integer("max_depth", 1, 20),
+            Integer("min_samples_leaf", 1, 60, scaling="Logarithmic"),
+            Integer("min_samples_split", 2, 60, scaling="Logarithmic"),
+            Continuous("ccp_alpha", 1e-6, 1e-1, scaling="Logarithmic"),
+            Continuous("max_features", 0.1, 1.0, scaling="Linear"),
+            Categorical("splitter", ["best", "random"]),
+        ]
+    ),
+    "neighbours": Space(
+        [
+            Integer("n_neighbors", 1, 60, scaling="Logarithmic"),
+            Continuous("p", 1.0, 5.0, scaling="Linear"),
+            Categorical("weights", ["uniform", "distance"]),
+            Categorical("scaler", ["none", "standard", "minmax", "robust", "quantile"]),
+            Integer("components", 1, 16),
+            Continuous("shrink", 1e-3, 1.0, scaling="Logarithmic"),
+        ]
+    ),
 }
 
 #: ``data`` or ``data-P``: the same data with P per cent of the training rows.
@@ -76,4 +105,7 @@ TASKS: dict[str, tuple[str, ...]] = {
     "forest": ("digits", "digits-30", "cancer", "wine", "hard", "hard-30"),
     "boosting": ("cancer", "cancer-30", "even", "hard", "hard-30", "diabetes", "friedman1"),
     "mlp": ("digits", "digits-30", "cancer", "wine", "hard", "even"),
+    "kernel_ridge": ("diabetes", "friedman1", "friedman2", "friedman3"),
+    "tree": ("digits", "cancer", "wine", "hard", "diabetes"),
+    "neighbours": ("cancer", "wine", "hard", "friedman1"),
 }

@@ -27,11 +27,14 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestClassifier,
 )
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import ElasticNet, SGDClassifier
 from sklearn.metrics import log_loss
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
-from sklearn.preprocessing import PolynomialFeatures
+from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, QuantileTransformer, RobustScaler, StandardScaler
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
 
 from benchmarks.tasks.families import SPACES, TASKS
@@ -40,7 +43,7 @@ DATA = Path(__file__).parent / "data"
 #: Rows between two saves.
 CHUNK = 250
 #: The order of making: cheap algorithms first.
-ORDER = ("elastic_net", "sgd", "svm", "forest", "mlp", "boosting")
+ORDER = ("elastic_net", "kernel_ridge", "tree", "neighbours", "sgd", "svm", "forest", "mlp", "boosting")
 
 Array = np.ndarray[Any, Any]
 Config = dict[str, Any]
@@ -153,7 +156,49 @@ def mlp(c: Config, task: str) -> float:
     return _loss(model, task)
 
 
-TRAINERS: dict[str, Callable[[Config, str], float]] = {f.__name__: f for f in (svm, sgd, elastic_net, forest, boosting, mlp)}
+def kernel_ridge(c: Config, task: str) -> float:
+    """Error of kernel ridge regression."""
+    return _loss(KernelRidge(**c), task)
+
+
+def tree(c: Config, task: str) -> float:
+    """Log loss or error of a decision tree with pruning."""
+    kind = DecisionTreeRegressor if split(task)[1].dtype.kind == "f" else DecisionTreeClassifier
+    return _loss(kind(**c, random_state=0), task)
+
+
+def _scaled(x: Array, x_test: Array, scaler: str) -> tuple[Array, Array]:
+    """Both halves on a scale of their own; the raw data is standardised already, so the first columns are stretched first."""
+    stretch = np.linspace(3.0, 0.3, x.shape[1])
+    x, x_test = x * stretch, x_test * stretch
+    made = {
+        "none": None,
+        "standard": StandardScaler(),
+        "minmax": MinMaxScaler(),
+        "robust": RobustScaler(),
+        "quantile": QuantileTransformer(n_quantiles=50),
+    }[scaler]
+    return (x, x_test) if made is None else (made.fit_transform(x), made.transform(x_test))
+
+
+def neighbours(c: Config, task: str) -> float:
+    """Error rate (or error) of nearest neighbours on shrunk principal components of scaled features."""
+    x, y, x_test, y_test = split(task)
+    x, x_test = _scaled(x, x_test, c["scaler"])
+    centre = x.mean(0)
+    _, deviations, axes = np.linalg.svd(x - centre, full_matrices=False)
+    kept = min(c["components"], len(axes))
+    weights = 1 / (deviations[:kept] + c["shrink"] * deviations[0])
+    a, b = ((part - centre) @ axes[:kept].T * weights for part in (x, x_test))
+    kind = KNeighborsRegressor if y.dtype.kind == "f" else KNeighborsClassifier
+    model = kind(c["n_neighbors"], p=c["p"], weights=c["weights"]).fit(a, y)
+    if y.dtype.kind == "f":
+        return float(np.sqrt(np.mean((model.predict(b) - y_test) ** 2)))
+    return float(np.mean(model.predict(b) != y_test))
+
+
+_ALL = (svm, sgd, elastic_net, forest, boosting, mlp, kernel_ridge, tree, neighbours)
+TRAINERS: dict[str, Callable[[Config, str], float]] = {f.__name__: f for f in _ALL}
 
 
 def design(algorithm: str, rows: int) -> list[Config]:
