@@ -70,6 +70,7 @@ def build(
         hidden=(settings.home,),
         transfer_variables=transfer_variables,
         slots=slots,
+        images=settings.images,
     )
     return App(settings, store, executor, clock, slots)
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner
+from rekindle.executors.images import ImageRule, load_rules
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")
@@ -27,7 +28,7 @@ class Settings:
     ``hosts`` are names, besides this machine's addresses, under which clients may call; ``origins`` are origins whose web
     pages may. ``proxy_others``: what the HTTPS proxy does with hosts that are not AWS's.
     ``slots`` is how many training jobs run at once on this machine; 0: any number; None: what suits the command.
-    ``environment`` is what training jobs inherit.
+    ``images`` says how training images are run, before what is known of them. ``environment`` is what training jobs inherit.
     """
 
     home: Path
@@ -42,6 +43,7 @@ class Settings:
     proxy_others: Literal["tunnel", "refuse"] = "tunnel"
     stop_grace_seconds: float = STOP_GRACE_SECONDS
     slots: int | None = None
+    images: tuple[ImageRule, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -89,8 +91,17 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         proxy_others=_proxy_others(environ.get("REKINDLE_PROXY_OTHERS") or "tunnel"),
         stop_grace_seconds=_seconds("REKINDLE_STOP_GRACE", environ.get("REKINDLE_STOP_GRACE") or str(STOP_GRACE_SECONDS)),
         slots=_slots(environ.get("REKINDLE_SLOTS") or None),
+        images=_images(environ.get("REKINDLE_IMAGES") or None, home),
         environment=dict(environ),
     )
+
+
+def _images(named: str | None, home: Path) -> tuple[ImageRule, ...]:
+    """The rules of the file that is named, which must be there; else of the home's own, if it has one."""
+    if named is not None:
+        return load_rules(Path(named).expanduser().absolute())
+    own = home / "images.yaml"
+    return load_rules(own) if own.is_file() else ()
 
 
 def _default_home() -> str:

@@ -14,8 +14,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "datetime.utcnow": (),
     "time.time": ("engine/clock.py", "executors/supervisor.py"),
     "time.sleep": ("engine/clock.py", "executors/supervisor.py"),
-    # script_mode.py and algorithms/job.py start a training job's own process: its environment is the job's, not ours.
-    "os.environ": ("settings.py", "executors/script_mode.py", "algorithms/job.py"),
+    # These, but for the settings, start a training job's own process: its environment is the job's, not ours.
+    "os.environ": ("settings.py", "executors/container.py", "executors/script_mode.py", "algorithms/job.py"),
     "os.getenv": (),
     "random.random": (),
     "random.seed": (),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+from collections.abc import Sequence
 
 import psutil
 
@@ -10,6 +12,18 @@ import psutil
 _ROUNDS = 50
 #: Seconds that the killed get to be gone before the next look.
 _REST = 0.2
+
+
+#: Seconds that a container engine gets to remove containers.
+_PATIENCE = 60.0
+
+
+def remove_containers(removal: Sequence[str], environment: Sequence[str]) -> None:
+    """Runs the command that removes a run's containers, if it has any; ``environment`` is ``NAME=value``."""
+    if removal:
+        variables = dict(item.split("=", 1) for item in environment)
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(removal, env=variables, capture_output=True, timeout=_PATIENCE, check=False)
 
 
 def kill_marked(name: str, value: str) -> None:

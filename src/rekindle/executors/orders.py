@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rekindle.domain.errors import InvalidValue, RekindleError, Unsupported
 from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECONDS, Channel, TrainingSpec
 from rekindle.engine.ports import Run
-from rekindle.executors import contract, locations, logfile, machine, records, workdir
+from rekindle.executors import container, contract, locations, logfile, machine, records, workdir
+from rekindle.executors.images import ImageRule
 from rekindle.executors.programs import Program, command_program
-from rekindle.executors.runtimes import image_program
+from rekindle.executors.runtimes import JUMPSTART, image_program
 from rekindle.executors.slots import Held
 
 _FOLDERS = ("input/config", "input/data", "model", "output/data", "code")
@@ -24,6 +28,8 @@ _HOST_FOLDERS = ("input/config", "input/data", "output", "code")
 _ENGINE = "re2"
 #: The variable by which every process of an attempt is known, whatever became of its parents.
 RUN_MARK = "REKINDLE_RUN"
+#: Seconds that a container engine has, besides the grace, to end a container.
+_ENGINE_SECONDS = 10.0
 #: The folder, below the root, of environments built for requirements.
 ENVIRONMENTS = ".environments"
 
@@ -34,9 +40,8 @@ class Host:
 
     ``transfer`` is the command, to be followed by ``download URI FOLDER`` (any number of pairs) or ``upload PATH URI``, that
     moves objects;
-    ``transfer_variables`` are added to what it sees. ``environment`` is what training jobs inherit. ``pythons`` are
-    interpreters, or folders of environments, for script mode by the image's repository name. ``hidden`` are folders that
-    no copy of a source holds.
+    ``transfer_variables`` are added to what it sees. ``environment`` is what training jobs inherit. ``images`` is what the
+    user says of images. ``hidden`` are folders that no copy of a source holds.
     """
 
     root: Path
@@ -46,7 +51,7 @@ class Host:
     log_keep_bytes: int = logfile.KEEP_BYTES
     transfer: tuple[str, ...] = ()
     transfer_variables: Mapping[str, str] = field(default_factory=dict)
-    pythons: Mapping[str, str] = field(default_factory=dict)
+    images: tuple[ImageRule, ...] = ()
     hidden: tuple[Path, ...] = ()
 
     @property
@@ -100,11 +105,14 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
     told = {name: _told(run, _home(folder, name), host, program, name) for name in (contract.HOST, *others)}
     files = {f"{t.folder}/{path}": text for t in told.values() for path, text in contract.config_files(t).items()}
     environments = {n: [f"{k}={v}" for k, v in _environment(run, folder, host, program, t).items()] for n, t in told.items()}
+    described = _container(run, folder, host, program)
     return _base(run, folder, host) | {
         "refusal": [],
         "folders": [*_FOLDERS, checkpoints or "checkpoints", *(f"hosts/{n}/{f}" for n in others for f in _HOST_FOLDERS)],
-        "files": [item for pair in files.items() for item in pair],
-        "links": [item for pair in {**inputs, **_host_links(spec, program, folder, others)}.items() for item in pair],
+        "files": [item for pair in {**files, **described.files}.items() for item in pair],
+        "links": [
+            item for pair in {**inputs, **program.links, **_host_links(spec, program, folder, others)}.items() for item in pair
+        ],
         "hosts": others,
         "code": ["code", *(f"hosts/{name}/code" for name in others)],
         "sharded": _sharded(spec),
@@ -115,8 +123,11 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "inputs": [channel.name for channel in spec.channels],
         "fetch": list(fetch),
         **fetch,
-        "command": list(program.argv),
-        "toolkit": [shlex.join([program.entry_point, *program.arguments])] if program.framework else [],
+        "command": [*program.argv, *described.files],
+        "remove": described.removal,
+        "grace": [str(host.grace_seconds + (_ENGINE_SECONDS if program.container else 0))],
+        "toolkit": [shlex.join([program.entry_point, *program.arguments])] if program.is_script else [],
+        "hint": [program.hint] if program.hint else [],
         "environment": environments[contract.HOST],
         **{f"environment {name}": environments[name] for name in others},
         "transfer environment": [f"{n}={v}" for n, v in _transfer_variables(run, folder, host).items()],
@@ -142,7 +153,47 @@ def _program(run: Run, host: Host) -> Program:
     algorithm = run.spec.algorithm
     if algorithm.command is not None:
         return command_program(algorithm, run.hyperparameters)
-    return image_program(algorithm, run.hyperparameters, host.path, host.root / ENVIRONMENTS, host.pythons)
+    return image_program(algorithm, run.hyperparameters, host.path, host.root / ENVIRONMENTS, host.images)
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A container's description in a file, and the command that ends it if nobody else does."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    removal: list[str] = field(default_factory=list)
+
+
+def _container(run: Run, folder: Path, host: Host, program: Program) -> _Described:
+    wanted = program.container
+    if wanted is None:
+        return _Described()
+    hosts = contract.hosts(run.spec.resources.instance_count)
+    local = run.spec.checkpoints.local_path if run.spec.checkpoints else ""
+    described: dict[str, Any] = {
+        "engine": wanted.engine,
+        # A name's letters are those of a container's name, but for the run's place: jobs of one name may be several owners'.
+        "name": f"rekindle-{run.key.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}",
+        "attempt": run.key.attempt,
+        "run": mark(folder, run.key.attempt),
+        "hosts": hosts,
+        "image": wanted.image,
+        "options": wanted.options,
+        "entrypoint": wanted.entrypoint,
+        "arguments": wanted.arguments,
+        "environment": {
+            "AWS_REGION": run.key.owner.region,
+            **run.spec.environment,
+            "TRAINING_JOB_NAME": run.key.name,
+            "TRAINING_JOB_ARN": _arn(run),
+        },
+        "isolated": run.spec.network_isolation,
+        "checkpoints": "" if local == f"{container.PLACE}/checkpoints" else local,
+        "grace": int(host.grace_seconds),
+    }
+    made = [container.names(described, name)[-1] for name in hosts]
+    place = f"{mark(folder, run.key.attempt)}/container.json"
+    return _Described({place: json.dumps(described)}, [wanted.engine, "rm", "--force", "--volumes", *made])
 
 
 def _skipped(spec: TrainingSpec, host: Host) -> list[str]:
@@ -177,14 +228,15 @@ def _host_links(spec: TrainingSpec, program: Program, folder: Path, others: Sequ
     shared = ["model", "output/data", "checkpoints", *(f"input/data/{c.name}" for c in spec.channels if c.name not in sharded)]
     if program.fetch is not None:
         shared.append(program.fetch[1])
-    return {f"hosts/{name}/{inside}": str(folder / inside) for name in others for inside in shared}
+    links = {f"hosts/{name}/{inside}": str(folder / inside) for name in others for inside in shared}
+    return links | {f"hosts/{name}/{inside}": target for name in others for inside, target in program.links.items()}
 
 
 def _told(run: Run, folder: Path, host: Host, program: Program, name: str) -> contract.Told:
     return contract.Told(
         folder=str(folder),
         job_name=run.key.name,
-        raw=run.hyperparameters,
+        raw=run.hyperparameters if program.raw is None else program.raw,
         values=program.values,
         arguments=program.arguments,
         channels=run.spec.channels,
@@ -201,6 +253,9 @@ def _told(run: Run, folder: Path, host: Host, program: Program, name: str) -> co
 
 def _environment(run: Run, folder: Path, host: Host, program: Program, told: contract.Told) -> dict[str, str]:
     """What the program sees; later wins: our defaults, the user's shell, the program's, the contract, the job's own."""
+    if program.container is not None:
+        # The container's own variables are in its description; these are the engine's client's.
+        return {**host.environment, RUN_MARK: mark(folder, run.key.attempt)}
     base = {n: v for n, v in host.environment.items() if n != "PYTHONHOME" or not program.first_on_path}
     job = {
         "PATH": os.pathsep.join((*program.first_on_path, host.path)),
@@ -292,6 +347,10 @@ def _check_channel(channel: Channel, transfer: Sequence[str]) -> None:
         raise InvalidValue("channels", channel.name, "not a name for a channel")
     if channel.input_mode != "File":
         raise InvalidValue(_field(channel, "input_mode"), channel.input_mode, "only File mode is available here")
+    if channel.uri.startswith(JUMPSTART):
+        raise Unsupported(
+            f"{_field(channel, 'uri')}: {channel.uri!r}: data of JumpStart's, in a bucket of AWS's.", "Give your own."
+        )
     if channel.data_type != "S3Prefix":
         raise InvalidValue(_field(channel, "data_type"), channel.data_type, "only S3Prefix is available here")
     if locations.is_remote(channel.uri):

@@ -30,6 +30,7 @@ from rekindle.domain.errors import InvalidValue, WrongState
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
 from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState
 from rekindle.executors import children, leftovers, logfile, machine, orders, records, workdir
+from rekindle.executors.images import ImageRule
 from rekindle.executors.journal import JournalReader
 from rekindle.executors.programs import check_command
 from rekindle.executors.runtimes import check_image
@@ -54,9 +55,9 @@ class ProcessExecutor(Executor):
     """Runs training jobs as processes of this machine, their files below ``root``.
 
     ``environment`` is what they inherit. ``transfer`` is the command that moves objects, to be
-    followed by ``download URI FOLDER`` or ``upload PATH URI``. ``pythons`` are interpreters, or folders of environments,
-    for script mode by the image's repository name. ``hidden`` are folders that no training job's copy of a source folder
-    ever holds. ``slots`` is how many runs this machine has at once, those of other executors with the same root among them.
+    followed by ``download URI FOLDER`` or ``upload PATH URI``. ``images`` is what the user says of images, before what we
+    know of them. ``hidden`` are folders that no training job's copy of a source folder ever holds. ``slots`` is how many
+    runs this machine has at once, those of other executors with the same root among them.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class ProcessExecutor(Executor):
         log_keep_bytes: int = logfile.KEEP_BYTES,
         transfer: Sequence[str] = (),
         transfer_variables: Mapping[str, str] | None = None,
-        pythons: Mapping[str, str] | None = None,
+        images: Sequence[ImageRule] = (),
         hidden: Sequence[Path] = (),
         slots: int | None = None,
     ) -> None:
@@ -84,7 +85,7 @@ class ProcessExecutor(Executor):
             log_keep_bytes=log_keep_bytes,
             transfer=tuple(transfer),
             transfer_variables=dict(transfer_variables or {}),
-            pythons=dict(pythons or {}),
+            images=tuple(images),
             hidden=tuple(hidden),
         )
         self._mutex = threading.Lock()
@@ -94,7 +95,7 @@ class ProcessExecutor(Executor):
     def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
         """See Executor. Where the static hyperparameters are given, what they say of a script is checked too."""
         if spec.algorithm.command is None:
-            check_image(spec.algorithm, hyperparameters)
+            check_image(spec.algorithm, hyperparameters, self._host.images, self._host.path)
         else:
             check_command(spec.algorithm, spec.environment.get("PATH", "") + os.pathsep + self._host.path)
         self._slots.check(spec)
@@ -410,6 +411,8 @@ def _declare_lost(attempt: Path, at: float) -> None:
         if not reader.read() or reader.ended:
             return
         leftovers.kill_marked(orders.RUN_MARK, str(attempt))
+        ordered = records.unpack((attempt / "orders").read_bytes())
+        leftovers.remove_containers(ordered.get("remove", []), ordered.get("environment", []))
         with (attempt / "journal.jsonl").open("ab") as journal:
             # A line that was cut short is ended first, and then fails to parse on its own.
             journal.write(b"\n" + records.end(RunState.LOST.value, at, None, _LOST, None))

@@ -26,9 +26,23 @@ _NO_SCRIPT = re.compile(r"-[bBdEhiIOPqsSuvx]*[mc]|-$")
 
 
 @dataclass(frozen=True)
+class Container:
+    """A container to run: the ``engine``'s program, its further ``options``, the image, and what to start in it instead of
+    the image's own entry point with the argument ``train``."""
+
+    engine: str
+    image: str
+    options: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Program:
-    """What to run. ``values`` are the hyperparameters as it is to see them; ``first_on_path`` goes before the user's PATH;
-    ``fetch`` is a URI that it needs and the folder, within the run's, to bring it to. ``framework`` is set in script mode."""
+    """What to run. ``values`` are the hyperparameters as it is to see them, ``raw`` all of them for its file, where those
+    are not the run's own; ``first_on_path`` goes before the user's PATH; ``fetch`` is a URI that it needs and the folder,
+    within the run's, to bring it to; ``links`` are such paths and where they lead. ``is_script`` is set in script mode,
+    ``container`` where ``argv`` is to run one. ``hint`` is what to do about a package that is not there."""
 
     argv: tuple[str, ...]
     arguments: tuple[str, ...] = ()
@@ -39,7 +53,12 @@ class Program:
     variables: Mapping[str, str] = field(default_factory=dict)
     module_dir: str = ""
     framework: str = ""
+    is_script: bool = False
     fetch: tuple[str, str] | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+    raw: Mapping[str, str] | None = None
+    container: Container | None = None
+    hint: str = ""
 
 
 def command_program(algorithm: Algorithm, hyperparameters: Mapping[str, str]) -> Program:

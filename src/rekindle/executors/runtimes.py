@@ -4,87 +4,125 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import re
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rekindle.domain.builtins.catalogue import BUILTINS, builtin_named
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import Algorithm
-from rekindle.executors import contract, locations, opt_ml, script_mode
-from rekindle.executors.programs import Program, chosen_python
+from rekindle.executors import container, contract, locations, opt_ml, script_mode
+from rekindle.executors.images import ImageRule, repository
+from rekindle.executors.programs import Container, Program, chosen_python
+
+_SKLEARN = "sagemaker_sklearn_container.training:main"
+_XGBOOST = "sagemaker_xgboost_container.training:main"
+_PYTORCH = "sagemaker_pytorch_container.training:main"
+_TENSORFLOW = "sagemaker_tensorflow_container.training:main"
+_MXNET = "sagemaker_mxnet_container.training:main"
+_CHAINER = "sagemaker_chainer_container.training:main"
 
 #: Repositories whose images run a script of the user's, and the module that SageMaker's own run it with.
 FRAMEWORKS = {
-    "sagemaker-scikit-learn": "sagemaker_sklearn_container.training:main",
-    "sagemaker-xgboost": "sagemaker_xgboost_container.training:main",
-    "xgboost": "sagemaker_xgboost_container.training:main",
-    "pytorch-training": "sagemaker_pytorch_container.training:main",
-    "tensorflow-training": "sagemaker_tensorflow_container.training:main",
-    "mxnet-training": "sagemaker_mxnet_container.training:main",
-    "huggingface-pytorch-training": "sagemaker_pytorch_container.training:main",
-    "huggingface-tensorflow-training": "sagemaker_tensorflow_container.training:main",
-    "autogluon-training": "sagemaker_mxnet_container.training:main",
+    "sagemaker-scikit-learn": _SKLEARN,
+    "sagemaker-xgboost": _XGBOOST,
+    "xgboost": _XGBOOST,
+    "pytorch-training": _PYTORCH,
+    "pytorch-training-neuron": _PYTORCH,
+    "pytorch-training-neuronx": _PYTORCH,
+    "pytorch-trcomp-training": _PYTORCH,
+    "sagemaker-pytorch": _PYTORCH,
+    "huggingface-pytorch-training": _PYTORCH,
+    "huggingface-pytorch-training-neuronx": _PYTORCH,
+    "huggingface-pytorch-trcomp-training": _PYTORCH,
+    "tensorflow-training": _TENSORFLOW,
+    "sagemaker-tensorflow": _TENSORFLOW,
+    "sagemaker-tensorflow-scriptmode": _TENSORFLOW,
+    "huggingface-tensorflow-training": _TENSORFLOW,
+    "huggingface-tensorflow-trcomp-training": _TENSORFLOW,
+    "mxnet-training": _MXNET,
+    "sagemaker-mxnet": _MXNET,
+    "autogluon-training": _MXNET,
+    "sagemaker-chainer": _CHAINER,
 }
 
 _PROGRAM = "sagemaker_program"
 _SUBMITTED = "sagemaker_submit_directory"
+#: Buckets of AWS's that hold JumpStart's models and scripts.
+JUMPSTART = ("s3://jumpstart-cache-", "s3://jumpstart-private-cache-")
+#: The registry of the Marketplace's images.
+_MARKETPLACE = "865070037744"
+#: Where a container finds the code that was brought here for it.
+_CODE_IN_CONTAINER = "input/sourcedir"
 
 
-def repository(image: str) -> str:
-    """An image URI's name without registry, path, tag and digest: ``pytorch-training``."""
-    return re.split(r"[:@]", image.rsplit("/", 1)[-1])[0]
-
-
-def check_image(algorithm: Algorithm, hyperparameters: Mapping[str, str] | None) -> None:
+def check_image(
+    algorithm: Algorithm, hyperparameters: Mapping[str, str] | None, rules: Sequence[ImageRule] = (), path: str = ""
+) -> None:
     """Raises Unsupported or InvalidValue for an image that nothing here can run; ``hyperparameters`` are the static ones,
-    where they are known."""
-    _known(algorithm)
-    if algorithm.entrypoint or algorithm.arguments:
+    where they are known. ``path`` is the PATH on which a container engine is found."""
+    way = _way(algorithm, rules)
+    if way.run == "container":
+        _engine(way, algorithm, path)
+    elif algorithm.entrypoint or algorithm.arguments:
         _check_place(algorithm)
         return
     if hyperparameters is None:
         return
     if _PROGRAM in hyperparameters:
         _entry_point(hyperparameters)
-        _submitted(hyperparameters)
-    else:
+        if way.run == "script" or _SUBMITTED in hyperparameters:
+            _submitted(hyperparameters)
+    elif way.run == "script":
         _module(algorithm.image or "")
 
 
 def image_program(
-    algorithm: Algorithm, hyperparameters: Mapping[str, str], path: str, environments: Path, pythons: Mapping[str, str]
+    algorithm: Algorithm, hyperparameters: Mapping[str, str], path: str, environments: Path, rules: Sequence[ImageRule] = ()
 ) -> Program:
     """What an image stands for. Raises Unsupported or InvalidValue where it stands for nothing here.
 
-    ``path`` is the PATH on which Python is found unless ``pythons`` names one for the repository; ``environments`` is the
-    folder of the environments that are built for requirements.
+    ``rules`` are the user's, before our own. ``path`` is the PATH on which Python is found unless a rule names one;
+    ``environments`` is the folder of the environments that are built for requirements.
     """
-    name = _known(algorithm)
+    way = _way(algorithm, rules)
+    if way.run == "container":
+        return _container(way, algorithm, hyperparameters, path)
+    python = algorithm.python or way.python or shutil.which("python", path=path) or sys.executable
     if algorithm.entrypoint or algorithm.arguments:
-        return _entrypoint(algorithm, hyperparameters, _python(name, algorithm, path, pythons))
+        return _entrypoint(algorithm, hyperparameters, python, way, environments)
     if _PROGRAM in hyperparameters:
-        return _script(name, hyperparameters, _python(name, algorithm, path, pythons), environments)
+        return _script(algorithm, hyperparameters, python, way, environments)
     values = contract.own(hyperparameters)
     return Program(argv=(sys.executable, "-m", _module(algorithm.image or "")), values=values)
 
 
-def _known(algorithm: Algorithm) -> str:
-    name = repository(algorithm.image or "")
-    if name not in FRAMEWORKS and builtin_named(algorithm.image) is None:
+def _way(algorithm: Algorithm, rules: Sequence[ImageRule]) -> ImageRule:
+    """How to run an image: as the first rule says that fits, else as a framework's image."""
+    if algorithm.image is None:
+        message = (
+            f"algorithm: {algorithm.name!r}: algorithms of the AWS Marketplace, and those that were registered, are AWS's only."
+        )
+        raise Unsupported(message, "Name a training image, or give a command to run.")
+    way = next((rule for rule in rules if rule.fits(algorithm.image)), None)
+    if way is not None:
+        return way
+    if f"{_MARKETPLACE}.dkr.ecr." in algorithm.image:
+        message = f"image: {algorithm.image!r}: an image of the AWS Marketplace, which its seller lets run on AWS only."
+        raise Unsupported(message, "Name another image, or give a command to run.")
+    if repository(algorithm.image) not in FRAMEWORKS and builtin_named(algorithm.image) is None:
         known = ", ".join(sorted({*FRAMEWORKS, *(image for builtin in BUILTINS for image in builtin.images)}))
-        message = f"image: {algorithm.image!r}: nothing here knows how to run this image, and containers are not run here."
-        raise Unsupported(message, f"Give a command to run instead, or one of the images {known}.")
-    return name
-
-
-def _python(name: str, algorithm: Algorithm, path: str, pythons: Mapping[str, str]) -> str:
-    return algorithm.python or pythons.get(name) or shutil.which("python", path=path) or sys.executable
+        raise Unsupported(
+            f"image: {algorithm.image!r}: nothing here knows how to run this image.",
+            f"Say it in the file images.yaml (docs/settings.md): a container, or a script in a Python environment. "
+            f"Known without it: {known}.",
+        )
+    return ImageRule(repository(algorithm.image))
 
 
 def _check_place(algorithm: Algorithm) -> None:
@@ -108,17 +146,36 @@ def _view(mode: str) -> tuple[str, ...]:
     return (sys.executable, "-I", "-S", str(Path(opt_ml.__file__)), mode)
 
 
-def _entrypoint(algorithm: Algorithm, hyperparameters: Mapping[str, str], python: str) -> Program:
+def _runner(python: str, way: ImageRule, environments: Path) -> tuple[str, ...]:
+    """What builds the environments that are asked for, and becomes the script or command that follows."""
+    program = (sys.executable, "-I", "-S", str(Path(script_mode.__file__)))
+    return (*program, python, str(environments), str(way.requirements or ""))
+
+
+def _entrypoint(
+    algorithm: Algorithm, hyperparameters: Mapping[str, str], python: str, way: ImageRule, environments: Path
+) -> Program:
     """A command that is written for a container: in a view of the machine where /opt/ml is the job's folder."""
-    _interpreter, folder, variables = chosen_python(python)
+    interpreter, folder, variables = chosen_python(python)
     # A container may install what it likes; here that goes to the job's folder and not to the interpreter's.
     packages = f"{opt_ml.PLACE}/packages"
+    runner = (*_runner(interpreter, way, environments), "", "") if way.requirements else ()
     return Program(
-        argv=(*_view("need"), *algorithm.entrypoint, *algorithm.arguments),
+        argv=(*_view("need"), *runner, *algorithm.entrypoint, *algorithm.arguments),
         values={n: contract.decoded(v) for n, v in contract.own(hyperparameters).items()},
         entry_point=str(hyperparameters.get(_PROGRAM, "")),
         first_on_path=(folder,),
         variables={**variables, "PIP_TARGET": packages, "PYTHONPATH": packages},
+        hint=_hint(algorithm, interpreter, way),
+    )
+
+
+def _hint(algorithm: Algorithm, interpreter: str, way: ImageRule) -> str:
+    """What to do about a package that a script did not find."""
+    where = f"the environment that is built for {way.requirements}" if way.requirements else interpreter
+    return (
+        f"The image {repository(algorithm.image or '')} stands for {where} here: install the package there, name it in a "
+        "requirements.txt beside the script, or choose another environment in images.yaml (docs/settings.md)"
     )
 
 
@@ -140,15 +197,16 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def _script(name: str, hyperparameters: Mapping[str, str], python: str, environments: Path) -> Program:
+def _script(
+    algorithm: Algorithm, hyperparameters: Mapping[str, str], python: str, way: ImageRule, environments: Path
+) -> Program:
     interpreter, folder, variables = chosen_python(python)
     values = {n: contract.decoded(v) for n, v in contract.own(hyperparameters).items()}
     arguments = contract.toolkit_arguments(values)
     entry, submitted = _entry_point(hyperparameters), _submitted(hyperparameters)
     source, archive, fetch = _source(submitted)
-    runner = (sys.executable, "-I", "-S", str(Path(script_mode.__file__)))
     return Program(
-        argv=(*_view("try"), *runner, interpreter, str(environments), archive, entry, *arguments),
+        argv=(*_view("try"), *_runner(interpreter, way, environments), archive, entry, *arguments),
         arguments=tuple(arguments),
         values=values,
         entry_point=entry,
@@ -156,9 +214,50 @@ def _script(name: str, hyperparameters: Mapping[str, str], python: str, environm
         first_on_path=(folder,),
         variables=variables,
         module_dir=submitted,
-        framework=FRAMEWORKS[name],
+        framework=FRAMEWORKS.get(repository(algorithm.image or ""), ""),
+        is_script=True,
         fetch=fetch,
+        hint=_hint(algorithm, interpreter, way),
     )
+
+
+def _container(way: ImageRule, algorithm: Algorithm, hyperparameters: Mapping[str, str], path: str) -> Program:
+    """The image itself, by the machine's container engine. Code in an object store is brought here for it."""
+    passed, fetch, links = dict(hyperparameters), None, {}
+    if _SUBMITTED in hyperparameters:
+        submitted = _submitted(hyperparameters)
+        name = submitted.rstrip("/").rsplit("/", 1)[-1]
+        inside = f"{_CODE_IN_CONTAINER}/{name}"
+        if locations.is_remote(submitted):
+            fetch = (submitted, _CODE_IN_CONTAINER)
+        else:
+            links[inside] = str(locations.local_path(submitted, f"hyperparameters.{_SUBMITTED}"))
+        place = f"{container.PLACE}/{inside}"
+        quoted = hyperparameters[_SUBMITTED] != submitted
+        passed[_SUBMITTED] = json.dumps(place) if quoted else place
+    return Program(
+        argv=(sys.executable, "-I", "-S", str(Path(container.__file__))),
+        raw=passed,
+        fetch=fetch,
+        links=links,
+        container=Container(
+            engine=_engine(way, algorithm, path),
+            image=way.instead or algorithm.image or "",
+            options=way.options,
+            entrypoint=algorithm.entrypoint,
+            arguments=algorithm.arguments,
+        ),
+    )
+
+
+def _engine(way: ImageRule, algorithm: Algorithm, path: str) -> str:
+    """The engine's program."""
+    for name in (way.engine,) if way.engine else ("docker", "podman"):
+        if found := shutil.which(name, path=path):
+            return found
+    wanted = way.engine or "docker or podman"
+    message = f"image: {algorithm.image!r}: it is to run in a container, and there is no {wanted} on PATH."
+    raise Unsupported(message, "Install it, or let images.yaml choose a Python environment for this image.")
 
 
 def _entry_point(hyperparameters: Mapping[str, str]) -> str:
@@ -174,6 +273,8 @@ def _submitted(hyperparameters: Mapping[str, str]) -> str:
     uri: Any = contract.decoded(hyperparameters.get(_SUBMITTED, ""))
     if not isinstance(uri, str) or not uri:
         raise InvalidValue(field, uri, "it must say where the script is: an s3:// or file:// URI of a tar.gz, or a folder")
+    if uri.startswith(JUMPSTART):
+        raise Unsupported(f"{field}: {uri!r}: a script of JumpStart's, in a bucket of AWS's.", "Give a script of your own.")
     if not locations.is_remote(uri) and not locations.local_path(uri, field).exists():
         raise InvalidValue(field, uri, "there is no such file or folder")
     return uri

@@ -1,7 +1,9 @@
 """Script mode, within the training job's own process: unpack the code, build the environment it asks for, become the script.
 
-``script_mode.py PYTHON ENVIRONMENTS ARCHIVE ENTRY_POINT ARGUMENT...``, run in the code folder. Standard library only. It
-does what SageMaker's training toolkit does before a script starts; its failures read like the toolkit's.
+``script_mode.py PYTHON ENVIRONMENTS REQUIREMENTS ARCHIVE ENTRY_POINT ARGUMENT...``, run in the code folder; an empty entry
+point stands for a command, which follows. Standard library only. It does what SageMaker's training toolkit does before a
+script starts; its failures read like the toolkit's. REQUIREMENTS is a file of this machine's, for an environment to run in
+instead of PYTHON; the code's own requirements.txt comes on top of either.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,12 +29,14 @@ class NotPossible(Exception):
 
 def main(arguments: Sequence[str]) -> None:
     """Becomes the script. Returns never; exits with 1 where that is not possible."""
-    python, environments, archive, entry, *rest = arguments
+    python, environments, requirements, archive, entry, *rest = arguments
     try:
         if archive:
             unpack(archive)
-        if Path(_REQUIREMENTS).is_file():
-            python = environment(python, Path(environments))
+        if requirements:
+            python = environment(python, Path(environments), Path(requirements), shows_interpreter=False)
+        if entry and Path(_REQUIREMENTS).is_file():
+            python = environment(python, Path(environments), Path(_REQUIREMENTS), shows_interpreter=True)
         start(python, entry, rest)
     except (NotPossible, OSError, tarfile.TarError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"{error}\n")
@@ -59,16 +64,19 @@ def checked(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def environment(python: str, folder: Path) -> str:
-    """The interpreter of an environment with what requirements.txt asks for: built once for each content and interpreter."""
-    target = folder / _digest(python)
+def environment(python: str, folder: Path, requirements: Path, *, shows_interpreter: bool) -> str:
+    """The interpreter of an environment with what a requirements file asks for: built once for each content and interpreter.
+
+    ``shows_interpreter``: whether the interpreter's own packages are there, too.
+    """
+    target = folder / _digest(python, requirements, shows_interpreter)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{target.name}.lock").open("w") as lock:
         # Others with the same requirements wait here and then find it built.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (target / _BUILT).exists():
             shutil.rmtree(target, ignore_errors=True)
-            _build(python, target)
+            _build(python, target, requirements, shows_interpreter)
             (target / _BUILT).touch()
     return str(target / "bin" / "python")
 
@@ -77,7 +85,9 @@ def start(python: str, entry: str, arguments: Sequence[str]) -> None:
     """Becomes the entry point: a Python file, a shell script, or a module where the code is a package."""
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))}
     variables["PATH"] = os.pathsep.join((str(Path(python).parent), variables.get("PATH", os.defpath)))
-    if entry.endswith(".sh"):
+    if not entry:
+        command = [*arguments]
+    elif entry.endswith(".sh"):
         command = ["/bin/sh", entry, *arguments]
     elif entry.endswith(".py"):
         command = [python, entry, *arguments]
@@ -86,26 +96,35 @@ def start(python: str, entry: str, arguments: Sequence[str]) -> None:
     if entry.endswith((".sh", ".py")) and not Path(entry).is_file():
         raise NotPossible(f"ClientError: the code has no file {entry!r}")
     sys.stdout.flush()
-    os.execve(command[0], command, variables)  # noqa: S606
+    os.execvpe(command[0], command, variables)  # noqa: S606
 
 
-def _digest(python: str) -> str:
-    """Named after all that the environment depends on: the interpreter, and files that requirements.txt may refer to."""
-    found = hashlib.sha256(os.path.realpath(python).encode())
-    for path in sorted(p for p in Path().glob("*.txt") if p.is_file()):
+def _digest(python: str, requirements: Path, shows_interpreter: bool) -> str:
+    """Named after all that the environment depends on: the interpreter, and files that requirements may refer to."""
+    # An environment's interpreter is a link: where it stands tells one from another, where it leads tells of an upgrade.
+    found = hashlib.sha256(f"{os.path.abspath(python)}\0{os.path.realpath(python)}\0{shows_interpreter}\0".encode())
+    nearby = requirements.parent.glob("*.txt") if shows_interpreter else _referred(requirements)
+    for path in sorted({requirements, *(p for p in nearby if p.is_file())}):
         found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()[:32]
 
 
-def _build(python: str, target: Path) -> None:
+def _referred(requirements: Path) -> list[Path]:
+    """The files that a requirements file includes or is constrained by, those that they name among them."""
+    named = re.findall(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", requirements.read_text(), re.MULTILINE)
+    files = [requirements.parent / name for name in named if (requirements.parent / name).is_file()]
+    return files + [further for file in files if file != requirements for further in _referred(file)]
+
+
+def _build(python: str, target: Path, requirements: Path, shows_interpreter: bool) -> None:
     _run([python, "-m", "venv", "--without-pip", str(target)])
     own = str(target / "bin" / "python")
     # Not --system-site-packages: where the interpreter is an environment's, that would show its base and not itself.
-    for folder in (target / "lib").glob("python*/site-packages"):
+    for folder in (target / "lib").glob("python*/site-packages") if shows_interpreter else ():
         (folder / "interpreter.pth").write_text(_packages(python))
     uv = shutil.which("uv")
     install = [uv, "pip", "install", "--python", own] if uv else [python, "-m", "pip", "--python", own, "install"]
-    _run([*install, "-r", _REQUIREMENTS])
+    _run([*install, "-r", str(requirements)])
 
 
 def _packages(python: str) -> str:

@@ -41,6 +41,8 @@ _LINE_BYTES = 1 << 18
 _TAIL_BYTES = 1 << 14
 #: Seconds that leftovers of a training job get to die.
 _LEFTOVERS_SECONDS = 5.0
+#: Seconds that a container engine gets to remove containers.
+_REMOVAL_SECONDS = 60.0
 #: The longest that we sleep at a time: poll's clock is an int.
 _DAY_MS = 86_400_000
 #: The most that a pipe still holds once its writers are dead, in bytes.
@@ -417,8 +419,25 @@ class Supervisor:
                 children.signal_group(companion, signal.SIGKILL)
             self._companions.clear()
             children.kill_leftovers([m.pid for m in crew], _LEFTOVERS_SECONDS, self._wishes.wait)
+            self._remove_containers(crew)
             for member in crew:
                 member.drain()
+
+    def _remove_containers(self, crew: Sequence[Member]) -> None:
+        """Ends the containers of programs that were killed before they could do so themselves."""
+        if not self._orders.get("remove") or all(m.status is not None and os.WIFEXITED(m.status) for m in crew):
+            return
+        silent = os.open(os.devnull, os.O_WRONLY)
+        try:
+            pid = children.spawn(self._orders["remove"], self._orders["environment"], self._folder, silent)
+            deadline = time.monotonic() + _REMOVAL_SECONDS
+            while pid not in children.ended() and time.monotonic() < deadline:
+                self._wishes.wait(deadline - time.monotonic())
+            children.kill_leftovers([pid], _LEFTOVERS_SECONDS, self._wishes.wait)
+        except CannotStart:
+            pass
+        finally:
+            os.close(silent)
 
     def _follow(self, crew: Sequence[Member], limit: float | None, called_off: Callable[[], str]) -> tuple[Member, str]:
         cause, ending, deadline = "", False, limit
@@ -483,13 +502,14 @@ class Supervisor:
     def _failure(self, member: Member, code: int, exit_code: int) -> str:
         """``AlgorithmError: <why>, exit code: N``, in at most as many characters as the service has room for."""
         told = _failure_file(member.folder)
+        hint = self._orders["hint"] if "No module named" in (told or member.output.tail) else []
         if told is None:
             told = _last_words(member.output.tail)
             if code < 0:
                 told = f"killed by {children.signal_name(-code)}{': ' if told else ''}{told}"
             for command in self._orders["toolkit"]:
                 told = f'ExecuteUserScriptError:\nExitCode {exit_code}\nErrorMessage "{told}"\nCommand "{command}"'
-        ending = f", exit code: {exit_code}"
+        ending = f", exit code: {exit_code}" + "".join(f". {words}." for words in hint)
         return f"AlgorithmError: {told}"[: _REASON_LIMIT - len(ending)] + ending
 
 

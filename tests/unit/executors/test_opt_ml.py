@@ -52,7 +52,7 @@ def test_a_program_that_is_not_there(folder: Path) -> None:
 def test_an_entry_point_is_run_in_such_a_view(folder: Path) -> None:
     algorithm = Algorithm(image=IMAGE, entrypoint=("/bin/bash",), arguments=("-c", "true"))
     runtimes.check_image(algorithm, {})
-    program = runtimes.image_program(algorithm, {"lr": "0.1"}, os.environ["PATH"], folder, {})
+    program = runtimes.image_program(algorithm, {"lr": "0.1"}, os.environ["PATH"], folder)
     assert program.argv[-4:] == ("need", "/bin/bash", "-c", "true")
     assert program.variables["PIP_TARGET"] == "/opt/ml/packages"
 

@@ -18,6 +18,7 @@ from rekindle.domain.training_job import Algorithm, Channel, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Report, Run, RunKey, RunState
 from rekindle.executors import runtimes, script_mode
+from rekindle.executors.images import ImageRule, repository
 from rekindle.executors.process import ProcessExecutor
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -26,8 +27,8 @@ KEY = RunKey("job", 1)
 
 @pytest.fixture
 def executor(tmp_path: Path) -> ProcessExecutor:
-    python = {"sagemaker-scikit-learn": sys.executable}
-    return ProcessExecutor(tmp_path / "home", SystemClock(), environment={"PATH": os.environ["PATH"]}, pythons=python)
+    rules = [ImageRule("sagemaker-scikit-learn", python=sys.executable)]
+    return ProcessExecutor(tmp_path / "home", SystemClock(), environment={"PATH": os.environ["PATH"]}, images=rules)
 
 
 def archive(folder: Path, files: Mapping[str, str | bytes], name: str = "sourcedir.tar.gz") -> Path:
@@ -177,7 +178,7 @@ def test_archives_are_unpacked_safely_by_an_older_python_too(tmp_path: Path, mon
     ],
 )
 def test_an_image_is_known_by_its_repository(image: str, name: str) -> None:
-    assert runtimes.repository(image) == name
+    assert repository(image) == name
 
 
 @pytest.mark.parametrize(
@@ -213,3 +214,42 @@ def test_a_script_that_is_not_there_is_refused(executor: ProcessExecutor, hyperp
     report, _ = run(executor, hyperparameters)
     assert report.state is RunState.FAILED
     assert words in report.failure_reason
+
+
+def test_a_rule_s_requirements_are_an_environment_of_their_own(tmp_path: Path) -> None:
+    """With nothing of the interpreter's; what the code asks for comes on top, and the environment is built once."""
+    for name in ("tiny_package", "small_package"):
+        (tmp_path / f"{name}-1.0-py3-none-any.whl").write_bytes(wheel(name))
+    (tmp_path / "wanted.txt").write_text(f"-r more.txt\n{tmp_path}/tiny_package-1.0-py3-none-any.whl\n")
+    (tmp_path / "more.txt").write_text("\n")
+    rule = ImageRule("sagemaker-*", python=sys.executable, requirements=tmp_path / "wanted.txt")
+    executor = ProcessExecutor(tmp_path / "home", SystemClock(), environment={"PATH": os.environ["PATH"]}, images=[rule])
+    script = "import tiny_package\ntry:\n    import numpy\nexcept ImportError:\n    print('alone')\n"
+    report, log = run(executor, submitted(archive(tmp_path, {"train.py": script})))
+    assert report.state is RunState.COMPLETED, log
+    assert log.endswith("alone\n")
+    file = "small_package-1.0-py3-none-any.whl"
+    files = {
+        "train.py": "import tiny_package, small_package\n",
+        "requirements.txt": f"./{file}\n",
+        file: wheel("small_package"),
+    }
+    report, log = run(executor, submitted(archive(tmp_path, files)), RunKey("two", 1))
+    assert report.state is RunState.COMPLETED, log
+    if not runtimes._no_place():
+        entrypoint = Algorithm(image=IMAGE, entrypoint=("/bin/sh", "-c"), arguments=("python -c 'import tiny_package'",))
+        executor.launch(Run(RunKey("three", 1), TrainingSpec(entrypoint), {}))
+        while (report := executor.report(RunKey("three", 1))).state is RunState.RUNNING:
+            executor.wait([RunKey("three", 1)], 30.0)
+        assert report.state is RunState.COMPLETED, report
+    assert len([p for p in (tmp_path / "home" / ".environments").iterdir() if p.is_dir()]) == 2
+    (tmp_path / "more.txt").write_text("# changed\n")
+    report, _ = run(executor, submitted(archive(tmp_path, {"train.py": script})), RunKey("four", 1))
+    assert len([p for p in (tmp_path / "home" / ".environments").iterdir() if p.is_dir()]) == 3
+
+
+def test_a_package_that_is_not_there_comes_with_the_way_out(executor: ProcessExecutor, tmp_path: Path) -> None:
+    report, _ = run(executor, submitted(archive(tmp_path, {"train.py": "import no_such_framework\n"})))
+    assert "No module named 'no_such_framework'" in report.failure_reason
+    assert f"The image sagemaker-scikit-learn stands for {sys.executable} here" in report.failure_reason
+    assert report.failure_reason.endswith("in images.yaml (docs/settings.md).")

@@ -1,0 +1,205 @@
+"""A training job in a container, within the job's own process: makes the container, follows it to its end, removes it.
+
+``container.py FILE``, run in the code folder. Standard library only. The container's name follows from the training job, its
+attempt and its host, and a name can be given once: nobody starts the same attempt twice, and the next attempt ends what a
+former one left running. The engine's client is docker's or podman's; both take the same words.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+PLACE = "/opt/ml"
+
+#: Variables that tell the engine's client itself what to do; the container's must not.
+_OF_THE_CLIENT = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LD_",
+    "DOCKER_",
+    "BUILDKIT_",
+    "CONTAINER",
+    "PODMAN_",
+    "XDG_",
+    "REGISTRY_",
+    "SSH_",
+    "GO",
+)
+_OF_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ftp_proxy")
+#: More files than this are shown to the container by their folders.
+_MOST_FILES = 32
+#: A container's states, in docker's and podman's words, before its program ran.
+_NEVER_RAN = ("created", "configured", "initialized")
+
+
+class AskedToStop(BaseException):
+    """Somebody wants the training job to end."""
+
+
+def main(path: str) -> None:
+    """Runs the container that the file describes, and exits as it did."""
+    with open(path, encoding="utf-8") as file:
+        told = json.load(file)
+    folder = os.path.dirname(os.getcwd())
+    signal.signal(signal.SIGTERM, _ask)
+    sys.exit(run(told, folder, host_of(folder)))
+
+
+def run(told: Mapping[str, Any], folder: str, host: str) -> int:
+    """The container's exit code; 125 where it could not be made, 143 where it was not to be started any more."""
+    engine, name = told["engine"], names(told, host)[-1]
+    client: subprocess.Popen[bytes] | None = None
+    try:
+        remove(engine, names(told, host)[:-1])
+        words, environment = create_words(told, folder, host), client_environment(told)
+        made = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        if made.returncode:
+            return _not_made(engine, made.stderr)
+        # In a session of its own: what ends our group is not to be passed on a second time by the client.
+        client = subprocess.Popen([engine, "start", "--attach", name], stdin=subprocess.DEVNULL, start_new_session=True)
+        client.wait()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    except AskedToStop:
+        if client is not None:
+            _stop(engine, name, int(told["grace"]), client)
+    code = 143 if client is None else _exit_code(engine, name, client.returncode)
+    remove(engine, [name])
+    return code
+
+
+def host_of(folder: str) -> str:
+    """Which of the job's hosts a folder belongs to."""
+    parent, name = os.path.split(folder)
+    return name if os.path.basename(parent) == "hosts" else "algo-1"
+
+
+def names(told: Mapping[str, Any], host: str) -> list[str]:
+    """The names of a host's containers, attempt by attempt; the last is this one's."""
+    return [f"{told['name']}-{attempt}-{host}" for attempt in range(1, told["attempt"] + 1)]
+
+
+def create_words(told: Mapping[str, Any], folder: str, host: str) -> list[str]:
+    """The command that makes the container."""
+    entrypoint, arguments = told["entrypoint"], told["arguments"]
+    words = [told["engine"], "create", "--name", names(told, host)[-1], "--hostname", host]
+    words += ["--label", f"rekindle.run={told['run']}", *_network(told)]
+    # Our own files hold the environment of whoever runs us.
+    words += ["--volume", f"{folder}:{PLACE}", "--mount", f"type=tmpfs,destination={PLACE}/.rekindle"]
+    for path, writable in mounts(folder):
+        words += ["--volume", f"{path}:{path}" + ("" if writable else ":ro")]
+    if told["checkpoints"]:
+        words += ["--volume", f"{os.path.join(folder, 'checkpoints')}:{told['checkpoints']}"]
+    words += [*_devices(told["engine"]), *_variables(told["environment"]), *told["options"]]
+    if entrypoint:
+        words += ["--entrypoint", entrypoint[0]]
+    return [*words, told["image"], *entrypoint[1:], *(arguments or ([] if entrypoint else ["train"]))]
+
+
+def client_environment(told: Mapping[str, Any]) -> dict[str, str]:
+    """What the client sees: its own variables, and the container's, so that no value stands in the list of processes."""
+    return {**os.environ, **{n: v for n, v in told["environment"].items() if not _steers_the_client(n)}}
+
+
+def mounts(folder: str) -> list[tuple[str, bool]]:
+    """What the folder's links lead to, which must be found at the same path in the container, and whether it is written to."""
+    found = dict(_links(folder))
+    files = [path for path in found if not os.path.isdir(path)]
+    for path in files if len(files) > _MOST_FILES else ():
+        parent = os.path.dirname(path)
+        found[parent] = found.pop(path) or found.get(parent, False)
+    return sorted(found.items())
+
+
+def remove(engine: str, doomed: Sequence[str]) -> None:
+    """Ends and removes containers, those that are there."""
+    for name in doomed:
+        subprocess.run([engine, "rm", "--force", "--volumes", name], capture_output=True, check=False)
+
+
+def _ask(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise AskedToStop
+
+
+def _stop(engine: str, name: str, grace: int, client: subprocess.Popen[bytes]) -> None:
+    # Again and again: at first it may not have been started yet.
+    while client.poll() is None:
+        subprocess.run([engine, "stop", "-t", str(grace), name], capture_output=True, check=False)
+        try:
+            client.wait(0.2)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _exit_code(engine: str, name: str, of_the_client: int) -> int:
+    """The container's, once it has ended: the client's own end may have another cause."""
+    if _asked(engine, "inspect", "--format", "{{.State.Status}}", name) in _NEVER_RAN:
+        return of_the_client or 125
+    code = _asked(engine, "wait", name)
+    return int(code) & 0xFF if code.isdigit() else of_the_client or 125
+
+
+def _asked(*words: str) -> str:
+    """What the engine answers, in one word; empty where it has no answer."""
+    answer = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
+    return answer[-1] if answer else ""
+
+
+def _not_made(engine: str, problem: str) -> int:
+    words = " ".join(problem.split()) or "it does not say why"
+    sys.stderr.write(f"{engine}: {words}\n")
+    with open("../output/failure", "w", encoding="utf-8") as file:
+        file.write(f"The container could not be made: {engine}: {words}")
+    return 125
+
+
+def _network(told: Mapping[str, Any]) -> list[str]:
+    if told["isolated"]:
+        return ["--network", "none"]
+    if len(told["hosts"]) > 1:
+        # All hosts are this machine, and must find each other by name.
+        return ["--network", "host", *(w for host in told["hosts"] for w in ("--add-host", f"{host}:127.0.0.1"))]
+    return []
+
+
+def _devices(engine: str) -> list[str]:
+    """The GPUs that the supervisor chose for us."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if not chosen or not os.path.exists("/dev/nvidiactl"):
+        return []
+    if engine == "docker":
+        return ["--gpus", f'"device={chosen}"']
+    return [word for name in chosen.split(",") for word in ("--device", f"nvidia.com/gpu={name}")]
+
+
+def _variables(environment: Mapping[str, str]) -> Iterator[str]:
+    for name, value in environment.items():
+        yield "--env"
+        yield f"{name}={value}" if _steers_the_client(name) else name
+
+
+def _steers_the_client(name: str) -> bool:
+    return name.startswith(_OF_THE_CLIENT) or name.lower() in _OF_PROXIES
+
+
+def _links(folder: str) -> Iterator[tuple[str, bool]]:
+    for name in ("model", "checkpoints", "output/data"):
+        path = os.path.join(folder, name)
+        if os.path.islink(path):
+            yield os.path.join(os.path.dirname(path), os.readlink(path)), True
+    for parent, folders, files in os.walk(os.path.join(folder, "input")):
+        for name in (*folders, *files):
+            path = os.path.join(parent, name)
+            if os.path.islink(path):
+                yield os.path.join(parent, os.readlink(path)), False
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
