@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rekindle.domain.training_job import Owner
 from rekindle.domain.tuning_job import RELAXED, Quotas
 from rekindle.engine.clock import SystemClock
-from rekindle.engine.ports import Clock, Executor, JobStore
+from rekindle.engine.messenger import Messenger, telling
+from rekindle.engine.ports import Announcer, Clock, Executor, JobStore, Outbox, Sink
 from rekindle.engine.reconcile import Step
 from rekindle.engine.worker import OnStep, Worker, holder_name
 from rekindle.settings import Settings, load_settings
@@ -25,6 +27,8 @@ class App:
     executor: Executor
     clock: Clock
     slots: int | None = None
+    outbox: Outbox | None = None
+    sinks: tuple[Sink, ...] = ()
 
     @property
     def owner(self) -> Owner:
@@ -41,6 +45,12 @@ class App:
         at_most = 1 if self.slots else None
         step = Step(self.store, self.executor, self.clock, share=share, at_most=at_most)
         return Worker(step, holder_name(), only, on_step)
+
+    def telling(self) -> AbstractContextManager[None]:
+        """While the block lasts, what the settings name is told of state changes."""
+        holder = holder_name()
+        outbox = self.outbox
+        return telling([Messenger(outbox, sink, self.clock, holder) for sink in self.sinks] if outbox is not None else [])
 
 
 def build(
@@ -60,7 +70,8 @@ def build(
     slots = slots if settings.slots is None else settings.slots or None
     clock = SystemClock()
     settings.home.mkdir(parents=True, exist_ok=True)
-    store = open_store(settings.database_url)
+    sinks = _sinks(settings, clock)
+    store = open_store(settings.database_url, announcer=_announcer(sinks))
     executor = ProcessExecutor(
         settings.runs,
         clock,
@@ -72,7 +83,29 @@ def build(
         slots=slots,
         images=settings.images,
     )
-    return App(settings, store, executor, clock, slots)
+    return App(settings, store, executor, clock, slots, store, sinks)
+
+
+def _sinks(settings: Settings, clock: Clock) -> tuple[Sink, ...]:
+    """Whom the settings name."""
+    sinks: list[Sink] = []
+    if settings.events_file is not None:
+        from rekindle.sinks.file import EventFile
+
+        sinks.append(EventFile(settings.events_file))
+    if settings.events_webhook:
+        from rekindle.sinks.webhook import Webhook
+
+        sinks.append(Webhook(settings.events_webhook, settings.events_secret, clock))
+    return tuple(sinks)
+
+
+def _announcer(sinks: Sequence[Sink]) -> Announcer | None:
+    if not sinks:
+        return None
+    from rekindle.api.translate.events import Events
+
+    return Events(tuple(sink.name for sink in sinks))
 
 
 def _folder_transfer(settings: Settings) -> tuple[str, ...]:

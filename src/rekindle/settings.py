@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner
 from rekindle.executors.images import ImageRule, load_rules
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+#: Variables that training jobs do not inherit.
+_OURS_ALONE = ("REKINDLE_EVENTS_WEBHOOK", "REKINDLE_EVENTS_SECRET", "REKINDLE_EVENTS_FILE")
+#: What stands for a value that is nobody's business.
+_HIDDEN = "..."
 _ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")
 
 
@@ -28,7 +34,9 @@ class Settings:
     ``hosts`` are names, besides this machine's addresses, under which clients may call; ``origins`` are origins whose web
     pages may. ``proxy_others``: what the HTTPS proxy does with hosts that are not AWS's.
     ``slots`` is how many training jobs run at once on this machine; 0: any number; None: what suits the command.
-    ``images`` says how training images are run, before what is known of them. ``environment`` is what training jobs inherit.
+    ``images`` says how training images are run, before what is known of them.
+    ``events_webhook`` (a URL) and ``events_file`` are told of state changes; ``events_secret`` is the key that signs what the
+    webhook is sent. ``environment`` is what training jobs inherit.
     """
 
     home: Path
@@ -44,6 +52,9 @@ class Settings:
     stop_grace_seconds: float = STOP_GRACE_SECONDS
     slots: int | None = None
     images: tuple[ImageRule, ...] = ()
+    events_webhook: str = field(default="", repr=False)
+    events_secret: bytes = field(default=b"", repr=False)
+    events_file: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -92,7 +103,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         stop_grace_seconds=_seconds("REKINDLE_STOP_GRACE", environ.get("REKINDLE_STOP_GRACE") or str(STOP_GRACE_SECONDS)),
         slots=_slots(environ.get("REKINDLE_SLOTS") or None),
         images=_images(environ.get("REKINDLE_IMAGES") or None, home),
-        environment=dict(environ),
+        events_webhook=_webhook(environ.get("REKINDLE_EVENTS_WEBHOOK") or ""),
+        events_secret=_signing_key(environ.get("REKINDLE_EVENTS_SECRET") or ""),
+        events_file=_path(environ.get("REKINDLE_EVENTS_FILE") or ""),
+        # Whoever writes a training program need not be who may speak in our name.
+        environment={name: value for name, value in environ.items() if name not in _OURS_ALONE},
     )
 
 
@@ -136,6 +151,39 @@ def _endpoint(text: str) -> str:
     if not text or text.startswith(("http://", "https://")):
         return text.rstrip("/")
     raise InvalidValue("REKINDLE_S3_ENDPOINT", text, "not a URL that begins with http:// or https://")
+
+
+def _webhook(text: str) -> str:
+    """The URL as it is. An error does not repeat it: tokens stand in such URLs."""
+    if not text:
+        return ""
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.fragment
+    except ValueError:
+        valid = False
+    if valid and text.isascii() and text.isprintable() and " " not in text:
+        return text
+    reason = "not a URL of the form https://HOST[:PORT]/PATH"
+    raise InvalidValue("REKINDLE_EVENTS_WEBHOOK", _HIDDEN, reason)
+
+
+def _signing_key(text: str) -> bytes:
+    """The key in a secret as Standard Webhooks writes it: ``whsec_`` and base64 of 24 to 64 bytes."""
+    if not text:
+        return b""
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if text.startswith("whsec_") and 24 <= len(key) <= 64:
+        return key
+    way_out = 'Make one by: echo "whsec_$(openssl rand -base64 32)"'
+    raise InvalidValue("REKINDLE_EVENTS_SECRET", _HIDDEN, "not whsec_ and base64 of 24 to 64 bytes", way_out)
+
+
+def _path(text: str) -> Path | None:
+    return Path(text).expanduser().absolute() if text else None
 
 
 def _listed(name: str, text: str, form: re.Pattern[str], reason: str) -> tuple[str, ...]:

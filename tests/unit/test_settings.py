@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
+
 import pytest
 
 from rekindle.domain.errors import InvalidValue
@@ -34,3 +37,39 @@ def test_slots_are_a_number_or_not_said() -> None:
     for text in ("-1", "four", "1.5", "10000"):
         with pytest.raises(InvalidValue, match=r"^REKINDLE_SLOTS: .*: not a whole number from 0"):
             load_settings({"REKINDLE_SLOTS": text})
+
+
+def test_events_are_told_to_whom_the_settings_name() -> None:
+    key = bytes(range(32))
+    settings = load_settings(
+        {
+            "REKINDLE_EVENTS_WEBHOOK": "https://me:hidden@hooks.lab:8443/x?token=hidden",
+            "REKINDLE_EVENTS_SECRET": f"whsec_{base64.b64encode(key).decode()}",
+            "REKINDLE_EVENTS_FILE": "/logs/events.jsonl",
+            "PATH": "/bin",
+        }
+    )
+    assert settings.events_webhook == "https://me:hidden@hooks.lab:8443/x?token=hidden"
+    assert settings.events_secret == key
+    assert settings.events_file == Path("/logs/events.jsonl")
+    assert settings.environment == {"PATH": "/bin"}, "training jobs would inherit it"
+    assert "hidden" not in repr(settings)
+    assert repr(key) not in repr(settings)
+
+
+NO_URLS = ("hidden.lab", "ftp://hidden", "http://", "https://hidden:x/", "https://hidden/#a", "https://hid den/")
+
+
+@pytest.mark.parametrize("url", NO_URLS)
+def test_a_webhook_that_cannot_be_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(InvalidValue, match=r"^REKINDLE_EVENTS_WEBHOOK: .*not a URL") as caught:
+        load_settings({"REKINDLE_EVENTS_WEBHOOK": url})
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", ["hidden", "whsec_hidden", "whsec_aGlkZGVu", "aGlkZGVuaGlkZGVuaGlkZGVuaGlkZGVuaGlkZGVu"])
+def test_a_secret_that_is_none_is_refused_without_repeating_it(secret: str) -> None:
+    with pytest.raises(InvalidValue, match=r"^REKINDLE_EVENTS_SECRET: ") as caught:
+        load_settings({"REKINDLE_EVENTS_SECRET": secret})
+    assert "hidden" not in str(caught.value)
+    assert "aGlk" not in str(caught.value)

@@ -95,7 +95,7 @@ def run_until_ended(app: App, job_id: int, share: int, display: Display) -> bool
     watch = Watch(app, job_id, display)
     quiet_log()
     try:
-        with Interrupt() as interrupt:
+        with Interrupt() as interrupt, app.telling():
             worker = app.worker(f"tuning:{job_id}", watch.step, share)
             worker.run(lambda: interrupt.requested or watch.ended())
     finally:
@@ -106,7 +106,7 @@ def run_until_ended(app: App, job_id: int, share: int, display: Display) -> bool
 def move_until_ended(app: App, subject: str, ended: Callable[[], bool]) -> None:
     """Works on one piece of work, together with whoever else does, until it has ended. Raises KeyboardInterrupt."""
     quiet_log()
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, app.telling():
         app.worker(subject).run(lambda: interrupt.requested or ended())
     if interrupt.requested:
         raise KeyboardInterrupt

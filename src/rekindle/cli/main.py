@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rekindle.cli import change, history, jobs, keys, logs, metrics, plan, replay, run, serve, tune
+from rekindle.cli import change, events, history, jobs, keys, logs, metrics, plan, replay, run, serve, tune
 from rekindle.cli.problems import ExitCode, report
 
 EPILOG = (
@@ -33,6 +33,7 @@ COMMANDS = (
     tune.worker,
     serve.serve,
     serve.env,
+    events.events,
     run.run,
 )
 

@@ -64,7 +64,7 @@ def serve(
     )
     _say_ready(address, settings.home.as_posix())
     # Interrupt takes the signal that uvicorn raises once more when it is done, so that the worker ends cleanly too.
-    with Interrupt(), _Working(server.app), proxy.serving(proxy_socket):
+    with Interrupt(), _Working(server.app), server.app.telling(), proxy.serving(proxy_socket):
         uvicorn.Server(config).run()
     typer.echo("stopped; training jobs that run go on, and the next start finds them", err=True)
 

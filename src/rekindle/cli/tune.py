@@ -68,7 +68,7 @@ def worker(
     display = display_for(app.clock, quiet, to_stderr=True)
     if not quiet:
         typer.echo(f"working on everything in {app.settings.home}; Ctrl-C ends it, training jobs go on", err=True)
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, app.telling():
         app.worker(on_step=display.update).run(lambda: interrupt.requested or (until_idle and _idle(app)))
 
 

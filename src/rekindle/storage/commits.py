@@ -8,8 +8,8 @@ from sqlalchemy import Connection, bindparam, update
 
 from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import TuningJob
-from rekindle.engine.ports import Change, Lease, LeaseLost
-from rekindle.storage import leasing
+from rekindle.engine.ports import Announcer, Change, Lease, LeaseLost
+from rekindle.storage import leasing, outbox
 from rekindle.storage.commands import insert_training_jobs, store_specs
 from rekindle.storage.dialects import insert_new
 from rekindle.storage.records import point_values, training_job_state, tuning_job_state
@@ -20,9 +20,10 @@ _UPDATE_TUNING_JOB = update(tuning_jobs).where(tuning_jobs.c.id == bindparam("jo
 _UPDATE_TRAINING_JOB = update(training_jobs).where(training_jobs.c.id == bindparam("job_id"))
 
 
-def commit(connection: Connection, lease: Lease, change: Change) -> tuple[TrainingJob, ...]:
-    """Writes a step under a lease and returns the new training jobs with their ids."""
+def commit(connection: Connection, lease: Lease, change: Change, announcer: Announcer | None = None) -> tuple[TrainingJob, ...]:
+    """Writes a step under a lease, and the events of its state changes, and returns the new training jobs with their ids."""
     leasing.check(connection, lease)
+    old = None if announcer is None else outbox.before(connection, change)
     if change.tuning_job is not None:
         _save_tuning_job(connection, change.tuning_job)
     if change.changed:
@@ -32,6 +33,8 @@ def commit(connection: Connection, lease: Lease, change: Change) -> tuple[Traini
         _save_points(connection, change, (*change.changed, *added))
     if _is_finished(lease, change):
         leasing.finish(connection, lease.subject)
+    if announcer is not None and old is not None:
+        outbox.announce_change(connection, announcer, old, change, added)
     return added
 
 

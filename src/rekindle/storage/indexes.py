@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Index, Table, text
 
-from rekindle.storage.schema import leases, training_jobs, tuning_jobs
+from rekindle.storage.schema import events, leases, training_jobs, tuning_jobs
 
 
 def _index(name: str, table: Table, *columns: str, where: str | None = None, unique: bool = False) -> None:
@@ -39,3 +39,6 @@ _index("trials_by_status", training_jobs, "tuning_job_id", "shown_status", "id",
 
 _index("leases_unfinished", leases, "created_at", "subject", where="unfinished")
 _index("leases_by_holder", leases, "holder", where="holder IS NOT NULL")
+
+_index("events_waiting", events, "sink", "seq", where="given_up_at IS NULL")
+_index("events_by_id", events, "sink", "id")

@@ -8,6 +8,8 @@
         |
     metric_points                     emissions, in the order of (training job, attempt, index)
 
+    events ------- event_sinks        what other systems are to be told, and how each of them is doing
+
 A training job keeps the id of its tuning job after that is deleted; ids are never given out twice.
 """
 
@@ -28,7 +30,7 @@ from sqlalchemy import (
 )
 
 #: The migration that makes exactly these tables; a database at another one is migrated, or refused if it is newer.
-REVISION = "0.1.0"
+REVISION = "0.2.0"
 
 metadata = MetaData()
 
@@ -135,4 +137,29 @@ leases = Table(
     Column("holder", Text),
     Column("token", BigInteger, nullable=False),
     Column("until", Double, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", _Id, primary_key=True, autoincrement=True),
+    Column("sink", _Name, nullable=False),
+    Column("id", _Name, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("given_up_at", Double),
+    Column("error", Text),
+    sqlite_autoincrement=True,
+)
+
+event_sinks = Table(
+    "event_sinks",
+    metadata,
+    Column("name", _Name, primary_key=True),
+    Column("holder", Text),
+    Column("until", Double, nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Column("told", BigInteger, nullable=False),
+    Column("error", Text),
 )

@@ -7,26 +7,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.training_job import MetricPoint, Owner, TrainingJob
 from rekindle.domain.tuning_job import TuningJob
-from rekindle.engine.ports import Change, JobFilter, JobStore, Lease, Page
-from rekindle.storage import commands, commits, leasing, questions
+from rekindle.engine.ports import Announcer, Change, Event, JobFilter, JobStore, Lease, Outbox, Page, SinkState
+from rekindle.storage import commands, commits, leasing, outbox, questions
 from rekindle.storage.connect import PATIENCE_SECONDS, open_database
 from rekindle.storage.database import Database
 
 
-def open_store(url: str, patience: float = PATIENCE_SECONDS) -> SqlStore:
+def open_store(url: str, patience: float = PATIENCE_SECONDS, announcer: Announcer | None = None) -> SqlStore:
     """The store at a database URL (``sqlite://`` alone is in memory), made or migrated as needed.
 
-    ``patience`` is for how many seconds a call waits for another process's lock. Raises InvalidValue, Unsupported and
+    ``patience`` is for how many seconds a call waits for another process's lock; ``announcer`` makes the events of the state
+    changes that this store saves. Raises InvalidValue, Unsupported and
     StoreUnavailable with a sentence that says what to do.
     """
-    return SqlStore(open_database(url, patience))
+    return SqlStore(open_database(url, patience), announcer)
 
 
-class SqlStore(JobStore):
-    """``JobStore`` on SQLite or PostgreSQL. Its guarantees and errors are the port's."""
+class SqlStore(JobStore, Outbox):
+    """``JobStore`` and ``Outbox`` on SQLite or PostgreSQL. Its guarantees and errors are the ports'.
 
-    def __init__(self, database: Database) -> None:
+    With an announcer each state change is written together with its events: the one is there when the other is.
+    """
+
+    def __init__(self, database: Database, announcer: Announcer | None = None) -> None:
         self.database = database
+        self._announcer = announcer
 
     def close(self) -> None:
         """Closes the database; the store cannot be used after that."""
@@ -35,7 +40,10 @@ class SqlStore(JobStore):
     def create_tuning_job(self, job: TuningJob) -> TuningJob:
         """See the port."""
         with self.database.writing() as connection:
-            return commands.create_tuning_job(connection, job)
+            stored = commands.create_tuning_job(connection, job)
+            if self._announcer is not None:
+                outbox.announce_tuning_job(connection, self._announcer, stored)
+            return stored
 
     def import_tuning_job(self, job: TuningJob, jobs: Sequence[TrainingJob]) -> TuningJob:
         """See the port."""
@@ -45,7 +53,10 @@ class SqlStore(JobStore):
     def create_training_job(self, job: TrainingJob) -> TrainingJob:
         """See the port."""
         with self.database.writing() as connection:
-            return commands.create_training_job(connection, job)
+            stored = commands.create_training_job(connection, job)
+            if self._announcer is not None:
+                outbox.announce_training_jobs(connection, self._announcer, [stored])
+            return stored
 
     def request_stop(self, subject: str) -> None:
         """See the port."""
@@ -150,4 +161,47 @@ class SqlStore(JobStore):
     def commit(self, lease: Lease, change: Change) -> tuple[TrainingJob, ...]:
         """See the port."""
         with self.database.writing() as connection:
-            return commits.commit(connection, lease, change)
+            return commits.commit(connection, lease, change, self._announcer)
+
+    def claim_events(self, sink: str, holder: str, now: float, until: float, limit: int) -> Sequence[Event]:
+        """See the port."""
+        with self.database.reading() as connection:
+            if not outbox.any_waiting(connection, sink):
+                return []
+        with self.database.writing() as connection:
+            return outbox.claim(connection, sink, holder, now, until, limit)
+
+    def told(self, sink: str, holder: str, event: Event, until: float) -> None:
+        """See the port."""
+        with self.database.writing() as connection:
+            outbox.told(connection, sink, holder, event, until)
+
+    def put_off(self, sink: str, holder: str, due: float, error: str) -> None:
+        """See the port."""
+        with self.database.writing() as connection:
+            outbox.put_off(connection, sink, holder, due, error)
+
+    def give_up(self, sink: str, holder: str, event: Event, now: float, error: str) -> None:
+        """See the port."""
+        with self.database.writing() as connection:
+            outbox.give_up(connection, sink, holder, event, now, error)
+
+    def release_sink(self, sink: str, holder: str) -> None:
+        """See the port."""
+        with self.database.writing() as connection:
+            outbox.release(connection, sink, holder)
+
+    def sink_states(self) -> Sequence[SinkState]:
+        """See the port."""
+        with self.database.reading() as connection:
+            return outbox.states(connection)
+
+    def try_again(self) -> int:
+        """See the port."""
+        with self.database.writing() as connection:
+            return outbox.try_again(connection)
+
+    def drop_events(self) -> int:
+        """See the port."""
+        with self.database.writing() as connection:
+            return outbox.drop(connection)

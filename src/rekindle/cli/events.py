@@ -1,0 +1,67 @@
+"""What other systems are told of state changes: ``events``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rekindle.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from rekindle.engine.ports import SinkState
+
+
+def events(
+    retry: Annotated[bool, typer.Option("--retry", help="Tell at once what failed, and what was given up too.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Throw away every event that has not been told.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how the telling of state changes goes: to the webhook and the file that the settings name."""
+    from rekindle.cli.opened import open_app
+    from rekindle.cli.printing import write_json
+
+    app = open_app()
+    if app.outbox is None:
+        return
+    if drop:
+        typer.echo(f"{app.outbox.drop_events()} events thrown away", err=True)
+    elif retry:
+        typer.echo(f"{app.outbox.try_again()} events that were given up wait again; the next worker tells them", err=True)
+    named = {sink.name for sink in app.sinks}
+    records = [_record(state, named) for state in app.outbox.sink_states()]
+    if as_json:
+        write_json(records)
+    else:
+        _show(records, named)
+
+
+def _record(state: SinkState, named: set[str]) -> dict[str, Any]:
+    from rekindle.cli.records import moment
+
+    return {
+        "sink": state.name,
+        "in_settings": state.name in named,
+        "told": state.told,
+        "waiting": state.waiting,
+        "oldest": moment(state.oldest),
+        "given_up": state.given_up,
+        "failures": state.failures,
+        "next_try": moment(state.due_at),
+        "error": state.error,
+    }
+
+
+def _show(records: list[dict[str, Any]], named: set[str]) -> None:
+    from rekindle.cli.printing import show, table
+
+    if not records:
+        where = f"the next state change goes to: {', '.join(sorted(named))}" if named else "the settings name nobody"
+        typer.echo(f"No events yet; {where}. See docs/events.md.")
+        return
+    columns = ["sink", "told", "waiting", "oldest", "given up", "next try", "last error"]
+    keys = ["sink", "told", "waiting", "oldest", "given_up", "next_try", "error"]
+    show(table(columns, [[record[key] for key in keys] for record in records], right=["told", "waiting", "given up"]))
+    for record in records:
+        if not record["in_settings"] and record["waiting"]:
+            typer.echo(f"{record['sink']}: not named in this shell's settings; a worker that has it in its own tells it")

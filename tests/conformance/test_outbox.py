@@ -1,0 +1,127 @@
+"""The outbox over each database: an event is there when its state change is, and leaves once it has been told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import pytest
+from tests.support.jobs import OWNER, UNTIL, training_job, trial, tuning_job
+from tests.support.postgres import running_server
+
+from rekindle.domain.errors import NameInUse
+from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingJobStatus
+from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
+from rekindle.engine.ports import Change, Event, Lease, LeaseLost, SinkState
+from rekindle.storage.store import SqlStore, open_store
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Events that say the state."""
+
+    sinks: Sequence[str] = ("file", "webhook")
+
+    def training_job(self, job: TrainingJob) -> Event:
+        return Event(f"{job.name} {job.secondary} {job.attempt}", job.created_at, json.dumps(job.status))
+
+    def tuning_job(self, job: TuningJob, jobs: Sequence[TrainingJob]) -> Event:
+        return Event(f"{job.name} {job.status} {len(jobs)}", job.created_at, "{}")
+
+
+@pytest.fixture(params=["memory", "file", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path) -> Iterator[SqlStore]:
+    if request.param == "postgres":
+        with running_server() as url, closing(open_store(url, announcer=Plain())) as found:
+            yield found
+        return
+    url = "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path / 'rekindle.db'}"
+    with closing(open_store(url, announcer=Plain())) as found:
+        yield found
+
+
+def waiting(store: SqlStore, sink: str = "file", holder: str = "a", now: float = 0.0) -> list[str]:
+    found = [e.id for e in store.claim_events(sink, holder, now, now + 10, 100)]
+    store.release_sink(sink, holder)
+    return found
+
+
+def held(store: SqlStore, job: TuningJob) -> Lease:
+    (lease,) = store.claim("w", 0.0, UNTIL, only=f"tuning:{job.id}")
+    return lease
+
+
+def test_state_changes_and_nothing_else_are_told_in_order(store: SqlStore) -> None:
+    job = store.create_tuning_job(tuning_job())
+    lease = held(store, job)
+    one, two = store.commit(lease, Change(job, added=(trial(job, 1), trial(job, 2))))
+    assert waiting(store) == ["job InProgress 0", "job-001-x Starting 1", "job-002-x Starting 1"]
+    one = replace(one, secondary=SecondaryStatus.TRAINING, started_at=5.0)
+    store.commit(lease, Change(replace(job, seq=9), changed=(one, replace(two, modified_at=7.0))))
+    again = replace(one, secondary=SecondaryStatus.STARTING, attempt=2)
+    store.commit(lease, Change(changed=(again,)))
+    done = replace(again, secondary=SecondaryStatus.COMPLETED, status=TrainingJobStatus.COMPLETED)
+    store.commit(lease, Change(replace(job, status=TuningJobStatus.COMPLETED), changed=(done,)))
+    told = waiting(store)[3:]
+    assert told == ["job-001-x Training 1", "job-001-x Starting 2", "job-001-x Completed 2", "job Completed 2"]
+    assert waiting(store, "webhook") == waiting(store)
+
+
+def test_a_change_that_was_not_made_is_not_told(store: SqlStore) -> None:
+    job = store.create_tuning_job(tuning_job())
+    lease = held(store, job)
+    with pytest.raises(NameInUse):
+        store.create_tuning_job(tuning_job("JOB"))
+    store.evict("w")
+    (other,) = store.claim("v", 0.0, UNTIL)
+    assert other.subject == lease.subject
+    with pytest.raises(LeaseLost):
+        store.commit(lease, Change(replace(job, status=TuningJobStatus.FAILED), added=(trial(job, 1),)))
+    assert waiting(store) == ["job InProgress 0"]
+
+
+def test_training_jobs_of_their_own_are_told_and_imported_ones_are_not(store: SqlStore) -> None:
+    store.create_training_job(training_job())
+    store.import_tuning_job(replace(tuning_job("old"), status=TuningJobStatus.COMPLETED), [trial(tuning_job("old"), 1)])
+    assert waiting(store) == ["alone Starting 1"]
+
+
+def test_one_holder_at_a_time_tells_a_sink(store: SqlStore) -> None:
+    store.create_tuning_job(tuning_job())
+    (event,) = store.claim_events("file", "a", 0.0, 10.0, 100)
+    assert store.claim_events("file", "b", 5.0, 15.0, 100) == []
+    assert [e.id for e in store.claim_events("webhook", "b", 5.0, 15.0, 100)] == [event.id]
+    assert store.claim_events("file", "b", 10.5, 20.0, 100) == [event]
+    with pytest.raises(LeaseLost):
+        store.told("file", "a", event, 30.0)
+    assert store.claim_events("file", "b", 11.0, 20.0, 100) == [event]
+    store.told("file", "b", event, 30.0)
+    assert store.claim_events("file", "b", 12.0, 20.0, 100) == []
+    assert waiting(store, "webhook", "b", 20.0) == [event.id]
+
+
+def test_what_was_told_put_off_and_given_up_is_counted(store: SqlStore) -> None:
+    job = store.create_tuning_job(tuning_job())
+    store.commit(held(store, job), Change(added=(trial(job, 1), trial(job, 2))))
+    first, second, _ = store.claim_events("file", "a", 1.0, 10.0, 100)
+    store.told("file", "a", first, 10.0)
+    store.give_up("file", "a", second, 2.0, "no")
+    store.put_off("file", "a", 50.0, "down")
+    assert store.claim_events("file", "a", 49.0, 60.0, 100) == []
+    states = {s.name: s for s in store.sink_states()}
+    assert states["file"] == SinkState("file", 1, 1, 2.0, 1, 1, 50.0, "down")
+    assert states["webhook"] == SinkState("webhook", 0, 3, 1.0)
+    assert store.try_again() == 1
+    assert waiting(store, now=3.0) == ["job-001-x Starting 1", "job-002-x Starting 1"]
+    assert store.drop_events() == 5
+    assert waiting(store) == []
+
+
+def test_without_an_announcer_nothing_is_written(tmp_path) -> None:
+    with closing(open_store(f"sqlite:///{tmp_path / 'rekindle.db'}")) as plain:
+        job = plain.create_tuning_job(tuning_job())
+        plain.commit(held(plain, job), Change(added=(trial(job, 1),)))
+        assert plain.sink_states() == []
+        assert plain.tuning_job(OWNER, "job").id == job.id

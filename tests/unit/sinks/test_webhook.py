@@ -1,0 +1,118 @@
+"""The webhook against a real receiver, and the file on a real disk."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rekindle.engine.ports import Event, Undelivered
+from rekindle.sinks import webhook
+from rekindle.sinks.file import EventFile
+from rekindle.sinks.webhook import Webhook
+from support.receiver import Receiver, receiving
+from support.simulated import SimulatedClock
+
+EVENT = Event("0b1e", 10.0, json.dumps({"id": "0b1e", "detail": {"x": "ü"}}))
+KEY = bytes(range(32))
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
+
+
+def test_posts_the_event_signed(receiver: Receiver) -> None:
+    Webhook(f"{receiver.url}/hook?room=7", KEY, SimulatedClock(1_800_000_000.7)).deliver(EVENT)
+    ((headers, body),) = receiver.got
+    assert receiver.paths == ["/hook?room=7"]
+    assert body == EVENT.body.encode()
+    assert headers["Content-Type"] == "application/json"
+    assert (headers["webhook-id"], headers["webhook-timestamp"]) == ("0b1e", "1800000000")
+    expected = hmac.new(KEY, b"0b1e.1800000000." + body, hashlib.sha256).digest()
+    assert headers["webhook-signature"] == f"v1,{base64.b64encode(expected).decode()}"
+    assert "Authorization" not in headers
+
+
+def test_without_a_key_nothing_is_signed_and_a_user_in_the_url_is_told_apart(receiver: Receiver) -> None:
+    Webhook(receiver.url.replace("//", "//me:p%40ss@"), b"", SimulatedClock()).deliver(EVENT)
+    ((headers, _),) = receiver.got
+    assert "webhook-signature" not in headers
+    assert headers["Authorization"] == f"Basic {base64.b64encode(b'me:p@ss').decode()}"
+
+
+FINAL = {400, 410, 422}
+
+
+@pytest.mark.parametrize("status", sorted({*FINAL, 401, 404, 429, 500}))
+def test_what_is_refused_is_told_again_unless_the_answer_blames_the_event(receiver: Receiver, status: int) -> None:
+    receiver.status = status
+    with pytest.raises(Undelivered, match=f"status {status}") as caught:
+        Webhook(receiver.url, KEY, SimulatedClock()).deliver(EVENT)
+    assert caught.value.final is (status in FINAL)
+
+
+def test_no_redirect_is_followed(receiver: Receiver) -> None:
+    with receiving() as elsewhere:
+        receiver.status, receiver.headers = 302, {"Location": elsewhere.url}
+        with pytest.raises(Undelivered, match="redirects are not followed"):
+            Webhook(receiver.url, KEY, SimulatedClock()).deliver(EVENT)
+        assert elsewhere.paths == []
+
+
+def test_no_proxy_of_the_environment_is_asked(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiving() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        Webhook(receiver.url, KEY, SimulatedClock()).deliver(EVENT)
+        assert (len(receiver.got), proxy.paths) == (1, [])
+
+
+def test_one_that_does_not_answer_is_left(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook, "TIMEOUT_SECONDS", 0.2)
+    receiver.silent = True
+    with pytest.raises(Undelivered, match="timed out"):
+        Webhook(receiver.url, KEY, SimulatedClock()).deliver(EVENT)
+
+
+def test_no_error_repeats_what_may_be_secret() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        sink = Webhook(f"http://me:hidden@127.0.0.1:{port}/token-hidden?key=hidden", b"hidden" * 5, SimulatedClock())
+        with pytest.raises(Undelivered) as caught:
+            sink.deliver(EVENT)
+    assert f"http://127.0.0.1:{port}: " in str(caught.value)
+    assert "hidden" not in str(caught.value)
+    assert "hidden" not in repr(sink)
+
+
+def test_the_file_gets_a_line_for_each_and_mends_one_that_was_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "events.jsonl"
+    sink = EventFile(path)
+    sink.deliver(EVENT)
+    path.write_bytes(path.read_bytes() + b'{"id": "cut')
+    sink.deliver(EVENT)
+    sink.deliver(EVENT)
+    assert path.read_bytes().split(b"\n") == [
+        EVENT.body.encode(),
+        b'{"id": "cut',
+        EVENT.body.encode(),
+        EVENT.body.encode(),
+        b"",
+    ]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Undelivered, match="file") as caught:
+        EventFile(tmp_path / "file" / "events.jsonl").deliver(EVENT)
+    assert not caught.value.final
