@@ -14,6 +14,20 @@ HOST = "algo-1"
 #: Names that are for the service or its toolkit and never reach the program as arguments or ``SM_HP_*``.
 _OBJECTIVE = "_tuning_objective_metric"
 _PREFIX = "sagemaker_"
+#: Those of the service's own names that the toolkit does not pass on as parameters of a framework.
+_OF_THE_SERVICE = frozenset(
+    {
+        "sagemaker_program",
+        "sagemaker_submit_directory",
+        "sagemaker_enable_cloudwatch_metrics",
+        "sagemaker_region",
+        "sagemaker_container_log_level",
+        "sagemaker_job_name",
+        "sagemaker_s3_output",
+    }
+)
+#: The one group of instances that a training job has.
+_GROUP = "homogeneousCluster"
 
 
 @dataclass(frozen=True)
@@ -83,11 +97,21 @@ def config_files(told: Told) -> dict[str, str]:
 
 
 def variables(told: Told) -> dict[str, str]:
-    """All ``SM_*`` variables: texts as they are, everything else as compact sorted JSON."""
+    """All ``SM_*`` variables: texts as they are, nothing for none, everything else as compact sorted JSON in ASCII."""
     facts = {**_facts(told), "training_env": _training_env(told), "hps": dict(told.values)}
     facts |= {f"channel_{c.name}": f"{told.folder}/input/data/{c.name}" for c in told.channels}
     facts |= {f"hp_{name}": value for name, value in told.values.items()}
     return {f"SM_{name.upper()}": _text(value) for name, value in facts.items()}
+
+
+def toolkit_variables(told: Told, region: str) -> dict[str, str]:
+    """What the training toolkit sets besides, for the frameworks' own code."""
+    own = {name: decoded(value) for name, value in told.raw.items()}
+    return {
+        "CURRENT_HOST": told.host,
+        "SAGEMAKER_JOB_NAME": str(own.get("sagemaker_job_name", "")),
+        "SAGEMAKER_REGION": str(own.get("sagemaker_region") or region),
+    }
 
 
 def _argument(value: Any) -> str:
@@ -99,7 +123,7 @@ def _argument(value: Any) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "" if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _input_data(channels: Sequence[Channel]) -> dict[str, dict[str, str]]:
@@ -116,11 +140,11 @@ def _channel(channel: Channel) -> dict[str, str]:
 
 
 def _resources(told: Told) -> dict[str, Any]:
-    group = {"instance_group_name": "homogeneousCluster", "instance_type": told.instance_type, "hosts": [*told.hosts]}
+    group = {"instance_group_name": _GROUP, "instance_type": told.instance_type, "hosts": [*told.hosts]}
     return {
         "current_host": told.host,
         "current_instance_type": told.instance_type,
-        "current_group_name": "homogeneousCluster",
+        "current_group_name": _GROUP,
         "hosts": [*told.hosts],
         "instance_groups": [group],
         "network_interface_name": "lo",
@@ -133,20 +157,20 @@ def _facts(told: Told) -> dict[str, Any]:
         "hosts": [*told.hosts],
         "network_interface_name": "lo",
         "user_entry_point": told.entry_point,
-        "framework_params": {},
+        "framework_params": _framework_parameters(told.raw),
         "resource_config": _resources(told),
         "input_data_config": _input_data(told.channels),
         "output_data_dir": f"{folder}/output/data",
         "channels": sorted(c.name for c in told.channels),
         "current_host": told.host,
         "current_instance_type": told.instance_type,
-        "current_instance_group": "homogeneousCluster",
+        "current_instance_group": _GROUP,
         "current_instance_group_hosts": [*told.hosts],
-        "instance_groups": ["homogeneousCluster"],
-        "instance_groups_dict": {"homogeneousCluster": _resources(told)["instance_groups"][0]},
+        "instance_groups": [_GROUP],
+        "instance_groups_dict": {_GROUP: _resources(told)["instance_groups"][0]},
         "distribution_instance_groups": [],
         "is_hetero": False,
-        "module_name": told.entry_point.rsplit("/", 1)[-1].removesuffix(".py"),
+        "module_name": told.entry_point.removesuffix(".py"),
         "log_level": _log_level(told.raw),
         "framework_module": told.framework,
         "input_dir": f"{folder}/input",
@@ -164,17 +188,23 @@ def _facts(told: Told) -> dict[str, Any]:
 
 def _training_env(told: Told) -> dict[str, Any]:
     facts = _facts(told)
-    renamed = {"user_args", "channels", "framework_params", "instance_groups", "distribution_instance_groups"}
+    renamed = {"user_args", "channels", "framework_params"}
     return {name: value for name, value in facts.items() if name not in renamed} | {
-        "additional_framework_parameters": {},
+        "additional_framework_parameters": facts["framework_params"],
         "channel_input_dirs": {c.name: f"{told.folder}/input/data/{c.name}" for c in told.channels},
+        "distribution_hosts": [],
         "hyperparameters": dict(told.values),
         "is_master": told.host == HOST,
+        "is_modelparallel_enabled": None,
         "job_name": told.job_name,
         "master_hostname": HOST,
     }
 
 
-def _log_level(raw: Mapping[str, str]) -> int:
-    level = decoded(raw.get("sagemaker_container_log_level", "20"))
-    return level if isinstance(level, int) else 20
+def _framework_parameters(raw: Mapping[str, str]) -> dict[str, Any]:
+    names = (n for n in raw if n.startswith(_PREFIX) and n not in _OF_THE_SERVICE)
+    return {name: decoded(raw[name]) for name in sorted(names)}
+
+
+def _log_level(raw: Mapping[str, str]) -> Any:
+    return decoded(raw.get("sagemaker_container_log_level", "20"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -126,7 +125,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "command": [*program.argv, *described.files],
         "remove": described.removal,
         "grace": [str(host.grace_seconds + (_ENGINE_SECONDS if program.container else 0))],
-        "toolkit": [shlex.join([program.entry_point, *program.arguments])] if program.is_script else [],
+        "toolkit": [program.shown] if program.is_script else [],
         "hint": [program.hint] if program.hint else [],
         "environment": environments[contract.HOST],
         **{f"environment {name}": environments[name] for name in others},
@@ -278,6 +277,7 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
         **job,
         **own,
         **contract.variables(told),
+        **(contract.toolkit_variables(told, run.key.owner.region) if program.is_script else {}),
         RUN_MARK: mark(folder, run.key.attempt),
     }
 

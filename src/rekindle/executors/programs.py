@@ -42,7 +42,8 @@ class Program:
     """What to run. ``values`` are the hyperparameters as it is to see them, ``raw`` all of them for its file, where those
     are not the run's own; ``first_on_path`` goes before the user's PATH; ``fetch`` is a URI that it needs and the folder,
     within the run's, to bring it to; ``links`` are such paths and where they lead. ``is_script`` is set in script mode,
-    ``container`` where ``argv`` is to run one. ``hint`` is what to do about a package that is not there."""
+    ``container`` where ``argv`` is to run one. ``hint`` is what to do about a package that is not there; ``shown`` is the
+    command as a failure reason names it."""
 
     argv: tuple[str, ...]
     arguments: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ class Program:
     raw: Mapping[str, str] | None = None
     container: Container | None = None
     hint: str = ""
+    shown: str = ""
 
 
 def command_program(algorithm: Algorithm, hyperparameters: Mapping[str, str]) -> Program:

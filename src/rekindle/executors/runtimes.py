@@ -218,6 +218,7 @@ def _script(
         is_script=True,
         fetch=fetch,
         hint=_hint(algorithm, interpreter, way),
+        shown=" ".join([*((interpreter, entry) if entry.endswith(".py") else ("/bin/sh", "-c", f"./{entry}")), *arguments]),
     )
 
 

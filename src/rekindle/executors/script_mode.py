@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _REQUIREMENTS = "requirements.txt"
+_SETUP = "setup.py"
 _BUILT = ".built"
 
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
             unpack(archive)
         if requirements:
             python = environment(python, Path(environments), Path(requirements), shows_interpreter=False)
-        if entry and Path(_REQUIREMENTS).is_file():
+        if entry and (Path(_REQUIREMENTS).is_file() or Path(_SETUP).is_file()):
             python = environment(python, Path(environments), Path(_REQUIREMENTS), shows_interpreter=True)
         start(python, entry, rest)
     except (NotPossible, OSError, tarfile.TarError, subprocess.SubprocessError) as error:
@@ -82,30 +83,46 @@ def environment(python: str, folder: Path, requirements: Path, *, shows_interpre
 
 
 def start(python: str, entry: str, arguments: Sequence[str]) -> None:
-    """Becomes the entry point: a Python file, a shell script, or a module where the code is a package."""
+    """Becomes the entry point, or the command that the arguments are where there is none."""
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))}
     variables["PATH"] = os.pathsep.join((str(Path(python).parent), variables.get("PATH", os.defpath)))
-    if not entry:
-        command = [*arguments]
-    elif entry.endswith(".sh"):
-        command = ["/bin/sh", entry, *arguments]
-    elif entry.endswith(".py"):
-        command = [python, entry, *arguments]
-    else:
-        command = [python, "-m", entry, *arguments]
-    if entry.endswith((".sh", ".py")) and not Path(entry).is_file():
+    if entry and not _is_module(entry) and not Path(entry).is_file():
         raise NotPossible(f"ClientError: the code has no file {entry!r}")
+    if entry and not _is_module(entry) and not entry.endswith(".py"):
+        os.chmod(entry, 0o777)  # noqa: S103
     sys.stdout.flush()
-    os.execvpe(command[0], command, variables)  # noqa: S606
+    words = [*command(python, entry), *arguments] if entry else [*arguments]
+    os.execvpe(words[0], words, variables)  # noqa: S606
+
+
+def command(python: str, entry: str) -> list[str]:
+    """What starts an entry point: a Python file, a module where the code is a package, else any program."""
+    if _is_module(entry):
+        return [python, "-m", entry.removesuffix(".py").replace("/", ".")]
+    if entry.endswith(".py"):
+        return [python, entry]
+    # By a shell, so that one without a first line that names its interpreter is a shell script.
+    return ["/bin/sh", "-c", 'exec "./$0" "$@"', entry]
+
+
+def _is_module(entry: str) -> bool:
+    """Whether to run it as a module: the code brings a setup.py, as the toolkit has it, or there is no such file."""
+    if entry.endswith(".sh"):
+        return False
+    return Path(_SETUP).is_file() or not (entry.endswith(".py") or Path(entry).is_file())
 
 
 def _digest(python: str, requirements: Path, shows_interpreter: bool) -> str:
     """Named after all that the environment depends on: the interpreter, and files that requirements may refer to."""
     # An environment's interpreter is a link: where it stands tells one from another, where it leads tells of an upgrade.
     found = hashlib.sha256(f"{os.path.abspath(python)}\0{os.path.realpath(python)}\0{shows_interpreter}\0".encode())
-    nearby = requirements.parent.glob("*.txt") if shows_interpreter else _referred(requirements)
-    for path in sorted({requirements, *(p for p in nearby if p.is_file())}):
-        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    if not shows_interpreter:
+        read = {requirements, *_referred(requirements)}
+    else:
+        # The code's own: all of it where it is a package that is installed, else what requirements may refer to.
+        read = {p for p in (Path().rglob("*") if Path(_SETUP).is_file() else Path().glob("*.txt")) if p.is_file()}
+    for path in sorted(read):
+        found.update(str(path).encode() + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()[:32]
 
 
@@ -124,7 +141,8 @@ def _build(python: str, target: Path, requirements: Path, shows_interpreter: boo
         (folder / "interpreter.pth").write_text(_packages(python))
     uv = shutil.which("uv")
     install = [uv, "pip", "install", "--python", own] if uv else [python, "-m", "pip", "--python", own, "install"]
-    _run([*install, "-r", str(requirements)])
+    wanted = ["-r", str(requirements)] if requirements.is_file() else []
+    _run([*install, *wanted, *(["."] if shows_interpreter and Path(_SETUP).is_file() else [])])
 
 
 def _packages(python: str) -> str:

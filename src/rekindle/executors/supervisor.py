@@ -39,6 +39,8 @@ _READ_BYTES = 1 << 16
 _LINE_BYTES = 1 << 18
 #: How much of the end of the output is at hand for a failure reason, in bytes.
 _TAIL_BYTES = 1 << 14
+#: The exit code that the training toolkit takes for a lack of memory.
+_KILLED = 137
 #: Seconds that leftovers of a training job get to die.
 _LEFTOVERS_SECONDS = 5.0
 #: Seconds that a container engine gets to remove containers.
@@ -508,7 +510,8 @@ class Supervisor:
             if code < 0:
                 told = f"killed by {children.signal_name(-code)}{': ' if told else ''}{told}"
             for command in self._orders["toolkit"]:
-                told = f'ExecuteUserScriptError:\nExitCode {exit_code}\nErrorMessage "{told}"\nCommand "{command}"'
+                killed = '\nExtraInfo "OutOfMemory: Process killed by SIGKILL (signal 9)"' if exit_code == _KILLED else ""
+                told = f'ExecuteUserScriptError:\nExitCode {exit_code}\nErrorMessage "{told}"{killed}\nCommand "{command}"'
         ending = f", exit code: {exit_code}" + "".join(f". {words}." for words in hint)
         return f"AlgorithmError: {told}"[: _REASON_LIMIT - len(ending)] + ending
 

@@ -145,9 +145,12 @@ def test_failures_read_like_the_toolkits(executor: ProcessExecutor, tmp_path: Pa
     report, _ = run(executor, submitted(code, C="1"))
     expected = (
         'AlgorithmError: ExecuteUserScriptError:\nExitCode 1\nErrorMessage "ValueError: no good"\n'
-        'Command "train.py -C 1", exit code: 1'
+        f'Command "{sys.executable} train.py -C 1", exit code: 1'
     )
     assert report.failure_reason == expected
+    code = archive(tmp_path, {"train.py": "import os\nos.kill(os.getpid(), 9)\n"})
+    report, _ = run(executor, submitted(code), RunKey("killed", 1))
+    assert 'ExitCode 137\nErrorMessage "killed by SIGKILL"\nExtraInfo "OutOfMemory: Process' in report.failure_reason
 
 
 def test_an_archive_cannot_write_elsewhere(executor: ProcessExecutor, tmp_path: Path) -> None:
