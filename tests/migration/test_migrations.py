@@ -1,4 +1,4 @@
-"""The migrations make exactly the schema that the code works with, on both databases, and are in the package."""
+"""A new database and a migrated one have exactly the schema that the code works with; the migrations are in the package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import rekindle.storage.indexes  # noqa: F401 - the indexes join the schema when
 from rekindle.storage.database import Database
 from rekindle.storage.schema import REVISION, metadata
 from rekindle.storage.store import open_store
-from rekindle.storage.upgrade import upgrade
+from rekindle.storage.upgrade import _migrate, upgrade
 
 
 def scripts() -> ScriptDirectory:
@@ -45,15 +45,38 @@ def test_the_migrations_are_files_of_the_package():
     assert any(f.name.startswith("v0_1_0") for f in folder.joinpath("versions").iterdir())
 
 
-def test_on_sqlite_they_make_the_schema_of_the_code(tmp_path):
-    open_store(f"sqlite:///{tmp_path / 'migrated.db'}").close()
+@pytest.fixture(params=["made", "migrated"])
+def way(request, monkeypatch) -> str:
+    """Both ways to the schema: a new database is made at once, an older one is migrated."""
+    if request.param == "migrated":
+        monkeypatch.setattr("rekindle.storage.upgrade._make", _migrate)
+    return request.param
+
+
+def test_on_sqlite_both_ways_make_the_schema_of_the_code(tmp_path, way):
+    open_store(f"sqlite:///{tmp_path / 'opened.db'}").close()
     engine = create_engine(f"sqlite:///{tmp_path / 'created.db'}")
     metadata.create_all(engine)
     engine.dispose()
-    assert _statements(tmp_path / "migrated.db") == _statements(tmp_path / "created.db")
+    assert _statements(tmp_path / "opened.db") == _statements(tmp_path / "created.db")
 
 
-def test_on_postgresql_they_make_the_schema_of_the_code():
+def test_both_ways_leave_the_same_word_for_alembic(tmp_path, monkeypatch):
+    found = []
+    for name in ("made", "migrated"):
+        path = tmp_path / f"{name}.db"
+        open_store(f"sqlite:///{path}").close()
+        with closing(sqlite3.connect(path)) as raw:
+            tables = raw.execute(
+                "SELECT sql FROM sqlite_master WHERE tbl_name = 'alembic_version' AND sql IS NOT NULL"
+            ).fetchall()
+            found.append((tables, raw.execute("SELECT version_num FROM alembic_version").fetchall()))
+        monkeypatch.setattr("rekindle.storage.upgrade._make", _migrate)
+    assert found[0] == found[1]
+    assert found[0][1] == [(REVISION,)]
+
+
+def test_on_postgresql_both_ways_make_the_schema_of_the_code(way):
     with running_server() as url, closing(open_store(url)) as store:
         with store.database.reading() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
@@ -85,7 +108,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
         connection.execute(text("CREATE TABLE half (a INTEGER)"))
         raise RuntimeError("the power went")
 
-    monkeypatch.setattr("rekindle.storage.upgrade._migrate", half)
+    monkeypatch.setattr("rekindle.storage.upgrade._make", half)
     with pytest.raises(RuntimeError, match="power"):
         open_store(f"sqlite:///{path}")
     assert _statements(path) == set()

@@ -1,6 +1,6 @@
 """The indexes: what finds a job by name, walks each list in its order, and counts.
 
-Only migrations and the tests that compare them with the schema read this: declaring a partial index imports both databases'
+Only what makes a database, and the tests of that, read this: declaring a partial index imports both databases'
 dialects, a tenth of a second that opening a store need not take.
 """
 

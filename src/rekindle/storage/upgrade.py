@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from rekindle.domain.errors import Unsupported
 from rekindle.storage.database import Database
 from rekindle.storage.errors import locked
-from rekindle.storage.schema import REVISION
+from rekindle.storage.schema import REVISION, metadata
 
 #: The key of the advisory lock under which PostgreSQL databases are migrated: "rekindle" as a number.
 _ADVISORY_LOCK = int.from_bytes(b"rekindle", "big") & 0x7FFF_FFFF_FFFF_FFFF
+#: Alembic's own table, which says at which schema a database is.
+_VERSION = "alembic_version"
 #: How often switching SQLite to WAL is tried; each try waits for whoever is in the way.
 _WAL_TRIES = 50
 
@@ -27,7 +29,23 @@ def upgrade(database: Database) -> None:
     with database.writing() as connection:
         if database.dialect == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-        _migrate(connection)
+        # Another process may have come first.
+        if inspect(connection).has_table(_VERSION):
+            _migrate(connection)
+        else:
+            _make(connection)
+
+
+def _make(connection: Connection) -> None:
+    """Makes the newest schema at once, as the migrations would have, and says so in Alembic's own table."""
+    import rekindle.storage.indexes  # noqa: F401 - the indexes join the schema when they are imported
+
+    metadata.create_all(connection, checkfirst=False)
+    version = Table(_VERSION, MetaData(), Column("version_num", String(32), primary_key=True))
+    # With Alembic's name for its key, so that it finds what it would have made itself.
+    version.primary_key.name = f"{_VERSION}_pkc"
+    version.create(connection)
+    connection.execute(insert(version).values(version_num=REVISION))
 
 
 def _revision(database: Database) -> str | None:
