@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.serving import REKINDLE
 
 METRICS = [{"Name": "accuracy", "Regex": "accuracy=([0-9.]+);"}]
 
@@ -203,3 +207,193 @@ def test_a_failure_is_told_as_the_toolkit_does(role: str, data: str) -> None:
 
     with pytest.raises(UnexpectedStatusException, match="AlgorithmError: ExecuteUserScriptError"):
         sklearn(role, hyperparameters={"criterion": "nonsense"}).fit({"train": data}, logs=False)
+
+
+SCRIPTS = str(Path(__file__).parent / "scripts")
+
+
+def sgd(role: str, **values: Any) -> Any:
+    from sagemaker.sklearn import SKLearn
+
+    return SKLearn("sgd.py", source_dir=SCRIPTS, framework_version="1.2-1", instance_type="ml.m5.large", role=role, **values)
+
+
+def alphas() -> dict[str, Any]:
+    from sagemaker.tuner import ContinuousParameter
+
+    return {"alpha": ContinuousParameter(1e-6, 1e-1, "Logarithmic")}
+
+
+def test_hyperband(role: str, data: str) -> None:
+    from sagemaker.tuner import HyperbandStrategyConfig, StrategyConfig
+
+    config = StrategyConfig(HyperbandStrategyConfig(max_resource=9, min_resource=1))
+    made = tuner(
+        sgd(role, hyperparameters={"epochs": 9}),
+        6,
+        strategy="Hyperband",
+        strategy_config=config,
+        hyperparameter_ranges=alphas(),
+    )
+    made.fit({"train": data}, job_name="hyperband")
+    described = made.describe()
+    assert described["HyperParameterTuningJobStatus"] == "Completed"
+    resources = described["HyperParameterTuningJobConfig"]["StrategyConfig"]["HyperbandStrategyConfig"]
+    assert resources == {"MinResource": 1, "MaxResource": 9}
+    counters = described["TrainingJobStatusCounters"]
+    assert counters["Completed"] + counters["Stopped"] == 6
+    assert made.analytics().dataframe()["FinalObjectiveValue"].notna().all()
+
+
+def test_completion_criteria(role: str, data: str) -> None:
+    from sagemaker.tuner import TuningJobCompletionCriteriaConfig
+
+    criteria = TuningJobCompletionCriteriaConfig(
+        max_number_of_training_jobs_not_improving=30, complete_on_convergence=True, target_objective_metric_value=0.3
+    )
+    made = tuner(sgd(role), 40, hyperparameter_ranges=alphas(), completion_criteria_config=criteria, random_seed=1)
+    made.fit({"train": data}, job_name="criteria")
+    described = made.describe()
+    assert described["HyperParameterTuningJobStatus"] == "Completed"
+    assert sum(described["TrainingJobStatusCounters"].values()) < 40
+    assert described["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] >= 0.3
+    attached = type(made).attach("criteria")
+    assert attached.completion_criteria_config.target_objective_metric_value == 0.3
+
+
+def test_autotune(role: str, data: str) -> None:
+    from sagemaker.tuner import HyperparameterTuner
+
+    made = HyperparameterTuner(
+        sgd(role, hyperparameters={"epochs": 2, "alpha": 0.001}),
+        "accuracy",
+        metric_definitions=METRICS,
+        max_jobs=2,
+        max_parallel_jobs=2,
+        autotune=True,
+        hyperparameters_to_keep_static=["epochs"],
+    )
+    made.fit({"train": data}, job_name="autotune")
+    described = made.describe()
+    assert described["HyperParameterTuningJobStatus"] == "Completed"
+    assert described["Autotune"] == {"Mode": "Enabled"}
+    tried = [float(v) for v in made.analytics().dataframe()["alpha"]]
+    assert len(set(tried)) == 2
+    assert all(0.0001 <= v <= 0.01 for v in tried)
+
+
+def test_random_search_with_early_stopping(role: str, data: str) -> None:
+    made = tuner(sgd(role), 3, strategy="Random", early_stopping_type="Auto", hyperparameter_ranges=alphas())
+    made.fit({"train": data}, job_name="random")
+    assert made.describe()["HyperParameterTuningJobConfig"]["TrainingJobEarlyStoppingType"] == "Auto"
+    assert made.best_training_job().startswith("random-")
+
+
+def test_what_a_script_leaves_in_its_output_folder(role: str, data: str) -> None:
+    import boto3
+
+    estimator = sgd(role)
+    estimator.fit({"train": data}, logs=False)
+    job = estimator.latest_training_job.describe()
+    bucket, _, prefix = job["OutputDataConfig"]["S3OutputPath"].removeprefix("s3://").partition("/")
+    key = "/".join(part for part in (prefix.strip("/"), job["TrainingJobName"], "output/output.tar.gz") if part)
+    assert boto3.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"] > 100
+
+
+def test_an_xgboost_script_as_it_is(role: str, data: str) -> None:
+    from sagemaker.tuner import ContinuousParameter, IntegerParameter
+    from sagemaker.xgboost import XGBoost
+
+    estimator = XGBoost(
+        "boost.py",
+        source_dir=SCRIPTS,
+        framework_version="1.7-1",
+        instance_type="ml.m5.large",
+        role=role,
+        hyperparameters={"objective": "multi:softmax", "num_class": 10, "num_round": 3},
+    )
+    metrics = [{"Name": "wrong", "Regex": r"wrong: ([0-9.]+)"}]
+    ranges = {"max_depth": IntegerParameter(2, 4), "eta": ContinuousParameter(0.1, 0.9)}
+    made = tuner(estimator, 2, hyperparameter_ranges=ranges, metric_definitions=metrics, objective_type="Minimize")
+    made.objective_metric_name = "wrong"
+    made.fit({"train": data, "validation": data}, job_name="boosted")
+    assert made.describe()["TrainingJobStatusCounters"]["Completed"] == 2
+    assert made.analytics().dataframe()["FinalObjectiveValue"].between(0, 0.5).all()
+
+
+def has_torch() -> bool:
+    """Whether the jobs' Python, which is beside the command, has PyTorch."""
+    python = Path(REKINDLE).parent / "python"
+    return subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode == 0
+
+
+def test_a_pytorch_script_as_it_is_or_what_to_do(role: str, data: str) -> None:
+    """Where the jobs' Python has PyTorch it runs; where it has not, the failure says what to do."""
+    from sagemaker.exceptions import UnexpectedStatusException
+    from sagemaker.pytorch import PyTorch
+
+    estimator = PyTorch(
+        "net.py",
+        source_dir=SCRIPTS,
+        framework_version="2.1",
+        py_version="py310",
+        instance_count=1,
+        instance_type="ml.g5.xlarge",
+        role=role,
+        hyperparameters={"epochs": 2, "lr": 0.01, "backend": "gloo"},
+    )
+    with contextlib.nullcontext() if has_torch() else pytest.raises(UnexpectedStatusException) as failed:
+        estimator.fit({"train": data}, logs=False)
+    if failed is not None:
+        assert "No module named 'torch'" in str(failed.value)
+        assert "choose another environment in images.yaml" in str(failed.value)
+    assert estimator.latest_training_job.describe()["AlgorithmSpecification"]["TrainingImage"].endswith("2.1-gpu-py310")
+
+
+IMAGES = [
+    ("sklearn", {"version": "1.2-1"}),
+    ("xgboost", {"version": "1.7-1"}),
+    ("xgboost", {"version": "1"}),
+    ("pytorch", {"version": "2.1.0", "py_version": "py310", "instance_type": "ml.m5.large", "image_scope": "training"}),
+    ("tensorflow", {"version": "2.14.1", "py_version": "py310", "instance_type": "ml.g5.xlarge", "image_scope": "training"}),
+    ("mxnet", {"version": "1.9.0", "py_version": "py38", "instance_type": "ml.m5.large", "image_scope": "training"}),
+    ("autogluon", {"version": "1.1.1", "py_version": "py311", "instance_type": "ml.m5.large", "image_scope": "training"}),
+    (
+        "huggingface",
+        {
+            "version": "4.36.0",
+            "base_framework_version": "pytorch2.1.0",
+            "py_version": "py310",
+            "instance_type": "ml.g5.xlarge",
+            "image_scope": "training",
+        },
+    ),
+]
+
+
+def test_every_framework_s_image_runs_a_script(mother: Any, role: str, data: str) -> None:
+    """By the names that the SDK makes for another region; each trains the same script."""
+    import boto3
+    from sagemaker import image_uris
+
+    client = boto3.client("sagemaker")
+    described = client.describe_training_job(TrainingJobName=mother.best_training_job())
+    names = {}
+    for number, (framework, how) in enumerate(IMAGES):
+        names[f"image-{number}"] = image = image_uris.retrieve(framework, "eu-west-1", **how)
+        client.create_training_job(
+            TrainingJobName=f"image-{number}",
+            AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},
+            HyperParameters={n: v for n, v in described["HyperParameters"].items() if not n.startswith("_")},
+            RoleArn=role,
+            InputDataConfig=described["InputDataConfig"],
+            OutputDataConfig={"S3OutputPath": described["OutputDataConfig"]["S3OutputPath"]},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30},
+            StoppingCondition={"MaxRuntimeInSeconds": 600},
+        )
+    waiter = client.get_waiter("training_job_completed_or_stopped")
+    waiter.config.delay, waiter.config.max_attempts = 2, 200
+    for name, image in names.items():
+        waiter.wait(TrainingJobName=name)
+        job = client.describe_training_job(TrainingJobName=name)
+        assert job["TrainingJobStatus"] == "Completed", (image, job.get("FailureReason"))

@@ -152,3 +152,69 @@ def test_what_a_job_installs_is_its_own(data: str, tmp_path: Path) -> None:
     bucket, _, key = job.model_artifacts.s3_model_artifacts.removeprefix("s3://").partition("/")
     with tarfile.open(fileobj=io.BytesIO(boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())) as archive:
         assert archive.extractfile("said").read() == b"/opt/ml/packages/tiny.py"
+
+
+def test_the_other_ways_to_search(data: str) -> None:
+    from sagemaker.core.shapes import (
+        HyperbandStrategyConfig,
+        HyperParameterTuningJobStrategyConfig,
+        TuningJobCompletionCriteria,
+    )
+
+    criteria = TuningJobCompletionCriteria(target_objective_metric_value=0.2)
+    early = tuner(data, 20, strategy="Random", completion_criteria_config=criteria, random_seed=3)
+    early.tune(inputs=inputs(data), job_name="criteria", wait=True)
+    counters = early.describe().training_job_status_counters
+    assert counters.completed + counters.stopped < 20
+
+    bands = HyperParameterTuningJobStrategyConfig(
+        hyperband_strategy_config=HyperbandStrategyConfig(min_resource=1, max_resource=3)
+    )
+    band = tuner(data, 3, strategy="Hyperband", strategy_config=bands)
+    band.tune(inputs=inputs(data), job_name="hyperband", wait=True)
+    assert band.describe().hyper_parameter_tuning_job_status == "Completed"
+
+
+def test_autotune(data: str) -> None:
+    from sagemaker.train.tuner import HyperparameterTuner
+
+    made = HyperparameterTuner(
+        model_trainer=trainer(data, hyperparameters={"n-estimators": 8, "criterion": "gini"}),
+        objective_metric_name="accuracy",
+        metric_definitions=METRICS,
+        max_jobs=2,
+        max_parallel_jobs=2,
+        autotune=True,
+        hyperparameters_to_keep_static=["criterion"],
+    )
+    made.tune(inputs=inputs(data), job_name="autotune", wait=True)
+    assert made.describe().hyper_parameter_tuning_job_status == "Completed"
+    assert made.analytics().dataframe()["n-estimators"].astype(float).between(4, 16).all()
+
+
+def test_a_resource_that_is_stopped(data: str) -> None:
+    from sagemaker.core.resources import HyperParameterTuningJob
+
+    long = tuner(data, 50)
+    long.tune(inputs=inputs(data), job_name="stopped-as-a-resource", wait=False)
+    found = HyperParameterTuningJob.get("stopped-as-a-resource")
+    found.stop()
+    found.wait()
+    assert found.refresh().hyper_parameter_tuning_job_status == "Stopped"
+
+
+def test_several_trainers_fail_in_the_client(data: str) -> None:
+    """Documented in docs/sdk.md; when this fails, the client was mended and the page should say so."""
+    from sagemaker.train.tuner import HyperparameterTuner
+
+    both = {"one": trainer(data), "two": trainer(data)}
+    ranges = tuner(data, 1)._hyperparameter_ranges
+    several = HyperparameterTuner.create(
+        model_trainer_dict=both,
+        objective_metric_name_dict=dict.fromkeys(both, "accuracy"),
+        hyperparameter_ranges_dict=dict.fromkeys(both, ranges),
+        metric_definitions_dict=dict.fromkeys(both, METRICS),
+        max_jobs=2,
+    )
+    with pytest.raises(AttributeError):
+        several.tune(inputs={name: inputs(data) for name in both}, job_name="several", wait=True)
