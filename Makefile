@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-all test-sdk test-sdk-v2 test-sdk-v3 fuzz lint bench lock clean
+.PHONY: setup demo examples test test-all test-sdk test-sdk-v2 test-sdk-v3 fuzz lint bench lock clean
 
 setup: $(STAMP)
 
@@ -15,6 +15,10 @@ $(STAMP): requirements/dev.txt pyproject.toml scripts/setup
 demo: setup
 	@$(BIN)/python examples/demo.py
 
+# The other examples, each by its own one command; those for SageMaker's SDKs are run by test-sdk.
+examples: setup
+	@VENV="$(abspath $(VENV))" bash scripts/run-examples
+
 test: setup
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
@@ -22,7 +26,7 @@ test: setup
 test-all: setup
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m ""
 
-# Each major of SageMaker's SDK in an environment of its own (0.4 and 0.8 GB), against a real server; names are not looked up.
+# Each major of SageMaker's SDK in an environment of its own (0.5 GB each), against a real server; names are not looked up.
 test-sdk: test-sdk-v2 test-sdk-v3
 
 test-sdk-v2 test-sdk-v3: test-sdk-%: setup

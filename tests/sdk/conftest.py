@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ collect_ignore_glob = [f"test_v{major}.py" for major in ("2", "3") if major != _
 
 _REAL = socket.getaddrinfo
 LOOKED_UP: set[str] = set()
+FIGURES: list[str] = []
 
 
 def _refusing(host: Any, *more: Any, **named: Any) -> Any:
@@ -36,6 +37,18 @@ def _refusing(host: Any, *more: Any, **named: Any) -> Any:
         LOOKED_UP.add(name)
         raise socket.gaierror(socket.EAI_NONAME, "names are not looked up in this suite")
     return _REAL(host, *more, **named)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Shows the figures that tests have taken."""
+    for words in FIGURES:
+        terminalreporter.write_line(words)
+
+
+@pytest.fixture(scope="session")
+def figure() -> Callable[[str], None]:
+    """Takes a figure for the summary."""
+    return FIGURES.append
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 
 import boto3
 import pytest
+
+from support.serving import REKINDLE
 
 METRICS = [{"Name": "accuracy", "Regex": "accuracy=([0-9.]+);"}]
 
@@ -218,3 +222,10 @@ def test_several_trainers_fail_in_the_client(data: str) -> None:
     )
     with pytest.raises(AttributeError):
         several.tune(inputs={name: inputs(data) for name in both}, job_name="several", wait=True)
+
+
+def test_the_example(data: str) -> None:
+    example = Path(__file__).parents[2] / "examples" / "sdk-v3-script-mode" / "tune.py"
+    done = subprocess.run([REKINDLE, "run", "--", sys.executable, str(example)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "the best of parent and child: digits-" in done.stdout
