@@ -164,7 +164,10 @@ def _classes(predictions: Any, objective: str) -> Any:
 
 
 def _over_hosts(counts: Any) -> Any:
-    return collective.allreduce(counts, collective.Op.SUM) if collective.is_distributed() else counts
+    if not collective.is_distributed():
+        return counts
+    # What comes back is flat.
+    return collective.allreduce(counts, collective.Op.SUM).reshape(counts.shape)
 
 
 @contextlib.contextmanager

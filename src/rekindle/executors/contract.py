@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rekindle.domain.training_job import Channel
+from rekindle.domain.training_job import Channel, Checkpoints
 
 #: The first host of a training job, and its only one where it has one instance.
 HOST = "algo-1"
@@ -49,6 +49,7 @@ class Told:
     framework: str = ""
     hosts: Sequence[str] = (HOST,)
     host: str = HOST
+    checkpoints: Checkpoints | None = None
 
 
 def hosts(count: int) -> list[str]:
@@ -89,11 +90,14 @@ def toolkit_arguments(values: Mapping[str, Any]) -> list[str]:
 
 def config_files(told: Told) -> dict[str, str]:
     """The files of ``input/config``, by path within the run folder."""
-    return {
-        "input/config/hyperparameters.json": json.dumps(dict(told.raw), indent=1),
-        "input/config/inputdataconfig.json": json.dumps(_input_data(told.channels), indent=1),
-        "input/config/resourceconfig.json": json.dumps(_resources(told), indent=1),
+    files = {
+        "hyperparameters": dict(told.raw),
+        "inputdataconfig": _input_data(told.channels),
+        "resourceconfig": _resources(told),
     }
+    if told.checkpoints is not None:
+        files["checkpointconfig"] = {"S3Uri": told.checkpoints.uri, "LocalPath": told.checkpoints.local_path}
+    return {f"input/config/{name}.json": json.dumps(content, indent=1) for name, content in files.items()}
 
 
 def variables(told: Told) -> dict[str, str]:

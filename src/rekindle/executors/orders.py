@@ -247,6 +247,7 @@ def _told(run: Run, folder: Path, host: Host, program: Program, name: str) -> co
         framework=program.framework,
         hosts=contract.hosts(run.spec.resources.instance_count),
         host=name,
+        checkpoints=run.spec.checkpoints,
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rekindle.domain.builtins.catalogue import BUILTINS, builtin_named
+from rekindle.domain.builtins.catalogue import BUILTINS, builtin_named, builtin_of
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import Algorithm
 from rekindle.executors import container, contract, locations, opt_ml, script_mode
@@ -74,7 +74,7 @@ def check_image(
         return
     if hyperparameters is None:
         return
-    if _PROGRAM in hyperparameters:
+    if _runs_script(algorithm, hyperparameters):
         _entry_point(hyperparameters)
         if way.run == "script" or _SUBMITTED in hyperparameters:
             _submitted(hyperparameters)
@@ -96,10 +96,14 @@ def image_program(
     python = algorithm.python or way.python or shutil.which("python", path=path) or sys.executable
     if algorithm.entrypoint or algorithm.arguments:
         return _entrypoint(algorithm, hyperparameters, python, way, environments)
-    if _PROGRAM in hyperparameters:
+    if _runs_script(algorithm, hyperparameters):
         return _script(algorithm, hyperparameters, python, way, environments)
     values = contract.own(hyperparameters)
     return Program(argv=(sys.executable, "-m", _module(algorithm.image or "")), values=values)
+
+
+def _runs_script(algorithm: Algorithm, hyperparameters: Mapping[str, str]) -> bool:
+    return _PROGRAM in hyperparameters and builtin_of(algorithm, hyperparameters) is None
 
 
 def _way(algorithm: Algorithm, rules: Sequence[ImageRule]) -> ImageRule:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rekindle.domain.builtins.catalogue import Builtin
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition, compile_regex
 from rekindle.domain.tuning_job import (
@@ -23,7 +24,7 @@ from rekindle.domain.tuning_job import (
 from rekindle.jobfile.nodes import places
 from rekindle.jobfile.ranges import read_ranges
 from rekindle.jobfile.reader import read
-from rekindle.jobfile.training import read_training
+from rekindle.jobfile.training import read_builtin, read_training
 from rekindle.jobfile.values import Table, Value
 from rekindle.search.history import Direction
 
@@ -33,6 +34,7 @@ KEYS = (
     "source",
     "python",
     "arguments",
+    "algorithm",
     "image",
     "objective",
     "metrics",
@@ -126,18 +128,37 @@ def _spec(table: Table, folder: Path) -> TuningJobSpec:
 
 
 def _definition(table: Table, folder: Path) -> Definition:
+    builtin = read_builtin(table)
+    objective, metrics = _objective(table) if builtin is None else _builtin_objective(table, builtin)
+    ranges, static = table.need("ranges", "Name at least one hyperparameter and its range."), table.get("static")
+    return Definition(
+        training=read_training(table, folder, metrics),
+        objective=objective,
+        ranges=read_ranges(ranges),
+        statics=static.texts() if static is not None else {},
+    )
+
+
+def _objective(table: Table) -> tuple[Objective, tuple[MetricDefinition, ...]]:
     objective = table.need("objective", "Say what to optimise: objective: {metric: accuracy, goal: maximize, regex: ...}.")
     fields = objective.table(("metric", "goal", "regex"))
     metric = fields.need("metric", "Name the metric to optimise.").text("a name")
     goal = fields.need("goal", "Write maximize or minimize.").choice(GOALS)
-    metrics = _metrics(metric, fields.get("regex"), table.get("metrics"))
-    ranges, static = table.need("ranges", "Name at least one hyperparameter and its range."), table.get("static")
-    return Definition(
-        training=read_training(table, folder, metrics),
-        objective=Objective(metric, goal),
-        ranges=read_ranges(ranges),
-        statics=static.texts() if static is not None else {},
-    )
+    return Objective(metric, goal), _metrics(metric, fields.get("regex"), table.get("metrics"))
+
+
+def _builtin_objective(table: Table, builtin: Builtin) -> tuple[Objective, tuple[MetricDefinition, ...]]:
+    """The objective of a built-in algorithm: the name of one of its metrics, or a table with the name and perhaps the goal."""
+    value = table.need("objective", f"Name one of its metrics: objective: {builtin.metrics[0].name}.")
+    fields = None if value.is_scalar else value.table(("metric", "goal", "regex"))
+    metric = value if fields is None else fields.need("metric", "Name the metric to optimise.")
+    name = metric.choice({m.name: m.name for m in builtin.metrics})
+    goal = fields.get("goal") if fields else None
+    for own in (fields.get("regex") if fields else None, table.get("metrics")):
+        if own is not None:
+            raise own.refuse(f"the algorithm {builtin.name} has metrics of its own", "Remove it.")
+    best: Direction = "maximize" if name in builtin.maximized else "minimize"
+    return Objective(name, best if goal is None else goal.choice(GOALS)), builtin.metrics
 
 
 def _metrics(objective: str, regex: Value | None, others: Value | None) -> tuple[MetricDefinition, ...]:

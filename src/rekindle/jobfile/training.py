@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
+from rekindle.domain.builtins.catalogue import BUILTINS, Builtin, builtin_named
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import (
     DEFAULT_MAX_RUNTIME_SECONDS,
@@ -27,6 +29,17 @@ MAX_RETRIES = 30
 ARGUMENT_STYLES = {"cli": "cli", "none": "none"}
 COMPRESSIONS = {"gzip": "GZIP", "none": "NONE"}
 
+#: The content types of files by the ends of their names; a folder's is said, or the algorithm's default.
+CONTENT_TYPES = {
+    ".csv": "text/csv",
+    ".csv.gz": "text/csv",
+    ".libsvm": "text/libsvm",
+    ".svm": "text/libsvm",
+    ".parquet": "application/x-parquet",
+    ".recordio": "application/x-recordio-protobuf",
+    ".pbr": "application/x-recordio-protobuf",
+}
+
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _CHANNEL = re.compile(r"[A-Za-z0-9.\-_]{1,64}")
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -34,11 +47,11 @@ _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 def read_training(table: Table, folder: Path, metrics: tuple[MetricDefinition, ...]) -> TrainingSpec:
     """What every training job of the job file has in common; relative paths start from ``folder``."""
-    limits, retries = table.get("limits"), table.get("retries")
+    limits, retries, builtin = table.get("limits"), table.get("retries"), read_builtin(table)
     runtime = None if limits is None else limits.table().get("job_runtime")
     return TrainingSpec(
-        algorithm=_algorithm(table, folder, metrics),
-        channels=_channels(table.get("channels"), folder),
+        algorithm=_algorithm(table, folder, metrics, builtin),
+        channels=tuple(_with_type(c) if builtin else c for c in _channels(table.get("channels"), folder)),
         output=_output(table.get("output"), folder),
         checkpoints=_checkpoints(table.get("checkpoints"), folder),
         resources=_resources(table.get("resources")),
@@ -48,10 +61,31 @@ def read_training(table: Table, folder: Path, metrics: tuple[MetricDefinition, .
     )
 
 
-def _algorithm(table: Table, folder: Path, metrics: tuple[MetricDefinition, ...]) -> Algorithm:
+def read_builtin(table: Table) -> Builtin | None:
+    """The built-in algorithm that a job file names, by ``algorithm`` or as an image."""
+    named, image, static = table.get("algorithm"), table.get("image"), table.get("static")
+    if named is None:
+        script = static is not None and "sagemaker_program" in static.texts()
+        return None if image is None or script or table.get("command") else builtin_named(image.text("a name"))
+    for key in ("command", "image", "source", "python", "arguments"):
+        other = table.get(key)
+        if other is not None:
+            raise other.refuse("a built-in algorithm has its own program", f"Remove `{key}`, or `algorithm`.")
+    return named.choice({builtin.name: builtin for builtin in BUILTINS})
+
+
+def _with_type(channel: Channel) -> Channel:
+    """A built-in algorithm's channel with the content type that its file's name tells, where none is given."""
+    found = next((kind for end, kind in CONTENT_TYPES.items() if channel.uri.lower().endswith(end)), None)
+    return channel if channel.content_type is not None else replace(channel, content_type=found)
+
+
+def _algorithm(table: Table, folder: Path, metrics: tuple[MetricDefinition, ...], builtin: Builtin | None) -> Algorithm:
+    if builtin is not None and table.get("algorithm") is not None:
+        return Algorithm(image=builtin.name, metrics=metrics)
     command, image = table.get("command"), table.get("image")
     if command is None and image is None:
-        raise JobFileError("command: missing", "Say what to run: command: python train.py")
+        raise JobFileError("command: missing", "Say what to run: command: python train.py, or algorithm: xgboost")
     if command is None:
         return Algorithm(image=image.text("a name") if image else None, metrics=metrics)
     source, python, style = table.get("source"), table.get("python"), table.get("arguments")

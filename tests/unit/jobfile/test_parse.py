@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from rekindle.domain.builtins.catalogue import builtin_named
+from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Channel, Checkpoints, Output, Resources
 from rekindle.domain.tuning_job import (
+    RELAXED,
     CompletionCriteria,
     Hyperband,
     Limits,
@@ -15,7 +18,9 @@ from rekindle.domain.tuning_job import (
     StrategyName,
     WarmStart,
     WarmStartType,
+    check_spec,
 )
+from rekindle.jobfile.errors import JobFileError
 from rekindle.jobfile.parse import KEYS, parse
 from rekindle.jobfile.ranges import SCALINGS
 from rekindle.search.space import Categorical, Continuous, Integer
@@ -144,9 +149,9 @@ def test_paths_start_from_the_folder_or_from_home():
 
 
 def test_an_image_needs_no_command():
-    job = SHORT.replace("command: ./train", "image: xgboost:1.7-1")
+    job = SHORT.replace("command: ./train", "image: pytorch-training:2.1")
     algorithm = parse(job.encode(), FOLDER).spec.definition.training.algorithm
-    assert (algorithm.image, algorithm.command, algorithm.source) == ("xgboost:1.7-1", None, None)
+    assert (algorithm.image, algorithm.command, algorithm.source) == ("pytorch-training:2.1", None, None)
 
 
 def test_hyperband():
@@ -175,3 +180,60 @@ def test_the_guide_names_every_key():
     inner += ["type", "parents", "uri", "content_type", "compression", "local_path", "min", "max", "scaling", "values"]
     inner += ["gpus", "cpus", "min_resource", "max_resource", *SCALINGS]
     assert [key for key in (*KEYS, *inner) if f"`{key}`" not in guide] == []
+
+
+BUILTIN = """\
+name: wine
+algorithm: xgboost
+channels: {train: train.csv, validation: {uri: held, content_type: text/csv}}
+objective: validation:auc
+ranges: {eta: {min: 0.1, max: 0.5}, max_depth: {min: 1, max: 10, type: integer}}
+static: {num_round: 20, objective: 'binary:logistic'}
+limits: {jobs: 4}
+"""
+
+
+def spec_of(job: str):
+    return parse(job.encode(), FOLDER).spec
+
+
+def test_a_built_in_algorithm_is_named_and_brings_its_metrics():
+    spec = spec_of(BUILTIN)
+    (definition,) = spec.definitions
+    algorithm = definition.training.algorithm
+    assert (algorithm.image, algorithm.command, algorithm.source) == ("xgboost", None, None)
+    assert definition.objective == Objective("validation:auc", "maximize")
+    assert algorithm.metrics == builtin_named("xgboost").metrics
+    assert [c.content_type for c in definition.training.channels] == ["text/csv", "text/csv"]
+    check_spec(spec, RELAXED)
+
+
+def test_a_goal_of_ones_own_counts_and_images_are_built_in_too():
+    job = BUILTIN.replace("validation:auc", "{metric: validation:auc, goal: minimize}").replace("algorithm:", "image:")
+    assert spec_of(job).definition.objective == Objective("validation:auc", "minimize")
+    assert spec_of(BUILTIN.replace("auc", "logloss")).definition.objective.direction == "minimize"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("algorithm: xgboost", "algorithm: xgbost", "algorithm: 'xgbost'"),
+        ("objective: validation:auc", "objective: validation:acu", "objective: 'validation:acu'"),
+        ("objective: validation:auc", "objective: {metric: validation:auc, regex: 'a=(.*)'}", "has metrics of its own"),
+        ("limits:", "metrics: {a: 'a=(.*)'}\nlimits:", "has metrics of its own"),
+        ("limits:", "command: ./train\nlimits:", "a built-in algorithm has its own program"),
+        ("limits:", "python: /usr/bin/python3\nlimits:", "a built-in algorithm has its own program"),
+    ],
+)
+def test_what_does_not_go_with_a_built_in_algorithm_is_refused(old, new, words):
+    with pytest.raises(JobFileError) as refused:
+        spec_of(BUILTIN.replace(old, new))
+    assert words in str(refused.value)
+
+
+def test_its_hyperparameters_are_checked_with_the_line():
+    job = parse(BUILTIN.replace("max: 0.5", "max: 5").encode(), Path("/"))
+    with pytest.raises(InvalidValue) as refused:
+        check_spec(job.spec, RELAXED)
+    assert str(refused.value) == "ranges.eta: [0.1, 5.0]: Hyperparameter eta: 5.0 is not in [0, 1]"
+    assert job.line_of(refused.value.field) == 5

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rekindle.domain.builtins import xgboost
+from rekindle.domain.builtins import knn, linear_learner, xgboost
 from rekindle.domain.builtins.rules import TUNED_METRIC, Refused, Rule, plain
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm
@@ -22,9 +22,10 @@ _PREFIX = "sagemaker_"
 @dataclass(frozen=True)
 class Builtin:
     """A built-in algorithm: how to run it (``module``, and what must be importable: ``needs``, from the extra ``extra``),
-    the hyperparameters it takes, the metrics it tells, the channels it reads (True: needed) and their content types, each
-    with the format it stands for. ``together`` are the hyperparameters that ``check_together`` looks at: it is given values
-    and the metric that is tuned, and raises Refused."""
+    the hyperparameters it takes, the metrics it tells and which of them are better when larger, the channels it reads (True:
+    needed) and their content types, each with the format it stands for. ``together`` are the hyperparameters that
+    ``check_together`` looks at: it is given values and the metric that is tuned, and raises Refused. ``scripts`` says that
+    its images run a script of the user's where one is named."""
 
     name: str
     images: tuple[str, ...]
@@ -34,12 +35,14 @@ class Builtin:
     rules: Mapping[str, Rule]
     required: tuple[str, ...]
     metrics: tuple[MetricDefinition, ...]
+    maximized: frozenset[str]
     channels: Mapping[str, bool]
     content_types: Mapping[str, str]
     default_format: str
     check_together: Callable[[Mapping[str, Any], str | None], None]
     together: tuple[str, ...]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    scripts: bool = False
 
     def rule_of(self, name: str) -> tuple[str, Rule]:
         """A hyperparameter's own name, where ``name`` is an alias, and its rule. Raises Refused for one that is not known."""
@@ -83,6 +86,9 @@ def own_hyperparameters(hyperparameters: Mapping[str, str]) -> dict[str, str]:
     return {n: t for n, t in hyperparameters.items() if n != TUNED_METRIC and not n.startswith(_PREFIX)}
 
 
+#: What Amazon's own algorithms read.
+_AMAZONS = {"text/csv": "csv", "application/x-recordio-protobuf": "recordio-protobuf"}
+
 BUILTINS = (
     Builtin(
         name="xgboost",
@@ -93,6 +99,7 @@ BUILTINS = (
         rules=xgboost.RULES,
         required=xgboost.REQUIRED,
         metrics=xgboost.METRICS,
+        maximized=frozenset(m.name for m in xgboost.METRICS if m.name.partition(":")[2] in xgboost.MAXIMIZED),
         channels={"train": True, "validation": False},
         content_types={
             "csv": "csv",
@@ -109,6 +116,39 @@ BUILTINS = (
         check_together=xgboost.check_together,
         together=xgboost.TOGETHER,
         aliases=xgboost.ALIASES,
+        scripts=True,
+    ),
+    Builtin(
+        name="linear-learner",
+        images=("linear-learner",),
+        module="rekindle.algorithms.linear_learner",
+        needs="sklearn",
+        extra="algorithms",
+        rules=linear_learner.RULES,
+        required=linear_learner.REQUIRED,
+        metrics=linear_learner.METRICS,
+        maximized=linear_learner.MAXIMIZED,
+        channels={"train": True, "validation": False, "test": False},
+        content_types=_AMAZONS,
+        default_format="recordio-protobuf",
+        check_together=linear_learner.check_together,
+        together=linear_learner.TOGETHER,
+    ),
+    Builtin(
+        name="knn",
+        images=("knn",),
+        module="rekindle.algorithms.knn",
+        needs="sklearn",
+        extra="algorithms",
+        rules=knn.RULES,
+        required=knn.REQUIRED,
+        metrics=knn.METRICS,
+        maximized=knn.MAXIMIZED,
+        channels={"train": True, "test": False},
+        content_types=_AMAZONS,
+        default_format="recordio-protobuf",
+        check_together=knn.check_together,
+        together=knn.TOGETHER,
     ),
 )
 _BY_IMAGE = {image: builtin for builtin in BUILTINS for image in builtin.images}
@@ -124,6 +164,7 @@ def builtin_named(image: str | None) -> Builtin | None:
 
 def builtin_of(algorithm: Algorithm, hyperparameters: Collection[str]) -> Builtin | None:
     """The built-in algorithm that would run: None where the image runs a script or has an entry point of the user's."""
-    if algorithm.command is not None or algorithm.entrypoint or algorithm.arguments or _PROGRAM in hyperparameters:
+    if algorithm.command is not None or algorithm.entrypoint or algorithm.arguments:
         return None
-    return builtin_named(algorithm.image)
+    builtin = builtin_named(algorithm.image)
+    return None if builtin is None or (builtin.scripts and _PROGRAM in hyperparameters) else builtin

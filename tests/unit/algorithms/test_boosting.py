@@ -1,0 +1,324 @@
+"""Built-in XGBoost with the real library: metrics, weights, early stopping, checkpoints; what is accepted runs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xgboost
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from rekindle.algorithms import boosting, rounds
+from rekindle.algorithms.boosting import train
+from rekindle.algorithms.job import Stop, UserError
+from rekindle.domain.builtins.catalogue import builtin_named
+from rekindle.domain.builtins.rules import Refused
+from rekindle.domain.builtins.xgboost import MAXIMIZED, MINIMIZED, OBJECTIVES, RULES
+from support.builtins import caught, csv_job, job
+from support.tables import numbers, three_classes, two_classes, write_csv, write_libsvm
+
+BINARY = {"num_round": "4", "objective": "binary:logistic", "nthread": "1"}
+
+
+#: The library warns of the name that SageMaker gives its model.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Unknown file format")
+
+
+@pytest.fixture(autouse=True)
+def _signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's process keeps its own way with signals."""
+    monkeypatch.setattr("rekindle.algorithms.job.signal.signal", lambda number, handler: None)
+
+
+def model_of(folder: Path) -> xgboost.Booster:
+    return xgboost.Booster(model_file=str(folder / "model" / "xgboost-model"))
+
+
+def data_for(objective: str):
+    if objective.startswith("multi:"):
+        return three_classes
+    return two_classes if objective.startswith(("binary:", "rank:")) or objective == "reg:logistic" else numbers
+
+
+def accepted(values: dict[str, str]) -> bool:
+    try:
+        builtin_named("xgboost").parsed(values)
+    except Refused:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_each_objective_tells_every_metric_that_is_accepted_for_it(objective: str, tmp_path: Path, capsys) -> None:
+    values = {"num_round": "2", "objective": objective, "nthread": "1"}
+    if objective.startswith("multi:"):
+        values["num_class"] = "3"
+    told = [m for m in (*MAXIMIZED, *MINIMIZED) if accepted({**values, "_tuning_objective_metric": f"validation:{m}"})]
+    assert len(told) > 3
+    train(csv_job(tmp_path, {**values, "eval_metric": ",".join(told)}, data_for(objective)))
+    found = caught("xgboost", capsys.readouterr().out)
+    # Where a score of positive numbers meets a margin below 0 there is none; that depends on the data.
+    assert {m for m in told if f"validation:{m}" not in found} <= {"gamma-deviance", "gamma-nloglik", "poisson-nloglik", "mape"}
+    assert all(len(values) == 2 for name, values in found.items() if "nloglik" not in name)
+    assert model_of(tmp_path).num_boosted_rounds() == 2
+
+
+@pytest.mark.parametrize("metric", [m for m in MAXIMIZED + MINIMIZED if m not in ("cox-nloglik", "tweedie-nloglik")])
+def test_every_tuning_objective_of_the_documentation_is_told(metric: str, tmp_path: Path, capsys) -> None:
+    """By its name as ``_tuning_objective_metric`` alone."""
+    multi, number = metric in ("merror", "mlogloss"), metric in ("mape", "gamma-deviance", "gamma-nloglik", "poisson-nloglik")
+    values = {"num_round": "2", "_tuning_objective_metric": f"validation:{metric}", "nthread": "1"}
+    values |= {"objective": "multi:softprob", "num_class": "3"} if multi else {}
+    values |= {} if multi or number else {"objective": "binary:logistic"}
+    values |= {"objective": "reg:gamma"} if number else {}
+    train(csv_job(tmp_path, values, three_classes if multi else numbers if number else two_classes))
+    found = caught("sagemaker-xgboost", capsys.readouterr().out)
+    assert len(found[f"validation:{metric}"]) == 2
+    assert all(map(math.isfinite, found[f"validation:{metric}"]))
+
+
+def test_a_log_line_is_the_images_own(tmp_path: Path, capsys) -> None:
+    train(csv_job(tmp_path, {**BINARY, "_tuning_objective_metric": "validation:auc", "eval_metric": "f1"}, two_classes))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[0]")]
+    names = [part.split(":")[0] for part in lines[0].split("\t")]
+    assert names == ["[0]", "train-auc", "train-f1", "validation-auc", "validation-f1"]
+
+
+@pytest.mark.parametrize(
+    ("objective", "metric"),
+    [("binary:logistic", "f1"), ("binary:logitraw", "accuracy"), ("multi:softmax", "f1_macro"), ("multi:softprob", "accuracy")],
+)
+def test_scores_are_those_of_the_models_predictions(objective: str, metric: str, tmp_path: Path, capsys) -> None:
+    values = {**BINARY, "objective": objective, "_tuning_objective_metric": f"validation:{metric}"}
+    if objective.startswith("multi:"):
+        values["num_class"] = "3"
+    train(csv_job(tmp_path, values, data_for(objective)))
+    features, labels = data_for(objective)(400)
+    said = model_of(tmp_path).predict(xgboost.DMatrix(np.array(features[300:], dtype=np.float32)))
+    threshold = 0.0 if "raw" in objective else 0.5
+    classes = said.argmax(axis=1) if said.ndim > 1 else said if "softmax" in objective else said > threshold
+    score = metrics.accuracy_score if metric == "accuracy" else lambda y, p: metrics.f1_score(y, p, average="macro")
+    shown = caught("xgboost", capsys.readouterr().out)[f"validation:{metric}"][-1]
+    assert shown == pytest.approx(score(labels[300:], classes), abs=2e-5)
+
+
+def test_weights_of_csv_and_of_libsvm_are_the_librarys(tmp_path: Path) -> None:
+    features, labels = two_classes()
+    weights = np.linspace(0.1, 3, len(labels)).round(3)
+    write_csv(tmp_path / "a/input/train/a", features, labels, weights)
+    train(job(tmp_path / "a", {**BINARY, "csv_weights": "1"}, train="text/csv"))
+    write_libsvm(tmp_path / "b/input/train/a", features, labels, weights)
+    train(job(tmp_path / "b", BINARY, train=None))
+    features = np.array([[float(f"{v:.6g}") for v in row] for row in features], dtype=np.float32)
+    own = xgboost.train({"objective": "binary:logistic", "nthread": 1}, xgboost.DMatrix(features, labels, weight=weights), 4)
+    for name in "ab":
+        np.testing.assert_allclose(
+            model_of(tmp_path / name).predict(xgboost.DMatrix(features)), own.predict(xgboost.DMatrix(features)), rtol=1e-4
+        )
+
+
+def test_early_stopping_ends_at_the_best_round(tmp_path: Path, capsys) -> None:
+    values = {**BINARY, "num_round": "200", "eta": "1", "early_stopping_rounds": "3"}
+    values["_tuning_objective_metric"] = "validation:logloss"
+    train(csv_job(tmp_path, values, two_classes))
+    losses = caught("xgboost", capsys.readouterr().out)["validation:logloss"]
+    assert len(losses) < 200
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 1 + 3
+    assert model_of(tmp_path).num_boosted_rounds() == best + 1
+
+
+def test_a_maximised_metric_stops_early_too_and_a_linear_model_keeps_its_last_round(tmp_path: Path, capsys) -> None:
+    values = {**BINARY, "num_round": "60", "booster": "gblinear", "early_stopping_rounds": "2", "eval_metric": "logloss,auc"}
+    train(csv_job(tmp_path, values, two_classes))
+    assert len(caught("xgboost", capsys.readouterr().out)["validation:auc"]) < 60
+    assert (tmp_path / "model" / "xgboost-model").exists()
+
+
+class Killed(Exception):
+    """Stands for a machine that went down."""
+
+
+def killed_after(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    after = rounds.Checkpoints.after_iteration
+
+    def cut(self, model, epoch, evals_log):
+        after(self, model, epoch, evals_log)
+        if self._done + epoch == number:
+            raise Killed
+        return False
+
+    monkeypatch.setattr(rounds.Checkpoints, "after_iteration", cut)
+
+
+def test_a_job_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    values = {**BINARY, "num_round": "12", "early_stopping_rounds": "4", "_tuning_objective_metric": "validation:logloss"}
+    train(csv_job(tmp_path / "whole", values, two_classes))
+    whole = caught("xgboost", capsys.readouterr().out)["validation:logloss"]
+    cut = csv_job(tmp_path / "cut", values, two_classes)
+    with monkeypatch.context() as patch:
+        killed_after(patch, 6)
+        with pytest.raises(Killed):
+            train(cut)
+    assert sorted(rounds.kept_rounds(cut.checkpoints)) == [2, 3, 4, 5, 6]
+    capsys.readouterr()
+    train(cut)
+    told = capsys.readouterr().out
+    assert "Checkpoint loaded from xgboost-checkpoint.6. Resuming from iteration 7" in told
+    assert caught("xgboost", told)["validation:logloss"] == pytest.approx(whole[7:], abs=1e-5)
+    # The best round lies before the cut or after it: both know it.
+    assert model_of(tmp_path / "cut").num_boosted_rounds() == model_of(tmp_path / "whole").num_boosted_rounds()
+
+
+def test_a_broken_checkpoint_is_passed_over_and_a_round_is_always_left(tmp_path: Path, capsys) -> None:
+    values = {**BINARY, "num_round": "4"}
+    done = csv_job(tmp_path, values, two_classes)
+    train(done)
+    assert rounds.last_checkpoint(done.checkpoints, 4) == (done.checkpoints / "xgboost-checkpoint.2", 3)
+    (done.checkpoints / "xgboost-checkpoint.2").write_bytes(b"half a fi")
+    assert rounds.last_checkpoint(done.checkpoints, 4) == (done.checkpoints / "xgboost-checkpoint.1", 2)
+    capsys.readouterr()
+    train(done)
+    assert "[2]" in (told := capsys.readouterr().out)
+    assert "[1]" not in told
+    assert model_of(tmp_path).num_boosted_rounds() == 4
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_stop_keeps_the_model_where_that_was_asked_for(kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(Stop):
+        def __init__(self) -> None:
+            self.asked = True
+
+    monkeypatch.setattr(boosting, "Stop", Asked)
+    values = {**BINARY, "num_round": "1000", **({"save_model_on_termination": "true"} if kept else {})}
+    train(csv_job(tmp_path, values, two_classes))
+    assert (tmp_path / "model" / "xgboost-model").exists() == kept
+    assert not kept or model_of(tmp_path).num_boosted_rounds() == 1
+
+
+@pytest.mark.parametrize(
+    ("channels", "words"),
+    [({"train": "csv"}, "No data in training channel path"), ({"train": "csv", "validation": "csv"}, "No data in training")],
+)
+def test_a_channel_without_data_is_refused(channels: dict, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=words):
+        train(job(tmp_path, BINARY, **channels))
+
+
+# --- what validation accepts runs ---------------------------------------------------------------------------------------
+
+#: Values that lie at the ends of what is allowed, and in the middle.
+VALUES = {
+    "booster": ["gbtree", "gblinear", "dart"],
+    "eta": ["0", "0.3", "1"],
+    "gamma": ["0", "3"],
+    "max_depth": ["0", "1", "12"],
+    "min_child_weight": ["0", "120"],
+    "max_delta_step": ["0", "10"],
+    "subsample": ["0.01", "1"],
+    "colsample_bytree": ["0.01", "1"],
+    "colsample_bylevel": ["0.5"],
+    "colsample_bynode": ["0.5"],
+    "lambda": ["0", "1000"],
+    "alpha": ["0", "1000"],
+    "tree_method": ["auto", "exact", "approx", "hist", "gpu_hist"],
+    "sketch_eps": ["0.5"],
+    "scale_pos_weight": ["0.01", "100"],
+    "updater": ["grow_colmaker", "grow_histmaker,prune", "grow_quantile_histmaker", "shotgun", "refresh", "distcol"],
+    "dsplit": ["row", "col"],
+    "refresh_leaf": ["0", "1"],
+    "process_type": ["default", "update"],
+    "grow_policy": ["depthwise", "lossguide"],
+    "max_leaves": ["0", "1", "8"],
+    "max_bin": ["1", "2", "512"],
+    "predictor": ["auto", "gpu_predictor"],
+    "monotone_constraints": ["(1,-1,0,0,0)", "(1)", "(2,)"],
+    "interaction_constraints": ["[[1,2],[3,4]]", "[[0]]"],
+    "sample_type": ["uniform", "weighted"],
+    "normalize_type": ["tree", "forest"],
+    "rate_drop": ["0", "1"],
+    "one_drop": ["1"],
+    "skip_drop": ["0.5"],
+    "lambda_bias": ["1"],
+    "tweedie_variance_power": ["1.1", "1.9"],
+    "objective": [*OBJECTIVES, "survival:aft"],
+    "num_class": ["2", "3", "7"],
+    "base_score": ["0", "0.5", "3"],
+    "eval_metric": ["rmse", "auc,error", "error@0.4", "ndcg@2", "mlogloss,f1", "tweedie-nloglik"],
+    "seed": ["-5", "0", "7"],
+    "num_parallel_tree": ["1", "3"],
+    "early_stopping_rounds": ["1", "10"],
+    "verbosity": ["0", "1"],
+    "sampling_method": ["uniform", "gradient_based"],
+    "single_precision_histogram": ["true"],
+    "deterministic_histogram": ["false"],
+    "prob_buffer_row": ["2"],
+    "aft_loss_distribution": ["normal"],
+    "aft_loss_distribution_scale": ["1"],
+    "use_dask_gpu_training": ["true", "false"],
+    "save_model_on_termination": ["true"],
+    "csv_weights": ["0"],
+    "nthread": ["1"],
+}
+
+
+def test_every_hyperparameter_is_tried() -> None:
+    assert set(RULES) - set(VALUES) == {"num_round", "_kfold", "_num_cv_round"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("boosting")
+    for data in (two_classes, three_classes, numbers):
+        csv_job(home / data.__name__, {}, data, rows=80)
+    return home
+
+
+def runs(values: dict[str, str], home: Path) -> None:
+    folder = home / data_for(values.get("objective", "reg:squarederror")).__name__
+    shutil.rmtree(folder / "checkpoints")
+    (folder / "model" / "xgboost-model").unlink(missing_ok=True)
+    # One thread: several fight for the machine with each other.
+    told = {"num_round": "2", **values, "nthread": "1"}
+    train(replace(job(folder, told, train="csv", validation="csv"), keeps_checkpoints=False))
+    assert (folder / "model" / "xgboost-model").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [n for n in VALUES if n not in ("num_class", "num_round")])
+def test_each_value_that_is_accepted_runs(name: str, home: Path) -> None:
+    for value in VALUES[name]:
+        values = {name: value}
+        if "constraints" in name:
+            values["tree_method"] = "hist"
+        if value.startswith("multi:") or "mlogloss" in value:
+            values |= {"num_class": "3"} | ({"objective": "multi:softmax"} if name != "objective" else {})
+        if accepted({"num_round": "2", **values}):
+            runs(values, home)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(st.dictionaries(st.sampled_from(sorted(VALUES)), st.integers(0, 30), max_size=7))
+@example({"objective": 6, "tree_method": 1, "max_depth": 0})
+def test_what_is_accepted_runs(home: Path, chosen: dict[str, int]) -> None:
+    values = {name: VALUES[name][at % len(VALUES[name])] for name, at in chosen.items()}
+    if values.get("objective", "").startswith("multi:"):
+        values.setdefault("num_class", "3")
+        if values["num_class"] == "2":
+            values["num_class"] = "3"
+    if accepted({"num_round": "2", **values}):
+        runs(values, home)
+
+
+def test_most_generated_values_are_accepted() -> None:
+    pairs = [{a: VALUES[a][0], b: VALUES[b][-1]} for a, b in itertools.combinations(sorted(VALUES), 2)]
+    assert sum(accepted({"num_round": "2", **pair}) for pair in pairs) > len(pairs) / 3

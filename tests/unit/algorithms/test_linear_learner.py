@@ -1,0 +1,188 @@
+"""The stand-in for Linear Learner: its metrics, its losses, its thresholds, and the model that it leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from rekindle.algorithms.job import UserError
+from rekindle.algorithms.linear_learner import train
+from rekindle.domain.builtins.catalogue import builtin_named
+from rekindle.domain.builtins.linear_learner import LOSSES, METRICS, METRICS_OF
+from rekindle.domain.builtins.rules import Refused
+from support.builtins import caught, csv_job, job
+from support.tables import numbers, recordio, three_classes, two_classes
+
+KINDS = {
+    "binary_classifier": ({"predictor_type": "binary_classifier"}, two_classes),
+    "multiclass_classifier": ({"predictor_type": "multiclass_classifier", "num_classes": "3"}, three_classes),
+    "regressor": ({"predictor_type": "regressor"}, numbers),
+}
+HELD = ("validation", "test")
+
+
+@pytest.fixture(autouse=True)
+def _signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's process keeps its own way with signals."""
+    monkeypatch.setattr("rekindle.algorithms.job.signal.signal", lambda number, handler: None)
+
+
+def trained(folder: Path, values: dict[str, str], data, capsys) -> tuple[dict, dict]:
+    train(csv_job(folder, values, data, HELD))
+    return caught("linear-learner", capsys.readouterr().out), json.loads((folder / "model" / "model.json").read_text())
+
+
+def outputs(model: dict, features) -> np.ndarray:
+    return np.asarray(features) @ np.array(model["coefficients"]).T + np.array(model["intercepts"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_metric_of_a_kind_is_caught(kind: str, tmp_path: Path, capsys) -> None:
+    values, data = KINDS[kind]
+    found, _ = trained(tmp_path, values, data, capsys)
+    named = {m.name for m in METRICS}
+    expected = {f"{part}:{name}" for part in ("train", *HELD) for name in METRICS_OF[kind]} & named
+    expected |= {"train:objective_loss", "validation:objective_loss", "test:objective_loss", "train:progress"}
+    expected |= {"train:objective_loss:final", "validation:objective_loss:final"}
+    assert set(found) == expected
+    assert found["validation:objective_loss:final"][0] == min(found["validation:objective_loss"])
+    assert len(found["validation:objective_loss"]) == len(found["train:objective_loss"]) > 1
+
+
+def test_the_model_of_classes_is_as_good_as_it_says(tmp_path: Path, capsys) -> None:
+    values, data = KINDS["binary_classifier"]
+    found, model = trained(tmp_path, {**values, "epochs": "30"}, data, capsys)
+    features, labels = data(400)
+    margins = outputs(model, features[300:])[:, 0]
+    said = margins > model["threshold"]
+    assert found["test:binary_classification_accuracy"] == [
+        pytest.approx(metrics.accuracy_score(labels[300:], said), abs=0.011)
+    ]
+    assert found["test:binary_f_beta"] == [pytest.approx(metrics.f1_score(labels[300:], said), abs=0.011)]
+    assert found["test:objective_loss"] == [pytest.approx(metrics.log_loss(labels[300:], 1 / (1 + np.exp(-margins))), rel=1e-3)]
+    assert found["test:binary_classification_accuracy"][0] > 0.75
+
+
+def test_the_model_of_numbers_and_of_three_classes_too(tmp_path: Path, capsys) -> None:
+    values, data = KINDS["regressor"]
+    found, model = trained(tmp_path / "r", values, data, capsys)
+    features, labels = data(400)
+    said = outputs(model, features[300:])[:, 0]
+    assert found["test:mse"] == [pytest.approx(metrics.mean_squared_error(labels[300:], said), rel=1e-3)]
+    values, data = KINDS["multiclass_classifier"]
+    found, model = trained(tmp_path / "m", {**values, "accuracy_top_k": "2"}, data, capsys)
+    features, labels = data(400)
+    said = outputs(model, features[300:])
+    assert found["test:multiclass_accuracy"] == [pytest.approx(float((said.argmax(axis=1) == labels[300:]).mean()), abs=0.011)]
+    top = metrics.top_k_accuracy_score(labels[300:], said, k=2)
+    assert found["test:multiclass_top_k_accuracy"] == [pytest.approx(top, abs=0.011)]
+    assert found["test:multiclass_accuracy"][0] > 0.7
+
+
+@pytest.mark.parametrize(("kind", "loss"), [(kind, loss) for kind, losses in LOSSES.items() for loss in losses])
+def test_each_loss_goes_down(kind: str, loss: str, tmp_path: Path, capsys) -> None:
+    values, data = KINDS[kind]
+    found, model = trained(tmp_path, {**values, "loss": loss}, data, capsys)
+    assert model["loss"] == loss
+    losses = found["train:objective_loss"]
+    assert min(losses) <= losses[0]
+    assert np.isfinite(losses).all()
+
+
+def test_a_criterion_chooses_the_threshold(tmp_path: Path, capsys) -> None:
+    values, data = KINDS["binary_classifier"]
+    for criterion, target, metric in (
+        ("precision_at_target_recall", "target_recall", "recall"),
+        ("recall_at_target_precision", "target_precision", "precision"),
+    ):
+        told = {**values, "binary_classifier_model_selection_criteria": criterion, target: "0.95"}
+        found, _ = trained(tmp_path / criterion, told, data, capsys)
+        assert found[f"validation:{metric}"][0] >= 0.95
+    _, plain = trained(tmp_path / "p", {**values, "binary_classifier_model_selection_criteria": "loss_function"}, data, capsys)
+    assert plain["threshold"] == 0.0
+
+
+def test_positive_examples_can_weigh_more(tmp_path: Path, capsys) -> None:
+    values, data = KINDS["binary_classifier"]
+    told = {**values, "binary_classifier_model_selection_criteria": "loss_function"}
+    found, _ = trained(tmp_path / "a", told, data, capsys)
+    more, _ = trained(tmp_path / "b", {**told, "positive_example_weight_mult": "20"}, data, capsys)
+    assert more["train:recall"] > found["train:recall"]
+
+
+def test_regularisation_shrinks_the_model(tmp_path: Path, capsys) -> None:
+    values, data = KINDS["regressor"]
+    _, free = trained(tmp_path / "a", values, data, capsys)
+    _, sparse = trained(tmp_path / "b", {**values, "l1": "0.3"}, data, capsys)
+    _, small = trained(tmp_path / "c", {**values, "wd": "1"}, data, capsys)
+    assert np.abs(small["coefficients"]).sum() < np.abs(free["coefficients"]).sum()
+    assert (np.abs(sparse["coefficients"]) < 1e-9).sum() > (np.abs(free["coefficients"]) < 1e-9).sum()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"learning_rate": "1", "use_lr_scheduler": "false"},
+        {"learning_rate": "0.00001"},
+        {"l1": "1", "wd": "1"},
+        {"normalize_data": "false", "normalize_label": "false"},
+        {"unbias_data": "false", "unbias_label": "false", "use_bias": "false"},
+        {"mini_batch_size": "100", "optimizer": "adam", "beta_1": "0.9", "init_method": "normal", "num_models": "4"},
+        {"epochs": "1", "early_stopping_patience": "1", "early_stopping_tolerance": "0.5"},
+    ],
+)
+def test_what_is_accepted_runs(kind: str, more: dict[str, str], tmp_path: Path, capsys) -> None:
+    values, data = KINDS[kind]
+    found, _ = trained(tmp_path, {**values, **more}, data, capsys)
+    assert np.isfinite(found["validation:objective_loss:final"]).all()
+
+
+def test_recordio_without_a_content_type_is_read(tmp_path: Path, capsys) -> None:
+    features, labels = two_classes(200)
+    (tmp_path / "input" / "train").mkdir(parents=True)
+    (tmp_path / "input" / "train" / "a.pbr").write_bytes(recordio(features, labels))
+    train(job(tmp_path, {"predictor_type": "binary_classifier", "feature_dim": "5"}, train=None))
+    assert caught("linear-learner", capsys.readouterr().out)["train:binary_classification_accuracy"][0] > 0.7
+
+
+@pytest.mark.parametrize(
+    ("values", "data", "words"),
+    [
+        ({"feature_dim": "4"}, two_classes, "The train data have 5 features"),
+        ({}, three_classes, "labels that are no whole numbers from 0 to 1"),
+        (
+            {"predictor_type": "multiclass_classifier", "num_classes": "3"},
+            numbers,
+            "labels that are no whole numbers from 0 to 2",
+        ),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(values: dict, data, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=words):
+        train(csv_job(tmp_path, {"predictor_type": "binary_classifier", **values}, data))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "Missing required hyperparameter: predictor_type"),
+        ({"predictor_type": "multiclass_classifier"}, "Missing required hyperparameter: num_classes"),
+        ({"predictor_type": "regressor", "loss": "logistic"}, "logistic is not a loss of a regressor"),
+        ({"predictor_type": "regressor", "loss": "quantile_loss"}, "quantile_loss is not available here"),
+        ({"predictor_type": "regressor", "learning_rate": "fast"}, "Hyperparameter learning_rate: could not parse value"),
+        ({"predictor_type": "regressor", "wd": "-1"}, "Hyperparameter wd: -1.0 is not in [0, +inf) or auto"),
+        (
+            {"predictor_type": "regressor", "_tuning_objective_metric": "validation:binary_f_beta"},
+            "Metric 'binary_f_beta' is computed for a binary_classifier",
+        ),
+    ],
+)
+def test_refusals(values: dict[str, str], words: str) -> None:
+    with pytest.raises(Refused) as refused:
+        builtin_named("linear-learner").parsed(values)
+    assert words in str(refused.value)

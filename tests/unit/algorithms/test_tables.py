@@ -1,0 +1,117 @@
+"""A channel's files become one table, in each format, or are refused with the file and the reason."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pytest
+from pyarrow import parquet
+from scipy import sparse
+
+from rekindle.algorithms.job import UserError
+from rekindle.algorithms.recordio import MAGIC, frames
+from rekindle.algorithms.tables import data_files, read_table
+from support.tables import recordio, two_classes, write_csv, write_libsvm
+
+X, Y = two_classes(12)
+
+
+def same(table, features=X, labels=Y) -> None:
+    found = table.features.toarray() if sparse.issparse(table.features) else table.features
+    np.testing.assert_allclose(found, features, rtol=1e-5)
+    np.testing.assert_allclose(table.labels, labels)
+
+
+def test_files_follow_each_other_by_path_and_hidden_ones_do_not_count(tmp_path: Path) -> None:
+    write_csv(tmp_path / "b.csv", X[4:], Y[4:])
+    write_csv(tmp_path / "a" / "x.csv", X[:4], Y[:4])
+    (tmp_path / "_SUCCESS").touch()
+    (tmp_path / ".crc").write_text("no data")
+    assert [p.name for p in data_files(tmp_path)] == ["x.csv", "b.csv"]
+    same(read_table(tmp_path, "csv"))
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|", " "])
+def test_csv_with_any_delimiter(tmp_path: Path, delimiter: str) -> None:
+    path = write_csv(tmp_path / "a.csv", X, Y)
+    path.write_text(path.read_text().replace(",", delimiter))
+    same(read_table(tmp_path, "csv"))
+
+
+def test_csv_compressed_with_quotes_weights_and_gaps(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b'1,0.5,"3",,5\r\n0,2,4,6,\r\n'))
+    table = read_table(tmp_path, "csv", weights=True)
+    assert table.labels.tolist() == [1, 0]
+    assert table.weights.tolist() == [0.5, 2]
+    np.testing.assert_equal(table.features, np.array([[3, np.nan, 5], [4, 6, np.nan]], dtype=np.float32))
+
+
+def test_libsvm_with_weights_groups_and_comments(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1:0.5 qid:1 0:2 3:4 # first\n\n0:2 qid:1 1:7\n")
+    table = read_table(tmp_path, "libsvm")
+    assert table.features.toarray().tolist() == [[2, 0, 0, 4], [0, 7, 0, 0]]
+    assert (table.labels.tolist(), table.weights.tolist(), table.groups.tolist()) == ([1, 0], [0.5, 2], [1, 1])
+
+
+def test_libsvm_files_of_different_width_are_one_table(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1 0:1\n")
+    (tmp_path / "b").write_text("0 2:3\n")
+    table = read_table(tmp_path, "libsvm")
+    assert table.features.toarray().tolist() == [[1, 0, 0], [0, 0, 3]]
+    assert table.widened(5).columns == 5
+
+
+def test_libsvm_parquet_and_recordio_hold_what_csv_holds(tmp_path: Path) -> None:
+    write_libsvm(tmp_path / "svm" / "a", X, Y)
+    same(read_table(tmp_path / "svm", "libsvm"))
+    (tmp_path / "parquet").mkdir()
+    columns = {f"c{i}": c for i, c in enumerate([Y, *X.T])}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "parquet" / "a.parquet")
+    same(read_table(tmp_path / "parquet", "parquet"))
+    (tmp_path / "io").mkdir()
+    (tmp_path / "io" / "a.pbr").write_bytes(recordio(X, Y))
+    same(read_table(tmp_path / "io", "recordio-protobuf"))
+
+
+def test_a_record_in_several_frames_is_one() -> None:
+    record = recordio(X[:1], Y[:1])[8:]
+
+    def frame(place: int, part: bytes) -> bytes:
+        return MAGIC.to_bytes(4, "little") + (place << 29 | len(part)).to_bytes(4, "little") + part
+
+    # The magic number itself is what is cut out where a record is split.
+    whole = record[:8] + MAGIC.to_bytes(4, "little") + record[12:]
+    assert list(frames(frame(1, whole[:8]) + frame(3, whole[12:]))) == [whole]
+
+
+def test_a_channel_without_rows_is_no_table(tmp_path: Path) -> None:
+    assert read_table(tmp_path, "csv") is None
+    (tmp_path / "a").write_text("\n\n")
+    assert read_table(tmp_path, "csv") is None
+    assert read_table(tmp_path, "libsvm") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "words"),
+    [
+        ("csv", b"label,a,b\n1,2,3\n", "First line 'label,a,b...' of file 'f' is not 'CSV' format"),
+        ("csv", b"1,2,3\n1,2\n", "Failed to load csv data"),
+        ("csv", b"1\n0\n", "has 1 columns, and no feature among them"),
+        ("libsvm", b"1,2,3\n", "Line 1 '1,2,3...' of file 'f' is not 'LIBSVM' format"),
+        ("libsvm", b"1 0:1\n1 a:1\n", "Line 2 '1 a:1...'"),
+        ("libsvm", b"1:2 0:1\n1 0:1\n", "a weight is in 1 of 2 lines"),
+        ("libsvm", b"1 -1:1\n", "an index is negative"),
+        ("parquet", b"1,2,3\n", "Failed to load parquet data"),
+        ("recordio-protobuf", b"1,2,3,4,5\n", "there is no record at byte 0"),
+        ("recordio-protobuf", recordio(X, Y)[:-6], "the file ends within a record"),
+        ("recordio-protobuf", recordio(X, Y)[:8] + b"\xff" * len(recordio(X[:1], Y[:1])), "Failed to load recordio-protobuf"),
+    ],
+)
+def test_what_is_no_data_is_refused(tmp_path: Path, kind: str, data: bytes, words: str) -> None:
+    (tmp_path / "f").write_bytes(data)
+    with pytest.raises(UserError) as refused:
+        read_table(tmp_path, kind)
+    assert words in str(refused.value)
