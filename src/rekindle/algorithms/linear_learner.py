@@ -124,11 +124,12 @@ class Learner:
         features, labels = self._scaled(table), self._targets(table)
         watched = "validation" if "validation" in tables else "train"
         weights, rng = self._weights(table), np.random.default_rng(0)
-        best, kept, waited, total = np.inf, None, 0, self._values["epochs"]
+        best, kept, waited, total = np.inf, self._estimator, 0, self._values["epochs"]
         for epoch in range(total):
-            if not self._epoch(features, labels, weights, rng):
+            diverged = not self._epoch(features, labels, weights, rng)
+            if diverged:
                 tell(f"[WARNING] The model diverged in epoch {epoch}: learning_rate is too high. The best so far is kept")
-                break
+                self._estimator = kept if epoch else self._null(features, labels)
             losses = {part: self.objective(tables[part]) for part in dict.fromkeys(("train", watched))}
             for part, loss in losses.items():
                 quality(host, part, f"{self._shown_loss}_objective", loss, loss=True, epoch=epoch)
@@ -136,10 +137,8 @@ class Learner:
             waited = 0 if losses[watched] < best * (1 - self._values["early_stopping_tolerance"]) else waited + 1
             if losses[watched] < best:
                 best, kept = losses[watched], copy.deepcopy(self._estimator)
-            if stop.asked or waited >= self._values["early_stopping_patience"]:
+            if diverged or stop.asked or waited >= self._values["early_stopping_patience"]:
                 break
-        if kept is None:
-            raise UserError("The model diverged in its first epoch. Lower learning_rate")
         self._estimator = kept
 
     def objective(self, table: Table) -> float:
@@ -236,6 +235,15 @@ class Learner:
         except ValueError:
             return False
         return bool(np.isfinite(self._estimator.coef_).all() and np.abs(self._estimator.coef_).max(initial=0) < 1e12)
+
+    def _null(self, features: Any, labels: Numbers) -> Any:
+        """The model that knows nothing: what there is when the first epoch already ran away."""
+        estimator = self._make()
+        given = {} if self._kind == "regressor" else {"classes": np.arange(self._classes)}
+        estimator.partial_fit(features[:1] * 0, labels[:1], **given)
+        estimator.coef_[:] = 0
+        estimator.intercept_[:] = 0
+        return estimator
 
     def _scaled(self, table: Table) -> Any:
         features = table.features.astype(np.float64)

@@ -57,7 +57,7 @@ def test_an_inner_product_finds_the_largest(tmp_path: Path, capsys) -> None:
     ],
 )
 def test_what_is_accepted_runs(more: dict[str, str], tmp_path: Path, capsys) -> None:
-    assert told(tmp_path, {**VALUES, **more}, three_classes, capsys)["test:accuracy"][0] > 0.4
+    assert told(tmp_path, {**VALUES, **more}, three_classes, capsys)["test:accuracy"][0] > 0.3
 
 
 @pytest.mark.parametrize(
