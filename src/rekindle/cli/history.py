@@ -1,104 +1,119 @@
-"""``import``: history from elsewhere becomes a tuning job, to look at and to warm-start from."""
+"""``import`` and ``export``: history from elsewhere becomes a tuning job, to look at and to warm-start from; and back."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rekindle.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from rekindle.domain.tuning_job import TuningJobSpec
-    from rekindle.engine.imports import Result
+    from rekindle.cli.import_sources import Found
 
 
 def import_(
     job: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="JOB", help="A job file, or what describe-hyper-parameter-tuning-job printed.", show_default=False
+            metavar="[JOB]", help="A job file, or what describe-hyper-parameter-tuning-job printed.", show_default=False
         ),
-    ],
+    ] = None,
     results: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="RESULTS...",
+            metavar="[RESULTS]...",
             help="Rows (.csv, .jsonl), or what list-training-jobs-for-hyper-parameter-tuning-job printed (.json).",
             show_default=False,
         ),
-    ],
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Another name for the tuning job.", show_default=False)] = None,
     objective: Annotated[
-        str | None, typer.Option("--objective", help="The column of the objective.", show_default=False)
+        str | None,
+        typer.Option("--objective", help="The column of the objective; of a study, the metric's name.", show_default=False),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="NAME=COLUMN", help="Where a hyperparameter stands in rows.", show_default=False),
+    ] = None,
+    from_aws: Annotated[
+        str | None, typer.Option("--from-aws", metavar="NAME", help="A tuning job of an AWS account.", show_default=False)
+    ] = None,
+    profile: Annotated[str | None, typer.Option("--profile", help="The AWS profile to read with.", show_default=False)] = None,
+    region: Annotated[str | None, typer.Option("--region", help="The AWS region to read from.", show_default=False)] = None,
+    from_optuna: Annotated[
+        str | None,
+        typer.Option("--from-optuna", metavar="URL", help="An Optuna storage: sqlite:///study.db", show_default=False),
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option("--study", help="The study, where there are several.", show_default=False)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Import results from elsewhere as a tuning job that has ended, to look at and to warm-start from."""
+    from rekindle.cli import import_sources as sources
+
+    if from_aws is not None:
+        _check_alone("--from-aws", job)
+        found = sources.from_account(from_aws, profile, region)
+    elif from_optuna is not None:
+        found = sources.from_optuna(from_optuna, study, job, name, objective)
+    else:
+        found = sources.from_files(job, results or [], objective, sources.columns(column or []))
+    _import(found if name is None else replace(found, spec=replace(found.spec, name=name)), as_json)
+
+
+def export(
+    name: Annotated[str, typer.Argument(metavar="JOB", help="A tuning job.", show_default=False)],
+    form: Annotated[
+        str, typer.Option("--as", help="csv, jsonl, dataframe (the SDK's, as CSV), sagemaker, optuna or mlflow.")
+    ] = "csv",
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="A file; a folder for sagemaker; a URL for optuna and mlflow.", show_default="stdout"),
+    ] = None,
+    another: Annotated[
+        str | None, typer.Option("--name", help="Another name for the study or the experiment.", show_default=False)
+    ] = None,
+) -> None:
+    """Export a tuning job's training jobs that have ended, in forms that other tools and `rekindle import` read."""
+    from rekindle.cli.export_forms import FORMS
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import write_json
+
+    write = FORMS.get(form)
+    if write is None:
+        from rekindle.domain.errors import InvalidValue
+        from rekindle.jobfile.values import did_you_mean
+
+        raise InvalidValue("--as", form, f"not one of {', '.join(FORMS)}", did_you_mean(form, FORMS))
+    app = open_app()
+    for line in write(app, app.store.tuning_job(app.owner, name), to, another):
+        typer.echo(line)
+
+
+def _import(found: Found, as_json: bool) -> None:
+    from rekindle.cli.opened import open_app
+    from rekindle.cli.printing import one_line, write_json
     from rekindle.cli.records import tuning_record
     from rekindle.engine.imports import import_tuning_job
     from rekindle.engine.queries import describe
 
-    spec, created_at = _spec(job)
-    spec = spec if name is None else replace(spec, name=name)
-    rows = _results(results, spec, objective)
     app = open_app()
-    made = import_tuning_job(app.store, app.clock, app.owner, spec, rows, app.quotas, created_at)
+    made = import_tuning_job(app.store, app.clock, app.owner, found.spec, found.results, app.quotas, found.created_at)
     view = describe(app.store, app.owner, made.name)
+    for note in found.notes:
+        typer.echo(f"note: {one_line(note)}", err=as_json)
     if as_json:
         write_json(tuning_record(view))
         return
     good = view.objectives.succeeded
-    typer.echo(f"imported {len(rows)} training jobs as tuning job {made.name}; {good} have an objective")
+    typer.echo(f"imported {len(found.results)} training jobs as tuning job {made.name}; {good} have an objective")
     typer.echo(f"  warm_start: {{type: identical, parents: [{made.name}]}}   in a job file: go on from here")
 
 
-def _spec(path: str) -> tuple[TuningJobSpec, float | None]:
-    """The spec, and when the tuning job was made, where that is known."""
-    from rekindle.api.translate.create_request import spec_from_request
-    from rekindle.api.translate.history import request_of, seconds
-    from rekindle.cli.source import load_source
-
-    if path.lower().endswith(".json"):
-        found = _json(path)
-        if "HyperParameterTuningJobStatus" in found:
-            return spec_from_request(request_of(found)), seconds(found.get("CreationTime"))
-    return load_source(path).spec, None
-
-
-def _results(paths: Sequence[str], spec: TuningJobSpec, objective: str | None) -> list[Result]:
-    from rekindle.api.translate.history import results_of
-    from rekindle.jobfile.results import read_results
-
-    found: list[Result] = results_of([(p, _json(p)) for p in paths if p.lower().endswith(".json")])
-    for path in paths:
-        if not path.lower().endswith(".json"):
-            found += read_results(_text(path), path, spec.definition.objective.metric, objective)
-    return found
-
-
-def _json(path: str) -> dict[str, Any]:
+def _check_alone(option: str, job: str | None) -> None:
     from rekindle.domain.errors import InvalidValue
 
-    try:
-        found = json.loads(_text(path))
-    except ValueError as error:
-        raise InvalidValue("file", path, f"not JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise InvalidValue("file", path, "not a JSON object")
-    return found
-
-
-def _text(path: str) -> str:
-    from rekindle.domain.errors import InvalidValue
-
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValue("file", path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if job is not None:
+        raise InvalidValue(option, job, "takes no further files: the account has them")

@@ -28,6 +28,7 @@ COMMANDS = (
     change.delete,
     metrics.metrics,
     history.import_,
+    history.export,
     replay.explain,
     replay.verify,
     tune.worker,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rekindle.domain.completion import not_improving
+from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.errors import InvalidValue, NameInUse, NotFound
 from rekindle.domain.search_plan import hyperparameters
 from rekindle.domain.training_job import (
@@ -32,19 +33,54 @@ from rekindle.engine.ports import Clock, JobStore
 from rekindle.engine.reconcile import training_job_name
 from rekindle.search.space import Categorical, Integer, Parameter
 
+_NO_VALUE = "it had no objective value where it was imported from"
+
 
 @dataclass(frozen=True)
 class Result:
     """One row of history. ``where`` says in errors where it stood; ``values`` are as text; ``objective`` None: it failed.
 
-    Times are seconds since the epoch, where they are known.
+    Times are seconds since the epoch, where they are known. ``stopped``: it was stopped before its end, and its objective is
+    the last that it emitted. ``curve`` are its emissions, from the first to the last, where they are known.
     """
 
     where: str
     values: Mapping[str, str]
     objective: float | None
     created_at: float | None = None
+    started_at: float | None = None
     ended_at: float | None = None
+    stopped: bool = False
+    failure_reason: str | None = None
+    name: str | None = None
+    curve: tuple[float, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """The training job's status."""
+        return "Stopped" if self.stopped else "Failed" if self.objective is None else "Completed"
+
+
+def results_of(jobs: Sequence[TrainingJob], curves: Mapping[int, Sequence[CurvePoint]] | None = None) -> list[Result]:
+    """The training jobs that have ended as rows of history, in the order of their numbers."""
+    ended = sorted((j for j in jobs if not j.is_running), key=lambda j: j.number)
+    return [_result_of(job, (curves or {}).get(job.id, ())) for job in ended]
+
+
+def _result_of(job: TrainingJob, curve: Sequence[CurvePoint]) -> Result:
+    succeeded = job.objective_status is ObjectiveStatus.SUCCEEDED
+    return Result(
+        job.name,
+        dict(job.tuned),
+        job.objective_value if succeeded else None,
+        job.created_at,
+        job.started_at,
+        job.ended_at,
+        job.status is TrainingJobStatus.STOPPED,
+        job.failure_reason,
+        job.name,
+        tuple(p.observation.value for p in curve),
+    )
 
 
 def import_tuning_job(
@@ -67,7 +103,7 @@ def import_tuning_job(
     _check_free(store, owner, spec.name)
     tuned = [_checked(spec.definition, result) for result in results]
     now = clock.now()
-    began = created_at or min((r.created_at for r in results if r.created_at), default=now)
+    began = created_at or min((at for r in results if (at := r.created_at or r.started_at)), default=now)
     job = TuningJob(spec, owner, uuid.uuid4().hex, created_at=began, modified_at=now, imported=True)
     jobs = [_training_job(job, i, r, t, began) for i, (r, t) in enumerate(zip(results, tuned, strict=True), start=1)]
     return store.import_tuning_job(_ended(job, jobs, now), jobs)
@@ -90,9 +126,7 @@ def _value(p: Parameter, result: Result) -> str:
         raise InvalidValue(field, None, "the row has no value of this parameter")
     text = result.values[p.name].strip()
     if isinstance(p, Categorical):
-        if text not in [format_value(v) for v in p.values]:
-            raise InvalidValue(field, text, f"not one of {[format_value(v) for v in p.values]}")
-        return text
+        return _category(p, text, field)
     if isinstance(p, Integer) and text.endswith(".0"):
         text = text.removesuffix(".0")  # data frames turn whole numbers into floats
     try:
@@ -107,13 +141,33 @@ def _value(p: Parameter, result: Result) -> str:
     return format_value(value)
 
 
+def _category(p: Categorical, text: str, field: str) -> str:
+    """The category that a text stands for: as it is written, in JSON's quotes, or as a number or a switch written otherwise,
+    as data frames do."""
+    known = [format_value(v) for v in p.values]
+    if text in known:
+        return text
+    alike = [k for k in known if _bare(k) == _bare(text)]
+    if len(alike) != 1:
+        raise InvalidValue(field, text, f"not one of {known}")
+    return alike[0]
+
+
+def _bare(text: str) -> str | float:
+    bare = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    try:
+        return float(bare)
+    except ValueError:
+        return bare.lower() if bare.lower() in ("true", "false") else bare
+
+
 def _training_job(job: TuningJob, number: int, result: Result, tuned: Mapping[str, str], began: float) -> TrainingJob:
     definition = job.spec.definition
-    created = result.created_at or began
-    ended = max(result.ended_at or created, created)
-    failed = result.objective is None
-    status = TrainingJobStatus.FAILED if failed else TrainingJobStatus.COMPLETED
-    secondary = SecondaryStatus.FAILED if failed else SecondaryStatus.COMPLETED
+    created = result.created_at or result.started_at or began
+    started = max(result.started_at or created, created)
+    ended = max(result.ended_at or started, started)
+    failed, status = result.objective is None, TrainingJobStatus(result.status)
+    secondary = SecondaryStatus(result.status)
     metric = definition.objective.metric
     return TrainingJob(
         name=training_job_name(job, number),
@@ -125,15 +179,15 @@ def _training_job(job: TuningJob, number: int, result: Result, tuned: Mapping[st
         tuning_job_name=job.name,
         number=number,
         tuned=tuned,
-        proposal={"source": "imported"},
+        proposal={"source": "imported"} if result.name is None else {"source": "imported", "name": result.name},
         status=status,
         secondary=secondary,
         transitions=moved(moved((), SecondaryStatus.STARTING, created, "Imported"), secondary, ended, "Imported"),
         launched_seq=2 * number - 1,
         finished_seq=2 * number,
-        started_at=created,
+        started_at=started,
         ended_at=ended,
-        failure_reason="it had no objective value where it was imported from" if failed else None,
+        failure_reason=result.failure_reason or (_NO_VALUE if failed and not result.stopped else None),
         objective_metric=metric,
         objective_status=ObjectiveStatus.FAILED if failed else ObjectiveStatus.SUCCEEDED,
         objective_value=result.objective,

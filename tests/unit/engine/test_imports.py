@@ -12,7 +12,7 @@ from rekindle.domain.errors import InvalidValue, NameInUse, NotFound
 from rekindle.domain.tuning_job import RELAXED, StrategyName, TuningJob, TuningJobStatus, WarmStart, WarmStartType
 from rekindle.engine.imports import Result, import_tuning_job
 from rekindle.engine.queries import describe
-from rekindle.jobfile.results import read_results
+from rekindle.exchange.rows import read_results
 from support.engine import Engine
 from support.specs import tuning_spec
 

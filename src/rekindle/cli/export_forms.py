@@ -1,0 +1,108 @@
+"""Where exported history goes: rows, SageMaker's JSON, an Optuna storage, MLflow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rekindle.bootstrap import App
+    from rekindle.domain.tuning_job import Definition, TuningJob
+    from rekindle.engine.imports import Result
+
+#: Writes a tuning job to a place, under another name if one is given, and tells line by line what it did.
+Form = Callable[["App", "TuningJob", str | None, str | None], Iterator[str]]
+
+
+def _rows(form: str) -> Form:
+    def write(app: App, job: TuningJob, to: str | None, name: str | None) -> Iterator[str]:
+        from rekindle.exchange.rows import write_results
+
+        definition, results = _single(app, job)
+        parameters = [p.name for p in definition.ranges]
+        text = write_results(results, form, definition.objective.metric, parameters)
+        if to is None:
+            yield text.removesuffix("\n")
+            return
+        _write(to, text)
+        yield f"{len(results)} training jobs of {job.name} are in {to}"
+
+    return write
+
+
+def _sagemaker(app: App, job: TuningJob, to: str | None, name: str | None) -> Iterator[str]:
+    from rekindle.api.translate.history import archive
+    from rekindle.engine.queries import describe
+
+    folder = _place(to, "a folder")
+    _single(app, job)
+    description, page = archive(describe(app.store, app.owner, job.name), app.store.jobs_of(job.id), app.clock.now())
+    files = {"describe.json": description, "training-jobs.json": page}
+    for file, content in files.items():
+        _write(str(Path(folder) / file), json.dumps(content, indent=2) + "\n")
+    yield f"{folder}: {', '.join(files)}"
+
+
+def _optuna(app: App, job: TuningJob, to: str | None, name: str | None) -> Iterator[str]:
+    from rekindle.exchange.optuna_study import write_study
+
+    url = _place(to, "the URL of a storage, such as sqlite:///study.db")
+    definition, results = _single(app, job)
+    notes = write_study(url, name or job.name, definition, results)
+    yield f"{len(results)} trials are in study {name or job.name} of {url}"
+    yield from (f"note: {note}" for note in notes)
+
+
+def _mlflow(app: App, job: TuningJob, to: str | None, name: str | None) -> Iterator[str]:
+    from rekindle.exchange.mlflow_runs import write_runs
+
+    uri = _place(to, "a tracking URI, such as http://127.0.0.1:5000 or sqlite:///mlflow.db")
+    definition, results = _single(app, job)
+    objective, experiment = definition.objective, name or job.name
+    added = write_runs(uri, experiment, objective.metric, objective.direction, definition.statics, results)
+    there = f"; {len(results) - added} were there already" if added < len(results) else ""
+    yield f"{added} runs are added to experiment {experiment} of {uri}{there}"
+
+
+FORMS: Mapping[str, Form] = {
+    "csv": _rows("csv"),
+    "jsonl": _rows("jsonl"),
+    "dataframe": _rows("dataframe"),
+    "sagemaker": _sagemaker,
+    "optuna": _optuna,
+    "mlflow": _mlflow,
+}
+
+
+def _single(app: App, job: TuningJob) -> tuple[Definition, list[Result]]:
+    """The only definition, and the results. Raises InvalidValue where there are several: their columns differ."""
+    from rekindle.domain.errors import InvalidValue
+    from rekindle.engine.imports import results_of
+
+    if len(job.spec.definitions) > 1:
+        raise InvalidValue("JOB", job.name, "a tuning job of several training job definitions cannot be exported")
+    return job.spec.definition, results_of(app.store.jobs_of(job.id), app.store.curves(job.id))
+
+
+def _place(to: str | None, what: str) -> str:
+    from rekindle.domain.errors import InvalidValue
+
+    if to is None:
+        raise InvalidValue("--to", None, f"needed for this form: {what}")
+    return to
+
+
+def _write(path: str, text: str) -> None:
+    from rekindle.domain.errors import InvalidValue
+
+    place = Path(path)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("x", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise InvalidValue("--to", path, "exists already, and is not overwritten", "Choose another place.") from error
+    except (OSError, ValueError) as error:
+        raise InvalidValue("--to", path, f"cannot be written ({getattr(error, 'strerror', None) or error})") from error

@@ -1,0 +1,136 @@
+"""Where imported history comes from: files, an AWS account, an Optuna storage; each becomes a spec and its results."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rekindle.domain.tuning_job import TuningJobSpec
+    from rekindle.engine.imports import Result
+    from rekindle.exchange.optuna_study import Study
+
+
+@dataclass(frozen=True)
+class Found:
+    """A tuning job from elsewhere: its spec, its results, when it was made, and what could not be mapped."""
+
+    spec: TuningJobSpec
+    results: Sequence[Result]
+    created_at: float | None = None
+    notes: Sequence[str] = ()
+
+
+def from_files(job: str | None, results: Sequence[str], objective: str | None, mapped: Mapping[str, str]) -> Found:
+    """A job file or a description by SageMaker, and the files with its results."""
+    from rekindle.domain.errors import InvalidValue
+
+    if job is None or not results:
+        missing = "JOB" if job is None else "RESULTS"
+        reason = "a job file (or a description by SageMaker) and at least one file of results are needed"
+        raise InvalidValue(missing, None, reason, "Or say --from-aws NAME or --from-optuna URL.")
+    spec, created_at = _spec(job)
+    return Found(spec, _results(results, spec, objective, mapped), created_at)
+
+
+def from_account(name: str, profile: str | None, region: str | None) -> Found:
+    """A tuning job of an AWS account."""
+    from rekindle.api.account import fetch
+    from rekindle.api.translate.create_request import spec_from_request
+    from rekindle.api.translate.history import request_of, results_of, seconds
+
+    description, pages = fetch(name, profile, region)
+    return Found(spec_from_request(request_of(description)), results_of(pages), seconds(description.get("CreationTime")))
+
+
+def from_optuna(url: str, study: str | None, job: str | None, name: str | None, metric: str | None) -> Found:
+    """A study. A job file says what its parameters are here; without one they are the study's own."""
+    from rekindle.exchange.optuna_study import read_study
+
+    found = read_study(url, study)
+    spec = _spec_of(found, name, metric) if job is None else _spec(job)[0]
+    return Found(spec, found.results, None, found.notes)
+
+
+def columns(given: Sequence[str]) -> dict[str, str]:
+    """``NAME=COLUMN`` options as a table."""
+    from rekindle.domain.errors import InvalidValue
+
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, column = text.partition("=")
+        if not (name and equals and column):
+            raise InvalidValue("--column", text, "must be NAME=COLUMN")
+        found[name] = column
+    return found
+
+
+def _spec(path: str) -> tuple[TuningJobSpec, float | None]:
+    """The spec, and when the tuning job was made, where that is known."""
+    from rekindle.api.translate.create_request import spec_from_request
+    from rekindle.api.translate.history import is_description, request_of, seconds
+    from rekindle.cli.source import load_source
+
+    if path.lower().endswith(".json"):
+        found = read_json(path)
+        if is_description(found):
+            created = seconds(found.get("CreationTime"), f"{path}:CreationTime")
+            return spec_from_request(request_of(found)), created
+    return load_source(path).spec, None
+
+
+def _results(paths: Sequence[str], spec: TuningJobSpec, objective: str | None, mapped: Mapping[str, str]) -> list[Result]:
+    from rekindle.api.translate.history import results_of
+    from rekindle.exchange.rows import read_results
+
+    found: list[Result] = results_of([(p, read_json(p)) for p in paths if p.lower().endswith(".json")])
+    names = [p.name for p in spec.definition.ranges]
+    for path in paths:
+        if not path.lower().endswith(".json"):
+            found += read_results(read_text(path), path, spec.definition.objective.metric, objective, mapped, names)
+    return found
+
+
+def _spec_of(study: Study, name: str | None, metric: str | None) -> TuningJobSpec:
+    """A spec that has only what a study knows: ranges and an objective; a child brings its own command."""
+    from rekindle.domain.metrics import MetricDefinition
+    from rekindle.domain.training_job import Algorithm, TrainingSpec
+    from rekindle.domain.tuning_job import Definition, Limits, Objective, StrategyName, TuningJobSpec
+
+    metric = metric or study.metric or "value"
+    regex = re.escape(metric)[:450] + r"[=:]\s*([-+0-9.eE]+)"
+    training = TrainingSpec(Algorithm(image="optuna", metrics=(MetricDefinition(metric, regex),)))
+    definition = Definition(training, Objective(metric, study.direction), study.ranges)
+    plain = re.sub(r"[^a-zA-Z0-9]+", "-", study.name).strip("-")[:32].strip("-")
+    return TuningJobSpec(name or plain or "study", StrategyName.RANDOM, Limits(None), (definition,))
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """A JSON object from a file. Raises InvalidValue, naming the file and the line."""
+    from rekindle.domain.errors import InvalidValue
+
+    try:
+        found = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InvalidValue(
+            f"{path}:{error.lineno}", error.doc[error.pos : error.pos + 40], f"not JSON ({error.msg})"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidValue("file", path, f"not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise InvalidValue("file", path, "not a JSON object")
+    return found
+
+
+def read_text(path: str) -> str:
+    """The text of a file. Raises InvalidValue, naming the file."""
+    from rekindle.domain.errors import InvalidValue
+
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise InvalidValue("file", path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error

@@ -1,0 +1,73 @@
+"""Training jobs as runs of MLflow, by the optional library ``mlflow`` (``mlflow-skinny`` will do)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rekindle.domain.errors import RekindleError, Unsupported
+from rekindle.engine.imports import Result
+
+#: MLflow takes this many entries in one call, and this many characters in a value.
+_BATCH = 100
+_LONGEST = 500
+_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Stopped": "KILLED"}
+#: The tag by which a run is known again: exporting twice adds nothing.
+TAG = "rekindle.training_job"
+
+
+def write_runs(
+    uri: str, experiment: str, metric: str, direction: str, statics: Mapping[str, str], results: Sequence[Result]
+) -> int:
+    """A run in the experiment for each result that is not there yet; returns how many were added. Raises RekindleError where
+    the tracking server or store cannot be used."""
+    try:
+        from mlflow import MlflowClient
+    except ModuleNotFoundError as error:
+        raise Unsupported("MLflow is not installed.", 'Install it: pip install "rekindle[mlflow]".') from error
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        place = _experiment(client, experiment, {"rekindle.metric": metric, "rekindle.goal": direction})
+        known = _known(client, place)
+        missing = [r for r in results if r.name not in known]
+        for r in missing:
+            _write(client, place, metric, statics, r)
+    except Exception as error:
+        line = " ".join(str(error).split())[:300]
+        raise RekindleError(f"--to {uri}: MLflow cannot write there ({type(error).__name__}: {line}).") from error
+    return len(missing)
+
+
+def _experiment(client: Any, name: str, tags: Mapping[str, str]) -> str:
+    found = client.get_experiment_by_name(name)
+    return str(client.create_experiment(name, tags=dict(tags)) if found is None else found.experiment_id)
+
+
+def _known(client: Any, place: str) -> set[str]:
+    known: set[str] = set()
+    token: str | None = None
+    while True:
+        page = client.search_runs([place], max_results=1000, page_token=token)
+        known |= {run.data.tags.get(TAG, "") for run in page}
+        token = page.token
+        if not token:
+            return known
+
+
+def _write(client: Any, place: str, metric: str, statics: Mapping[str, str], r: Result) -> None:
+    from mlflow.entities import Metric, Param
+
+    started = _milliseconds(r.started_at or r.created_at)
+    ended = max(_milliseconds(r.ended_at), started)
+    tags = {TAG: r.name, "rekindle.status": r.status, "rekindle.failure_reason": r.failure_reason}
+    run = client.create_run(place, start_time=started, tags={k: v for k, v in tags.items() if v is not None}, run_name=r.name)
+    curve = r.curve or (() if r.objective is None else (r.objective,))
+    params = [Param(name, value[:_LONGEST]) for name, value in {**statics, **r.values}.items()]
+    metrics = [Metric(metric, value, ended, step) for step, value in enumerate(curve)]
+    for i in range(0, max(len(params), len(metrics)), _BATCH):
+        client.log_batch(run.info.run_id, metrics=metrics[i : i + _BATCH], params=params[i : i + _BATCH])
+    client.set_terminated(run.info.run_id, status=_STATUS[r.status], end_time=ended)
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return round((seconds or 0.0) * 1000)

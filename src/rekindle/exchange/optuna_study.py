@@ -1,0 +1,216 @@
+"""Optuna's studies as history, and history as a study: the optional library ``optuna`` reads and writes its own storage."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rekindle.domain.errors import InvalidValue, NameInUse, RekindleError, Unsupported
+from rekindle.domain.search_plan import configuration_of
+from rekindle.domain.tuning_job import Definition
+from rekindle.engine.imports import Result
+from rekindle.search.history import Direction
+from rekindle.search.space import Categorical, Continuous, Integer, Parameter, resolved_scaling
+
+#: A parameter that fewer than this share of the trials have is left out, and not the trials without it.
+_COMMON = 0.5
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as far as it can be mapped. ``notes`` tell what could not be."""
+
+    name: str
+    metric: str | None
+    direction: Direction
+    ranges: tuple[Parameter, ...]
+    results: tuple[Result, ...]
+    notes: tuple[str, ...]
+
+
+def read_study(url: str, name: str | None = None) -> Study:
+    """A study in a storage (such as ``sqlite:///study.db``); its name is needed only where there are several. Distributions
+    become ranges, trials that have ended become results. Raises InvalidValue for what has no counterpart at all."""
+    optuna = _optuna()
+    study = _load(optuna, url, name)
+    if len(study.directions) > 1:
+        raise InvalidValue("--from-optuna", study.study_name, f"the study has {len(study.directions)} objectives, not one")
+    states = optuna.trial.TrialState
+    ended = [t for t in study.trials if t.state in (states.COMPLETE, states.PRUNED, states.FAIL)]
+    notes = _counted(len(study.trials) - len(ended), "still running or waiting: left out")
+    ended, kept, more = _common(ended)
+    ranges, told = _ranges(ended, kept)
+    metric = study.metric_names[0] if study.metric_names else None
+    direction: Direction = "maximize" if study.direction == optuna.study.StudyDirection.MAXIMIZE else "minimize"
+    results = tuple(_result(t, [p.name for p in ranges], states) for t in ended)
+    return Study(study.study_name, metric, direction, ranges, results, (*notes, *more, *told))
+
+
+def write_study(url: str, name: str, definition: Definition, results: Sequence[Result]) -> list[str]:
+    """A new study with a trial for each result; returns what could not be kept. Raises NameInUse where there is one."""
+    optuna = _optuna()
+    try:
+        study = optuna.create_study(storage=url, study_name=name, direction=definition.objective.direction)
+    except optuna.exceptions.DuplicatedStudyError as error:
+        raise NameInUse("study", name, "Give it another name by --name.") from error
+    except Exception as error:
+        raise RekindleError(f"--to {url}: Optuna cannot open this storage ({_line(error)}).") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they call it experimental
+        study.set_metric_names([definition.objective.metric])
+    study.set_user_attr("rekindle", {"statics": dict(definition.statics)})
+    distributions = {p.name: _distribution(optuna, p) for p in definition.ranges}
+    study.add_trials([_trial(optuna, i, r, definition, distributions) for i, r in enumerate(results)])
+    odd = [p.name for p in definition.ranges if getattr(p, "scaling", "") == "ReverseLogarithmic"]
+    return [f"{n}: Optuna has no reverse logarithmic scale; the range is linear there" for n in odd]
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        raise Unsupported("Optuna is not installed.", 'Install it: pip install "rekindle[optuna]".') from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def _load(optuna: Any, url: str, name: str | None) -> Any:
+    _check_file(url)
+    try:
+        names = [name] if name is not None else optuna.get_all_study_names(storage=url)
+        if len(names) != 1:
+            reason = "there are several studies in this storage" if names else "there is no study in this storage"
+            raise InvalidValue("--study", names or None, reason, "Name one by --study." if names else "")
+        return optuna.load_study(study_name=names[0], storage=url)
+    except KeyError as error:
+        known = optuna.get_all_study_names(storage=url)
+        raise InvalidValue("--study", name, f"there is no such study; there is {known or 'none'}") from error
+    except RekindleError:
+        raise
+    except Exception as error:
+        raise InvalidValue("--from-optuna", url, f"Optuna cannot open this storage ({_line(error)})") from error
+
+
+def _check_file(url: str) -> None:
+    """SQLite would make the file that is not there."""
+    from pathlib import Path
+
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///").partition("?")[0]).is_file():
+        raise InvalidValue("--from-optuna", url, "there is no such file")
+    if "://" not in url:
+        raise InvalidValue("--from-optuna", url, "not the URL of a storage", f"Write sqlite:///{url}.")
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _common(trials: Sequence[Any]) -> tuple[list[Any], list[str], list[str]]:
+    """The trials that have all of the parameters that most have, the names of these, and what was left out."""
+    with_any = [t for t in trials if t.params]
+    names = list(dict.fromkeys(name for t in with_any for name in t.params))
+    counts = {name: sum(name in t.params for t in with_any) for name in names}
+    kept = [name for name in names if counts[name] > _COMMON * len(with_any)]
+    rest = [t for t in with_any if all(name in t.params for name in kept)]
+    notes = [f"{n}: only {counts[n]} of {len(with_any)} trials have it: left out" for n in names if n not in kept]
+    return rest, kept, [*notes, *_counted(len(trials) - len(rest), "without some parameter that the others have: left out")]
+
+
+def _counted(count: int, what: str) -> list[str]:
+    return [f"{count} trials {what}"] if count else []
+
+
+def _ranges(trials: Sequence[Any], names: Sequence[str]) -> tuple[tuple[Parameter, ...], list[str]]:
+    ranges: list[Parameter] = []
+    notes: list[str] = []
+    for name in names:
+        seen = list(dict.fromkeys(_key(t.distributions[name]) for t in trials))
+        ranges.append(_range(name, seen))
+        notes += _told(name, seen)
+    return tuple(ranges), notes
+
+
+def _key(d: Any) -> tuple[Any, ...]:
+    """A distribution as plain values: kind, and either (low, high, log, step) or the choices."""
+    if hasattr(d, "choices"):
+        return ("categorical", *d.choices)
+    kind = "integer" if type(d).__name__.startswith("Int") else "continuous"
+    return (kind, d.low, d.high, d.log, d.step)
+
+
+def _range(name: str, seen: Sequence[tuple[Any, ...]]) -> Parameter:
+    """The widest range of all; Optuna itself sees to it that a parameter keeps its type."""
+    if seen[0][0] == "categorical":
+        return Categorical(name, tuple(dict.fromkeys(_text(c) for _, *choices in seen for c in choices)))
+    make = Integer if seen[0][0] == "integer" else Continuous
+    low, high = min(s[1] for s in seen), max(s[2] for s in seen)
+    return make(name, low, high, "Logarithmic" if all(s[3] for s in seen) else "Linear")
+
+
+def _told(name: str, seen: Sequence[tuple[Any, ...]]) -> list[str]:
+    notes = [f"{name}: its range changed; the widest is kept"] if len(seen) > 1 else []
+    steps = [] if seen[0][0] == "categorical" else [s[4] for s in seen if s[4] not in (None, 1)]
+    return [
+        *notes,
+        *([f"{name}: ranges have no step of {steps[0]:g} here: every value between its ends is allowed"] if steps else []),
+    ]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _result(trial: Any, names: Sequence[str], states: Any) -> Result:
+    curve = tuple(v for _, v in sorted(trial.intermediate_values.items()) if v is not None and math.isfinite(v))
+    pruned, value = trial.state == states.PRUNED, trial.value if trial.state == states.COMPLETE else None
+    if pruned:
+        value = curve[-1] if curve else None
+    if value is not None and not math.isfinite(value):
+        value = None
+    started, ended = _seconds(trial.datetime_start), _seconds(trial.datetime_complete)
+    values = {name: _text(trial.params[name]) for name in names}
+    reason = trial.user_attrs.get("failure_reason")
+    name = str(trial.user_attrs.get("training_job", f"trial {trial.number}"))
+    where = f"trial {trial.number}"
+    return Result(where, values, value, started, started, ended, pruned, None if reason is None else str(reason), name, curve)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    """Optuna keeps local time without a zone."""
+    return None if moment is None else moment.timestamp()
+
+
+def _local(seconds: float | None) -> datetime:
+    return datetime.fromtimestamp(seconds or 0.0, UTC).astimezone().replace(tzinfo=None)
+
+
+def _distribution(optuna: Any, p: Parameter) -> Any:
+    d = optuna.distributions
+    if isinstance(p, Categorical):
+        return d.CategoricalDistribution(tuple(p.values))
+    make = d.IntDistribution if isinstance(p, Integer) else d.FloatDistribution
+    return make(p.low, p.high, log=resolved_scaling(p) == "Logarithmic")
+
+
+def _trial(optuna: Any, number: int, r: Result, definition: Definition, distributions: Mapping[str, Any]) -> Any:
+    states = optuna.trial.TrialState
+    state = states.PRUNED if r.stopped else states.FAIL if r.objective is None else states.COMPLETE
+    curve = r.curve or ((r.objective,) if r.stopped and r.objective is not None else ())
+    facts = {"training_job": r.name, "failure_reason": r.failure_reason}
+    return optuna.trial.FrozenTrial(
+        number=number,
+        state=state,
+        value=r.objective if state == states.COMPLETE else None,
+        datetime_start=_local(r.started_at or r.created_at),
+        datetime_complete=_local(r.ended_at or r.started_at or r.created_at),
+        params=configuration_of(definition, r.values),
+        distributions=dict(distributions),
+        user_attrs={name: fact for name, fact in facts.items() if fact is not None},
+        system_attrs={},
+        intermediate_values=dict(enumerate(curve)),
+        trial_id=number,
+    )

@@ -1,0 +1,189 @@
+"""Results in a file of rows, read and written: CSV, JSON lines, and the data frame of SageMaker's SDK as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rekindle.domain.errors import InvalidValue
+from rekindle.engine.imports import Result
+
+#: Columns that may hold the objective when none is named, after the metric's own name; the first that is there counts.
+OBJECTIVE_COLUMNS = ("FinalObjectiveValue", "objective", "value")
+#: What a row may say besides its values, under our own name and under the data frame's.
+FACTS = {
+    "name": ("name", "TrainingJobName"),
+    "status": ("status", "TrainingJobStatus"),
+    "started_at": ("started_at", "TrainingStartTime"),
+    "ended_at": ("ended_at", "TrainingEndTime"),
+    "failure_reason": ("failure_reason", "FailureReason"),
+}
+#: The statuses of training jobs that have ended. A row with another one is left out.
+ENDED = ("Completed", "Failed", "Stopped")
+FORMATS = ("csv", "jsonl", "dataframe")
+
+Row = Mapping[str, Any]
+
+
+def read_results(
+    text: str,
+    path: str,
+    metric: str,
+    column: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    parameters: Collection[str] = (),
+) -> list[Result]:
+    """The rows of a file whose name ends in .csv, .jsonl or .ndjson. The objective is in ``column``, or where it is found;
+    an empty or non-finite one marks a failed row. ``columns`` says where a hyperparameter stands, if not under its own name.
+    A column that is called like one of ``parameters`` is that, and no fact about the row. Raises InvalidValue, naming file
+    and line."""
+    rows = list(_csv_rows(text, path) if path.lower().endswith(".csv") else _json_rows(text, path))
+    if not rows:
+        raise InvalidValue("results", path, "the file holds no rows")
+    names = {name for _, row in rows for name in row}
+    objective = _objective_column(names, metric, column, path)
+    mapped = dict(columns or {})
+    for name, found in mapped.items():
+        if found not in names:
+            raise InvalidValue(f"--column {name}", found, f"{path} has no such column", f"There is {sorted(names)}.")
+    taken = frozenset((*mapped, *parameters))
+    results = (_result(f"{path}:{line}", _renamed(row, mapped), objective, taken) for line, row in rows)
+    return [r for r in results if r is not None]
+
+
+def write_results(results: Sequence[Result], form: str, metric: str, parameters: Sequence[str]) -> str:
+    """Results as text in one of ``FORMATS``: what ``read_results`` reads back."""
+    if form == "jsonl":
+        rows = [{**_plain_row(r, metric), **r.values} for r in results]
+        return "".join(json.dumps(_present(row, metric), ensure_ascii=False) + "\n" for row in rows)
+    make = _frame_row if form == "dataframe" else _plain_row
+    facts = [{name: fact for name, fact in make(r, metric).items() if name not in parameters} for r in results]
+    values = [{name: r.values.get(name) for name in parameters} for r in results]
+    rows = [{**v, **f} if form == "dataframe" else {**f, **v} for f, v in zip(facts, values, strict=True)]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [metric, *parameters], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _plain_row(r: Result, metric: str) -> dict[str, Any]:
+    facts = {"name": r.name, "status": r.status, metric: r.objective}
+    times = {"started_at": _iso(r.started_at), "ended_at": _iso(r.ended_at)}
+    return {**facts, **times, "failure_reason": r.failure_reason}
+
+
+def _frame_row(r: Result, metric: str) -> dict[str, Any]:
+    seconds = None if r.started_at is None or r.ended_at is None else r.ended_at - r.started_at
+    return {
+        "TrainingJobName": r.name,
+        "TrainingJobStatus": r.status,
+        "FinalObjectiveValue": r.objective,
+        "TrainingStartTime": _iso(r.started_at),
+        "TrainingEndTime": _iso(r.ended_at),
+        "TrainingElapsedTimeSeconds": seconds,
+    }
+
+
+def _present(row: Row, metric: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value is not None or name == metric}
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _csv_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        for row in reader:
+            if None in row:
+                reason = f"the row has more values than the {len(reader.fieldnames or ())} columns"
+                raise InvalidValue(f"{path}:{reader.line_num}", row[None], reason)
+            yield reader.line_num, {name: value for name, value in row.items() if value is not None}
+    except csv.Error as error:
+        raise InvalidValue(f"{path}:{reader.line_num + 1}", "", f"not a line of CSV ({error})") from error
+
+
+def _json_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InvalidValue(f"{path}:{number}", line[:60], "not a line of JSON") from error
+        if not isinstance(row, dict):
+            raise InvalidValue(f"{path}:{number}", line[:60], "each line is a JSON object: names and values")
+        yield number, row
+
+
+def _objective_column(names: Collection[str], metric: str, column: str | None, path: str) -> str:
+    wanted = (column,) if column else (metric, *OBJECTIVE_COLUMNS)
+    found = next((name for name in wanted if name in names), None)
+    if found is None:
+        reason = f"{path} has no column {' or '.join(wanted)}"
+        raise InvalidValue("objective", column, reason, f"Name it by --objective; there is {sorted(names)}.")
+    return found
+
+
+def _renamed(row: Row, columns: Mapping[str, str]) -> Row:
+    return {**row, **{name: row[found] for name, found in columns.items() if found in row}}
+
+
+def _result(where: str, row: Row, objective: str, taken: Collection[str]) -> Result | None:
+    values = {name: _text(value) for name, value in row.items() if name != objective and not _is_empty(value)}
+    facts = {fact: _fact(row, [n for n in names if n not in taken]) for fact, names in FACTS.items()}
+    status = facts["status"]
+    if status is not None and status in ("InProgress", "Stopping"):
+        return None
+    value = _number(where, objective, row.get(objective))
+    return Result(
+        where,
+        values,
+        None if status == "Failed" else value,
+        started_at=_moment(facts["started_at"]),
+        ended_at=_moment(facts["ended_at"]),
+        stopped=status == "Stopped",
+        failure_reason=facts["failure_reason"],
+        name=facts["name"],
+    )
+
+
+def _fact(row: Row, names: Sequence[str]) -> str | None:
+    found = next((row[name] for name in names if not _is_empty(row.get(name))), None)
+    return None if found is None else _text(found)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _moment(text: str | None) -> float | None:
+    """Seconds since the epoch; None for what is no time, which may be a hyperparameter's value."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def _number(where: str, column: str, value: Any) -> float | None:
+    if _is_empty(value):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidValue(f"{where}.{column}", value, "not a number") from error
+    return number if math.isfinite(number) else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value) if isinstance(value, float) else str(value)

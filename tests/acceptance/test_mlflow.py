@@ -1,0 +1,60 @@
+"""Training jobs as runs of the real MLflow, in a database of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REKINDLE = str(Path(sys.executable).parent / "rekindle")
+ROWS = """\
+x,k,status,loss,started_at,ended_at,name
+0.5,a,,0.25,2026-01-01T00:00:00+00:00,2026-01-01T00:00:05+00:00,t-1
+1,b,Failed,,,,t-2
+"""
+JOB = """\
+name: old
+command: python train.py
+objective: {metric: loss, goal: minimize, regex: 'loss=([0-9.]+)'}
+ranges: {x: {min: 0, max: 1}, k: [a, b]}
+static: {depth: 3}
+limits: {jobs: 2}
+"""
+READ = """\
+import json, sys
+from mlflow import MlflowClient
+client = MlflowClient(tracking_uri=sys.argv[1])
+runs = client.search_runs([client.get_experiment_by_name("old").experiment_id], order_by=["attributes.run_name"])
+told = [[r.info.run_name, r.info.status, r.data.params, r.data.metrics, r.info.end_time - r.info.start_time] for r in runs]
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.timeout(300)
+def test_training_jobs_become_runs_once(tmp_path: Path) -> None:
+    environ = {**os.environ, "REKINDLE_HOME": str(tmp_path / "home")}
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    (tmp_path / "old.yaml").write_text(JOB)
+    (tmp_path / "rows.csv").write_text(ROWS)
+    run(REKINDLE, "import", "old.yaml", "rows.csv")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    names = [trial["name"] for trial in json.loads(run(REKINDLE, "trials", "old", "--json"))]
+    assert "2 runs are added to experiment old" in run(REKINDLE, "export", "old", "--as", "mlflow", "--to", uri)
+    again = run(REKINDLE, "export", "old", "--as", "mlflow", "--to", uri)
+    assert "0 runs are added" in again
+    assert "2 were there already" in again
+    found: list[Any] = json.loads(run(sys.executable, "-c", READ, uri))
+    assert found == [
+        [names[0], "FINISHED", {"x": "0.5", "k": "a", "depth": "3"}, {"loss": 0.25}, 5000],
+        [names[1], "FAILED", {"x": "1.0", "k": "b", "depth": "3"}, {}, 0],
+    ]

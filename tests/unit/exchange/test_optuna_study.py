@@ -1,0 +1,168 @@
+"""Studies of the real Optuna become history, and history becomes a study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from rekindle.domain.errors import InvalidValue, NameInUse, RekindleError
+from rekindle.engine.imports import Result, import_tuning_job, results_of
+from rekindle.exchange.optuna_study import Study, read_study, write_study
+from rekindle.search.space import Categorical, Continuous, Integer
+from support.engine import Engine
+from support.specs import tuning_spec
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+Objective = Callable[[optuna.Trial], Any]
+
+
+def study_of(folder: Path, objective: Objective, trials: int = 4, name: str = "tune me", **options: Any) -> Study:
+    url = f"sqlite:///{folder}/study.db"
+    study = optuna.create_study(storage=url, study_name=name, sampler=optuna.samplers.RandomSampler(seed=1), **options)
+    study.optimize(objective, n_trials=trials, catch=ZeroDivisionError)
+    return read_study(url)
+
+
+def every_kind(trial: optuna.Trial) -> float:
+    x = trial.suggest_float("x", -1, 1)
+    lr = trial.suggest_float("lr", 1e-5, 1e-1, log=True)
+    layers = trial.suggest_int("layers", 1, 8, log=True)
+    units = trial.suggest_int("units", 16, 64, step=16)
+    act = trial.suggest_categorical("act", ["relu", None, True, 3])
+    if trial.number == 1:
+        return 1 / 0
+    if trial.number == 2:
+        for step in range(3):
+            trial.report(10.0 + step, step)
+        raise optuna.TrialPruned
+    return x**2 + abs(math.log10(lr) + 3) + layers + units + (act == "relu")
+
+
+def test_distributions_become_ranges_and_trials_results(tmp_path: Path) -> None:
+    found = study_of(tmp_path, every_kind, direction="maximize")
+    assert found.ranges == (
+        Continuous("x", -1, 1, "Linear"),
+        Continuous("lr", 1e-5, 1e-1, "Logarithmic"),
+        Integer("layers", 1, 8, "Logarithmic"),
+        Integer("units", 16, 64, "Linear"),
+        Categorical("act", ("relu", "None", "True", "3")),
+    )
+    assert found.direction == "maximize"
+    assert [r.status for r in found.results] == ["Completed", "Failed", "Stopped", "Completed"]
+    assert found.results[2].objective == 12.0
+    assert found.results[2].curve == (10.0, 11.0, 12.0)
+    assert found.notes == ("units: ranges have no step of 16 here: every value between its ends is allowed",)
+    assert all(r.started_at <= r.ended_at for r in found.results)
+
+
+def test_a_study_becomes_a_tuning_job(tmp_path: Path) -> None:
+    found = study_of(tmp_path, every_kind)
+    engine = Engine()
+    spec = tuning_spec("study", ranges=found.ranges)
+    import_tuning_job(engine.store, engine.clock, engine.owner, spec, found.results, _quotas())
+    jobs = engine.trials("study")
+    assert [j.status.value for j in jobs] == ["Completed", "Failed", "Stopped", "Completed"]
+    assert [dict(j.tuned) for j in jobs] == [dict(r.values) for r in found.results]
+    assert [j.objective_value for j in jobs] == [r.objective for r in found.results]
+    assert jobs[0].proposal["name"] == "trial 0"
+
+
+def test_what_is_conditional_is_left_out_and_told(tmp_path: Path) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        rare = trial.suggest_float("rare", 0, 1) if trial.number == 0 else 0.0
+        often = trial.suggest_float("often", 0, 1) if trial.number != 1 else 0.0
+        return trial.suggest_float("x", 0, 1 + trial.number) + rare + often
+
+    found = study_of(tmp_path, objective, trials=5)
+    assert [p.name for p in found.ranges] == ["often", "x"]
+    assert found.ranges[1] == Continuous("x", 0, 5, "Linear")
+    assert len(found.results) == 4
+    assert found.notes == (
+        "rare: only 1 of 5 trials have it: left out",
+        "1 trials without some parameter that the others have: left out",
+        "x: its range changed; the widest is kept",
+    )
+
+
+def test_what_still_runs_is_left_out(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    study = optuna.create_study(storage=url, study_name="s")
+    study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=2)
+    study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+    found = read_study(url)
+    assert len(found.results) == 2
+    assert found.notes == ("1 trials still running or waiting: left out",)
+
+
+def test_history_comes_back_from_a_study(tmp_path: Path) -> None:
+    engine = Engine()
+    engine.create(tuning_spec("old", jobs=6))
+    engine.run("old")
+    job, jobs = engine.job("old"), engine.trials("old")
+    results = results_of(jobs, engine.store.curves(job.id))
+    url = f"sqlite:///{tmp_path}/study.db"
+    write_study(url, "old", job.spec.definition, results)
+    found = read_study(url)
+    assert found.metric == "loss"
+    assert [dict(r.values) for r in found.results] == [dict(r.values) for r in results]
+    for back, row in zip(found.results, results, strict=True):
+        assert (back.objective, back.status, back.name, back.curve) == (row.objective, row.status, row.name, row.curve)
+        assert back.started_at == pytest.approx(row.started_at, abs=1e-5)
+        assert back.ended_at == pytest.approx(row.ended_at, abs=1e-5)
+    best = optuna.load_study(study_name="old", storage=url).best_trial
+    assert best.value == min(r.objective for r in results if r.objective is not None)
+
+
+def test_failed_and_stopped_results_keep_their_state(tmp_path: Path) -> None:
+    values = {"lr": "0.01", "layers": "2", "act": "relu"}
+    rows = [
+        Result("", values, None, started_at=1.8e9, ended_at=1.8e9 + 5, failure_reason="out of memory", name="a"),
+        Result("", values, 0.5, started_at=1.8e9, ended_at=1.8e9 + 5, stopped=True, name="b"),
+    ]
+    url = f"sqlite:///{tmp_path}/study.db"
+    write_study(url, "s", tuning_spec().definition, rows)
+    found = read_study(url, "s").results
+    assert [(r.status, r.objective, r.failure_reason, r.name) for r in found] == [
+        ("Failed", None, "out of memory", "a"),
+        ("Stopped", 0.5, None, "b"),
+    ]
+
+
+def test_a_study_is_not_written_over(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    write_study(url, "s", tuning_spec().definition, [])
+    with pytest.raises(NameInUse, match="study"):
+        write_study(url, "s", tuning_spec().definition, [])
+
+
+def test_what_cannot_be_opened_or_mapped_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    with pytest.raises(InvalidValue, match="there is no such file"):
+        read_study(url)
+    assert not (tmp_path / "study.db").exists()
+    with pytest.raises(InvalidValue, match=r"Write sqlite:///study\.db"):
+        read_study("study.db")
+    with pytest.raises(RekindleError, match="Optuna cannot open this storage"):
+        write_study("nonsense://x", "s", tuning_spec().definition, [])
+    (tmp_path / "text.db").write_text("no database")
+    with pytest.raises(InvalidValue, match="cannot open"):
+        read_study(f"sqlite:///{tmp_path}/text.db")
+    optuna.create_study(storage=url, study_name="a", directions=["minimize", "maximize"])
+    with pytest.raises(InvalidValue, match="2 objectives"):
+        read_study(url)
+    optuna.create_study(storage=url, study_name="b")
+    with pytest.raises(InvalidValue, match="several studies"):
+        read_study(url)
+    with pytest.raises(InvalidValue, match="there is no such study"):
+        read_study(url, "c")
+
+
+def _quotas() -> Any:
+    from rekindle.domain.tuning_job import RELAXED
+
+    return RELAXED

@@ -1,0 +1,101 @@
+"""Rows of CSV and JSON lines: what is written is read back; what cannot be read names file, line and value."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rekindle.domain.errors import InvalidValue
+from rekindle.engine.imports import Result
+from rekindle.exchange.rows import FORMATS, read_results, write_results
+
+WORDS = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=9)
+MOMENTS = st.integers(1_500_000_000_000, 1_900_000_000_000).map(lambda ms: ms / 1000)
+
+
+@st.composite
+def results(draw: st.DrawFn) -> list[Result]:
+    names = draw(st.lists(WORDS.filter(lambda n: n != "loss"), min_size=1, max_size=3, unique=True))
+    return draw(st.lists(result(names), min_size=1, max_size=4))
+
+
+@st.composite
+def result(draw: st.DrawFn, names: list[str]) -> Result:
+    values = {name: draw(WORDS) for name in names}
+    objective = draw(st.none() | st.floats(allow_nan=False, allow_infinity=False))
+    started = draw(MOMENTS)
+    ended, stopped = started + draw(st.integers(0, 9_000)), draw(st.booleans())
+    return Result("", values, objective, None, started, ended, stopped, draw(st.none() | WORDS), draw(WORDS))
+
+
+@given(results(), st.sampled_from(FORMATS))
+def test_what_is_written_is_read_back(rows: list[Result], form: str) -> None:
+    names = list(rows[0].values)
+    text = write_results(rows, form, "loss", names)
+    found = read_results(text, "old.jsonl" if form == "jsonl" else "old.csv", "loss", parameters=names)
+    for row, back in zip(rows, found, strict=True):
+        assert {name: back.values[name] for name in names} == row.values
+        assert (back.objective, back.status) == (row.objective, row.status)
+        # A fact whose column a hyperparameter needs gives way.
+        for fact in ("name", "started_at", "ended_at"):
+            assert getattr(back, fact) in (getattr(row, fact), None)
+            if not set(names) & {"name", "started_at", "ended_at", "status"} and not names[0].startswith("Training"):
+                assert getattr(back, fact) == getattr(row, fact)
+
+
+def test_a_parameter_that_is_called_like_a_fact_is_no_fact() -> None:
+    rows = [Result("", {"name": "x", "status": "Failed"}, 0.5, name="job-1")]
+    (found,) = read_results(
+        write_results(rows, "csv", "loss", ["name", "status"]), "a.csv", "loss", parameters=["name", "status"]
+    )
+    assert (found.values["name"], found.values["status"], found.name, found.objective) == ("x", "Failed", None, 0.5)
+
+
+def test_rows_that_run_are_left_out_and_those_that_failed_have_no_objective() -> None:
+    text = "x,status,loss\n1,InProgress,0.5\n2,Failed,0.5\n3,Stopped,0.5\n4,,0.5\n"
+    found = read_results(text, "a.csv", "loss")
+    assert [(r.values["x"], r.status, r.objective) for r in found] == [
+        ("2", "Failed", None),
+        ("3", "Stopped", 0.5),
+        ("4", "Completed", 0.5),
+    ]
+
+
+def test_columns_may_be_mapped() -> None:
+    found = read_results("rate,score\n0.1,2\n", "a.csv", "loss", "score", {"lr": "rate"})
+    assert (found[0].values["lr"], found[0].objective) == ("0.1", 2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "field", "value"),
+    [
+        ("x,loss\n1,2,3\n", "a.csv", "a.csv:2", ["3"]),
+        ('x,loss\n1,2\n"' + "a" * 200_000 + '",1\n', "a.csv", "a.csv:3", ""),
+        ("x,loss\n1,a\n", "a.csv", "a.csv:2.loss", "a"),
+        ('{"x": 1, "loss": {}}\n', "a.jsonl", "a.jsonl:1.loss", {}),
+        ('{"x": 1, "loss": 1}\n\n[]\n', "a.jsonl", "a.jsonl:3", "[]"),
+        ("{\n", "a.jsonl", "a.jsonl:1", "{"),
+        ("[" * 100_000, "a.jsonl", "a.jsonl:1", "[" * 60),
+        ('{"loss": 1' + "0" * 400 + "}", "a.jsonl", "a.jsonl:1.loss", 10**400),
+        ("x,loss\n", "a.csv", "results", "a.csv"),
+        ("x,y\n1,2\n", "a.csv", "objective", None),
+    ],
+)
+def test_what_cannot_be_read_names_its_place(text: str, path: str, field: str, value: object) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        read_results(text, path, "loss")
+    assert (caught.value.field, caught.value.value) == (field, value)
+
+
+def test_a_column_that_is_not_there_is_named() -> None:
+    with pytest.raises(InvalidValue, match=r"--column lr: 'rate': a.csv has no such column"):
+        read_results("x,loss\n1,2\n", "a.csv", "loss", None, {"lr": "rate"})
+
+
+@given(st.text(max_size=60), st.sampled_from(["a.csv", "a.jsonl"]))
+def test_any_text_is_read_or_refused(text: str, path: str) -> None:
+    with contextlib.suppress(InvalidValue):
+        assert read_results(text, path, "loss") is not None

@@ -1,0 +1,180 @@
+"""History of a SageMaker account, by the real client against our own server, and by the files that the aws CLI writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from rekindle.cli.main import main
+from support.gateway import ALICE
+from support.wire import Wire, fresh, tuning_request
+
+Json = dict[str, Any]
+
+
+class Home:
+    """A home of its own for the command line, and a profile that leads to the server."""
+
+    def __init__(self, folder: Path, port: int, capfd: Any) -> None:
+        self.folder = folder
+        self._capfd = capfd
+        (folder / "config").write_text(
+            f"[profile lab]\nregion = us-east-1\nendpoint_url = http://127.0.0.1:{port}\n"
+            f"aws_access_key_id = {ALICE.access_key}\naws_secret_access_key = {ALICE.secret_key}\n"
+        )
+
+    def __call__(self, *argv: str) -> tuple[int, str, str]:
+        self._capfd.readouterr()
+        code = main(argv)
+        return (code, *self._capfd.readouterr())
+
+    def json(self, *argv: str) -> Any:
+        code, out, err = self(*argv, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+
+@pytest.fixture
+def home(tmp_path: Path, sagemaker: Wire, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    before = structlog.get_config()
+    monkeypatch.setenv("REKINDLE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    yield Home(tmp_path, sagemaker.port, capfd)
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def elsewhere(sagemaker: Wire) -> str:
+    """A tuning job that has ended in the account, with statics and a category."""
+    request = tuning_request(fresh("Elsewhere"), jobs=5)
+    request["TrainingJobDefinition"]["StaticHyperParameters"] = {"epochs": "3", "quoted": '"red"'}
+    kinds = request["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    kinds["CategoricalParameterRanges"] = [{"Name": "c", "Values": ['"a"', '"b"']}]
+    name = sagemaker.create(request=request)
+    sagemaker.finish(name)
+    return name
+
+
+def facts(trials: list[Json]) -> list[tuple[Any, ...]]:
+    return [(t["values"], t["objective"], t["status"], t["objective_status"], t["started_at"], t["ended_at"]) for t in trials]
+
+
+def wired(trials: list[Json]) -> list[tuple[Json, Any, str, str]]:
+    ordered = sorted(trials, key=lambda t: t["CreationTime"])
+    metric = "FinalHyperParameterTuningJobObjectiveMetric"
+    return [(t["TunedHyperParameters"], t[metric]["Value"], t["TrainingJobStatus"], t["ObjectiveStatus"]) for t in ordered]
+
+
+def test_a_live_account_becomes_history_and_a_parent(sagemaker: Wire, home: Home, elsewhere: str) -> None:
+    record = home.json("import", "--from-aws", elsewhere, "--profile", "lab", "--name", "mine")
+    assert (record["name"], record["status"]) == ("mine", "Completed")
+    assert record["static"] == {"epochs": "3", "quoted": '"red"'}
+    trials = home.json("trials", "mine")
+    there = wired(sagemaker.trials(elsewhere))
+    texts = [{name: str(value) for name, value in t["values"].items()} for t in trials]
+    assert [(v, t["objective"], t["status"], t["objective_status"]) for v, t in zip(texts, trials, strict=True)] == there
+    assert {r["name"] for r in record["ranges"]} == {"lr", "layers", "c"}
+
+
+def test_history_comes_back_from_each_form(home: Home, elsewhere: str) -> None:
+    home.json("import", "--from-aws", elsewhere, "--profile", "lab", "--name", "mine")
+    mine = facts(home.json("trials", "mine"))
+    for form, place in (("sagemaker", "sm"), ("dataframe", "frame.csv"), ("csv", "rows.csv"), ("jsonl", "rows.jsonl")):
+        code, _, err = home("export", "mine", "--as", form, "--to", str(home.folder / place))
+        assert code == 0, err
+    description = str(home.folder / "sm" / "describe.json")
+    for i, place in enumerate(("sm/training-jobs.json", "frame.csv", "rows.csv", "rows.jsonl")):
+        home.json("import", description, str(home.folder / place), "--name", f"back-{i}")
+        assert facts(home.json("trials", f"back-{i}")) == mine
+        shown = home.json("show", f"back-{i}")
+        assert shown["ranges"] == home.json("show", "mine")["ranges"]
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "words"),
+    [
+        ("nobody", "lab", "ResourceNotFound: Amazon SageMaker can't find a tuning job called nobody"),
+        ("nobody", "none", "The config profile (none) could not be found"),
+    ],
+)
+def test_what_the_account_refuses_is_told(home: Home, name: str, profile: str, words: str) -> None:
+    code, out, err = home("import", "--from-aws", name, "--profile", profile)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert not (home.folder / "home").exists()
+
+
+def pages_of(sagemaker: Wire, name: str, size: int) -> list[Json]:
+    """The pages as files of the aws CLI: times as text, a token where another page follows."""
+    pages, token = [], None
+    while True:
+        more = {} if token is None else {"NextToken": token}
+        page = sagemaker.client.list_training_jobs_for_hyper_parameter_tuning_job(
+            HyperParameterTuningJobName=name, MaxResults=size, **more
+        )
+        page.pop("ResponseMetadata")
+        pages.append(json.loads(json.dumps(page, default=lambda moment: moment.isoformat())))
+        token = page.get("NextToken")
+        if token is None:
+            return pages
+
+
+def files(home: Home, sagemaker: Wire, name: str) -> tuple[str, list[str]]:
+    described = json.dumps(sagemaker.describe(name), default=lambda moment: moment.isoformat())
+    (home.folder / "describe.json").write_text(described)
+    paths = []
+    for number, page in enumerate(pages_of(sagemaker, name, 2)):
+        paths.append(str(home.folder / f"page{number}.json"))
+        Path(paths[-1]).write_text(json.dumps(page))
+    return str(home.folder / "describe.json"), paths
+
+
+def test_pages_may_come_in_any_order_and_none_may_be_missing(sagemaker: Wire, home: Home, elsewhere: str) -> None:
+    description, paths = files(home, sagemaker, elsewhere)
+    assert len(paths) == 3
+    code, out, err = home("import", description, *paths[:2], "--name", "part")
+    assert (code, out) == (2, "")
+    assert "page1.json.NextToken" in err
+    assert "another page follows" in err
+    home.json("import", description, *reversed(paths), "--name", "whole")
+    assert len(home.json("trials", "whole")) == 5
+
+
+FIRST = "TrainingJobSummaries.0"
+METRIC = "FinalHyperParameterTuningJobObjectiveMetric"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("TrainingJobSummaries", {}, "there is no list TrainingJobSummaries"),
+        (FIRST, 3, "TrainingJobSummaries[1]: 3: not a table"),
+        (f"{FIRST}.TunedHyperParameters", ["lr"], "TunedHyperParameters: ['lr']: not a table"),
+        (f"{FIRST}.TunedHyperParameters.lr", "9", "TrainingJobSummaries[1].lr: '9': outside the range"),
+        (f"{FIRST}.TunedHyperParameters.c", "z", "TrainingJobSummaries[1].c: 'z': not one of"),
+        (f"{FIRST}.{METRIC}", 3, f"{METRIC}: 3: not a table"),
+        (f"{FIRST}.{METRIC}.Value", "good", f"{METRIC}.Value: 'good': not a number"),
+        (f"{FIRST}.CreationTime", "yesterday", "CreationTime: 'yesterday': neither ISO 8601 nor seconds"),
+        (f"{FIRST}.TrainingEndTime", [], "TrainingEndTime: []: neither ISO 8601 nor seconds"),
+    ],
+)
+def test_a_broken_page_names_its_place(sagemaker: Wire, home: Home, elsewhere: str, path: str, value: Any, words: str) -> None:
+    from support.wire import changed
+
+    description, paths = files(home, sagemaker, elsewhere)
+    Path(paths[2]).write_text(json.dumps(changed(json.loads(Path(paths[2]).read_text()), path, value)))
+    code, out, err = home("import", description, *paths, "--name", "broken")
+    assert (code, out) == (2, ""), err
+    assert words in err
+    assert "page2.json" in err
+    assert home("show", "broken")[0] == 3
