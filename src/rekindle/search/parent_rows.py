@@ -77,7 +77,7 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int
     x = x.T.reshape(len(parent.trials), len(space))
     values = np.array([math.nan if v is None or not math.isfinite(v) else v for _, v in parent.trials], dtype=np.float64)
     readable = ~np.isnan(x).any(axis=1)
-    chosen = _chosen(np.flatnonzero(readable), values if direction == "minimize" else -values, limit)
+    chosen = chosen_rows(np.flatnonzero(readable), values if direction == "minimize" else -values, limit)
     clipped = (x[chosen] < -1e-9).any(axis=1) | (x[chosen] > 1 + 1e-9).any(axis=1)
     counts = {
         "trials": len(values),
@@ -93,7 +93,7 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int
     return ParentRows(x[chosen], values[chosen], kept, columns, counts, unused)
 
 
-def _chosen(rows: NDArray[np.intp], values: Array, limit: int) -> NDArray[np.intp]:
+def chosen_rows(rows: NDArray[np.intp], values: Array, limit: int) -> NDArray[np.intp]:
     """At most ``limit`` of ``rows``, in their order: the best half, the others at even steps of rank, failures last."""
     if len(rows) <= limit:
         return rows

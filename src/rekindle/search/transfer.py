@@ -1,28 +1,22 @@
 """Warm start: what the results of earlier searches say to a new one, and a report of it.
 
-Two kinds of parents. The rows of an ``identical`` parent count as rows of the new search's own model. A ``transfer`` parent
-contributes its shape: a Gaussian process is fitted to its results, standardised by themselves, and the new search models
-the residuals to a weighted sum of these means,
-
-    f(x) = sum_i b_i m_i(x) + g(x),   b_i >= 0,   g a Gaussian process.
-
-The weights b are fitted anew for each suggestion to the new search's own results (non-negative least squares, drawn to
-the weights at start; the idea of RGPE, Feurer et al. 2018, and of stacking, without its sampling), so a parent whose shape
-the results contradict loses its say. An identical parent whose results do not agree with the new ones is distrusted: it
-counts as a transfer parent from then on. Everything is a pure function of (space, direction, seed, parents, history).
+Two kinds of parents. The rows of an ``identical`` parent count as rows of the new search's own model. ``transfer`` parents form
+a family with the new search (``kinship``): one Gaussian process over all their results, each standardised by itself, with a
+correlation between each parent's objective and the new one that the results decide. Beside it stands a model without any
+parent; the two are weighed by how well they predict the new search's results, each from all others. An identical parent whose
+results do not agree with the new ones is distrusted: it counts as a transfer parent from then on. Everything is a pure
+function of (space, direction, seed, parents, history).
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 from scipy.stats import rankdata
 
 from rekindle.search.bayesian.blas import single_thread
@@ -30,9 +24,11 @@ from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
 from rekindle.search.bayesian.initial import design_point, sobol
 from rekindle.search.bayesian.prior import Context, PriorModel, View
+from rekindle.search.bayesian.strategy import BayesianSearch
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, History, Parent
-from rekindle.search.parent_rows import MAX_ROWS, ParentRows, best_rows, rows_of
+from rekindle.search.kinship import Family, KinGP, family_of
+from rekindle.search.parent_rows import MAX_ROWS, ParentRows, best_rows, chosen_rows, rows_of
 from rekindle.search.space import Configuration, Space
 from rekindle.search.strategy import generator
 
@@ -44,29 +40,33 @@ MIN_ROWS = 4
 _ALL_ROWS = 400
 #: Rows that a parent model's hyperparameters are fitted to at most.
 _FIT_ROWS = 120
-#: Deviation of a child from the weighted sum of its parents, in units of a parent's own deviation.
-_RESIDUAL = 0.5
-#: How far a weight may stray from its start, relative to the scale of all.
-_FREEDOM = 0.5
 #: Lengthscale (in cubes) over which a parent's results fade along a parameter that it held constant.
 _CONSTANT_LENGTHSCALE = 2.0
 #: An identical parent is trusted while its results predict the new ones within this many deviations (root mean square).
 _TRUST = 3.0
 #: Below this weight a parent has no say.
-_NO_SAY = 1e-6
+_NO_SAY = 1e-3
+#: A parent whose model predicts less of its own results' variance than this, leave-one-out, has no say.
+_RELIABLE = 0.1
+#: Of so many of each parent's best the family chooses the first suggestion.
+_NAMED = 10
+#: Asked trials at which a point of the cold search's design may be drawn for contrast: results in one corner of the space
+#: cannot tell a good parent from a contrary one. Past the first only below this rank correlation of results and predictions.
+_CONTRAST, _DOUBT = (2, 5, 8, 11), 0.5
+#: Rows that all parents of a family lend it together, and at least each.
+_FAMILY_ROWS, _LEAST_ROWS = 180, 30
 #: Parents are judged by at most this many of the latest results.
 _JUDGED = 200
-#: Weight of the model with the parents' shape against the one without, before any evidence.
-_FAITH = 0.8
+#: Weight of the model with the parents against the one without, before any evidence.
+_FAITH = 0.9
 #: Deviation of a child's logarithmic lengthscales from a parent's.
 _LENGTHSCALE_DEVIATION = 0.7
-#: Asked trials at which a point of the initial design is drawn for contrast, while transfer parents have a say.
-_CONTRAST = (2, 5)
 
 
 @dataclass(frozen=True)
 class ParentModel:
-    """The mean of one parent's objective over the new search's cube, in the parent's own standard units (less is better).
+    """One parent's objective over the new search's cube, in the parent's own standard units (less is better); ``unit`` is that
+    unit in the objective's.
 
     ``reliability`` in [0, 1] is the share of the variance of its results that the model predicts leave-one-out.
     """
@@ -74,41 +74,11 @@ class ParentModel:
     gp: GP
     known: NDArray[np.bool_]
     reliability: float
+    unit: float
 
     def mean(self, x: Array) -> Array:
-        """The mean (q,) at rows ``x`` (q, d)."""
-        return self.gp.mean(self._masked(x))
-
-    def mean_with_gradient(self, x: Array) -> tuple[float, Array]:
-        """The mean at one row (d,) and its gradient (d,)."""
-        mean, slope = self.gp.mean_with_gradient(self._masked(x))
-        return mean, slope * self.known
-
-    def _masked(self, x: Array) -> Array:
-        return np.where(self.known, x, 0.5)
-
-
-@dataclass(frozen=True)
-class StackedMean:
-    """sum_i b_i m_i(x)."""
-
-    models: tuple[ParentModel, ...]
-    weights: Array
-
-    def __call__(self, x: Array) -> Array:
-        """The sum (q,) at rows ``x`` (q, d)."""
-        total = np.zeros(len(x))
-        for model, weight in zip(self.models, self.weights, strict=True):
-            total += weight * model.mean(x)
-        return total
-
-    def with_gradient(self, x: Array) -> tuple[float, Array]:
-        """The sum at one row (d,) and its gradient (d,)."""
-        value, slope = 0.0, np.zeros(len(x))
-        for model, weight in zip(self.models, self.weights, strict=True):
-            m, g = model.mean_with_gradient(x)
-            value, slope = value + weight * m, slope + weight * g
-        return value, slope
+        """The mean (q,) at rows ``x`` (q, d): along parameters that the parent lacks it is flat."""
+        return self.gp.mean(np.where(self.known, x, 0.5))
 
 
 def model_of(rows: ParentRows, encoding: Encoding, direction: Direction) -> ParentModel | None:
@@ -120,7 +90,8 @@ def model_of(rows: ParentRows, encoding: Encoding, direction: Direction) -> Pare
     if succeeded.sum() < MIN_ROWS:
         return None
     y = np.empty(len(rows.values))
-    y[succeeded] = Targets.of(rows.values[succeeded], direction).forward(rows.values[succeeded])
+    targets = Targets.of(rows.values[succeeded], direction)
+    y[succeeded] = targets.forward(rows.values[succeeded])
     y[~succeeded] = y[succeeded].max()
     y -= y.mean()
     if not np.ptp(y) > 0:
@@ -129,7 +100,7 @@ def model_of(rows: ParentRows, encoding: Encoding, direction: Direction) -> Pare
     gp = GP(x, y, encoding.columns, hyper)
     left_out, _ = gp.leave_one_out()
     explained = 1.0 - float(np.mean((y - left_out) ** 2) / np.var(y))
-    return ParentModel(gp, rows.known, min(max(explained, 0.0), 1.0))
+    return ParentModel(gp, rows.known, min(max(explained, 0.0), 1.0), targets.scale * targets.stretch)
 
 
 def _hyperparameters(rows: ParentRows, y: Array, encoding: Encoding) -> Hyperparameters:
@@ -178,27 +149,39 @@ class Kin:
         return tuple(model_of(r, self.encoding, self.direction) for r in self.rows)
 
     @cached_property
-    def probes(self) -> Array:
-        """Rows spread over the cube, on which parents are compared."""
-        return self.encoding.snap(sobol(len(self.encoding.space), 0, 256, generator(0)))
+    def members(self) -> tuple[int, ...]:
+        """Which parents the family consists of."""
+        return tuple(i for i, m in enumerate(self.models) if m is not None and m.reliability >= _RELIABLE)
+
+    @cached_property
+    def family(self) -> Family | None:
+        """The family of the parents whose results follow a shape; None without any."""
+        models = [m for i in self.members if (m := self.models[i]) is not None]
+        if not models:
+            return None
+        limit = max(_FAMILY_ROWS // len(models), _LEAST_ROWS)
+        lent = [self._lent(m, limit) for m in models]
+        found = np.array([[c.how in ("value", "new range") for c in self.rows[i].columns] for i in self.members])
+        return family_of(self.encoding.columns, lent, [m.unit for m in models], self.priors, np.asarray(found.any(axis=0)))
+
+    def _lent(self, model: ParentModel, limit: int) -> tuple[Array, Array, Array]:
+        """Rows (m, d), values (m,) and noise variances (m,) that a parent lends. Along parameters that it lacks its rows are
+        spread: there its results say nothing."""
+        chosen = chosen_rows(np.arange(len(model.gp.y)), model.gp.y, limit)
+        spread = self.encoding.snap(sobol(len(model.known), 0, len(chosen), generator(0)))
+        x = np.where(model.known, model.gp.x[chosen], spread)
+        return x, model.gp.y[chosen], np.full(len(chosen), model.gp.noise)
+
+    def spread(self, kinship: Array) -> Array:
+        """Figures of the family's members as figures of all parents, 0 for the others."""
+        out = np.zeros(len(self.parents))
+        out[list(self.members)] = kinship
+        return out
 
     @cached_property
     def start(self) -> Array:
-        """Weights before any result, shape (parents,), with sum at most 1: reliability times agreement with the others."""
-        trust = np.array([0.0 if m is None else m.reliability for m in self.models])
-        if np.count_nonzero(trust) >= 3:
-            trust = trust * self._agreement
-        return trust / trust.sum() if trust.sum() > 0 else trust
-
-    @cached_property
-    def _agreement(self) -> Array:
-        """For each parent the mean correlation of its shape with those of the others, at least 0.05."""
-        shapes = np.array([np.zeros(len(self.probes)) if m is None else m.mean(self.probes) for m in self.models])
-        shapes = shapes - shapes.mean(axis=1, keepdims=True)
-        norm = np.linalg.norm(shapes, axis=1)
-        correlation = shapes @ shapes.T / np.maximum(np.outer(norm, norm), 1e-12)
-        others = (correlation.sum(axis=1) - np.diag(correlation)) / max(np.count_nonzero(norm) - 1, 1)
-        return np.asarray(np.maximum(others, 0.05))
+        """Weight of each parent before any result, shape (parents,): its kinship by the parents' results alone."""
+        return np.zeros(len(self.parents)) if self.family is None else _FAITH * self.spread(self.family.alone.kinship)
 
     @cached_property
     def priors(self) -> KinPriors:
@@ -232,35 +215,28 @@ class Kin:
         sign = 1.0 if self.direction == "minimize" else -1.0
         return [min(found, key=lambda pair: sign * pair[0])[1]] if found else []
 
-    def shortlist(self, weights: Array, count: int) -> list[Configuration]:
-        """Configurations worth trying first, best first: the parents' own, by the weighted sum of the models; each new
-        one must improve some parent's outlook the most (greedy cover), so that parents that disagree each get a turn."""
-        found: dict[tuple[object, ...], tuple[Configuration, Array]] = {}
-        for rows in self.rows:
-            for i in best_rows(rows, self.direction, 10):
-                configuration = rows.configurations[i]
-                if configuration is not None:
-                    found.setdefault(self.encoding.space.key(configuration), (configuration, rows.x[i]))
-        if not found:
+    def first(self) -> list[Configuration]:
+        """What the family thinks best here of each parent's own best; or none."""
+        found: list[tuple[Configuration, Array]] = []
+        for i in self.members:
+            rows = self.rows[i]
+            best = best_rows(rows, self.direction, _NAMED)
+            found += [(c, rows.x[j]) for j in best if (c := rows.configurations[j]) is not None]
+        if self.family is None or not found:
             return []
-        configurations, x = [c for c, _ in found.values()], np.array([u for _, u in found.values()])
-        kept = [(m, w) for m, w in zip(self.models, weights, strict=True) if m is not None and w > 0]
-        if not kept:
-            return configurations[:count]
-        outlook = np.array([w * m.mean(x) for m, w in kept])
-        return [configurations[i] for i in _greedy_cover(outlook, count)]
+        mean = self.family.alone.mean(np.array([x for _, x in found]))
+        return [found[int(np.argmin(mean))][0]]
 
-
-def _greedy_cover(outlook: Array, count: int) -> list[int]:
-    """Columns of ``outlook`` (parents, candidates): first the least sum, then what lowers the sum of minima the most."""
-    chosen = [int(np.argmin(outlook.sum(axis=0)))]
-    reached = outlook[:, chosen[0]]
-    while len(chosen) < min(count, outlook.shape[1]):
-        gain = np.minimum(outlook, reached[:, None]).sum(axis=0)
-        gain[chosen] = math.inf
-        chosen.append(int(np.argmin(gain)))
-        reached = np.minimum(reached, outlook[:, chosen[-1]])
-    return chosen
+    def contrast(self, context: Context) -> dict[int, Configuration]:
+        """Points of the cold search's own design between the suggestions, by the number of asked trials: one in any case, more
+        while the new search's results do not go along with what the family said of them."""
+        doubted = len(context.y) > 1 and self.family is not None
+        if doubted and self.family is not None:
+            doubted = _rank_correlation(self.family.alone.mean(context.x), context.y) < _DOUBT
+        encoding, d = context.encoding, len(context.encoding.space)
+        chosen = _CONTRAST if doubted else _CONTRAST[:1]
+        points = np.array([design_point(d, k, generator(context.seed)) for k in range(len(chosen))])
+        return {k: encoding.decode(p) for k, p in zip(chosen, encoding.snap(points), strict=True)}
 
 
 @dataclass(frozen=True)
@@ -290,53 +266,43 @@ def kin_of(encoding: Encoding, direction: Direction, parents: tuple[Parent, ...]
     return _kin(_Key(hashlib.sha256(text.encode()).hexdigest(), encoding, direction, parents))
 
 
-def stack(means: Array, y: Array, start: Array) -> tuple[Array, float]:
-    """Weights b >= 0, shape (k,), for parents' means (n, k) at the rows of the new search's results ``y`` (n,); and the
-    unit u of the results in parents' units.
-
-    argmin |y - a - M b|^2 / s^2 + sum_i (b_i / u - start_i)^2 / t^2, with the unit u in which the results lie, estimated
-    from the spread of y and of the mean at start, and s the deviation left to the child.
-    """
-    if len(start) == 0 or not start.sum() > 0:
-        return np.zeros(len(start)), 1.0
-    if len(y) < 2:
-        return start.copy(), 1.0
-    moved = means - means.mean(axis=0)
-    unit = math.sqrt((float(np.var(y)) + 1e-9) / (float(np.var(moved @ start)) + _RESIDUAL**2))
-    left = _RESIDUAL * unit
-    free = _FREEDOM * unit * np.sqrt(np.maximum(start, 0.02))
-    design = np.vstack([moved / left, np.diag(1.0 / free)])
-    target = np.concatenate([(y - y.mean()) / left, unit * start / free])
-    return np.asarray(nnls(design, target)[0]), unit
-
-
 @dataclass(frozen=True)
 class Standing:
-    """What the parents are worth after the new search's own results: the weights of the transfer parents (0 for trusted
-    identical ones), the same in the unit of the weights at start, and how far each parent's predictions were off, in
-    deviations (on the parent's scale: it means something for identical parents). ``agreement`` is the rank correlation of
-    what each parent predicts with the results."""
+    """What the parents are worth after the new search's own results. Shapes (parents,).
 
-    weights: Array
-    shares: Array
+    ``trusted`` identical parents lend their rows. ``kinship`` is the correlation of each other parent's objective with the new
+    one. ``agreement`` is the rank correlation of what each parent predicts with the results, ``surprise`` how far its
+    predictions were off, in deviations (on the parent's scale: it means something for identical parents). ``model`` is the
+    family's model of the new search; None when the family has no say."""
+
     trusted: NDArray[np.bool_]
-    surprise: Array
+    kinship: Array
     agreement: Array
+    surprise: Array
+    model: tuple[KinGP, slice] | None
 
 
-def standing(kin: Kin, x: Array, y: Array, values: Array) -> Standing:
-    """Judges the parents by own rows ``x`` (n, d), results ``values`` (n,), and the same in model values ``y``; of many
-    rows by the latest."""
-    x, y, values = x[-_JUDGED:], y[-_JUDGED:], values[-_JUDGED:]
-    surprise = np.array([_surprise(kin, i, x, values) for i in range(len(kin.parents))])
+def standing(kin: Kin, x: Array, y: Array, values: Array, targets: Targets | None) -> Standing:
+    """Judges the parents by own rows ``x`` (n, d), results ``values`` (n,), and the same in model values ``y``, which
+    ``targets`` made."""
+    late_x, late_y, late = x[-_JUDGED:], y[-_JUDGED:], values[-_JUDGED:]
+    surprise = np.array([_surprise(kin, i, late_x, late) for i in range(len(kin.parents))])
     identical = np.array([p.kind == "identical" for p in kin.parents], dtype=bool)
     usable = np.array([bool(r.succeeded.any()) and bool(r.known.all()) for r in kin.rows], dtype=bool)
     trusted = identical & usable & (surprise <= _TRUST)
-    start = np.where(trusted, 0.0, kin.start)
-    means = np.array([np.zeros(len(x)) if m is None else m.mean(x) for m in kin.models]).T.reshape(len(x), len(kin.parents))
-    weights, unit = stack(means, y, start)
-    agreement = np.array([_rank_correlation(-m, -y) for m in means.T])
-    return Standing(weights, weights / unit, trusted, surprise, agreement)
+    agreement = np.array([_agreement(m, late_x, late_y) for m in kin.models])
+    model = None
+    if kin.family is not None and not trusted.any():
+        model = kin.family.model(x, y, 1.0 if targets is None else targets.scale * targets.stretch)
+    return Standing(
+        trusted, kin.spread(np.zeros(len(kin.members)) if model is None else model[0].kinship), agreement, surprise, model
+    )
+
+
+def _agreement(model: ParentModel | None, x: Array, y: Array) -> float:
+    if model is None or len(y) < 2:
+        return 0.0
+    return _rank_correlation(model.mean(x), y)
 
 
 def _rank_correlation(a: Array, b: Array) -> float:
@@ -376,50 +342,31 @@ class WarmStart:
 
     def __call__(self, context: Context) -> PriorModel:
         """What the parents contribute to one suggestion."""
-        kin = self.kin
-        now = standing(kin, context.x, context.y, context.values)
-        told = _report(kin, now, context.values).as_dict()
-        if not now.trusted.any() and not (now.weights > _NO_SAY).any() and len(context.values):
-            return PriorModel(report=told)
-        failed = [r.x[~r.succeeded] for r, t in zip(kin.rows, now.trusted, strict=True) if t]
-        return PriorModel(
-            _initial(kin, now, context), _views(kin, now), kin.candidates, np.vstack(failed) if failed else None, told
-        )
+        kin, values = self.kin, context.values
+        now = standing(kin, context.x, context.y, values, context.targets)
+
+        def told(views: Mapping[str, float]) -> Mapping[str, object]:
+            return _report(kin, now, values, views.get("parents", _FAITH)).as_dict()
+
+        if now.trusted.any():
+            best = kin.best(now.trusted)
+            failed = [r.x[~r.succeeded] for r, t in zip(kin.rows, now.trusted, strict=True) if t]
+            return PriorModel(dict(enumerate(best)), (_rows_of(kin, now),), kin.candidates, np.vstack(failed), told)
+        if now.model is None:
+            named = np.array([m is None for m in kin.models], dtype=bool)
+            return PriorModel(dict(enumerate(kin.best(named))), report=told)
+        views = [View(_FAITH, model=now.model, name="parents")]
+        if len(values):
+            views.append(View(1.0 - _FAITH))
+        initial = dict(enumerate(kin.first())) | kin.contrast(context)
+        return PriorModel(initial, tuple(views), kin.candidates, report=told)
 
 
-def _view(kin: Kin, now: Standing) -> View:
-    if now.trusted.any():
-        rows = [r for r, t in zip(kin.rows, now.trusted, strict=True) if t]
-        keep = [r.succeeded for r in rows]
-        x = np.vstack([r.x[k] for r, k in zip(rows, keep, strict=True)])
-        return View(x=x, values=np.concatenate([r.values[k] for r, k in zip(rows, keep, strict=True)]))
-    kept = [(m, w) for m, w in zip(kin.models, now.weights, strict=True) if m is not None and w > _NO_SAY]
-    if not kept:
-        return View()
-    mean = StackedMean(tuple(m for m, _ in kept), np.array([w for _, w in kept]))
-    return View(_FAITH, mean, priors=kin.priors, name="parents")
-
-
-def _views(kin: Kin, now: Standing) -> tuple[View, ...]:
-    """With the parents' say, and without any."""
-    view = _view(kin, now)
-    return (view,) if view.mean is None else (view, View(1.0 - _FAITH))
-
-
-def _initial(kin: Kin, now: Standing, context: Context) -> Mapping[int, Configuration]:
-    """What to propose before the model speaks, by the number of asked trials."""
-    if now.trusted.any():
-        return dict(enumerate(kin.best(now.trusted)))
-    first = kin.shortlist(now.weights, 5)
-    given: dict[int, Configuration] = {}
-    if len(context.values) == 0:
-        slots = [i for i in range(8) if i not in _CONTRAST]
-        given = dict(zip(slots, first, strict=False))
-    elif first:
-        given = {0: first[0]}
-    d = len(context.encoding.space)
-    points = context.encoding.snap(np.array([design_point(d, k, generator(context.seed)) for k in range(len(_CONTRAST))]))
-    return {**given, **{k: context.encoding.decode(p) for k, p in zip(_CONTRAST, points, strict=True)}}
+def _rows_of(kin: Kin, now: Standing) -> View:
+    """The trusted parents' rows as the search's own."""
+    rows = [r for r, t in zip(kin.rows, now.trusted, strict=True) if t]
+    x = np.vstack([r.x[r.succeeded] for r in rows])
+    return View(x=x, values=np.concatenate([r.values[r.succeeded] for r in rows]))
 
 
 @dataclass(frozen=True)
@@ -427,10 +374,11 @@ class ParentReport:
     """What became of one parent.
 
     ``counts`` tells its trials, the used, failed, clipped and dropped ones with the reason; ``parameters`` how each was
-    read. ``weight_at_start`` and ``weight`` are shares of all parents' say (0 to 1); a trusted identical parent has 1.
-    The new search's own evidence: ``agreement`` is the rank correlation of its results with what the parent predicts at
-    them (-1 to 1, 0 before any); ``surprise`` the root mean square of (result - the parent's prediction) in deviations,
-    by which an identical parent is trusted or not.
+    read. ``weight_at_start`` and ``weight`` (0 to 1) are the correlation of the parent's objective with the new one as fitted,
+    times the share of the model with the parents in what chooses; a trusted identical parent has 1. ``role`` is ``rows`` for
+    such a one, ``kin`` for one of the family, ``none`` without any say. The new search's own evidence: ``agreement`` is the
+    rank correlation of its results with what the parent predicts at them (-1 to 1, 0 before any); ``surprise`` the root mean
+    square of (result - the parent's prediction) in deviations, by which an identical parent is trusted or not.
     """
 
     name: str
@@ -481,34 +429,37 @@ class TransferReport:
 
 def report(space: Space, direction: Direction, parents: Sequence[Parent], history: History) -> TransferReport:
     """What a Bayesian search over ``space`` with these parents takes from each, given its history so far."""
-    encoding = Encoding(space)
+    warm = WarmStart(space, direction, tuple(parents))
     values = np.array([t.value for t in history.succeeded], dtype=np.float64)
-    x = encoding.encode([t.configuration for t in history.succeeded])
+    x = warm.kin.encoding.encode([t.configuration for t in history.succeeded])
     with single_thread():
-        kin = kin_of(encoding, direction, tuple(parents))
-        y = Targets.of(values, direction).forward(values) if len(values) else values
-        return _report(kin, standing(kin, x, y, values), values)
+        targets = Targets.of(values, direction) if len(values) else None
+        now = standing(warm.kin, x, values if targets is None else targets.forward(values), values, targets)
+        search = BayesianSearch(space, direction, 0, warm.parents, prior=warm)
+        share = search.view_weights(history).get("parents", _FAITH)
+        return _report(warm.kin, now, values, share)
 
 
-def _report(kin: Kin, now: Standing, values: Array) -> TransferReport:
+def _report(kin: Kin, now: Standing, values: Array, share: float) -> TransferReport:
     best = None if len(values) == 0 else float(values.min() if kin.direction == "minimize" else values.max())
-    return TransferReport(tuple(_parent_report(kin, now, i) for i in range(len(kin.parents))), len(values), best)
+    parents = tuple(_parent_report(kin, now, i, share) for i in range(len(kin.parents)))
+    return TransferReport(parents, len(values), best)
 
 
-def _parent_report(kin: Kin, now: Standing, i: int) -> ParentReport:
+def _parent_report(kin: Kin, now: Standing, i: int, share: float) -> ParentReport:
     parent, rows, model = kin.parents[i], kin.rows[i], kin.models[i]
     best = best_rows(rows, kin.direction, 1)
-    role = "rows" if now.trusted[i] else "shape" if now.weights[i] > _NO_SAY else "none"
+    weight = 1.0 if now.trusted[i] else float(now.kinship[i]) * share
     return ParentReport(
         name=parent.name,
         kind=parent.kind,
-        role=role,
+        role="rows" if now.trusted[i] else "kin" if weight > _NO_SAY else "none",
         counts=rows.counts,
         parameters=[{"parameter": c.parameter, "how": c.how, "detail": c.detail} for c in rows.columns],
         unused=rows.unused,
         reliability=0.0 if model is None else model.reliability,
         weight_at_start=1.0 if parent.kind == "identical" else float(kin.start[i]),
-        weight=1.0 if now.trusted[i] else float(now.shares[i]),
+        weight=weight,
         surprise=float(now.surprise[i]),
         agreement=float(now.agreement[i]),
         best=float(rows.values[best[0]]) if best else None,

@@ -13,7 +13,7 @@ from rekindle.search import Categorical, Continuous, History, Integer, Parent, S
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.parent_rows import MAX_ROWS, rows_of
 from rekindle.search.space import Configuration, Value
-from rekindle.search.transfer import Kin, ParentModel, StackedMean, kin_of, model_of, report, stack, standing
+from rekindle.search.transfer import Kin, kin_of, model_of, report, standing
 
 SPACE = Space([Continuous("x", 0.0, 1.0, "Linear"), Continuous("y", 0.0, 1.0, "Linear")])
 Function = Callable[[Configuration], float]
@@ -285,30 +285,6 @@ def test_five_parents_of_five_thousand_are_modelled_by_a_bounded_number_of_rows(
 # The parts
 
 
-def test_stacking_gives_nothing_to_a_contrary_mean_and_something_to_a_good_one() -> None:
-    y = np.linspace(-1, 1, 12)
-    assert stack(-y[:, None], y, np.ones(1))[0] == pytest.approx([0.0])
-    assert stack(y[:, None], y, np.ones(1))[0] > 0.8
-
-
-def test_stacking_before_results_is_the_start() -> None:
-    start = np.array([0.7, 0.3])
-    assert stack(np.zeros((0, 2)), np.zeros(0), start)[0] == pytest.approx(start)
-
-
-def test_gradient_of_the_stacked_mean() -> None:
-    encoding = Encoding(SPACE)
-    models = [
-        model_of(rows_of(Parent(SPACE, results(bowl, seed=s)), encoding, "minimize"), encoding, "minimize") for s in (0, 1)
-    ]
-    mean = StackedMean(tuple(m for m in models if isinstance(m, ParentModel)), np.array([0.6, 0.4]))
-    at, step = np.array([0.31, 0.62]), 1e-6
-    value, slope = mean.with_gradient(at)
-    assert value == pytest.approx(mean(at[None, :])[0])
-    numeric = [(mean((at + step * e)[None, :])[0] - mean((at - step * e)[None, :])[0]) / (2 * step) for e in np.eye(2)]
-    assert slope == pytest.approx(numeric, rel=1e-4, abs=1e-6)
-
-
 def test_what_parents_say_is_computed_once() -> None:
     trials = results(bowl)
     assert kin_of(Encoding(SPACE), "minimize", (Parent(SPACE, trials),)) is kin_of(
@@ -318,5 +294,5 @@ def test_what_parents_say_is_computed_once() -> None:
 
 def test_standing_before_any_result_trusts_identical_parents() -> None:
     kin = Kin(Encoding(SPACE), "minimize", (Parent(SPACE, results(bowl), "identical"),))
-    now = standing(kin, np.zeros((0, 2)), np.zeros(0), np.zeros(0))
+    now = standing(kin, np.zeros((0, 2)), np.zeros(0), np.zeros(0), None)
     assert now.trusted.all()

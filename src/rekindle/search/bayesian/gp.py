@@ -154,9 +154,8 @@ def negative_log_posterior(
 ) -> tuple[float, Array]:
     """Minus log p(y | theta) - log p(theta), and its gradient, shape (d + 2,).
 
-    With G = K^-1 - (K^-1 y)(K^-1 y)^T the gradient of the first part is tr(G dK/dtheta) / 2. For a lengthscale dK is
-    s2 D * (z_a - z_b)^2 / l^2, whose sum against G needs only products with z: sum_ab W_ab (z_a - z_b)^2 =
-    2 (sum_a z_a^2 (W 1)_a - z^T W z).
+    The gradient of the first part is tr(G dK/dtheta) / 2 with the G of ``negative_log_likelihood``. For a lengthscale dK is
+    s2 D * (z_a - z_b)^2 / l^2.
     """
     n = len(y)
     hyper = Hyperparameters.from_log(theta)
@@ -167,25 +166,40 @@ def negative_log_posterior(
     cov = hyper.signal * k
     cov += BIAS
     cov[np.diag_indices(n)] += hyper.noise + row_noise + _JITTERS[0]
-    lower, failed = lapack.dpotrf(cov, lower=1, clean=1)
-    if failed:
-        return 1e10, np.zeros_like(theta)
-    inverse, _ = lapack.dpotri(lower, lower=1)
-    g = np.tril(inverse, -1)
-    g = g + g.T
-    g[np.diag_indices(n)] = np.diag(inverse)
-    alpha = g @ y
-    value = 0.5 * float(y @ alpha) + float(np.sum(np.log(np.diag(lower))))
-    g -= np.outer(alpha, alpha)
-    w = g * slope
-    w *= 0.5 * hyper.signal
-    per_feature = 2.0 * (np.einsum("ij,ij,i->j", scaled, scaled, w.sum(axis=1)) - np.einsum("ij,ij->j", scaled, w @ scaled))
+    value, g = negative_log_likelihood(cov, y)
+    if g is None:
+        return value, np.zeros_like(theta)
+    slope *= g
+    slope *= 0.5 * hyper.signal
     gradient = np.empty_like(theta)
-    gradient[:-2] = columns.sum_by_column(per_feature)
+    gradient[:-2] = by_lengthscale(slope, scaled, columns)
     gradient[-2] = 0.5 * hyper.signal * float(np.einsum("ij,ij->", g, k))
     gradient[-1] = 0.5 * hyper.noise * float(np.trace(g))
     penalty, slope_of_penalty = priors.penalty(theta)
     return value + penalty, gradient + slope_of_penalty
+
+
+def negative_log_likelihood(cov: Array, y: Array) -> tuple[float, Array | None]:
+    """Minus log N(y; 0, cov) up to a constant, and G = cov^-1 - (cov^-1 y)(cov^-1 y)^T, twice its gradient by cov; a great
+    number and None when cov (n, n) is not positive definite."""
+    lower, failed = lapack.dpotrf(cov, lower=1, clean=1)
+    if failed:
+        return 1e10, None
+    inverse, _ = lapack.dpotri(lower, lower=1)
+    g = np.tril(inverse, -1)
+    g = g + g.T
+    g[np.diag_indices(len(y))] = np.diag(inverse)
+    alpha = g @ y
+    value = 0.5 * float(y @ alpha) + float(np.sum(np.log(np.diag(lower))))
+    g -= np.outer(alpha, alpha)
+    return value, g
+
+
+def by_lengthscale(w: Array, scaled: Array, columns: Columns) -> Array:
+    """sum_ab w_ab (z_a - z_b)^2 for the features of each column, shape (d,): ``w`` (n, n) symmetric, ``scaled`` (n, m) the
+    features over their lengthscales. It takes only products with z: 2 (sum_a z_a^2 (w 1)_a - z^T w z)."""
+    own, crossed = np.einsum("ij,ij,i->j", scaled, scaled, w.sum(axis=1)), np.einsum("ij,ij->j", scaled, w @ scaled)
+    return columns.sum_by_column(2.0 * (own - crossed))
 
 
 @dataclass(frozen=True)
@@ -207,7 +221,7 @@ class GP:
 
     def __post_init__(self) -> None:
         z = self._scaled(self.x)
-        lower = _cholesky(self._prior_covariance(z), self.hyper.noise + self.row_noise, self.hyper.signal)
+        lower = _cholesky(self._covariance_of_rows(z), self.hyper.noise + self.row_noise, self.hyper.signal)
         alpha = solve_triangular(lower, self.y, lower=True, check_finite=False)
         alpha = solve_triangular(lower, alpha, lower=True, trans=1, check_finite=False)
         for name, value in (("_z", z), ("_lower", lower), ("_alpha", alpha)):
@@ -222,23 +236,12 @@ class GP:
         """Mean, shape (q,) or (q, m), and variance, shape (q,), of f (without noise) at rows ``x`` (q, d)."""
         k = self._cross(x)
         v = solve_triangular(self._lower, k, lower=True, check_finite=False)
-        variance = self.hyper.signal + BIAS - np.einsum("ij,ij->j", v, v)
+        variance = self.hyper.signal + self._bias - np.einsum("ij,ij->j", v, v)
         return k.T @ self._alpha, np.maximum(variance, 1e-12 * self.hyper.signal)
 
     def mean(self, x: Array) -> Array:
         """Mean (q,) or (q, m) of f at rows ``x`` (q, d)."""
         return np.asarray(self._cross(x).T @ self._alpha)
-
-    def mean_with_gradient(self, x: Array) -> tuple[float, Array]:
-        """Mean at one row ``x`` (d,), of one set of values, and its gradient (d,): zero on categorical columns."""
-        z = self._scaled(x[None, :])
-        k, slope = matern(squared_distances(self._z, z)[:, 0])
-        numeric = self.columns.numeric
-        features = self.columns.starts[numeric]
-        away = (self._z[:, features] - z[0, features]) / self.hyper.lengthscales[numeric]
-        gradient = np.zeros(len(x))
-        gradient[numeric] = self.hyper.signal * ((slope * self._alpha) @ away)
-        return float((self.hyper.signal * k + BIAS) @ self._alpha), gradient
 
     def predict_with_gradients(self, x: Array) -> tuple[Array, Array, Array, Array]:
         """At rows ``x`` (q, d): mean (q, m), variance (q,), d mean (q, m, d) and d variance (q, d).
@@ -246,8 +249,8 @@ class GP:
         Gradients are by the numeric columns; those of categorical columns are zero.
         """
         z = self._scaled(x)
-        k, slope = matern(squared_distances(z, self._z))
-        k = self.hyper.signal * k + BIAS
+        k, slope = self._to_rows(z)
+        k = self.hyper.signal * k + self._bias
         weights = k @ self._inverse
         numeric = self.columns.numeric
         features = self.columns.starts[numeric]
@@ -257,7 +260,7 @@ class GP:
         dmean, dvar = np.zeros((len(x), alpha.shape[1], x.shape[1])), np.zeros(x.shape)
         dmean[:, :, numeric] = alpha.T @ dk
         dvar[:, numeric] = -2.0 * (weights[:, None, :] @ dk)[:, 0]
-        variance = self.hyper.signal + BIAS - np.einsum("qn,qn->q", k, weights)
+        variance = self.hyper.signal + self._bias - np.einsum("qn,qn->q", k, weights)
         return k @ alpha, np.maximum(variance, 1e-12 * self.hyper.signal), dmean, dvar
 
     def covariance(self, x: Array) -> Array:
@@ -297,11 +300,22 @@ class GP:
     def _scaled(self, x: Array) -> Array:
         return self.columns.features(x) / self.hyper.lengthscales[self.columns.owner]
 
+    @property
+    def _bias(self) -> float:
+        return BIAS
+
+    def _to_rows(self, z: Array) -> tuple[Array, Array]:
+        """Correlations (q, n) of scaled features ``z`` (q, m) with the rows, and the slopes D of ``matern``."""
+        return matern(squared_distances(z, self._z))
+
     def _cross(self, x: Array) -> Array:
-        return self.hyper.signal * matern(squared_distances(self._z, self._scaled(x)))[0] + BIAS
+        return self.hyper.signal * matern(squared_distances(self._z, self._scaled(x)))[0] + self._bias
 
     def _prior_covariance(self, z: Array) -> Array:
-        return self.hyper.signal * matern(squared_distances(z, z))[0] + BIAS
+        return self.hyper.signal * matern(squared_distances(z, z))[0] + self._bias
+
+    def _covariance_of_rows(self, z: Array) -> Array:
+        return self._prior_covariance(z)
 
 
 def fit(

@@ -18,7 +18,6 @@ from rekindle.search.bayesian.acquisition import (
 )
 from rekindle.search.bayesian.feasibility import Feasibility
 from rekindle.search.bayesian.gp import GP
-from rekindle.search.bayesian.prior import MeanFunction
 
 Array = NDArray[np.float64]
 
@@ -33,18 +32,16 @@ _FANTASY_NOISE = 1e-6
 
 @dataclass(frozen=True)
 class Member:
-    """One GP of the mixture, of the residuals to ``mean``; ``best`` (m,) is the incumbent of each set of values."""
+    """One GP of the mixture; ``best`` (m,) is the incumbent of each set of values."""
 
     gp: GP
     weight: float
     best: Array
-    mean: MeanFunction | None = None
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Mean (q, m) and variance (q,) of f at rows ``x``, in model values."""
         mean, variance = self.gp.predict(x)
-        mean = mean.reshape(len(x), -1)
-        return (mean if self.mean is None else mean + self.mean(x)[:, None]), variance
+        return mean.reshape(len(x), -1), variance
 
     def log_improvement(self, x: Array) -> Array:
         """Log expected improvement (q,), averaged over the sets of values."""
@@ -55,9 +52,6 @@ class Member:
     def log_improvement_with_gradients(self, x: Array) -> tuple[Array, Array]:
         """The same at rows ``x`` (q, d), and its gradients (q, d)."""
         mean, variance, dmean, dvariance = self.gp.predict_with_gradients(x)
-        if self.mean is not None:
-            offsets, slopes = zip(*(self.mean.with_gradient(row) for row in x), strict=True)
-            mean, dmean = mean + np.array(offsets)[:, None], dmean + np.array(slopes)[:, None, :]
         deviation = np.sqrt(variance)[:, None]
         values, by_mean, by_deviation = log_expected_improvement_with_slopes(mean, deviation, self.best)
         total = log_sum(values, axis=1)
@@ -114,9 +108,7 @@ def _flattened(value: Array) -> Array:
     return np.asarray(np.logaddexp(value, _LOG_TRIFLE) + np.tanh(_BELOW * value))
 
 
-def member(
-    gp: GP, weight: float, own: slice, mean: MeanFunction | None, pending: Array, fantasies: int, rng: np.random.Generator
-) -> Member:
+def member(gp: GP, weight: float, own: slice, pending: Array, fantasies: int, rng: np.random.Generator) -> Member:
     """A member of the mixture that knows of pending rows (p, d) by ``fantasies`` joint draws of their values.
 
     The incumbent is the best posterior mean among the GP's rows ``own`` and the pending ones, in each draw.
@@ -125,8 +117,7 @@ def member(
         gp = _with_fantasies(gp, pending, fantasies, rng)
         own = slice(own.start, len(gp.x))
     fitted = gp.fitted()[own]
-    offset = 0.0 if mean is None else mean(gp.x[own])[:, None]
-    return Member(gp, weight, np.min(fitted.reshape(len(fitted), -1) + offset, axis=0), mean)
+    return Member(gp, weight, np.min(fitted.reshape(len(fitted), -1), axis=0))
 
 
 def _with_fantasies(gp: GP, pending: Array, fantasies: int, rng: np.random.Generator) -> GP:

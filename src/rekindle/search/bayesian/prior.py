@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import Priors
+from rekindle.search.bayesian.gp import GP
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, Parent
 from rekindle.search.space import Configuration
@@ -18,36 +17,22 @@ from rekindle.search.space import Configuration
 Array = NDArray[np.float64]
 
 
-class MeanFunction(Protocol):
-    """A prior mean over the encoded space, in model values: less is better, near mean 0 and deviation 1."""
-
-    def __call__(self, x: Array) -> Array:
-        """The mean (n,) at rows ``x`` (n, d)."""
-        ...
-
-    def with_gradient(self, x: Array) -> tuple[float, Array]:
-        """The mean at one row ``x`` (d,) and its gradient (d,)."""
-        ...
-
-
 @dataclass(frozen=True)
 class View:
-    """One hypothesis of how the parents bear on this search. The model of a view is a GP on this search's rows and the
-    extra rows together, of the residuals to ``mean``.
+    """One hypothesis of how the parents bear on this search. Its model is the first of ``model``, a GP of this search's
+    model values with the rows among which the incumbent is sought, or else a GP on this search's rows and the extra rows.
 
     ``weight`` > 0 is its share of the mixture before any evidence; each suggestion multiplies it by the density of this
     search's own values, each predicted from all others by the view's model. Expected improvement is averaged over views.
-    ``mean`` None is the zero mean. ``x`` (m, d) and ``values`` (m,), in the objective's unit, are extra rows, ``noise``
+    ``x`` (m, d) and ``values`` (m,), in the objective's unit, are extra rows, ``noise``
     their variance on top of the fitted noise; the search's targets are fitted to its own values and these together.
-    ``priors`` are of the hyperparameters; None for the usual ones.
     """
 
     weight: float = 1.0
-    mean: MeanFunction | None = None
+    model: tuple[GP, slice] | None = None
     x: Array | None = None
     values: Array | None = None
     noise: Array | float = 0.0
-    priors: Priors | None = None
     name: str = "own"
 
 
@@ -57,14 +42,15 @@ class PriorModel:
 
     ``initial``: what to propose at a given number of asked trials instead of what the model says; it replaces the initial
     design. ``views`` is never empty. ``candidates`` (k, d): further rows for the maximiser to start from. ``failed`` (m, d):
-    rows that fail here as they failed elsewhere. ``report`` is plain data for ``Proposal.why["parents"]``.
+    rows that fail here as they failed elsewhere. ``report`` gives plain data for ``Proposal.why["parents"]`` from the weights
+    of the views by name (none, when the model was not asked).
     """
 
     initial: Mapping[int, Configuration] = field(default_factory=dict)
     views: Sequence[View] = (View(),)
     candidates: Array | None = None
     failed: Array | None = None
-    report: Mapping[str, object] = field(default_factory=dict)
+    report: Callable[[Mapping[str, float]], Mapping[str, object]] = lambda views: {}
 
 
 @dataclass(frozen=True)

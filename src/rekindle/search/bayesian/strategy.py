@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -70,6 +70,13 @@ class BayesianSearch:
         with single_thread():
             return _Suggestion(self, history, seen).proposal()
 
+    def view_weights(self, history: History) -> Mapping[str, float]:
+        """What each view of how parents bear on this search is worth after ``history``, by name; sum 1."""
+        with single_thread():
+            suggestion = _Suggestion(self, history, set())
+            models = [suggestion._gp(view) for view in suggestion.prior.views]
+            return dict(zip([v.name for v in suggestion.prior.views], suggestion._view_weights(models), strict=True))
+
     def to_stop(self, history: History) -> Sequence[int]:
         """Nothing: this search runs every trial to its end."""
         return ()
@@ -103,7 +110,7 @@ class _Suggestion:
         """What comes before the model, or instead of it: parents' points, the initial design, safety."""
         given = self.prior.initial.get(self.history.asked)
         if given is not None and self.search.space.key(given) not in self.seen:
-            return Proposal(dict(given), "parent", {**self._facts, "parents": dict(self.prior.report)})
+            return Proposal(dict(given), "parent", {**self._facts, "parents": dict(self.prior.report({}))})
         if self._in_design:
             return self._design()
         every = self.search.options.safety_every
@@ -113,10 +120,8 @@ class _Suggestion:
 
     @property
     def _in_design(self) -> bool:
-        if any(v.x is not None for v in self.prior.views):
+        if any(v.x is not None or v.model is not None for v in self.prior.views):
             return False
-        if any(v.mean is not None for v in self.prior.views):
-            return len(self.history.succeeded) == 0
         size = self.search.options.initial or initial_size(len(self.search.space))
         return len(self.history.succeeded) == 0 or self.history.asked < size or len(self.history.succeeded) < min(size, 3)
 
@@ -167,9 +172,9 @@ class _Suggestion:
         members = []
         models = [self._gp(view) for view in self.prior.views]
         weights = self._view_weights(models)
-        for view, (gp, own), weight in zip(self.prior.views, models, weights, strict=True):
+        for (gp, own), weight in zip(models, weights, strict=True):
             if weight >= _LEAST_WEIGHT:
-                members.append(member(gp, weight, own, view.mean, pending, self.search.options.fantasies, rng))
+                members.append(member(gp, weight, own, pending, self.search.options.fantasies, rng))
         return Acquisition(members, self.feasibility, dict(zip([v.name for v in self.prior.views], weights, strict=True)))
 
     def _view_weights(self, models: Sequence[tuple[GP, slice]]) -> list[float]:
@@ -182,25 +187,23 @@ class _Suggestion:
 
     def _gp(self, view: View) -> tuple[GP, slice]:
         """The GP of a view, and which of its rows are this search's own (all, when it has none)."""
+        if view.model is not None:
+            return view.model
         keep = working_set(self.y, self.search.options.working_set)
         x, y = self.x[keep], self.y[keep]
-        if view.mean is not None:
-            y = y - view.mean(x)
         noise: Array | float = 0.0
         own = slice(0, len(x))
         if view.x is not None and view.values is not None and self.targets is not None:
             extra = self.targets.forward(view.values)
-            extra = extra if view.mean is None else extra - view.mean(view.x)
             noise = np.concatenate([np.broadcast_to(view.noise, len(view.x)), np.zeros(len(x))])
             own = slice(len(view.x), None) if len(x) else slice(0, len(view.x))
             x, y = np.vstack([view.x, x]), np.concatenate([extra, y])
-        return GP(x, y, self.search.encoding.columns, self._hyperparameters(x, y, noise, view.priors), noise), own
+        return GP(x, y, self.search.encoding.columns, self._hyperparameters(x, y, noise), noise), own
 
-    def _hyperparameters(self, x: Array, y: Array, noise: Array | float, priors: Priors | None) -> Hyperparameters:
+    def _hyperparameters(self, x: Array, y: Array, noise: Array | float) -> Hyperparameters:
         subset = working_set(y, self.search.options.fit_set)
         part = noise[subset] if isinstance(noise, np.ndarray) else noise
-        usual = priors or self.search.options.priors
-        return most_probable(x[subset], y[subset], self.search.encoding.columns, usual, part)[0]
+        return most_probable(x[subset], y[subset], self.search.encoding.columns, self.search.options.priors, part)[0]
 
     def _why(self, row: Array, value: float, acquisition: Acquisition) -> dict[str, object]:
         best = float(np.mean(acquisition.members[0].best))
@@ -221,7 +224,7 @@ class _Suggestion:
             why["deviation"] = float(self.targets.deviation(mean, deviation)[0])
             why["incumbent"] = float(self.targets.backward(np.array([best]))[0])
         if self.search.parents:
-            why["parents"] = {**self.prior.report, "views": dict(acquisition.weights)}
+            why["parents"] = {**self.prior.report(acquisition.weights), "views": dict(acquisition.weights)}
         return why
 
     def _lengthscales(self, acquisition: Acquisition) -> dict[str, float]:

@@ -1,0 +1,149 @@
+"""The model of a family: its gradients, units, kinship, and what it says of parameters that parents lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from rekindle.search import Categorical, Continuous, Parent, Space, Tuner
+from rekindle.search.bayesian.encoding import Encoding
+from rekindle.search.kinship import Family, KinGP, Theta, likeness, negative_log_posterior
+from rekindle.search.space import Configuration
+from rekindle.search.transfer import Kin
+
+Array = np.ndarray
+SPACE = Space([Continuous("x", 0, 1, "Linear"), Continuous("y", 0, 1, "Linear"), Categorical("c", ["a", "b", "d"])])
+Function = Callable[[Configuration], float]
+
+
+def bowl(c: Configuration) -> float:
+    return (float(c["x"]) - 0.7) ** 2 + 2 * (float(c["y"]) - 0.2) ** 2 + 0.2 * (c["c"] != "b")
+
+
+def drawn(n: int, seed: int) -> list[Configuration]:
+    rng = np.random.default_rng(seed)
+    return [SPACE.decode(rng.random(3)) for _ in range(n)]
+
+
+def parent(f: Function, seed: int, n: int = 25) -> Parent:
+    return Parent(SPACE, [(c, f(c)) for c in drawn(n, seed)])
+
+
+def family(*parents: Parent, space: Space = SPACE) -> Family:
+    found = Kin(Encoding(space), "minimize", parents).family
+    assert found is not None
+    return found
+
+
+def own(f: Function, n: int) -> tuple[Array, Array]:
+    chosen = drawn(n, 99)
+    values = np.array([f(c) for c in chosen])
+    return Encoding(SPACE).encode(chosen), (values - values.mean()) / values.std()
+
+
+def model(kin: Family, f: Function, n: int) -> KinGP:
+    x, y = own(f, n)
+    return kin.model(x, y, float(np.std([f(c) for c in drawn(n, 99)])))[0]
+
+
+def test_gradient_of_the_posterior_of_hyperparameters() -> None:
+    kin = family(parent(bowl, 0), parent(lambda c: 3 - bowl(c), 1))
+    z = kin.columns.features(kin.x)
+    at = kin.start.log + 0.1 * np.random.default_rng(0).standard_normal(len(kin.start.log))
+    rest = (z, kin.y, kin.members, kin.columns, kin.start.log, np.ones(len(at)), kin.noise)
+    _, gradient = negative_log_posterior(at, *rest)
+    step = 1e-5 * np.eye(len(at))
+    numeric = [(negative_log_posterior(at + e, *rest)[0] - negative_log_posterior(at - e, *rest)[0]) / 2e-5 for e in step]
+    assert gradient == pytest.approx(numeric, rel=1e-4, abs=1e-5)
+
+
+def test_gradients_of_the_prediction() -> None:
+    gp = model(family(parent(bowl, 0), parent(bowl, 1)), bowl, 6)
+    at = np.array([0.31, 0.62, 0.5])
+    mean, variance, dmean, dvariance = (part[0] for part in gp.predict_with_gradients(at[None]))
+    assert (mean[0], variance) == pytest.approx([float(p[0]) for p in gp.predict(at[None])])
+    for j, e in enumerate(1e-6 * np.eye(3)[:2]):
+        (up, wide), (down, narrow) = gp.predict((at + e)[None]), gp.predict((at - e)[None])
+        assert dmean[0, j] == pytest.approx((up[0] - down[0]) / 2e-6, rel=1e-3, abs=1e-6)
+        assert dvariance[j] == pytest.approx((wide[0] - narrow[0]) / 2e-6, rel=1e-3, abs=1e-6)
+
+
+def test_the_kernel_between_tasks_is_positive_definite() -> None:
+    members = np.repeat(np.vstack([np.eye(3), np.zeros((1, 3))]), 2, axis=0)
+    alike = likeness(members, members, np.array([0.1, 1.0, 4.0]))
+    assert np.linalg.eigvalsh(alike).min() > -1e-12
+    assert alike[0, 1] == 1.0
+    assert alike[0, 6] == pytest.approx(np.exp(-0.1))
+    assert alike[0, 2] == pytest.approx(np.exp(-1.1))
+
+
+def test_logarithms_of_the_hyperparameters_come_back() -> None:
+    theta = np.array([0.1, -0.2, 0.3, -1.0, -2.0, 0.5, -4.0])
+    assert Theta.from_log(theta, 2).log == pytest.approx(theta)
+
+
+def test_a_contrary_parent_is_no_kin_and_a_good_one_is() -> None:
+    kin = family(parent(bowl, 0), parent(lambda c: -bowl(c), 1))
+    good, contrary = model(kin, bowl, 15).kinship
+    assert good > 0.7
+    assert contrary < 0.5 * good
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 1000.0])
+def test_the_unit_of_the_new_search_is_found_whatever_its_scale(scale: float) -> None:
+    def here(c: Configuration) -> float:
+        return 5 + scale * bowl(c)
+
+    kin = family(parent(bowl, 0, 40))
+    x, y = own(here, 8)
+    unit = float(np.std([here(c) for c in drawn(8, 99)]))
+    u, v = kin.unit(x, y, unit)
+    assert u * y + v == pytest.approx(kin.alone.mean(x), abs=0.5)
+
+
+def test_values_that_lie_close_together_are_not_taken_for_the_whole_range() -> None:
+    """Two results near the optimum differ little in the parents' unit, too, when the raw units are alike."""
+    kin = family(parent(bowl, 0, 40))
+    x = np.array([[0.7, 0.2, 0.5], [0.71, 0.21, 0.5]])
+    u, _ = kin.unit(x, np.array([-1.0, 1.0]), 1e-4)
+    assert u < 0.2
+
+
+def test_pending_rows_join_as_the_new_searchs_own() -> None:
+    gp = model(family(parent(bowl, 0), parent(bowl, 1)), bowl, 5)
+    at = np.array([[0.4, 0.4, 0.5]])
+    grown = gp.with_rows(at, np.array([2.5]), 1e-6 - gp.noise)
+    assert isinstance(grown, KinGP)
+    assert grown.mean(at)[0] == pytest.approx(2.5, abs=0.01)
+    assert grown.fitted()[-1] == pytest.approx(2.5, abs=0.01)
+
+
+def test_before_any_result_the_model_is_the_parents_and_the_incumbent_among_their_rows() -> None:
+    kin = family(parent(bowl, 0), parent(bowl, 1))
+    gp, rows = kin.model(np.zeros((0, 3)), np.zeros(0), 1.0)
+    assert (rows.start, rows.stop) == (0, len(kin.y))
+    best = Encoding(SPACE).decode(gp.x[int(np.argmin(gp.fitted()))])
+    assert bowl(best) < 0.1
+
+
+def test_parents_say_nothing_along_a_parameter_that_they_lack() -> None:
+    old = Space(SPACE.parameters[1:])
+    trials = [({"y": c["y"], "c": c["c"]}, bowl({**c, "x": 0.7})) for c in drawn(40, 0)]
+    kin = Kin(Encoding(SPACE), "minimize", (Parent(old, trials),)).family
+    assert kin is not None
+    low, high = np.array([[0.05, 0.2, 0.5]]), np.array([[0.95, 0.2, 0.5]])
+    worst = np.array([[0.5, 0.9, 0.2]])
+    assert abs(kin.alone.mean(low)[0] - kin.alone.mean(high)[0]) < 0.3 * (kin.alone.mean(worst)[0] - kin.alone.mean(low)[0])
+    assert kin.freedom[0] > kin.freedom[1]
+
+
+def test_the_second_suggestion_is_the_familys_too() -> None:
+    tuner = Tuner(SPACE, parents=[parent(bowl, s) for s in range(3)])
+    first = tuner.ask()
+    assert tuner.explain(first.id)["source"] == "parent"
+    tuner.tell(first.id, bowl(first.values))
+    second = tuner.ask()
+    assert tuner.explain(second.id)["source"] == "model"
+    assert bowl(second.values) < 0.1
