@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rekindle.search.transfer import TransferReport
 
 #: Changes whenever the same history could give another suggestion than before.
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 
 _STRATEGIES = {StrategyName.BAYESIAN: "bayesian", StrategyName.RANDOM: "random", StrategyName.GRID: "grid"}
 
