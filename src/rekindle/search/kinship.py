@@ -45,7 +45,7 @@ _DISTANCE = (0.1, 0.7)
 #: signal, of the distances, of the noise, of the lengthscale of a parameter that no parent searched.
 _FREEDOM, _FREE_DISTANCE, _FREE_NOISE, _UNKNOWN = 0.4, 0.7, 1.0, 1.3
 #: Rows that hyperparameters are fitted to: of the parents alone, of the parents beside the new search, of the new search.
-_START_ROWS, _LENT_ROWS, _OWN_ROWS = 160, 100, 120
+_START_ROWS, _LENT_ROWS, _OWN_ROWS = 160, 80, 120
 #: Rows of the new search that the model holds.
 _KEPT_ROWS = 300
 #: log u: deviation of the vague prior, least deviation of the one around the parents' raw unit, and the share of the latter.
