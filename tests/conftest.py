@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from typing import Any
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
@@ -19,6 +22,22 @@ settings.register_profile(
     suppress_health_check=_CHECKS,
 )
 settings.load_profile(os.environ.get("REKINDLE_HYPOTHESIS", "ci"))
+
+#: How many requests of tests with generated ones were answered: what `make fuzz` says in the end.
+ANSWERED: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="session")
+def answered() -> Counter[str]:
+    """To be told of each generated request that got an answer, by the kind of it."""
+    return ANSWERED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if ANSWERED:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(ANSWERED.items()))
+        terminalreporter.write_line(f"generated requests answered: {ANSWERED.total():,} ({kinds})")
+
 
 # Servers in threads would write their access log between pytest's own lines; tests of logs use structlog.testing.
 structlog.configure(logger_factory=structlog.ReturnLoggerFactory())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from rekindle.engine.clock import SystemClock
 from rekindle.engine.messenger import Messenger, telling
 from rekindle.engine.ports import Announcer, Clock, Executor, JobStore, Outbox, Sink
 from rekindle.engine.reconcile import Step
+from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.engine.worker import OnStep, Worker, holder_name
 from rekindle.settings import Settings, load_settings
 
@@ -41,9 +42,11 @@ class App:
         return Quotas() if self.settings.limits == "aws" else RELAXED
 
     def worker(self, only: str | None = None, on_step: OnStep | None = None, share: int = 1) -> Worker:
-        """A worker for all unfinished work, or for the subject ``only``; ``share`` is how many training jobs run at once."""
+        """A worker for all unfinished work, or for the subject ``only``; ``share`` is how many training jobs run at once. One
+        for all work has a few processes for suggestions; one for a single subject has nobody to keep waiting."""
         at_most = 1 if self.slots else None
-        step = Step(self.store, self.executor, self.clock, share=share, at_most=at_most)
+        suggester: Suggester = HereAndNow() if only else _suggestion_pool()
+        step = Step(self.store, self.executor, self.clock, suggester, share=share, at_most=at_most)
         return Worker(step, holder_name(), only, on_step)
 
     def telling(self) -> AbstractContextManager[None]:
@@ -55,14 +58,15 @@ class App:
 
 def build(
     settings: Settings | None = None,
-    transfer_variables: Mapping[str, str] | None = None,
+    transfer_variables: Callable[[Owner], Mapping[str, str]] | None = None,
     *,
     embedded_objects: bool = False,
     slots: int | None = None,
 ) -> App:
     """Opens the home folder and its store, making both where they are not there yet. ``transfer_variables`` tell the
-    processes that move objects where the object store is and who they are; ``embedded_objects`` that it is the home's own
-    folder, which they then open themselves. ``slots`` is how many training jobs run at once where the settings do not say."""
+    processes that move an owner's objects where the object store is and who they are; ``embedded_objects`` that it is the
+    home's own folder, which they then open themselves. ``slots`` is how many training jobs run at once where the settings do
+    not say."""
     from rekindle.executors.process import ProcessExecutor
     from rekindle.storage.store import open_store
 
@@ -79,7 +83,7 @@ def build(
         stop_grace_seconds=settings.stop_grace_seconds,
         transfer=_folder_transfer(settings) if embedded_objects else (sys.executable, "-I", "-m", "rekindle.objects.transfer"),
         hidden=(settings.home,),
-        transfer_variables=transfer_variables,
+        transfer_variables=_variables(transfer_variables),
         slots=slots,
         images=settings.images,
     )
@@ -108,19 +112,33 @@ def _announcer(sinks: Sequence[Sink]) -> Announcer | None:
     return Events(tuple(sink.name for sink in sinks))
 
 
+def _suggestion_pool() -> Suggester:
+    # Imported where it is used: a command for one tuning job need not pay for it.
+    from rekindle.engine.suggestion_pool import SuggestionPool
+    from rekindle.executors.machine import cpus
+
+    return SuggestionPool(max(2, min(4, cpus())))
+
+
+def _variables(given: Callable[[Owner], Mapping[str, str]] | None) -> Callable[[Owner], Mapping[str, str]]:
+    return lambda owner: {_ACCOUNT: owner.account, **(given(owner) if given else {})}
+
+
 def _folder_transfer(settings: Settings) -> tuple[str, ...]:
     home_of_code = str(Path(__file__).resolve().parents[1])
-    place = (str(settings.objects), settings.account, settings.region)
+    place = (str(settings.objects), settings.region, settings.account)
     return (sys.executable, "-I", "-S", "-X", "utf8", "-c", _START_TRANSFER, home_of_code, *place)
 
 
+#: The variable that names the account for which objects are moved.
+_ACCOUNT = "REKINDLE_TRANSFER_ACCOUNT"
 #: Starts the light transfer for what it knows, else the one that asks the server.
 _START_TRANSFER = """
 import os, sys
-code, root, account, region, verb, *rest = sys.argv[1:]
+code, root, region, default_account, verb, *rest = sys.argv[1:]
 if verb not in ("download", "upload"):
     os.execv(sys.executable, [sys.executable, "-I", "-m", "rekindle.objects.transfer", verb, *rest])
 sys.path.append(code)
 from rekindle.s3.transfer import main
-sys.exit(main(root, account, region, verb, *rest))
+sys.exit(main(root, os.environ["REKINDLE_TRANSFER_ACCOUNT"], region, default_account, verb, *rest))
 """

@@ -6,8 +6,9 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,9 +21,10 @@ from rekindle.companions.identity import iam_app, sts_app
 from rekindle.companions.logs import logs_app
 from rekindle.companions.metrics import cloudwatch_app
 from rekindle.companions.readers import JobLogs, JobMetrics
+from rekindle.domain.training_job import Owner
 from rekindle.domain.tuning_job import Quotas
 from rekindle.engine.clock import SystemClock
-from rekindle.engine.ports import StoreUnavailable
+from rekindle.engine.ports import ObjectStore, StoreUnavailable
 from rekindle.executors.machine import cpus
 from rekindle.gateway import tls
 from rekindle.gateway.app import Gateway, GatewaySettings
@@ -34,6 +36,7 @@ from rekindle.objects.s3 import S3Objects
 from rekindle.objects.store import Objects
 from rekindle.s3.app import create_app as s3_app
 from rekindle.s3.buckets import Buckets
+from rekindle.s3.folder_objects import FolderObjects
 from rekindle.s3.layout import Layout
 from rekindle.settings import Settings
 
@@ -102,16 +105,20 @@ def build_server(settings: Settings, address: Address, *, insecure: bool = False
         hosts=names, origins=frozenset(settings.origins), insecure_no_auth=insecure, bind_host=address.host
     )
     threading.Thread(target=preload, name="service model", daemon=True).start()
-    credentials = load_or_create(settings.home, settings.account)
+    credentials = known_credentials(settings)
     prepare(settings)
-    variables = object_store_variables(settings, address, key_pair(settings, credentials))
-    app = build(settings, transfer_variables=variables, embedded_objects=not settings.s3_endpoint, slots=_default_slots())
-    return Server(_gateway(app, credentials, gateway_settings, variables), app)
+    app = served_app(settings, address, credentials)
+    return Server(_gateway(app, credentials, gateway_settings), app)
 
 
-def _default_slots() -> int:
-    """How many training jobs a server runs at once, unless the settings say."""
-    return max(4, 2 * cpus())
+def served_app(settings: Settings, address: Address, credentials: Credentials) -> App:
+    """The installation as the server and its worker have it: training jobs reach the object store for their own account."""
+    return build(
+        settings,
+        transfer_variables=lambda owner: object_store_variables(settings, address, credentials, owner),
+        embedded_objects=not settings.s3_endpoint,
+        slots=max(4, 2 * cpus()),
+    )
 
 
 def build_proxy(settings: Settings, address: Address) -> Proxy:
@@ -157,7 +164,8 @@ def announced(settings: Settings) -> Address:
 
 def client_environment(settings: Settings, address: Address) -> dict[str, str]:
     """The variables that point any AWS client at the server and at nothing else."""
-    pair = key_pair(settings, load_or_create(settings.home, settings.account))
+    pair = known_credentials(settings).for_account(settings.account)
+    assert pair is not None
     found = {
         "AWS_ENDPOINT_URL": address.url,
         **{f"AWS_ENDPOINT_URL_{service}": address.url for service in SERVICES},
@@ -172,9 +180,14 @@ def client_environment(settings: Settings, address: Address) -> dict[str, str]:
     return found | ({"AWS_ENDPOINT_URL_S3": settings.s3_endpoint} if settings.s3_endpoint else {})
 
 
-def key_pair(settings: Settings, credentials: Credentials) -> KeyPair:
-    """The key pair of this installation's own account."""
-    return credentials.for_account(settings.account) or credentials.first
+def known_credentials(settings: Settings) -> Credentials:
+    """Who may call. A client has one pair of keys for everything, so that those of an object store of the user's own, where
+    the environment has them, are good for all services: they act for the installation's account. Raises CredentialsError."""
+    credentials = load_or_create(settings.home, settings.account)
+    access_key, secret_key = (settings.environment.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+    if not (settings.s3_endpoint and access_key and secret_key) or credentials.find(access_key):
+        return credentials
+    return credentials.with_first(KeyPair(access_key, secret_key, settings.account))
 
 
 def proxied_environment(settings: Settings, address: Address) -> dict[str, str]:
@@ -193,17 +206,15 @@ def proxied_environment(settings: Settings, address: Address) -> dict[str, str]:
     }
 
 
-def object_store_variables(settings: Settings, address: Address, pair: KeyPair) -> Mapping[str, str]:
-    """What a process of ours needs to reach the object store; empty for one of the user's own, whose keys it inherits."""
+def object_store_variables(settings: Settings, address: Address, credentials: Credentials, owner: Owner) -> Mapping[str, str]:
+    """What a process of ours needs to reach the object store for an owner: the embedded one with the keys of the owner's
+    account; one of the user's own with the keys that it inherits, whoever the owner is."""
     if settings.s3_endpoint:
         return {"AWS_ENDPOINT_URL_S3": settings.s3_endpoint}
-    return {
-        "AWS_ENDPOINT_URL_S3": address.url,
-        "AWS_ACCESS_KEY_ID": pair.access_key,
-        "AWS_SECRET_ACCESS_KEY": pair.secret_key,
-        "AWS_DEFAULT_REGION": settings.region,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
+    pair = credentials.for_account(owner.account)
+    keys = {"AWS_ACCESS_KEY_ID": pair.access_key, "AWS_SECRET_ACCESS_KEY": pair.secret_key} if pair else {}
+    told = {"AWS_DEFAULT_REGION": settings.region, "AWS_EC2_METADATA_DISABLED": "true"}
+    return {"AWS_ENDPOINT_URL_S3": address.url, **told, **keys}
 
 
 def sdk_config(settings: Settings) -> Path:
@@ -211,11 +222,11 @@ def sdk_config(settings: Settings) -> Path:
     return settings.home / _SDK_CONFIG_FILE
 
 
-def _gateway(app: App, credentials: Credentials, settings: GatewaySettings, variables: Mapping[str, str]) -> ASGIApp:
+def _gateway(app: App, credentials: Credentials, settings: GatewaySettings) -> ASGIApp:
     s = app.settings
     # SageMaker's quotas hold on its wire unless the user says otherwise.
     quotas = app.quotas if s.limits else Quotas()
-    objects = _objects(s, variables)
+    objects = _objects_of(s)
     domains = tuple(name for name in settings.hosts if not is_address(name))
     apps = Apps(
         sagemaker=sagemaker_app(app.store, app.executor, app.clock, quotas, objects),
@@ -228,10 +239,17 @@ def _gateway(app: App, credentials: Credentials, settings: GatewaySettings, vari
     return Gateway(apps, credentials, settings, app.clock.now, health=lambda: _is_well(app))
 
 
-def _objects(settings: Settings, variables: Mapping[str, str]) -> Objects:
-    keys = {"aws_access_key_id": "AWS_ACCESS_KEY_ID", "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY"}
-    options = {option: variables[name] for option, name in keys.items() if name in variables}
-    return Objects(S3Objects(endpoint_url=variables["AWS_ENDPOINT_URL_S3"], region_name=settings.region, **options))
+def _objects_of(settings: Settings) -> Callable[[Owner], ObjectStore]:
+    """Where an owner's inputs are looked for when a job is created."""
+    if settings.s3_endpoint:
+        theirs = Objects(S3Objects(endpoint_url=settings.s3_endpoint, region_name=settings.region))
+        return lambda owner: theirs
+
+    @cache
+    def ours(account: str) -> ObjectStore:
+        return Objects(FolderObjects(settings.objects, account, settings.region, settings.account))
+
+    return lambda owner: ours(owner.account)
 
 
 def _is_well(app: App) -> bool:

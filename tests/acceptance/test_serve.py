@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
+import os
 import signal
 import subprocess
 import tarfile
@@ -12,23 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 
+from support.script_jobs import training_request, tuning_request, upload
 from support.serving import REKINDLE, Serving, until
 
-IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
-TRAIN = """\
-import argparse, os, time
-parser = argparse.ArgumentParser()
-parser.add_argument("--lr", type=float)
-parser.add_argument("--epochs", type=int)
-arguments = parser.parse_args()
-print("files", os.listdir(os.environ["SM_CHANNEL_TRAIN"]), flush=True)
-for epoch in range(arguments.epochs):
-    time.sleep(0.2)
-    print(f"m={abs(arguments.lr - 0.05) + 1 / (epoch + 1)}", flush=True)
-open(os.path.join(os.environ["SM_MODEL_DIR"], "model.txt"), "w").write(str(arguments.lr))
-"""
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
@@ -39,63 +29,22 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
         serving.end(signal.SIGTERM)
 
 
-def source_archive() -> bytes:
-    whole = io.BytesIO()
-    with tarfile.open(fileobj=whole, mode="w:gz") as archive:
-        entry = tarfile.TarInfo("train.py")
-        entry.size = len(TRAIN)
-        archive.addfile(entry, io.BytesIO(TRAIN.encode()))
-    return whole.getvalue()
-
-
-def request(name: str, bucket: str, jobs: int, **more: Any) -> dict[str, Any]:
-    channel = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/train"}}
-    return {
-        "HyperParameterTuningJobName": name,
-        "HyperParameterTuningJobConfig": {
-            "Strategy": "Bayesian",
-            "ResourceLimits": {"MaxNumberOfTrainingJobs": jobs, "MaxParallelTrainingJobs": 2},
-            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "m"},
-            "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "lr", "MinValue": "0.01", "MaxValue": "0.2"}]},
-        },
-        "TrainingJobDefinition": {
-            "StaticHyperParameters": {
-                "epochs": "3",
-                "sagemaker_program": '"train.py"',
-                "sagemaker_submit_directory": json.dumps(f"s3://{bucket}/code/sourcedir.tar.gz"),
-            },
-            "AlgorithmSpecification": {
-                "TrainingImage": IMAGE,
-                "TrainingInputMode": "File",
-                "MetricDefinitions": [{"Name": "m", "Regex": "m=(.*)"}],
-            },
-            "RoleArn": "arn:aws:iam::000000000000:role/rekindle",
-            "InputDataConfig": [{"ChannelName": "train", "DataSource": channel}],
-            "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/out"},
-            "ResourceConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 30},
-            "StoppingCondition": {"MaxRuntimeInSeconds": 300},
-        },
-        **more,
-    }
-
-
-def upload(serving: Serving) -> str:
+def uploaded(serving: Serving) -> str:
     s3 = serving.client("s3")
     (bucket,) = [b["Name"] for b in s3.list_buckets()["Buckets"]]
-    s3.put_object(Bucket=bucket, Key="code/sourcedir.tar.gz", Body=source_archive())
-    s3.put_object(Bucket=bucket, Key="train/rows.csv", Body=b"1,2\n")
+    upload(s3, bucket)
     return bucket
 
 
-@pytest.mark.timeout(400)
-def test_a_tuning_job_and_its_child_survive_the_server(serving: Serving) -> None:
-    bucket = upload(serving)
-    serving.client("sagemaker").create_hyper_parameter_tuning_job(**request("mother", bucket, 4))
-    until(lambda: counters(serving, "mother")["InProgress"] > 0)
+def test_a_tuning_job_and_its_child_survive_the_server(serving: Serving, tmp_path: Path) -> None:
+    bucket, gate = uploaded(serving), tmp_path / "gate"
+    serving.client("sagemaker").create_hyper_parameter_tuning_job(**tuning_request("mother", bucket, 4, gate))
+    until(lambda: counters(serving, "mother")["InProgress"] == 2)
     assert serving.end(signal.SIGTERM) == 0
     serving.start()
-    until(lambda: counters(serving, "mother")["Completed"] > 0)
+    assert counters(serving, "mother")["InProgress"] == 2
     serving.end(signal.SIGKILL)
+    gate.touch()
     serving.start()
     mother = ended(serving, "mother")
     assert mother["HyperParameterTuningJobStatus"] == "Completed"
@@ -105,7 +54,8 @@ def test_a_tuning_job_and_its_child_survive_the_server(serving: Serving) -> None
         "WarmStartType": "IdenticalDataAndAlgorithm",
         "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "mother"}],
     }
-    serving.client("sagemaker").create_hyper_parameter_tuning_job(**request("child", bucket, 2, WarmStartConfig=warm))
+    child_request = tuning_request("child", bucket, 2, gate, WarmStartConfig=warm)
+    serving.client("sagemaker").create_hyper_parameter_tuning_job(**child_request)
     child = ended(serving, "child")
     both = [mother["BestTrainingJob"], child["BestTrainingJob"]]
     assert child["OverallBestTrainingJob"]["TrainingJobName"] == min(both, key=value)["TrainingJobName"]
@@ -119,6 +69,58 @@ def test_a_tuning_job_and_its_child_survive_the_server(serving: Serving) -> None
     assert len([m for m in messages(serving, best["TrainingJobName"]) if m.startswith("m=")]) == 3
 
 
+def test_a_worker_that_is_killed_is_started_again_and_nothing_runs_twice(serving: Serving, tmp_path: Path) -> None:
+    bucket, gate = uploaded(serving), tmp_path / "gate"
+    checkpoints = {"CheckpointConfig": {"S3Uri": f"s3://{bucket}/checkpoints"}}
+    request = tuning_request("job", bucket, 3, gate, definition=checkpoints)
+    serving.client("sagemaker").create_hyper_parameter_tuning_job(**request)
+    until(lambda: counters(serving, "job")["InProgress"] == 2)
+    for _ in range(2):
+        (worker,) = serving.workers()
+        os.kill(worker, signal.SIGKILL)
+        until(lambda killed=worker: serving.workers() not in ([], [killed]))
+        assert counters(serving, "job")["InProgress"] == 2
+    gate.touch()
+    job = ended(serving, "job")
+    assert job["ObjectiveStatusCounters"] == {"Succeeded": 3, "Pending": 0, "Failed": 0}
+    s3 = serving.client("s3")
+    kept = s3.list_objects_v2(Bucket=bucket, Prefix="checkpoints/")["Contents"]
+    assert [s3.get_object(Bucket=bucket, Key=k["Key"])["Body"].read() for k in kept] == [b"x"] * 3
+    assert "the worker ended; another is started" in serving.log.read_text()
+
+
+def test_a_worker_leaves_with_its_server(serving: Serving) -> None:
+    until(lambda: len(serving.workers()) == 1)
+    (worker,) = serving.workers()
+    serving.end(signal.SIGKILL)
+    until(lambda: not psutil.pid_exists(worker))
+    serving.start()
+    until(lambda: len(serving.workers()) == 1)
+    assert serving.end(signal.SIGTERM) == 0
+    assert serving.workers() == []
+
+
+def test_a_training_job_of_another_account_has_that_account_s_buckets(serving: Serving) -> None:
+    ours = uploaded(serving)
+    lines = serving.run("keys", "add", "111122223333").splitlines()
+    printed = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+    keys = printed["AWS_ACCESS_KEY_ID"], printed["AWS_SECRET_ACCESS_KEY"]
+    serving.end(signal.SIGTERM)
+    serving.start()
+    s3, sagemaker = serving.client("s3", *keys), serving.client("sagemaker", *keys)
+    s3.create_bucket(Bucket="theirs")
+    upload(s3, "theirs")
+    checkpoints = {"CheckpointConfig": {"S3Uri": "s3://theirs/checkpoints"}}
+    with pytest.raises(Exception, match=f'No S3 objects found under S3 URL "s3://{ours}/train"'):
+        sagemaker.create_training_job(**training_request("stolen", ours))
+    sagemaker.create_training_job(**training_request("own", "theirs", **checkpoints))
+    until(lambda: sagemaker.describe_training_job(TrainingJobName="own")["TrainingJobStatus"] != "InProgress")
+    shown = sagemaker.describe_training_job(TrainingJobName="own")
+    assert shown["TrainingJobStatus"] == "Completed", shown.get("FailureReason")
+    found = {o["Key"] for o in s3.list_objects_v2(Bucket="theirs")["Contents"]}
+    assert found >= {"out/own/output/model.tar.gz", "checkpoints/own/starts"}
+
+
 def counters(serving: Serving, name: str) -> dict[str, int]:
     found = serving.client("sagemaker").describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
     return found["TrainingJobStatusCounters"]
@@ -130,7 +132,7 @@ def ended(serving: Serving, name: str) -> dict[str, Any]:
     def describe() -> dict[str, Any]:
         return sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
 
-    until(lambda: describe()["HyperParameterTuningJobStatus"] != "InProgress", 100)
+    until(lambda: describe()["HyperParameterTuningJobStatus"] != "InProgress")
     return describe()
 
 

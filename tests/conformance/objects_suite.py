@@ -50,6 +50,22 @@ class ObjectStoreSuite(ABC):
         with pytest.raises(InvalidValue, match=f"uri: '{filled}/none/'"):
             store.download(f"{filled}/none/", str(tmp_path))
 
+    def test_one_object_and_no_other(self, store: ObjectStore, filled: str, tmp_path: Path) -> None:
+        assert store.has(f"{filled}/train/a.csv")
+        assert not any(store.has(f"{filled}/{name}") for name in ("train/a", "train", "none"))
+        assert store.read(f"{filled}/train/a.csv", 1) == b"a"
+        store.fetch(f"{filled}/train/a.csv", str(tmp_path / "a"))
+        assert (tmp_path / "a").read_bytes() == b"a"
+
+    def test_one_object_that_is_not_there_or_too_long(self, store: ObjectStore, filled: str, tmp_path: Path) -> None:
+        with pytest.raises(InvalidValue, match="longer than 1 bytes"):
+            store.read(f"{filled}/train-2/c.csv", 1)
+        for uri in (f"{filled}/train/none", f"{filled}/train/a"):
+            with pytest.raises(InvalidValue, match=uri):
+                store.read(uri, 10)
+            with pytest.raises(InvalidValue, match=uri):
+                store.fetch(uri, str(tmp_path / "x"))
+
     def test_upload_and_over_again(self, store: ObjectStore, base: str, tmp_path: Path) -> None:
         for data in (b"first", b"second"):
             (tmp_path / "file").write_bytes(data)

@@ -473,6 +473,42 @@ class StoreSuite:
         assert counted[999] == {}
         assert dict(store.counters([])) == {}
 
+    @pytest.mark.parametrize(("direction", "number"), [("minimize", 3), ("maximize", 2)])
+    def test_the_best_is_an_ended_one_whose_objective_counts_and_the_first_of_equals(self, store, direction, number):
+        job, lease, trials = started(store, 8)
+        started(store, 2, "other")
+        assert store.best_of(job.id, direction) is None
+        ok, failed = ObjectiveStatus.SUCCEEDED, ObjectiveStatus.FAILED
+        ends = [
+            (9.0, ok, 15),
+            (9.0, ok, 12),
+            (-1.0, ok, 11),
+            (-1.0, ok, 14),
+            (99.0, ok, None),
+            (-99.0, failed, 16),
+            (4.0, ok, 13),
+        ]
+        changed = [
+            replace(t, objective_value=value, objective_status=status, finished_seq=seq, status=TrainingJobStatus.COMPLETED)
+            for t, (value, status, seq) in zip(trials, ends, strict=False)
+        ]
+        store.commit(lease, Change(changed=tuple(changed)))
+        assert store.best_of(job.id, direction) == changed[number - 1]
+
+    def test_extras_are_replaced_for_one_training_job_and_no_step_undoes_it(self, store):
+        _, lease, (first, second) = started(store, 2)
+        assert first.spec == second.spec
+        extras = {"$": "ü", "nested": {"a": [1, None]}}
+        assert store.set_extras(first.id, extras, first.spec.extras, 77.0)
+        assert not store.set_extras(first.id, {}, {"other": 1}, 78.0)
+        changed = replace(first.spec, extras=extras)
+        assert store.training_job_by_id(first.id) == replace(first, spec=changed, modified_at=77.0)
+        assert store.training_job_by_id(second.id) == second
+        store.commit(lease, Change(changed=(replace(first, attempt=2),)))
+        assert store.training_job_by_id(first.id).spec == changed
+        with pytest.raises(NotFound):
+            store.set_extras(999, {}, {}, 1.0)
+
     def test_who_awaits_the_next_attempt_is_counted_apart(self, store):
         job, lease, trials = started(store, 4)
         waiting = replace(trials[0], attempt=2, started_at=None)

@@ -104,7 +104,9 @@ def executor(endpoint: str, tmp_path: Path) -> ProcessExecutor:
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
     variables = {"AWS_ENDPOINT_URL_S3": endpoint, **keys}
     folder = tmp_path / "home"
-    return ProcessExecutor(folder, SystemClock(), environment=ENVIRONMENT, transfer=TRANSFER, transfer_variables=variables)
+    return ProcessExecutor(
+        folder, SystemClock(), environment=ENVIRONMENT, transfer=TRANSFER, transfer_variables=lambda owner: variables
+    )
 
 
 def job(source: Path, bucket: str, script: str) -> TrainingSpec:

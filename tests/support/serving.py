@@ -27,13 +27,29 @@ class Serving:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        self.home = home
         self.environ = {**kept, "REKINDLE_HOME": str(home), **settings}
+        self.log = home.with_name(f"{home.name}.log")
         self.start()
 
     def start(self) -> None:
         command = [REKINDLE, "serve", "--port", str(self.port)]
-        self.process = subprocess.Popen(command, env=self.environ, stderr=subprocess.DEVNULL)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, env=self.environ, stderr=log)
         until(self._listens)
+        self.told = json.loads(self.run("env", "--json"))
+
+    def run(self, *arguments: str) -> str:
+        """What a command prints."""
+        return subprocess.run([REKINDLE, *arguments], env=self.environ, capture_output=True, check=True, text=True).stdout
+
+    def workers(self) -> list[int]:
+        """The processes of the server's worker."""
+        import psutil  # not in every environment of the SDKs' suites
+
+        found = psutil.process_iter(["cmdline", "environ"])
+        ours = [p for p in found if "serve-worker" in (p.info["cmdline"] or ())]
+        return [p.pid for p in ours if (p.info["environ"] or {}).get("REKINDLE_HOME") == str(self.home)]
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
@@ -41,16 +57,18 @@ class Serving:
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
-    def client(self, service: str) -> Any:
-        printed = subprocess.run([REKINDLE, "env", "--json"], env=self.environ, capture_output=True, check=True)
-        told = json.loads(printed.stdout)
-        session = boto3.Session(told["AWS_ACCESS_KEY_ID"], told["AWS_SECRET_ACCESS_KEY"], region_name=told["AWS_REGION"])
-        return session.client(service, endpoint_url=told["AWS_ENDPOINT_URL"])
+    def client(self, service: str, access_key: str = "", secret_key: str = "") -> Any:
+        """A client of the installation's account, or with keys of another."""
+        told = self.told
+        keys = (access_key or told["AWS_ACCESS_KEY_ID"], secret_key or told["AWS_SECRET_ACCESS_KEY"])
+        session = boto3.Session(*keys, region_name=told["AWS_REGION"])
+        return session.client(service, endpoint_url=told.get(f"AWS_ENDPOINT_URL_{service.upper()}", told["AWS_ENDPOINT_URL"]))
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 240.0) -> None:
+    """Waits for what must become true and stay so: under load, moments between two looks are long."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "took too long"

@@ -65,6 +65,7 @@ def training_request_of(random: Random) -> Json:
     _resources(random, request, ("ResourceConfig",))
     request["HyperParameters"] = _named(request.get("HyperParameters", {}))
     _channels(random, request)
+    _waits(request)
     _tags(request)
     return request
 
@@ -219,7 +220,16 @@ def _definition(random: Random, part: Json) -> Json:
     _resources(random, part, ("ResourceConfig", "HyperParameterTuningResourceConfig"))
     part["StaticHyperParameters"] = {f"s {name}": value for name, value in part.get("StaticHyperParameters", {}).items()}
     _channels(random, part)
+    _waits(part)
     return part
+
+
+def _waits(part: Json) -> None:
+    """The longest wait goes with managed spot training only, and is as long as the run time at least."""
+    stopping = part.get("StoppingCondition", {})
+    wait = stopping.pop("MaxWaitTimeInSeconds", 0)
+    if part.get("EnableManagedSpotTraining"):
+        part["StoppingCondition"] = stopping | {"MaxWaitTimeInSeconds": max(wait, stopping.get("MaxRuntimeInSeconds", 86_400))}
 
 
 def _ranges(random: Random) -> Json:

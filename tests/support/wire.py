@@ -164,7 +164,7 @@ def wire(
     """The service on a port of its own. Jobs of the client are ALICE's."""
     engine = engine or Engine()
     engine.owner = type(engine.owner)(ALICE.account, "us-east-1")
-    app = create_app(engine.store, engine.executor, engine.clock, quotas, objects)
+    app = create_app(engine.store, engine.executor, engine.clock, quotas, None if objects is None else lambda owner: objects)
     settings = GatewaySettings(insecure_no_auth=insecure)
     gateway = Gateway(echo_apps(sagemaker=app), CREDENTIALS, settings, SystemClock().now)
     with serving(gateway) as port:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Raw:
     those that idle."""
 
     service: Wire
+    answered: Counter[str]
 
     def post(self, operation: str, body: bytes) -> tuple[int, Json]:
         headers = {"X-Amz-Target": f"SageMaker.{operation}", "Content-Type": "application/x-amz-json-1.1"}
@@ -45,6 +47,7 @@ class Raw:
             connection.request("POST", "/", body, headers)
             answer = connection.getresponse()
             text = answer.read()
+        self.answered["SageMaker's API, valid and mutated"] += 1
         return answer.status, json.loads(text) if text else {}
 
     def call(self, operation: str, **members: Any) -> Json:
@@ -62,10 +65,10 @@ class Raw:
 
 
 @pytest.fixture(scope="module")
-def raw() -> Iterator[Raw]:
+def raw(answered: Counter[str]) -> Iterator[Raw]:
     with wire(Engine(lambda hyperparameters: Script((1.0,), 5.0)), insecure=True) as service:
         service.engine.owner = type(service.engine.owner)()
-        yield Raw(service)
+        yield Raw(service, answered)
 
 
 @SHARE

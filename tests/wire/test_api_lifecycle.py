@@ -422,15 +422,46 @@ def test_a_result_of_a_tuning_job_stays_while_the_tuning_job_is_there(sagemaker:
     sagemaker.client.delete_training_job(TrainingJobName=trial)
 
 
-def test_updates_are_taken_and_change_nothing(sagemaker: Wire) -> None:
-    request = training_request()
+RULE = {"RuleConfigurationName": "loss", "RuleEvaluatorImage": "image", "RuleParameters": {"a": "b"}}
+
+
+def test_what_an_update_changes_comes_back(sagemaker: Wire) -> None:
+    profiler = {"S3OutputPath": "s3://bucket/profiler", "ProfilingParameters": {"a": "1"}}
+    request = training_request(ProfilerConfig=profiler, RemoteDebugConfig={"EnableRemoteDebug": False})
     name = request["TrainingJobName"]
     arn = sagemaker.client.create_training_job(**request)["TrainingJobArn"]
     before = sagemaker.describe_training(name)
-    updated = sagemaker.client.update_training_job(TrainingJobName=name, ResourceConfig={"KeepAlivePeriodInSeconds": 60})
-    assert updated["TrainingJobArn"] == arn
-    assert sagemaker.describe_training(name) == before
-    sagemaker.finish_training(name)
+    sagemaker.engine.clock.at += 5
+    update = sagemaker.client.update_training_job
+    assert update(TrainingJobName=name, ResourceConfig={"KeepAlivePeriodInSeconds": 60})["TrainingJobArn"] == arn
+    update(TrainingJobName=name, ProfilerConfig={"DisableProfiler": True, "ProfilingParameters": {"b": "2"}})
+    update(TrainingJobName=name, ProfilerRuleConfigurations=[RULE], RemoteDebugConfig={"EnableRemoteDebug": True})
+    expected = {
+        "ResourceConfig": {**before["ResourceConfig"], "KeepAlivePeriodInSeconds": 60},
+        "ProfilerConfig": {**profiler, "DisableProfiler": True, "ProfilingParameters": {"a": "1", "b": "2"}},
+        "ProfilerRuleConfigurations": [RULE],
+        "RemoteDebugConfig": {"EnableRemoteDebug": True},
+        "LastModifiedTime": before["LastModifiedTime"] + timedelta(seconds=5),
+    }
+    assert sagemaker.describe_training(name) == {**before, **expected}
+    ended = sagemaker.finish_training(name)
+    assert {key: ended[key] for key in expected if key != "LastModifiedTime"} == {
+        key: value for key, value in expected.items() if key != "LastModifiedTime"
+    }
+    update(TrainingJobName=name, ResourceConfig={"KeepAlivePeriodInSeconds": 0})
+    assert sagemaker.describe_training(name)["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 0
+
+
+def test_an_update_of_one_training_job_is_not_another_s(sagemaker: Wire) -> None:
+    name = sagemaker.create(jobs=2)
+    sagemaker.tick()
+    first, second = (t["TrainingJobName"] for t in sagemaker.trials(name))
+    before = sagemaker.describe_training(second)
+    sagemaker.client.update_training_job(TrainingJobName=first, RemoteDebugConfig={"EnableRemoteDebug": True})
+    assert sagemaker.describe_training(first)["RemoteDebugConfig"] == {"EnableRemoteDebug": True}
+    assert sagemaker.describe_training(second) == before
+    assert sagemaker.finish(name)["HyperParameterTuningJobStatus"] == "Completed"
+    assert "RemoteDebugConfig" not in sagemaker.describe(name)["TrainingJobDefinition"]
 
 
 def test_the_waiter_of_botocore_ends() -> None:

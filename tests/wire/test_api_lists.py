@@ -303,3 +303,56 @@ def test_a_training_summary_has_all_its_members(trained: Wire) -> None:
 def test_lists_show_what_tuning_jobs_launched_too(listed: Wire) -> None:
     names = training_names(listed.client.list_training_jobs(NameContains="delta", MaxResults=100))
     assert len(names) == 5
+
+
+# --- while jobs come and go --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["Ascending", "Descending"])
+@pytest.mark.parametrize("key", ["Name", "CreationTime", "Status"])
+def test_pages_of_training_jobs_hold_while_jobs_come_and_go(key: str, order: str) -> None:
+    with wire(Engine(program)) as service:
+        create = service.client.create_training_job
+        for number in range(6):
+            create(**training_request(f"m{number}", HyperParameters={"layers": "3"}))
+        create(**training_request("m9", HyperParameters={"layers": "3"}))
+        service.finish_training("m9")
+        seen, token = [], None
+        for number in itertools.count():
+            options = {"NextToken": token} if token else {}
+            page = service.client.list_training_jobs(SortBy=key, SortOrder=order, MaxResults=2, **options)
+            seen += training_names(page)
+            token = page.get("NextToken")
+            if token is None:
+                break
+            if number < 3:
+                create(**training_request(f"a{number}", HyperParameters={"layers": "3"}))
+                create(**training_request(f"z{number}", HyperParameters={"layers": "3"}))
+            if number == 1:
+                service.client.delete_training_job(TrainingJobName="m9")
+        assert len(seen) == len(set(seen))
+        assert {f"m{i}" for i in range(6)} <= set(seen)
+
+
+@pytest.mark.parametrize("order", ["Ascending", "Descending"])
+@pytest.mark.parametrize("key", ["Name", "CreationTime", "FinalObjectiveMetricValue"])
+def test_pages_of_trials_hold_while_the_job_runs(key: str, order: str) -> None:
+    """What is there throughout is shown once, whatever is launched and ends between two pages."""
+    with wire() as service:
+        name = service.create(jobs=12, parallel=3)
+        service.work(lambda: len([t for t in service.trials(name) if t["ObjectiveStatus"] == "Succeeded"]) >= 4)
+        throughout = {t["TrainingJobName"] for t in service.trials(name, SortBy=key)}
+        seen, token, running = [], None, True
+        while running or token:
+            options = {"NextToken": token} if token else {}
+            page = service.client.list_training_jobs_for_hyper_parameter_tuning_job(
+                HyperParameterTuningJobName=name, SortBy=key, SortOrder=order, MaxResults=1, **options
+            )
+            seen += training_names(page)
+            token = page.get("NextToken")
+            running = False
+            before = len(service.trials(name))
+            if before < 12:
+                service.work(lambda known=before: len(service.trials(name)) > known)
+        assert len(seen) == len(set(seen))
+        assert throughout <= set(seen)

@@ -585,6 +585,56 @@ def test_inputs_are_looked_for_at_creation() -> None:
         service.create(request=request)
 
 
+class Listed(OneBucket):
+    """An object store that has one manifest and the objects ``a`` and ``b``."""
+
+    content = b'[{"prefix": "s3://bucket/data/"}, "a", "b"]'
+
+    def has(self, uri: str) -> bool:
+        return uri in ("s3://bucket/data/a", "s3://bucket/data/b")
+
+    def read(self, uri: str, limit: int) -> bytes:
+        if uri != "s3://bucket/list.json":
+            raise InvalidValue("uri", uri, "there is no such object")
+        return self.content
+
+
+def manifest(uri: str) -> list[Json]:
+    source = {"S3DataType": "ManifestFile", "S3Uri": uri, "S3DataDistributionType": "ShardedByS3Key"}
+    return [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"a,b", "not a manifest: it is no JSON document"),
+        (b'["s3://bucket/data/a"]', "not a manifest: its first element is not of the form"),
+        (b'[{"prefix": "s3://bucket/data/"}]', "not a manifest: it lists no object"),
+        (b'[{"prefix": "s3://bucket/data/"}, "a", 7]', "not a manifest: element 3 is not the name of an object"),
+        (b'[{"prefix": "s3://bucket/data/"}, "../a"]', "has a name that is no path of a file"),
+        (b'[{"prefix": "s3://bucket/data/"}, "a", "c"]', "there is no object 's3://bucket/data/c', which it lists"),
+    ],
+)
+def test_a_manifest_is_read_at_creation(content: bytes, told: str) -> None:
+    objects = Listed()
+    with wire(objects=objects) as service:  # type: ignore[arg-type]
+        request = training_request(InputDataConfig=manifest("s3://bucket/list.json"))
+        service.client.create_training_job(**request)
+        shown = service.describe_training(request["TrainingJobName"])
+        assert shown["InputDataConfig"][0]["DataSource"] == request["InputDataConfig"][0]["DataSource"]
+        objects.content = content
+        again = training_request(InputDataConfig=manifest("s3://bucket/list.json"))
+        code, message = error_of(service.client.create_training_job, **again)
+        assert code == "ValidationException"
+        assert told in message
+        assert message.startswith("inputDataConfig.train: 's3://bucket/list.json': ")
+        missing = training_request(InputDataConfig=manifest("s3://bucket/none.json"))
+        assert (
+            'No S3 objects found under S3 URL "s3://bucket/none.json"'
+            in error_of(service.client.create_training_job, **missing)[1]
+        )
+
+
 def boosting_request(**config: Any) -> Json:
     """A tuning job with SageMaker's XGBoost."""
     request = changed(tuning_request(), f"{ALGORITHM}.TrainingImage", XGBOOST)

@@ -41,7 +41,7 @@ async def threaded_store(scope: Scope, receive: Receive, send: Send) -> None:
 
 def test_creations_that_look_for_inputs_in_our_own_store_do_not_starve_it() -> None:
     engine, objects = Engine(), OwnObjects()
-    app = create_app(engine.store, engine.executor, engine.clock, RELAXED, objects)  # type: ignore[arg-type]
+    app = create_app(engine.store, engine.executor, engine.clock, RELAXED, lambda owner: objects)  # type: ignore[arg-type, return-value]
     apps = echo_apps(sagemaker=app, s3=threaded_store)
     gateway = Gateway(apps, CREDENTIALS, GatewaySettings(insecure_no_auth=True), SystemClock().now)
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/key"}}

@@ -6,23 +6,18 @@ Moto runs inside the test; SeaweedFS is a real server (the `slow` suite).
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from support.object_store import client, memory_folder, served_store
+from support.seaweedfs import seaweedfs
 
 PAGE = Path(__file__).parents[2] / "docs" / "s3.md"
 MIB = 1 << 20
@@ -253,62 +248,6 @@ def moto() -> Iterator[Any]:
             yield s3
 
 
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-@contextmanager
-def seaweedfs(folder: Path) -> Iterator[Any]:
-    keys = {"name": "test", "credentials": [{"accessKey": "test", "secretKey": "test"}], "actions": ["Admin"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [keys]}))
-    names = [f"{part}.port{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc")]
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
-    options = {
-        "dir": folder,
-        "ip": "127.0.0.1",
-        "ip.bind": "127.0.0.1",
-        "master.telemetry": "false",
-        "master.volumeSizeLimitMB": 64,
-        "volume.max": 300,
-        "s3.config": folder / "s3.json",
-        "s3.autoCreateBucket": "false",
-        "s3.allowDeleteBucketNotEmpty": "false",
-        **ports,
-    }
-    command = [
-        str(Path(sys.executable).with_name("weed")),
-        "server",
-        "-s3",
-        *(f"-{name}={value}" for name, value in options.items()),
-    ]
-    with (folder / "log").open("wb") as log:
-        running = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ, "HOME": str(folder)})
-        try:
-            with closing(client(f"http://127.0.0.1:{ports['s3.port']}")) as s3:
-                wait_until_it_stores(s3, folder / "log")
-                yield s3
-        finally:
-            running.kill()
-            running.wait()
-
-
-def wait_until_it_stores(s3: Any, log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            s3.create_bucket(Bucket="warm-up")
-            s3.put_object(Bucket="warm-up", Key="k", Body=b"x")
-        except (ClientError, BotoCoreError):
-            assert time.monotonic() < deadline, log.read_text(errors="replace")[-3000:]
-            time.sleep(0.3)
-        else:
-            return
-
-
 def explained(peer: str) -> set[str]:
     """The steps that the table in the documentation says differ, and why."""
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -337,6 +276,6 @@ def test_the_store_answers_as_moto() -> None:
 
 @pytest.mark.slow
 def test_the_store_answers_as_seaweedfs(tmp_path: Path) -> None:
-    with seaweedfs(tmp_path) as s3:
+    with seaweedfs(tmp_path) as url, closing(client(url)) as s3:
         theirs = play(s3)
     compare("SeaweedFS", theirs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
@@ -57,20 +58,22 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, KeyP
 
 
 @given(seed=SEEDS)
-def test_signed_calls_of_sagemaker_and_its_companions(served: tuple[int, KeyPair], seed: int) -> None:
+def test_signed_calls_of_sagemaker_and_its_companions(served: tuple[int, KeyPair], answered: Counter[str], seed: int) -> None:
     port, pair = served
     random = Random(seed)
     sent = sign(SigV4Auth, *_call(random), pair, time.time(), random.choice(REGIONS))
     status, code, answer = exchange(port, sent)
+    answered["signed calls"] += 1
     assert status < 500, (status, answer, sent)
     assert (status == 200) == (code == ""), (status, answer, sent)
 
 
 @given(seed=SEEDS)
-def test_signed_requests_of_s3(served: tuple[int, KeyPair], seed: int) -> None:
+def test_signed_requests_of_s3(served: tuple[int, KeyPair], answered: Counter[str], seed: int) -> None:
     port, pair = served
     random = Random(seed)
     status, code, answer = exchange(port, _s3_request(random, pair))
+    answered["signed requests of S3"] += 1
     # That a thing is not implemented is an answer of S3's own, with a status above 500.
     assert status < 500 or (status, code) == (501, "NotImplemented") or not answer, (status, answer)
     assert status != 500

@@ -11,23 +11,21 @@ from botocore.model import ServiceModel as Shapes
 from starlette.types import ASGIApp
 
 from rekindle.api.errors import ApiError, Code
-from rekindle.api.operations import HANDLERS, Handler, Service
+from rekindle.api.operations import HANDLERS, Handler, ObjectsOf, Service
 from rekindle.api.protocol import ApiApp, ApiCall
 from rekindle.api.service_model import ServiceModel
 from rekindle.api.translate.errors import Context, api_error
 from rekindle.domain.errors import RekindleError
 from rekindle.domain.tuning_job import Quotas
-from rekindle.engine.ports import Clock, Executor, JobStore, ObjectStore, StoreUnavailable
+from rekindle.engine.ports import Clock, Executor, JobStore, StoreUnavailable
 
 #: Instance types that only we have: this machine, as the SDKs' local mode calls it.
 OWN_INSTANCE_TYPES: Final = r"local(_gpu)?"
 
 
-def create_app(
-    store: JobStore, executor: Executor, clock: Clock, quotas: Quotas, objects: ObjectStore | None = None
-) -> ASGIApp:
+def create_app(store: JobStore, executor: Executor, clock: Clock, quotas: Quotas, objects: ObjectsOf | None = None) -> ASGIApp:
     """The ASGI application of the service ``sagemaker``. It expects the caller in ``scope["state"]``, as the gateway puts it
-    there. With ``objects``, jobs whose inputs are not there are refused at creation."""
+    there. With ``objects``, which knows where an owner's are, jobs whose inputs are not there are refused at creation."""
     # Autotune stands for a strategy; without it, translation insists on one as the model does.
     model = ServiceModel(
         optional=[("HyperParameterTuningJobConfig", "Strategy")],

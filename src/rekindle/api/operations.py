@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rekindle.api.lookup import described, names_in_use, subject_of
 from rekindle.api.translate import search
 from rekindle.api.translate.arns import training_job_arn, tuning_job_arn
 from rekindle.api.translate.create_request import spec_from_request
+from rekindle.api.translate.echo import updated
 from rekindle.api.translate.listing import filter_of, listed, page_of
 from rekindle.api.translate.part import Part, check_texts, tags_of
 from rekindle.api.translate.search_properties import Shapes
@@ -31,19 +33,24 @@ from rekindle.engine import commands, queries
 from rekindle.engine.ports import Clock, Executor, JobStore, ObjectStore, SortKey
 
 Json = Mapping[str, Any]
+ObjectsOf = Callable[[Owner], ObjectStore]
 
 
 @dataclass(frozen=True)
 class Service:
-    """What the operations work with. ``objects`` is where inputs are looked for at creation, if anywhere; ``shapes`` are
-    those of answers."""
+    """What the operations work with. ``objects`` gives the place where an owner's inputs are looked for at creation, if
+    anywhere; ``shapes`` are those of answers."""
 
     store: JobStore
     executor: Executor
     clock: Clock
     quotas: Quotas
     shapes: Shapes
-    objects: ObjectStore | None = None
+    objects: ObjectsOf | None = None
+
+    def objects_of(self, owner: Owner) -> ObjectStore | None:
+        """Where this owner's inputs are."""
+        return None if self.objects is None else self.objects(owner)
 
 
 Handler = Callable[[Service, Owner, Json], Json | None]
@@ -56,7 +63,7 @@ def create_tuning_job(service: Service, owner: Owner, request: Json) -> Json:
     """CreateHyperParameterTuningJob."""
     spec = spec_from_request(request)
     job = commands.create_tuning_job(
-        service.store, service.executor, service.clock, owner, spec, service.quotas, service.objects
+        service.store, service.executor, service.clock, owner, spec, service.quotas, service.objects_of(owner)
     )
     return {"HyperParameterTuningJobArn": tuning_job_arn(job)}
 
@@ -98,7 +105,9 @@ def delete_tuning_job(service: Service, owner: Owner, request: Json) -> None:
 def create_training_job(service: Service, owner: Owner, request: Json) -> Json:
     """CreateTrainingJob."""
     job = training_job_from_request(request, owner)
-    created = commands.create_training_job(service.store, service.executor, service.clock, job, service.objects)
+    created = commands.create_training_job(
+        service.store, service.executor, service.clock, job, service.objects_of(owner), service.quotas
+    )
     return {"TrainingJobArn": training_job_arn(created)}
 
 
@@ -124,8 +133,11 @@ def stop_training_job(service: Service, owner: Owner, request: Json) -> None:
 
 
 def update_training_job(service: Service, owner: Owner, request: Json) -> Json:
-    """UpdateTrainingJob: there is no profiler, no warm pool and no remote debugger here that it could change."""
-    return {"TrainingJobArn": training_job_arn(service.store.training_job(owner, request["TrainingJobName"]))}
+    """UpdateTrainingJob: what it changes is shown from then on; there is no profiler, warm pool or debugger to notice."""
+    check_texts(request)
+    changed = {name: value for name, value in request.items() if name != "TrainingJobName"}
+    job = commands.change_extras(service.store, service.clock, owner, request["TrainingJobName"], partial(updated, changed))
+    return {"TrainingJobArn": training_job_arn(job)}
 
 
 def delete_training_job(service: Service, owner: Owner, request: Json) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rekindle.cli import change, events, history, jobs, keys, logs, metrics, plan, replay, run, serve, tune
+from rekindle.cli import beside, change, events, history, jobs, keys, logs, metrics, plan, replay, run, serve, tune
 from rekindle.cli.problems import ExitCode, report
 
 EPILOG = (
@@ -54,6 +54,7 @@ def build_app() -> typer.Typer:
     for command in COMMANDS:
         settings = run.CONTEXT if command is run.run else None
         app.command(command.__name__.rstrip("_"), epilog=EPILOG, context_settings=settings)(command)
+    app.command("serve-worker", hidden=True)(beside.serve_worker)
     app.add_typer(keys.build_keys(EPILOG), name="keys", epilog=EPILOG)
     return app
 

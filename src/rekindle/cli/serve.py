@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,6 @@ from rekindle.cli.problems import ExitCode
 if TYPE_CHECKING:
     import socket
 
-    from rekindle.bootstrap import App
     from rekindle.serving import Address
 
 HostOption = Annotated[str | None, typer.Option("--host", help="The address to listen on.", show_default="127.0.0.1")]
@@ -35,7 +33,9 @@ def serve(
     """Serve SageMaker's API, its companions and S3 on one port, and run the jobs. Ctrl-C ends it; training jobs go on."""
     import uvicorn
 
+    from rekindle.cli.beside import worker_beside
     from rekindle.cli.follow import Interrupt
+    from rekindle.cli.logging import log_to_stderr
     from rekindle.gateway.app import GatewayError
     from rekindle.gateway.credentials import CredentialsError
     from rekindle.gateway.tls import TlsError
@@ -44,7 +44,7 @@ def serve(
 
     settings = load_settings()
     address, proxy_socket = _chosen(host, port, proxy_port)
-    _log_to_stderr()
+    log_to_stderr()
     settings.home.mkdir(parents=True, exist_ok=True)
     try:
         server = build_server(settings, address, insecure=insecure_no_auth)
@@ -64,7 +64,7 @@ def serve(
     )
     _say_ready(address, settings.home.as_posix())
     # Interrupt takes the signal that uvicorn raises once more when it is done, so that the worker ends cleanly too.
-    with Interrupt(), _Working(server.app), server.app.telling(), proxy.serving(proxy_socket):
+    with Interrupt(), worker_beside(address), proxy.serving(proxy_socket):
         uvicorn.Server(config).run()
     typer.echo("stopped; training jobs that run go on, and the next start finds them", err=True)
 
@@ -96,42 +96,6 @@ def env(
     typer.echo(f"unset {' '.join((*UNSET, *UNSET_FOR_PROXY) if everything else UNSET)}")
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
-
-
-class _Working:
-    """A worker in a thread beside the server; on the way out it gives its leases back."""
-
-    def __init__(self, app: App) -> None:
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(app,), name="worker")
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self, app: App) -> None:
-        app.worker().run(self._ended.is_set)
-
-
-def _log_to_stderr() -> None:
-    """The access log and what goes wrong: coloured lines on a terminal, JSON lines for machines."""
-    import sys
-
-    import structlog
-
-    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def _chosen(host: str | None, port: int | None, proxy_port: int | None) -> tuple[Address, socket.socket]:

@@ -220,11 +220,12 @@ class Quotas:
     max_jobs: int = 750
     max_parallel: int = 10
     max_runtime_seconds: int = 15_768_000
+    max_training_seconds: int = 2_419_200
     running_tuning_jobs: int = 100
 
 
 #: For people on their own machine: the structure's limits stay, the account's go.
-RELAXED = Quotas(max_jobs=100_000, max_parallel=1_000, running_tuning_jobs=10_000)
+RELAXED = Quotas(max_jobs=100_000, max_parallel=1_000, max_training_seconds=10**9, running_tuning_jobs=10_000)
 
 MAX_TUNED = 30
 MAX_CATEGORIES = 30
@@ -368,6 +369,16 @@ def _check_limits(spec: TuningJobSpec, quotas: Quotas) -> None:
     if seconds is not None and not MIN_TUNING_RUNTIME_SECONDS <= seconds <= quotas.max_runtime_seconds:
         bounds = f"must be from {MIN_TUNING_RUNTIME_SECONDS} to {quotas.max_runtime_seconds} seconds"
         raise InvalidValue("limits.runtime", seconds, bounds)
+    for definition in spec.definitions:
+        check_run_time(definition.training, quotas)
+
+
+def check_run_time(training: TrainingSpec, quotas: Quotas) -> None:
+    """Whether a training job may run for as long as it asks for. Raises LimitExceeded."""
+    seconds = training.max_runtime_seconds
+    if seconds > quotas.max_training_seconds:
+        where = "max_runtime_seconds"
+        raise LimitExceeded("seconds of run time of a training job", quotas.max_training_seconds, seconds, field=where)
 
 
 def _check_strategy(spec: TuningJobSpec) -> None:

@@ -6,6 +6,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rekindle.domain.builtins.checks import check_run
 from rekindle.domain.checks import Check
@@ -13,6 +14,7 @@ from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, WrongState
 from rekindle.domain.search_plan import strategy_for
 from rekindle.domain.training_job import (
+    Channel,
     Owner,
     SecondaryStatus,
     TrainingJob,
@@ -22,10 +24,12 @@ from rekindle.domain.training_job import (
     moved,
 )
 from rekindle.domain.tuning_job import (
+    RELAXED,
     Quotas,
     TuningJob,
     TuningJobSpec,
     TuningJobStatus,
+    check_run_time,
     check_spec,
     warm_start_shape,
     with_defaults,
@@ -37,8 +41,12 @@ from rekindle.domain.warm_start import (
     warm_start_checks,
     with_parents_metrics,
 )
+from rekindle.engine.inputs import check_manifest
 from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, ObjectStore, Page, RunKey
 from rekindle.engine.queries import parents_of, tags_of
+
+#: What a face keeps with a job for itself.
+Extras = Mapping[str, Any]
 
 #: Parents and ancestors of one tuning job are at most this many; the nearest count.
 MAX_FAMILY = 20
@@ -97,10 +105,16 @@ def create_tuning_job(
 
 
 def create_training_job(
-    store: JobStore, executor: Executor, clock: Clock, job: TrainingJob, objects: ObjectStore | None = None
+    store: JobStore,
+    executor: Executor,
+    clock: Clock,
+    job: TrainingJob,
+    objects: ObjectStore | None = None,
+    quotas: Quotas = RELAXED,
 ) -> TrainingJob:
     """Checks and stores a training job of its own; a worker starts it. A refusal stores nothing."""
     check_training_job(job)
+    check_run_time(job.spec, quotas)
     check_run(job.spec, job.hyperparameters)
     _check_training_name_free(store, executor, job)
     executor.check(job.spec, job.hyperparameters)
@@ -116,10 +130,17 @@ def check_inputs(objects: ObjectStore | None, spec: TrainingSpec) -> None:
         return
     for channel in spec.channels:
         try:
-            objects.check(channel.uri)
+            _check_input(objects, channel)
         except InvalidValue as error:
-            where = f"channels.{channel.name}"
-            raise InvalidValue(where, channel.uri, error.reason, error.hint, code="no-input", role=spec.role) from error
+            where, code = f"channels.{channel.name}", "" if error.code == "manifest" else "no-input"
+            raise InvalidValue(where, channel.uri, error.reason, error.hint, code=code, role=spec.role) from error
+
+
+def _check_input(objects: ObjectStore, channel: Channel) -> None:
+    if channel.data_type == "ManifestFile":
+        check_manifest(objects, channel.uri)
+    else:
+        objects.check(channel.uri)
 
 
 def find_parents(store: JobStore, owner: Owner, spec: TuningJobSpec) -> tuple[ParentJob, ...]:
@@ -224,6 +245,15 @@ def add_tags(store: JobStore, subject: str, tags: Mapping[str, str]) -> Mapping[
 def remove_tags(store: JobStore, subject: str, keys: Collection[str]) -> Mapping[str, str]:
     """Takes tags away from a job; one that it does not have is no error."""
     return _change_tags(store, subject, lambda known: {k: v for k, v in known.items() if k not in keys})
+
+
+def change_extras(store: JobStore, clock: Clock, owner: Owner, name: str, change: Callable[[Extras], Extras]) -> TrainingJob:
+    """Changes what a face keeps with a training job for itself. Raises NotFound."""
+    while True:
+        job = store.training_job(owner, name)
+        extras = change(job.spec.extras)
+        if extras == job.spec.extras or store.set_extras(job.id, extras, job.spec.extras, clock.now()):
+            return job
 
 
 def check_tags(tags: Mapping[str, str]) -> None:

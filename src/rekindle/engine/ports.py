@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from rekindle.domain.capacity import Room
 from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.training_job import MetricPoint, Owner, SecondaryStatus, TrainingJob, TrainingJobStatus, TrainingSpec
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
+from rekindle.search.history import Direction
 
 
 class LeaseLost(Exception):
@@ -93,8 +94,7 @@ class Change:
     """What one step writes, in one transaction: the tuning job's new state, new and changed training jobs, emissions.
 
     ``points`` are by name of training jobs among ``added`` and ``changed``; ``seq`` is the event number under which they were
-    folded. A changed record keeps what it was created with: its owner, name, tuning job, number and creation time; a tuning
-    job's spec too.
+    folded. A changed record keeps what it was created with: its owner, name, tuning job, number, creation time and spec.
     """
 
     tuning_job: TuningJob | None = None
@@ -144,6 +144,11 @@ class JobStore(Protocol):
         and returns False. Raises NotFound."""
         ...
 
+    def set_extras(self, job_id: int, extras: Mapping[str, Any], expected: Mapping[str, Any], at: float) -> bool:
+        """Replaces the extras of a training job's spec, what a face wants back and nobody else reads, and notes the time of the
+        change; where they are not what is ``expected``, nothing, and returns False. Raises NotFound."""
+        ...
+
     # Questions.
 
     def tuning_job(self, owner: Owner, name: str) -> TuningJob:
@@ -175,6 +180,11 @@ class JobStore(Protocol):
 
     def jobs_of(self, tuning_job_id: int) -> tuple[TrainingJob, ...]:
         """All training jobs of a tuning job, by number."""
+        ...
+
+    def best_of(self, tuning_job_id: int, direction: Direction) -> TrainingJob | None:
+        """The ended training job of a tuning job with the best objective that counts; of equals, the one that ended first. The
+        cost does not grow with the number of training jobs."""
         ...
 
     def counters(self, tuning_job_ids: Sequence[int]) -> Mapping[int, Mapping[tuple[str, str], int]]:
@@ -419,8 +429,9 @@ class Executor(Protocol):
         happens if it has ended or was never launched."""
         ...
 
-    def wait(self, keys: Sequence[RunKey], seconds: float) -> None:
-        """Returns when one of the runs has ended, or after ``seconds``, whichever is first; it may return early."""
+    def wait(self, keys: Sequence[RunKey], seconds: float, descriptors: Sequence[int] = ()) -> None:
+        """Returns when one of the runs has ended, when one of the file descriptors can be read, or after ``seconds``, whichever
+        is first; it may return early."""
         ...
 
     def read_log(self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
@@ -447,6 +458,18 @@ class ObjectStore(Protocol):
 
     def download(self, uri: str, folder: str) -> None:
         """Copies all below a prefix into a folder."""
+        ...
+
+    def has(self, uri: str) -> bool:
+        """Whether there is an object of exactly this URI."""
+        ...
+
+    def read(self, uri: str, limit: int) -> bytes:
+        """One object's content. Raises InvalidValue for one that is not there or longer than ``limit`` bytes."""
+        ...
+
+    def fetch(self, uri: str, path: str) -> None:
+        """Copies one object to a file."""
         ...
 
     def upload(self, path: str, uri: str) -> None:

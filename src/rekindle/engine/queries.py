@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from rekindle.domain.completion import best_job
@@ -11,7 +12,7 @@ from rekindle.domain.errors import NotFound
 from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus, WarmStartType
 from rekindle.engine.ports import RETRYABLE, JobFilter, JobStore, Page
-from rekindle.search.history import better
+from rekindle.search.history import Direction, better
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,10 @@ def describe(store: JobStore, owner: Owner, name: str) -> TuningJobView:
 
 def describe_job(store: JobStore, job: TuningJob) -> TuningJobView:
     """Everything about a tuning job whose record is at hand."""
-    parents = tuple(parents_of(store, job)) if _compares_parents(job) else ()
-    return view(job, store.jobs_of(job.id), parents)
+    pairs = store.counters([job.id])[job.id]
+    best = store.best_of(job.id, job.spec.definition.objective.direction)
+    overall = _best_overall(store, job, best) if _compares_parents(job) else None
+    return TuningJobView(job, shown_status(job), status_counters(pairs), objective_counters(pairs), best, overall)
 
 
 def list_tuning_jobs(
@@ -158,11 +161,24 @@ def parents_of(store: JobStore, job: TuningJob) -> Sequence[ParentJob]:
 def best_overall(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJob]) -> TrainingJob | None:
     """The best training job among a tuning job's own and its direct parents'; of equals, the older tuning job's."""
     direction = job.spec.definition.objective.direction
-    near = [p for p in parents if p.direct]
-    families = [*sorted(near, key=lambda p: p.job.created_at), ParentJob(job, tuple(jobs))]
+    near = sorted((p for p in parents if p.direct), key=lambda p: p.job.created_at)
+    return _first_best([*(best_job(p.jobs, direction) for p in near), best_job(jobs, direction)], direction)
+
+
+def _best_overall(store: JobStore, job: TuningJob, own: TrainingJob | None) -> TrainingJob | None:
+    """The same from the store, for a tuning job whose own best is at hand."""
+    direction, parents = job.spec.definition.objective.direction, list[TuningJob]()
+    for parent_id in job.parents[: len(job.spec.warm_start.parents) if job.spec.warm_start else 0]:
+        with suppress(NotFound):
+            parents.append(store.tuning_job_by_id(parent_id))
+    near = sorted(parents, key=lambda p: p.created_at)
+    return _first_best([*(store.best_of(p.id, direction) for p in near), own], direction)
+
+
+def _first_best(candidates: Sequence[TrainingJob | None], direction: Direction) -> TrainingJob | None:
+    """The best of several; of equals, the first."""
     best: TrainingJob | None = None
-    for family in families:
-        candidate = best_job(family.jobs, direction)
+    for candidate in candidates:
         if candidate is None or candidate.objective_value is None:
             continue
         if best is None or best.objective_value is None or better(candidate.objective_value, best.objective_value, direction):

@@ -7,8 +7,8 @@ does nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from rekindle.domain.completion import converged, exhausted, not_improving
 from rekindle.domain.decisions import CurvePoint, Finish, Launch, ParentJob, Snapshot, StopTrial, WindDown, decide
@@ -17,7 +17,6 @@ from rekindle.domain.search_plan import (
     given_up,
     hyperparameters,
     next_definition,
-    propose,
     tuned_values,
     watches_curves,
 )
@@ -26,10 +25,9 @@ from rekindle.domain.tuning_job import Definition, Ending, TuningJob, TuningJobS
 from rekindle.engine.collect import Folded, fold, never_launched_but_stopping, run_time
 from rekindle.engine.ports import Change, Clock, Executor, JobStore, Lease, Run, RunKey
 from rekindle.engine.queries import parents_of
+from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.search.history import Observation
 from rekindle.search.strategy import Proposal
-
-Proposer = Callable[[Snapshot, Definition], Proposal | None]
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Step:
     store: JobStore
     executor: Executor
     clock: Clock
-    propose: Proposer = propose
+    suggester: Suggester = field(default_factory=HereAndNow)
     share: int = 1
     at_most: int | None = None
 
@@ -177,7 +175,7 @@ def _pending(job: TrainingJob, now: float, reason: str) -> TrainingJob:
 
 def _has_room(step: Step, snapshot: Snapshot, definition: Definition, reported: frozenset[RunKey]) -> bool:
     """Whether one more could start beside those that are to start anyway: what cannot start is not yet drawn."""
-    ahead = sum(_unlaunched(j, reported) for j in snapshot.running)
+    ahead = sum(_unlaunched(j, reported) for j in snapshot.running) + step.suggester.asked_for_others(snapshot.job.id)
     return step.executor.room(definition.training).takes(ahead + 1)
 
 
@@ -186,21 +184,24 @@ def _launch(step: Step, plan: _Plan, count: int, reported: frozenset[RunKey]) ->
         snapshot = plan.snapshot
         definition = next_definition(snapshot)
         if not _has_room(step, snapshot, definition, reported):
+            step.suggester.forget(snapshot.job.id)
             return plan
-        proposal = step.propose(snapshot, definition)
-        if proposal is None:
+        suggestion = step.suggester.suggest(snapshot, definition)
+        if suggestion is None:
+            return plan
+        if suggestion.proposal is None:
             return replace(plan, snapshot=_exhausted(snapshot))
-        trial = new_training_job(snapshot, definition, proposal, step.clock.now())
+        trial = new_training_job(snapshot, definition, suggestion.proposal, suggestion.seen_seq, step.clock.now())
         job = replace(snapshot.job, seq=trial.launched_seq)
         plan = replace(plan, snapshot=replace(snapshot, job=job, jobs=(*snapshot.jobs, trial)), added=(*plan.added, trial))
     return plan
 
 
-def new_training_job(snapshot: Snapshot, definition: Definition, proposal: Proposal, now: float) -> TrainingJob:
+def new_training_job(snapshot: Snapshot, definition: Definition, proposal: Proposal, seen_seq: int, now: float) -> TrainingJob:
     """The next training job of a tuning job: its name follows from the tuning job and its number alone."""
     job, number = snapshot.job, len(snapshot.jobs) + 1
     tuned = tuned_values(proposal)
-    seen = {"source": proposal.source, "seen_seq": job.seq, "algorithm": ALGORITHM_VERSION, "why": dict(proposal.why)}
+    seen = {"source": proposal.source, "seen_seq": seen_seq, "algorithm": ALGORITHM_VERSION, "why": dict(proposal.why)}
     return TrainingJob(
         name=training_job_name(job, number),
         owner=job.owner,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 30.0
 #: Seconds for which work that met a defect is left alone, so that it does not keep other work from moving.
 REST_SECONDS = 10.0
+#: Seconds between two looks for dead holders of leases.
+EVICTION_SECONDS = 2.0
 #: Seconds after which a waiting worker looks for new work, stop requests and emissions.
 POLL_SECONDS = 0.5
 
@@ -48,7 +50,9 @@ def is_dead(holder: str) -> bool:
     if host != socket.gethostname() or not pid.isdigit():
         return False
     try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != started
+        process = psutil.Process(int(pid))
+        # A zombie is a process that ended and whose parent has not looked: in a container perhaps nobody ever does.
+        return f"{process.create_time():.2f}" != started or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 
@@ -70,12 +74,14 @@ class Worker:
     #: Counts the turns taken; for each subject, at which one it last had something running.
     _turns: int = 0
     _idle_since: dict[str, int] = field(default_factory=dict)
+    #: When everything is looked at again, and when dead holders are, at the latest.
+    _next_look: float = 0.0
+    _next_eviction: float = 0.0
 
     def run(self, until: Callable[[], bool]) -> None:
         """Works until ``until`` says so. Training jobs that still run go on without us. Leases are given back, also
         when an exception ends it."""
         try:
-            self._evict_dead()
             while not until():
                 self.tick()
                 if not until():
@@ -84,24 +90,33 @@ class Worker:
             self.shut_down()
 
     def tick(self) -> None:
-        """Claims what is free and moves each piece of work by one step."""
+        """Claims what is free and moves each piece of work by one step; where only suggestions have come since the last look
+        around, those that they are for."""
+        now = self.step.clock.now()
+        answered = {f"tuning:{job_id}" for job_id in self.step.suggester.answered()} & self._leases.keys()
+        everything = not answered or now >= self._next_look
         try:
+            self._evict_dead(now)
             self._keep_leases()
-            self._move_all()
+            if everything:
+                self._next_look = now + self.poll_seconds
+            self._move_all([s for s in self._leases if everything or s in answered])
         except StoreUnavailable as error:
             # The leases stay ours while they last; one that was lost meanwhile is refused when it is used.
             _log().warning("store unavailable; trying again", reason=str(error))
 
     def wait(self) -> None:
-        """Waits for a training job to end, or for the next look around."""
+        """Waits for a training job to end, for a suggestion, or for the next look around."""
         running = [key for found in self._running.values() for key in found]
-        if running:
-            self.step.executor.wait(running, self.poll_seconds)
+        descriptors = self.step.suggester.descriptors()
+        if running or descriptors:
+            self.step.executor.wait(running, self.poll_seconds, descriptors)
         else:
             self.step.clock.sleep(self.poll_seconds)
 
     def shut_down(self) -> None:
-        """Gives all leases back."""
+        """Gives all leases back, and ends what makes suggestions."""
+        self.step.suggester.close()
         for lease in self._leases.values():
             try:
                 self.step.store.release(lease)
@@ -109,7 +124,11 @@ class Worker:
                 return
         self._leases.clear()
 
-    def _evict_dead(self) -> None:
+    def _evict_dead(self, now: float) -> None:
+        """Frees what workers of this host held when they died: nobody else would for the life of a lease."""
+        if now < self._next_eviction:
+            return
+        self._next_eviction = now + EVICTION_SECONDS
         for holder in self.step.store.holders():
             if is_dead(holder):
                 self.step.store.evict(holder)
@@ -123,18 +142,17 @@ class Worker:
             for lease in self.step.store.claim(self.holder, now, now + LEASE_SECONDS, only=self.only):
                 self._leases[lease.subject] = lease
 
-    def _move_all(self) -> None:
-        """Moves each piece of work. Where the host's slots are limited and shared, all are looked at first, and then each
-        starts what it can, a turn at a time."""
-        if self.step.at_most is None or len(self._leases) == 1:
-            for lease in list(self._leases.values()):
-                self._move_apart(lease, None)
-            return
-        for lease in list(self._leases.values()):
-            self._move_apart(lease, 0)
-        self._share_out(self.step.at_most)
+    def _move_all(self, subjects: Sequence[str]) -> None:
+        """Moves pieces of work. Where the host's slots are limited and shared, all are looked at first, and then each starts
+        what it can, a turn at a time."""
+        alone = self.step.at_most is None or len(self._leases) == 1
+        for subject in subjects:
+            self._move_apart(self._leases[subject], None if alone else 0)
+        if self.step.at_most is not None and not alone:
+            self._share_out(self.step.at_most, subjects)
 
-    def _share_out(self, at_most: int) -> None:
+    def _share_out(self, at_most: int, subjects: Sequence[str]) -> None:
+        """Lets each of the subjects that wants more start what it can, a turn at a time."""
         for subject in self._leases:
             self._idle_since.setdefault(subject, self._turns)
         self._turns += 1
@@ -142,7 +160,7 @@ class Worker:
             if self._busy(subject):
                 self._idle_since[subject] = self._turns
         ages = {subject: age for age, subject in enumerate(self._leases)}
-        queue = [(self._turn(s, ages[s]), s) for s in self._leases if s in self._wanting]
+        queue = [(self._turn(s, ages[s]), s) for s in subjects if s in self._leases and s in self._wanting]
         heapq.heapify(queue)
         while queue:
             _, subject = heapq.heappop(queue)
@@ -197,7 +215,10 @@ class Worker:
         if job_id not in self._parents:
             self._parents[job_id] = tuple(parents_of(self.step.store, self.step.store.tuning_job_by_id(job_id)))
         snapshot = reconcile_tuning_job(step, lease, job_id, self._parents[job_id])
-        self._note(lease.subject, snapshot.jobs, wants_more(snapshot))
+        wanting = wants_more(snapshot)
+        self._note(lease.subject, snapshot.jobs, wanting)
+        if not wanting:
+            self.step.suggester.forget(job_id)
         if self.on_step is not None:
             self.on_step(snapshot)
         return snapshot.job.status.is_terminal
@@ -212,6 +233,9 @@ class Worker:
         (self._wanting.add if wants_more else self._wanting.discard)(subject)
 
     def _drop(self, subject: str) -> None:
+        kind, _, number = subject.partition(":")
+        if kind == "tuning":
+            self.step.suggester.forget(int(number))
         self._wanting.discard(subject)
         self._idle_since.pop(subject, None)
         self._leases.pop(subject, None)

@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rekindle.domain.errors import InvalidValue, RekindleError, Unsupported
-from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECONDS, Channel, TrainingSpec
+from rekindle.domain.manifest import MARK
+from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECONDS, Channel, Owner, TrainingSpec
 from rekindle.engine.ports import Run
 from rekindle.executors import container, contract, locations, logfile, machine, records, workdir
 from rekindle.executors.images import ImageRule
@@ -29,8 +30,21 @@ _ENGINE = "re2"
 RUN_MARK = "REKINDLE_RUN"
 #: Seconds that a container engine has, besides the grace, to end a container.
 _ENGINE_SECONDS = 10.0
+#: How a program can have its data. A program cannot tell FastFile, which fetches a file when it is first read, from File.
+_INPUT_MODES = ("File", "FastFile")
+_MANIFEST = "ManifestFile"
+_DATA_TYPES = ("S3Prefix", _MANIFEST)
 #: The folder, below the root, of environments built for requirements.
 ENVIRONMENTS = ".environments"
+
+
+#: What an owner's transfers are told: who they are and where the object store is.
+TransferVariables = Callable[[Owner], Mapping[str, str]]
+
+
+def no_variables(owner: Owner) -> Mapping[str, str]:
+    """Nothing: transfers find the object store by what they inherit."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -38,9 +52,8 @@ class Host:
     """What holds for all runs of this machine.
 
     ``transfer`` is the command, to be followed by ``download URI FOLDER`` (any number of pairs) or ``upload PATH URI``, that
-    moves objects;
-    ``transfer_variables`` are added to what it sees. ``environment`` is what training jobs inherit. ``images`` is what the
-    user says of images. ``hidden`` are folders that no copy of a source holds.
+    moves objects; ``transfer_variables`` are, for the owner of a run, added to what it sees. ``environment`` is what training
+    jobs inherit. ``images`` is what the user says of images. ``hidden`` are folders that no copy of a source holds.
     """
 
     root: Path
@@ -49,7 +62,7 @@ class Host:
     log_head_bytes: int = logfile.HEAD_BYTES
     log_keep_bytes: int = logfile.KEEP_BYTES
     transfer: tuple[str, ...] = ()
-    transfer_variables: Mapping[str, str] = field(default_factory=dict)
+    transfer_variables: TransferVariables = no_variables
     images: tuple[ImageRule, ...] = ()
     hidden: tuple[Path, ...] = ()
 
@@ -284,7 +297,7 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
 
 
 def _transfer_variables(run: Run, folder: Path, host: Host) -> dict[str, str]:
-    return {**host.environment, **host.transfer_variables, RUN_MARK: mark(folder, run.key.attempt)}
+    return {**host.environment, **host.transfer_variables(run.key.owner), RUN_MARK: mark(folder, run.key.attempt)}
 
 
 def mark(folder: str | Path, attempt: int) -> str:
@@ -327,7 +340,8 @@ def _inputs(channels: Sequence[Channel], transfer: Sequence[str], sharded: Colle
         _check_channel(channel, transfer)
         inside = f"input/{'shared' if channel.name in sharded else 'data'}/{channel.name}"
         if locations.is_remote(channel.uri):
-            wanted += [channel.uri, f"../{inside}"]
+            mark = MARK if channel.data_type == _MANIFEST else ""
+            wanted += [mark + channel.uri, f"../{inside}"]
         else:
             links |= _links(inside, locations.local_path(channel.uri, _field(channel, "uri")))
     return links, wanted
@@ -346,14 +360,18 @@ def _field(channel: Channel, name: str) -> str:
 def _check_channel(channel: Channel, transfer: Sequence[str]) -> None:
     if channel.name in (".", ".."):
         raise InvalidValue("channels", channel.name, "not a name for a channel")
-    if channel.input_mode != "File":
-        raise InvalidValue(_field(channel, "input_mode"), channel.input_mode, "only File mode is available here")
+    if channel.input_mode not in _INPUT_MODES:
+        way_out = "Use File or FastFile; both copy the data before the program starts."
+        raise InvalidValue(_field(channel, "input_mode"), channel.input_mode, "this mode is not available here", way_out)
     if channel.uri.startswith(JUMPSTART):
         raise Unsupported(
             f"{_field(channel, 'uri')}: {channel.uri!r}: data of JumpStart's, in a bucket of AWS's.", "Give your own."
         )
-    if channel.data_type != "S3Prefix":
-        raise InvalidValue(_field(channel, "data_type"), channel.data_type, "only S3Prefix is available here")
+    if channel.data_type not in _DATA_TYPES:
+        way_out = f"Use {' or '.join(_DATA_TYPES)}."
+        raise InvalidValue(_field(channel, "data_type"), channel.data_type, "this type is not available here", way_out)
+    if channel.data_type == _MANIFEST and not locations.is_remote(channel.uri):
+        raise InvalidValue(_field(channel, "uri"), channel.uri, "a manifest can be at s3:// only")
     if locations.is_remote(channel.uri):
         _check_transfer(_field(channel, "uri"), channel.uri, transfer)
     elif not locations.matching(locations.local_path(channel.uri, _field(channel, "uri"))):

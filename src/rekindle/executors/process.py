@@ -70,7 +70,7 @@ class ProcessExecutor(Executor):
         log_head_bytes: int = logfile.HEAD_BYTES,
         log_keep_bytes: int = logfile.KEEP_BYTES,
         transfer: Sequence[str] = (),
-        transfer_variables: Mapping[str, str] | None = None,
+        transfer_variables: orders.TransferVariables = orders.no_variables,
         images: Sequence[ImageRule] = (),
         hidden: Sequence[Path] = (),
         slots: int | None = None,
@@ -84,7 +84,7 @@ class ProcessExecutor(Executor):
             log_head_bytes=log_head_bytes,
             log_keep_bytes=log_keep_bytes,
             transfer=tuple(transfer),
-            transfer_variables=dict(transfer_variables or {}),
+            transfer_variables=transfer_variables,
             images=tuple(images),
             hidden=tuple(hidden),
         )
@@ -141,13 +141,13 @@ class ProcessExecutor(Executor):
         if reader.read() and not reader.ended and reader.supervisor and not _is_free(attempt):
             _signal(*reader.supervisor)
 
-    def wait(self, keys: Sequence[RunKey], seconds: float) -> None:
+    def wait(self, keys: Sequence[RunKey], seconds: float, descriptors: Sequence[int] = ()) -> None:
         """See Executor."""
         deadline = self._clock.now() + seconds
         while True:
             with self._mutex:
                 self._reap()
-            with _watched(self._process_of(key) for key in keys) as (poll, complete):
+            with _watched((self._process_of(key) for key in keys), descriptors) as (poll, complete):
                 rest = max(0.0, deadline - self._clock.now())
                 # A supervisor that has not told its number yet has started a moment ago: look again soon.
                 pause = rest if complete else min(rest, _GLANCE)
@@ -421,9 +421,12 @@ def _declare_lost(attempt: Path, at: float) -> None:
 
 
 @contextlib.contextmanager
-def _watched(processes: Iterator[tuple[int, str] | None]) -> Iterator[tuple[select.poll | None, bool]]:
-    """A poll that wakes when one of the processes ends, and whether it can tell of all; None when one has ended already."""
+def _watched(processes: Iterator[tuple[int, str] | None], others: Sequence[int]) -> Iterator[tuple[select.poll | None, bool]]:
+    """A poll that wakes when one of the processes ends or one of the other descriptors can be read, and whether it can tell of
+    all processes; None when one has ended already."""
     poll, complete, descriptors = select.poll(), True, []
+    for descriptor in others:
+        poll.register(descriptor, select.POLLIN)
     try:
         for process in processes:
             if process is None:

@@ -24,8 +24,9 @@ DEFAULT_ACCOUNT: Final = "000000000000"
 FILE_NAME: Final = "credentials.json"
 
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
-_ACCESS_KEY = re.compile(r"\w{16,128}", re.ASCII)
-_MIN_SECRET = 16
+#: Ours are long; those of an object store of the user's own may be as short as that store takes them.
+_ACCESS_KEY = re.compile(r"[!-~]{3,128}", re.ASCII)
+_MIN_SECRET = 3
 
 
 class CredentialsError(Exception):
@@ -42,7 +43,7 @@ class KeyPair:
 
     def __post_init__(self) -> None:
         if not _ACCESS_KEY.fullmatch(self.access_key):
-            raise CredentialsError(f"access key {self.access_key!r}: needs 16 to 128 letters, digits or underscores")
+            raise CredentialsError(f"access key {self.access_key!r}: needs 3 to 128 printable characters")
         if len(self.secret_key) < _MIN_SECRET:
             raise CredentialsError(f"secret of access key {self.access_key!r}: needs at least {_MIN_SECRET} characters")
         if not _ACCOUNT.fullmatch(self.account):
@@ -62,6 +63,11 @@ class Credentials:
         if len(by_key) != len(pairs):
             raise CredentialsError("an access key is listed twice; each may act for one account only")
         return cls(MappingProxyType(by_key))
+
+    def with_first(self, pair: KeyPair) -> Credentials:
+        """These and another pair before them, which takes the place of one with its access key."""
+        others = [p for key, p in self.pairs.items() if key != pair.access_key]
+        return Credentials.of(pair, *others)
 
     def find(self, access_key: str) -> KeyPair | None:
         """The pair of an access key, or None."""

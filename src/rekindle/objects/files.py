@@ -32,6 +32,25 @@ class FileObjects:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, target)
 
+    def has(self, uri: str) -> bool:
+        """See ObjectStore."""
+        return _path(uri).is_file()
+
+    def read(self, uri: str, limit: int) -> bytes:
+        """See ObjectStore."""
+        path = _path(uri)
+        if not path.is_file():
+            raise InvalidValue("uri", uri, "there is no file")
+        if path.stat().st_size > limit:
+            raise InvalidValue("uri", uri, f"longer than {limit} bytes")
+        return path.read_bytes()
+
+    def fetch(self, uri: str, path: str) -> None:
+        """See ObjectStore."""
+        if not self.has(uri):
+            raise InvalidValue("uri", uri, "there is no file")
+        shutil.copy2(_path(uri), path)
+
     def upload(self, path: str, uri: str) -> None:
         """See ObjectStore."""
         target = _path(uri)

@@ -42,6 +42,35 @@ class S3Objects:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._client.download_file(bucket, key, str(target))
 
+    def has(self, uri: str) -> bool:
+        """See ObjectStore."""
+        from botocore.exceptions import ClientError
+
+        bucket, key = _parts(uri)
+        with _told(uri):
+            try:
+                self._client.head_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    return False
+                raise
+        return True
+
+    def read(self, uri: str, limit: int) -> bytes:
+        """See ObjectStore."""
+        bucket, key = _parts(uri)
+        with _told(uri):
+            content: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read(limit + 1)
+        if len(content) > limit:
+            raise InvalidValue("uri", uri, f"longer than {limit} bytes")
+        return content
+
+    def fetch(self, uri: str, path: str) -> None:
+        """See ObjectStore."""
+        bucket, key = _parts(uri)
+        with _told(uri):
+            self._client.download_file(bucket, key, path)
+
     def upload(self, path: str, uri: str) -> None:
         """See ObjectStore. A folder goes file by file below the URI."""
         bucket, key = _parts(uri)

@@ -11,9 +11,10 @@ from rekindle.objects.s3 import S3Objects
 
 
 class Objects(ObjectStore):
-    """The ObjectStore of this installation: ``s3://`` goes to S3, paths and ``file://`` to this machine's files."""
+    """The ObjectStore of this installation: ``s3://`` goes to ``s3`` (an endpoint, by boto3's own rules, unless given), paths
+    and ``file://`` to this machine's files."""
 
-    def __init__(self, s3: S3Objects | None = None) -> None:
+    def __init__(self, s3: ObjectStore | None = None) -> None:
         self._s3 = s3 or S3Objects()
         self._files = FileObjects()
 
@@ -29,6 +30,18 @@ class Objects(ObjectStore):
         """See ObjectStore."""
         self._for(uri).download(uri, folder)
 
+    def has(self, uri: str) -> bool:
+        """See ObjectStore."""
+        return self._for(uri).has(uri)
+
+    def read(self, uri: str, limit: int) -> bytes:
+        """See ObjectStore."""
+        return self._for(uri).read(uri, limit)
+
+    def fetch(self, uri: str, path: str) -> None:
+        """See ObjectStore."""
+        self._for(uri).fetch(uri, path)
+
     def upload(self, path: str, uri: str) -> None:
         """See ObjectStore."""
         self._for(uri).upload(path, uri)
@@ -37,7 +50,7 @@ class Objects(ObjectStore):
         """See ObjectStore."""
         self._for(uri).remove(uri)
 
-    def _for(self, uri: str) -> S3Objects | FileObjects:
+    def _for(self, uri: str) -> ObjectStore:
         if uri.startswith("s3://"):
             return self._s3
         if "://" in uri and not uri.startswith("file://"):

@@ -13,10 +13,12 @@ from collections.abc import Callable
 
 from rekindle.domain.errors import RekindleError
 from rekindle.engine.clock import SystemClock
+from rekindle.engine.inputs import fetch_input
 from rekindle.engine.ports import Clock, ObjectStore, StoreUnavailable
 from rekindle.objects.mirror import mirror, restore
 from rekindle.objects.store import Objects
 
+#: A URI to download is a prefix or, as ``manifest+s3://...``, that of a manifest.
 USAGE = "usage: download URI FOLDER... | upload PATH URI | restore URI FOLDER RECORD | mirror|follow FOLDER URI RECORD\n"
 
 #: Seconds that an object store may be silent, and between two tries at most.
@@ -56,7 +58,7 @@ def _move(objects: ObjectStore, arguments: list[str]) -> int:
     match arguments:
         case ["download", *pairs] if pairs and len(pairs) % 2 == 0:
             for uri, folder in zip(pairs[::2], pairs[1::2], strict=True):
-                objects.download(uri, folder)
+                fetch_input(objects, uri, folder)
         case ["upload", path, uri]:
             objects.upload(path, uri)
         case ["restore", uri, folder, record]:

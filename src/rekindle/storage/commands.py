@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, exists, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +14,7 @@ from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.storage.dialects import insert_new
 from rekindle.storage.encoding import dumps
+from rekindle.storage.questions import training_job_by_id
 from rekindle.storage.records import new_training_job, new_tuning_job, spec_documents
 from rekindle.storage.schema import leases, training_jobs, training_specs, tuning_jobs
 
@@ -21,6 +23,11 @@ _TABLES = {"tuning": tuning_jobs, "training": training_jobs}
 
 _FLAG = {kind: update(t).where(t.c.id == bindparam("job_id")).values(stop_requested=True) for kind, t in _TABLES.items()}
 _TAG = {kind: update(t).where(t.c.id == bindparam("job_id")).values(tags=bindparam("new")) for kind, t in _TABLES.items()}
+_SPECIFY = (
+    update(training_jobs)
+    .where(training_jobs.c.id == bindparam("job_id"), training_jobs.c.spec == bindparam("before"))
+    .values(spec=bindparam("after"), modified_at=bindparam("at"))
+)
 _DELETE_LEASE = delete(leases).where(leases.c.subject == bindparam("subject_"))
 _DELETE_TUNING_JOB = delete(tuning_jobs).where(tuning_jobs.c.id == bindparam("job_id"))
 _DELETE_TRAINING_JOB = delete(training_jobs).where(training_jobs.c.id == bindparam("job_id"))
@@ -95,6 +102,19 @@ def set_tags(connection: Connection, subject: str, tags: Mapping[str, str], expe
     if connection.execute(select(column).where(_TABLES[kind].c.id == job_id)).first() is None:
         raise NotFound(KINDS[kind], str(job_id))
     return False
+
+
+def set_extras(connection: Connection, job_id: int, extras: Mapping[str, Any], expected: Mapping[str, Any], at: float) -> bool:
+    """Gives a training job a spec with other extras, if it has those expected; the spec that it had goes if no other has it."""
+    job = training_job_by_id(connection, job_id)
+    (before,) = store_specs(connection, [job])
+    (after,) = store_specs(connection, [replace(job, spec=replace(job.spec, extras=extras))])
+    if dict(job.spec.extras) != dict(expected):
+        return False
+    values = {"job_id": job_id, "before": before, "after": after, "at": at}
+    changed = connection.execute(_SPECIFY, values).rowcount == 1
+    connection.execute(_DELETE_UNUSED_SPEC, {"unused": before if changed else after})
+    return changed
 
 
 def delete_tuning_job(connection: Connection, job_id: int) -> None:

@@ -10,7 +10,7 @@ from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.engine.ports import Announcer, Change, Lease, LeaseLost
 from rekindle.storage import leasing, outbox
-from rekindle.storage.commands import insert_training_jobs, store_specs
+from rekindle.storage.commands import insert_training_jobs
 from rekindle.storage.dialects import insert_new
 from rekindle.storage.records import point_values, training_job_state, tuning_job_state
 from rekindle.storage.schema import metric_points, training_jobs, tuning_jobs
@@ -45,8 +45,7 @@ def _save_tuning_job(connection: Connection, job: TuningJob) -> None:
 
 
 def _save_training_jobs(connection: Connection, jobs: Sequence[TrainingJob]) -> None:
-    digests = store_specs(connection, jobs)
-    rows = [{"job_id": job.id, **training_job_state(job, digest)} for job, digest in zip(jobs, digests, strict=True)]
+    rows = [{"job_id": job.id, **training_job_state(job)} for job in jobs]
     for row in rows:
         # One by one: what a driver counts for many at once differs, and one of them may have been deleted.
         if connection.execute(_UPDATE_TRAINING_JOB, row).rowcount != 1:

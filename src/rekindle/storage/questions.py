@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Table, and_, bindparam, func, select
 
 from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.errors import NotFound
-from rekindle.domain.training_job import MetricPoint, Owner, TrainingJob, TrainingJobStatus
+from rekindle.domain.training_job import MetricPoint, ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.engine.ports import RETRYABLE, JobFilter, Page
-from rekindle.search.history import Observation
+from rekindle.search.history import Direction, Observation
 from rekindle.storage.encoding import quoted
 from rekindle.storage.listing import matching, owned_by, page_of, trials_owned_by
 from rekindle.storage.records import (
@@ -40,6 +40,16 @@ _points, _jobs = metric_points.c, training_jobs.c
 _BY_NAME = {t.name: _named(t) for t in (tuning_jobs, training_jobs)}
 _BY_ID = {t.name: select(t).where(t.c.id == bindparam("id_")) for t in (tuning_jobs, training_jobs)}
 _JOBS_OF = select(training_jobs).where(_jobs.tuning_job_id == bindparam("id_")).order_by(_jobs.number)
+_COUNTING = select(training_jobs).where(
+    _jobs.tuning_job_id == bindparam("id_"),
+    _jobs.objective_value.is_not(None),
+    _jobs.objective_status == ObjectiveStatus.SUCCEEDED.value,
+    _jobs.finished_seq.is_not(None),
+)
+_BEST = {
+    "minimize": _COUNTING.order_by(_jobs.objective_value, _jobs.finished_seq).limit(1),
+    "maximize": _COUNTING.order_by(_jobs.objective_value.desc(), _jobs.finished_seq).limit(1),
+}
 _SPECS = select(training_specs).where(training_specs.c.digest.in_(bindparam("digests", expanding=True)))
 _COUNTERS = (
     select(_jobs.tuning_job_id, _jobs.status, _jobs.objective_status, func.count())
@@ -116,6 +126,12 @@ def list_training_jobs(
 def jobs_of(connection: Connection, tuning_job_id: int) -> tuple[TrainingJob, ...]:
     """All training jobs of a tuning job, by number."""
     return tuple(_with_specs(connection, connection.execute(_JOBS_OF, {"id_": tuning_job_id}).all()))
+
+
+def best_of(connection: Connection, tuning_job_id: int, direction: Direction) -> TrainingJob | None:
+    """The training job with the best objective; of equals, the one that ended first."""
+    rows = connection.execute(_BEST[direction], {"id_": tuning_job_id}).all()
+    return next(iter(_with_specs(connection, rows)), None)
 
 
 def counters(connection: Connection, ids: Sequence[int]) -> dict[int, dict[tuple[str, str], int]]:

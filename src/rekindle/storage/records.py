@@ -129,7 +129,8 @@ def new_training_job(job: TrainingJob, digest: str) -> Values:
     _check_text("name", job.name)
     return {
         **_owned(job.owner, job.name, job.created_at),
-        **training_job_state(job, digest),
+        **training_job_state(job),
+        "spec": digest,
         "tuning_job_id": job.tuning_job_id,
         "number": job.number,
         "stop_requested": job.stop_requested,
@@ -137,7 +138,7 @@ def new_training_job(job: TrainingJob, digest: str) -> Values:
     }
 
 
-def training_job_state(job: TrainingJob, digest: str) -> Values:
+def training_job_state(job: TrainingJob) -> Values:
     """The columns that a step writes."""
     return {
         "attempt": job.attempt,
@@ -154,7 +155,6 @@ def training_job_state(job: TrainingJob, digest: str) -> Values:
         "objective_value": _finite("objective_value", job.objective_value),
         "points_seen": job.points_seen,
         "stopped_early": job.stopped_early,
-        "spec": digest,
         "inputs": dumps(_encode_inputs(job)),
         "outcome": dumps(_encode_outcome(job)),
     }

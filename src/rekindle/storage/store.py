@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.training_job import MetricPoint, Owner, TrainingJob
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.engine.ports import Announcer, Change, Event, JobFilter, JobStore, Lease, Outbox, Page, SinkState
+from rekindle.search.history import Direction
 from rekindle.storage import commands, commits, leasing, outbox, questions
 from rekindle.storage.connect import PATIENCE_SECONDS, open_database
 from rekindle.storage.database import Database
@@ -78,6 +80,11 @@ class SqlStore(JobStore, Outbox):
         with self.database.writing() as connection:
             return commands.set_tags(connection, subject, tags, expected)
 
+    def set_extras(self, job_id: int, extras: Mapping[str, Any], expected: Mapping[str, Any], at: float) -> bool:
+        """See the port."""
+        with self.database.writing() as connection:
+            return commands.set_extras(connection, job_id, extras, expected, at)
+
     def tuning_job(self, owner: Owner, name: str) -> TuningJob:
         """See the port."""
         with self.database.reading() as connection:
@@ -114,6 +121,11 @@ class SqlStore(JobStore, Outbox):
         """See the port."""
         with self.database.reading() as connection:
             return questions.jobs_of(connection, tuning_job_id)
+
+    def best_of(self, tuning_job_id: int, direction: Direction) -> TrainingJob | None:
+        """See the port."""
+        with self.database.reading() as connection:
+            return questions.best_of(connection, tuning_job_id, direction)
 
     def counters(self, tuning_job_ids: Sequence[int]) -> Mapping[int, Mapping[tuple[str, str], int]]:
         """See the port."""

@@ -25,6 +25,7 @@ from rekindle.engine.commands import stop_training_job, stop_tuning_job
 from rekindle.engine.ports import Change, Lease, LeaseLost, Run, RunKey, RunState
 from rekindle.engine.queries import describe
 from rekindle.engine.reconcile import Step
+from rekindle.engine.suggestions import HereAndNow
 from rekindle.engine.worker import Worker
 from rekindle.search.space import Categorical, Integer
 from rekindle.search.strategy import Proposal
@@ -349,7 +350,7 @@ def test_the_median_rule_saves_epochs(engine: Engine) -> None:
 def test_a_defect_of_one_job_does_not_keep_others_from_moving(engine: Engine) -> None:
     engine.create(tuning_spec("good", jobs=3))
     engine.create(tuning_spec("bad", jobs=3))
-    step = Step(engine.store, engine.executor, engine.clock, propose=_but_not_for_bad)
+    step = Step(engine.store, engine.executor, engine.clock, suggester=HereAndNow(_but_not_for_bad))
     worker = Worker(step, "a")
     for _ in range(200):
         worker.tick()

@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def move(root: Path, *arguments: object) -> int:
-    return main(str(root), ACCOUNT, REGION, *map(str, arguments))
+    return main(str(root), ACCOUNT, REGION, ACCOUNT, *map(str, arguments))
 
 
 def test_what_goes_in_comes_out_and_is_an_object(root: Path, tmp_path: Path) -> None:
@@ -83,3 +83,43 @@ def test_it_starts_without_what_is_heavy() -> None:
     probe = f"import sys; sys.path.append({str(code)!r}); import rekindle.s3.transfer; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", probe], capture_output=True, text=True, check=True)
     assert not {"numpy", "boto3", "botocore", "starlette", "sqlalchemy"} & set(done.stdout.split())
+
+
+def test_a_manifest_brings_what_it_lists_and_nothing_else(root: Path, tmp_path: Path) -> None:
+    for name in ("a", "a2", "deep/b", "c"):
+        put(root, tmp_path, f"data/{name}", name)
+    put(root, tmp_path, "list.json", '[{"prefix": "s3://bucket/data/"}, "a", "deep/b"]')
+    assert move(root, "download", "manifest+s3://bucket/list.json", tmp_path / "in") == 0
+    found = {p.relative_to(tmp_path / "in").as_posix(): p.read_text() for p in (tmp_path / "in").rglob("*") if p.is_file()}
+    assert found == {"a": "a", "deep/b": "deep/b"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('[{"prefix": "s3://bucket/data/"}, "a", "none"]', "s3://bucket/data/none"),
+        ('[{"prefix": "s3://bucket/data/"}, "../a"]', "no path of a file"),
+        ("not json", "not a manifest"),
+    ],
+)
+def test_a_manifest_that_cannot_be_followed_says_why(
+    root: Path, tmp_path: Path, content: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(root, tmp_path, "data/a", "a")
+    put(root, tmp_path, "list.json", content)
+    assert move(root, "download", "manifest+s3://bucket/list.json", tmp_path / "in") == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+def test_another_account_has_its_own_buckets(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("x")
+    theirs = (str(root), "111111111111", REGION, ACCOUNT)
+    assert main(*theirs, "upload", str(tmp_path / "x"), "s3://others/x") == 0
+    assert main(*theirs, "upload", str(tmp_path / "x"), "s3://bucket/x") == 1
+    assert move(root, "download", "s3://others/x", tmp_path / "in") == 1
+
+
+def put(root: Path, folder: Path, key: str, content: str) -> None:
+    (folder / "draft").write_text(content)
+    assert move(root, "upload", folder / "draft", f"s3://bucket/{key}") == 0

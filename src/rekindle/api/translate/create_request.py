@@ -7,7 +7,7 @@ the field's path. Nothing is lost: the request itself stays in ``extras``, a def
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rekindle.api.translate.autotune import expanded
 from rekindle.api.translate.part import Json, Part, check_texts, tags_of, without_nulls
@@ -30,6 +30,8 @@ from rekindle.search.space import Categorical, Continuous, Integer, Parameter, S
 DIRECTIONS: dict[str, Direction] = {"Maximize": "maximize", "Minimize": "minimize"}
 SCALINGS: dict[str, Scaling] = {s: s for s in ("Auto", "Linear", "Logarithmic", "ReverseLogarithmic")}
 RANGE_KINDS = ("ContinuousParameterRanges", "IntegerParameterRanges", "CategoricalParameterRanges")
+
+MAX_ENVIRONMENT = 48
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,300}")
 _CONFIG = "HyperParameterTuningJobConfig"
@@ -67,7 +69,16 @@ def _definitions(request: Json, config: Part) -> tuple[Definition, ...]:
     for key in ("ParameterRanges", "HyperParameterTuningJobObjective"):
         if config.get(key):
             raise InvalidValue(config.inner(key), config.get(key), "each of several definitions has its own")
+    _check_environments(parts)
     return tuple(_definition(part, config, part.need("DefinitionName", str)) for part in parts)
+
+
+def _check_environments(parts: Sequence[Part]) -> None:
+    """The model's limit for one definition's variables holds for all definitions together."""
+    count = sum(len(part.texts("Environment")) for part in parts)
+    if count > MAX_ENVIRONMENT:
+        reason = f"at most {MAX_ENVIRONMENT} environment variables in all definitions together"
+        raise InvalidValue("TrainingJobDefinitions.Environment", count, reason)
 
 
 def _definition(part: Part, config: Part, name: str | None) -> Definition:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rekindle.api.translate.arns import resource_arn, role_arn
+from rekindle.api.translate.part import without_nulls
 from rekindle.api.translate.stamps import Json, present
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm, Channel, Owner, TrainingSpec
@@ -51,6 +52,16 @@ def tuned_training_members(spec: TrainingSpec, owner: Owner, objective: str | No
     sent = spec.extras.get("definition") or _training_members(spec, owner)
     shown = _common(sent, spec, owner, objective)
     return _as_training_job({name: value for name, value in shown.items() if name not in _TUNING_ONLY}, spec)
+
+
+def updated(changed: Mapping[str, Any], extras: Mapping[str, Any]) -> Json:
+    """The extras of a training job's spec with what UpdateTrainingJob has changed: members of structures one by one, lists as
+    a whole."""
+    return {**extras, "updates": _merged(extras.get("updates", {}), without_nulls(changed))}
+
+
+def _merged(before: Mapping[str, Any], after: Mapping[str, Any]) -> Json:
+    return {**before, **{k: _merged(before.get(k, {}), v) if isinstance(v, Mapping) else v for k, v in after.items()}}
 
 
 def training_members(spec: TrainingSpec, owner: Owner) -> Json:
@@ -152,7 +163,7 @@ def _as_training_job(shown: Json, spec: TrainingSpec) -> Json:
     algorithm = {"EnableSageMakerMetricsTimeSeries": bool(spec.algorithm.metrics), **shown["AlgorithmSpecification"]}
     # SDK v2 reads the key's id whether there is one or not.
     output = {"KmsKeyId": "", **shown["OutputDataConfig"]}
-    return {**shown, "AlgorithmSpecification": algorithm, "OutputDataConfig": output}
+    return _merged({**shown, "AlgorithmSpecification": algorithm, "OutputDataConfig": output}, spec.extras.get("updates", {}))
 
 
 # --- the request that would have made a job ----------------------------------------------------------------------------

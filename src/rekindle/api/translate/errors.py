@@ -73,7 +73,14 @@ _LIMIT = (
     "not available, contact AWS support to request an increase for this quota."
 )
 #: Limits of an installation and not of the API's structure.
-_ADJUSTABLE = frozenset(("number of parallel training jobs", "number of training jobs", "number of running tuning jobs"))
+_ADJUSTABLE = frozenset(
+    (
+        "number of parallel training jobs",
+        "number of training jobs",
+        "number of running tuning jobs",
+        "seconds of run time of a training job",
+    )
+)
 _ADJUST = " (In Rekindle: REKINDLE_LIMITS=relaxed.)"
 
 #: Operations that call a missing training job a ResourceNotFound, as their model declares.

@@ -39,10 +39,12 @@ def training_job_from_request(request: Json, owner: Owner) -> TrainingJob:
 def training_spec(part: Part, extras: Json) -> TrainingSpec:
     """All of a training job but its hyperparameters. ``extras`` is kept for the echo."""
     stopping, retry = part.part("StoppingCondition"), part.part("RetryStrategy")
+    mode = part.part("AlgorithmSpecification").get("TrainingInputMode", str)
+    _check_wait(stopping, part.switch("EnableManagedSpotTraining"))
     return TrainingSpec(
         algorithm=_algorithm(part.part("AlgorithmSpecification")),
         role=part.need("RoleArn", str),
-        channels=tuple(_channel(item) for item in part.items("InputDataConfig")),
+        channels=tuple(_channel(item, mode) for item in part.items("InputDataConfig")),
         output=_output(part.part("OutputDataConfig")),
         checkpoints=_checkpoints(part.part("CheckpointConfig")),
         resources=_resources(part),
@@ -54,6 +56,17 @@ def training_spec(part: Part, extras: Json) -> TrainingSpec:
         spot=part.switch("EnableManagedSpotTraining"),
         extras=extras,
     )
+
+
+def _check_wait(stopping: Part, spot: bool) -> None:
+    """SageMaker's rules for the longest wait of managed spot training, in its own words."""
+    where, wait = stopping.inner("MaxWaitTimeInSeconds"), stopping.integer("MaxWaitTimeInSeconds")
+    if wait is not None and not spot:
+        reason = "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"
+        raise InvalidValue(where, wait, reason, code="verbatim")
+    if spot and (wait is None or wait < (stopping.integer("MaxRuntimeInSeconds") or DEFAULT_MAX_RUNTIME_SECONDS)):
+        reason = "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
+        raise InvalidValue(where, wait, reason, code="verbatim")
 
 
 def _algorithm(part: Part) -> Algorithm:
@@ -82,7 +95,8 @@ def _metrics(part: Part, image: str | None) -> tuple[MetricDefinition, ...]:
     return given or builtin
 
 
-def _channel(part: Part) -> Channel:
+def _channel(part: Part, mode: str | None) -> Channel:
+    """A channel; ``mode`` is that of the algorithm, which holds where the channel names none."""
     source = part.part("DataSource").part("S3DataSource")
     name = part.need("ChannelName", str)
     if not source:
@@ -95,7 +109,7 @@ def _channel(part: Part) -> Channel:
         content_type=part.get("ContentType", str),
         compression=part.get("CompressionType", str) or "None",
         record_wrapper=part.get("RecordWrapperType", str) or "None",
-        input_mode=part.choice("InputMode", INPUT_MODES, "File"),
+        input_mode=part.choice("InputMode", INPUT_MODES, mode or "File"),
         extras={"channel": part.value},
     )
 

@@ -1,0 +1,38 @@
+"""Inputs of training jobs in an object store: what lies below a prefix, or what a manifest lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rekindle.domain.errors import InvalidValue
+from rekindle.domain.manifest import MARK, MAX_BYTES, parse_manifest
+from rekindle.domain.object_names import checked_relative
+
+if TYPE_CHECKING:  # a transfer must start light: the ports bring half of the domain
+    from rekindle.engine.ports import ObjectStore
+
+#: How many of a manifest's objects are looked for before a job is created; one that is missing among the rest is found
+#: when it is fetched.
+LOOKED_FOR = 1000
+
+
+def check_manifest(objects: ObjectStore, uri: str) -> None:
+    """Whether a manifest can be read and its objects are there. Raises InvalidValue."""
+    manifest = parse_manifest(objects.read(uri, MAX_BYTES), uri)
+    for name in manifest.names[:LOOKED_FOR]:
+        if not objects.has(manifest.prefix + name):
+            raise InvalidValue("uri", uri, f"there is no object {manifest.prefix + name!r}, which it lists", code="manifest")
+
+
+def fetch_input(objects: ObjectStore, uri: str, folder: str) -> None:
+    """Brings an input into a folder: all below a prefix or, marked so, all that a manifest lists. Raises InvalidValue."""
+    if not uri.startswith(MARK):
+        objects.download(uri, folder)
+        return
+    uri = uri.removeprefix(MARK)
+    manifest = parse_manifest(objects.read(uri, MAX_BYTES), uri)
+    for name in manifest.names:
+        target = Path(folder) / checked_relative(name, uri)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        objects.fetch(manifest.prefix + name, str(target))

@@ -1,0 +1,170 @@
+"""Suggestions by processes beside the worker: the same as without, whatever becomes of the processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from rekindle.domain.decisions import Snapshot
+from rekindle.domain.tuning_job import StrategyName, TuningJobStatus
+from rekindle.engine.reconcile import Step
+from rekindle.engine.replay import replay
+from rekindle.engine.suggestion_pool import SuggestionFailed, SuggestionPool
+from rekindle.engine.suggestions import Suggestion
+from rekindle.engine.worker import Worker
+from rekindle.search.history import History
+from rekindle.search.space import Continuous, Space
+from rekindle.search.strategy import Proposal
+from support.engine import Engine
+from support.specs import tuning_spec
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[SuggestionPool]:
+    """Processes take a while to start: tests share them."""
+    pool = SuggestionPool(2)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def pool(processes: SuggestionPool) -> Iterator[SuggestionPool]:
+    yield processes
+    for job_id in range(10):
+        processes.forget(job_id)
+
+
+def worker_of(engine: Engine, pool: SuggestionPool, holder: str = "a", **options: object) -> Worker:
+    return Worker(Step(engine.store, engine.executor, engine.clock, pool, **options), holder)  # type: ignore[arg-type]
+
+
+def run_all(engine: Engine, worker: Worker, names: list[str], seconds: float = 120.0) -> None:
+    """Works until all have ended; real processes take real time, while the training jobs' clock is simulated."""
+    deadline = time.monotonic() + seconds
+    while not all(engine.job(name).status.is_terminal for name in names):
+        assert time.monotonic() < deadline
+        worker.tick()
+        worker.wait()
+
+
+def agreed(engine: Engine, name: str) -> int:
+    found = list(replay(engine.store, engine.owner, name))
+    assert all(checked.agrees for checked in found)
+    return len(found)
+
+
+def test_every_suggestion_follows_from_the_history_that_it_recorded(pool: SuggestionPool) -> None:
+    engine = Engine()
+    names = [f"job-{i}" for i in range(3)]
+    for name in names:
+        engine.create(tuning_spec(name, jobs=8, parallel=3, strategy=StrategyName.BAYESIAN))
+    run_all(engine, worker_of(engine, pool), names)
+    assert len(pool.processes()) == 2
+    for name in names:
+        assert engine.job(name).status is TuningJobStatus.COMPLETED
+        assert agreed(engine, name) == 8
+        assert {t.proposal["source"] for t in engine.trials(name)} >= {"initial", "model"}
+    assert set(engine.executor.launches.values()) == {1}
+
+
+def test_killed_processes_cost_nothing(pool: SuggestionPool) -> None:
+    engine = Engine()
+    names = ["one", "two"]
+    for name in names:
+        engine.create(tuning_spec(name, jobs=7, parallel=2, strategy=StrategyName.BAYESIAN))
+    worker, killed = worker_of(engine, pool), set()
+    deadline = time.monotonic() + 120
+    while not all(engine.job(name).status.is_terminal for name in names):
+        assert time.monotonic() < deadline
+        worker.tick()
+        busy = [pid for pid, at_work in pool.processes().items() if at_work and pid not in killed]
+        if busy and len(killed) < 3:
+            os.kill(busy[0], signal.SIGKILL)
+            killed.add(busy[0])
+        worker.wait()
+    assert len(killed) == 3
+    assert [agreed(engine, name) for name in names] == [7, 7]
+    assert set(engine.executor.launches.values()) == {1}
+
+
+def test_slots_are_not_promised_twice(pool: SuggestionPool) -> None:
+    engine = Engine()
+    engine.executor.slots = 1
+    names = ["one", "two", "three"]
+    for name in names:
+        engine.create(tuning_spec(name, jobs=5, parallel=2, strategy=StrategyName.BAYESIAN))
+    run_all(engine, worker_of(engine, pool, at_most=1), names)
+    assert [agreed(engine, name) for name in names] == [5, 5, 5]
+
+
+def test_what_no_longer_follows_is_thrown_away(pool: SuggestionPool) -> None:
+    engine = Engine()
+    engine.create(tuning_spec("job", jobs=6, parallel=1, strategy=StrategyName.BAYESIAN))
+    worker = engine.worker()
+    while len(engine.trials("job")) < 4:
+        worker.tick()
+        worker.wait()
+    worker.shut_down()
+    snapshot = Snapshot(engine.job("job"), engine.trials("job")[:2])
+    later = Snapshot(engine.job("job"), engine.trials("job")[:3])
+    definition = snapshot.job.spec.definition
+    assert pool.suggest(snapshot, definition) is None
+    made(pool)
+    assert pool.suggest(later, definition) is None
+    made(pool)
+    suggestion = pool.suggest(later, definition)
+    assert suggestion == Suggestion(suggestion.proposal, later.job.seq)  # type: ignore[union-attr]
+
+
+def made(pool: SuggestionPool) -> None:
+    deadline = time.monotonic() + 60
+    while not pool.answered():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """A search that takes its process with it, or fails."""
+
+    kills: bool
+    space: Space = field(default_factory=lambda: Space([Continuous("lr", 0.0, 1.0)]))
+
+    def propose(self, history: History) -> Proposal | None:
+        if self.kills:
+            os._exit(1)
+        raise ValueError("no suggestion")
+
+    def to_stop(self, history: History) -> list[int]:
+        return []
+
+
+@pytest.mark.parametrize(("kills", "said"), [(True, "died 3 times"), (False, "ValueError: no suggestion")])
+def test_a_search_that_always_fails_is_a_defect_and_not_tried_for_ever(
+    pool: SuggestionPool, monkeypatch: pytest.MonkeyPatch, kills: bool, said: str
+) -> None:
+    engine = Engine()
+    engine.create(tuning_spec("job", jobs=6, parallel=1, strategy=StrategyName.BAYESIAN))
+    worker = engine.worker()
+    while len(engine.trials("job")) < 2:
+        worker.tick()
+        worker.wait()
+    worker.shut_down()
+    monkeypatch.setattr("rekindle.engine.suggestion_pool.strategy_for", lambda *_: Deadly(kills))
+    snapshot = Snapshot(engine.job("job"), engine.trials("job"))
+    assert pool.suggest(snapshot, snapshot.job.spec.definition) is None
+    made(pool)
+    with pytest.raises(SuggestionFailed, match=said):
+        pool.suggest(snapshot, snapshot.job.spec.definition)
+
+
+def test_cheap_suggestions_need_no_process(pool: SuggestionPool) -> None:
+    engine = Engine()
+    engine.create(tuning_spec("job", jobs=8, parallel=2, strategy=StrategyName.RANDOM))
+    run_all(engine, worker_of(engine, pool), ["job"])
+    assert not any(pool.processes().values())

@@ -1,0 +1,54 @@
+"""Which inputs a machine can give a training job, and what is said of the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rekindle.api.translate.part import Part
+from rekindle.api.translate.training_request import training_spec
+from rekindle.domain.errors import InvalidValue
+from rekindle.domain.training_job import Algorithm, Channel, TrainingSpec
+from rekindle.executors.orders import check_channels
+from support.wire import training_request
+
+CHANNEL = Channel("train", "s3://bucket/data")
+TRANSFER = ("transfer",)
+
+
+def spec(**changes: Any) -> TrainingSpec:
+    return TrainingSpec(Algorithm(command="true"), channels=(replace(CHANNEL, **changes),))
+
+
+@pytest.mark.parametrize("changes", [{}, {"input_mode": "FastFile"}, {"data_type": "ManifestFile"}])
+def test_what_can_be_brought(changes: dict[str, str]) -> None:
+    check_channels(spec(**changes), TRANSFER)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"input_mode": "Pipe"}, "channels.train.input_mode: 'Pipe': this mode is not available here. Use File or FastFile"),
+        (
+            {"data_type": "AugmentedManifestFile"},
+            "channels.train.data_type: 'AugmentedManifestFile': this type is not available here. Use S3Prefix or ManifestFile",
+        ),
+        ({"data_type": "Converse"}, "channels.train.data_type: 'Converse'"),
+        ({"data_type": "ManifestFile", "uri": "/data/list.json"}, "a manifest can be at s3:// only"),
+    ],
+)
+def test_what_cannot_be_brought_says_why_and_the_way_out(changes: dict[str, str], said: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        check_channels(spec(**changes), TRANSFER)
+    assert said in str(caught.value).replace(":  ", ": ") or said in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(("of_algorithm", "of_channel", "holds"), [("Pipe", None, "Pipe"), ("Pipe", "File", "File")])
+def test_the_algorithms_mode_holds_where_the_channel_names_none(of_algorithm: str, of_channel: str | None, holds: str) -> None:
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/x"}}
+    channel = {"ChannelName": "train", "DataSource": source, **({"InputMode": of_channel} if of_channel else {})}
+    request = training_request(InputDataConfig=[channel])
+    request["AlgorithmSpecification"]["TrainingInputMode"] = of_algorithm
+    assert training_spec(Part("", request), {}).channels[0].input_mode == holds
