@@ -96,7 +96,7 @@ class StoreSuite:
     def test_every_field_that_a_step_changes_survives(self, store, before, after):
         before = replace(before, status=TrainingJobStatus.IN_PROGRESS)
         stored = store.create_training_job(before)
-        keep = ("id", "owner", "name", "created_at", "tuning_job_id", "number", "stop_requested", "tags")
+        keep = ("id", "owner", "name", "created_at", "tuning_job_id", "number", "spec", "stop_requested", "tags")
         changed = replace(after, **{name: getattr(stored, name) for name in keep})
         store.commit(held(store, f"training:{stored.id}"), Change(changed=(changed,)))
         assert store.training_job_by_id(stored.id) == changed
