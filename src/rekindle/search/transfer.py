@@ -230,13 +230,14 @@ class Kin:
     def contrast(self, context: Context) -> dict[int, Configuration]:
         """Points of the cold search's own design between the suggestions, by the number of asked trials: one in any case, more
         while the new search's results do not go along with what the family said of them."""
-        doubted = len(context.y) > 1 and self.family is not None
-        if doubted and self.family is not None:
-            doubted = _rank_correlation(self.family.alone.mean(context.x), context.y) < _DOUBT
-        encoding, d = context.encoding, len(context.encoding.space)
+        if self.family is None or len(context.y) > _CONTRAST[-1]:
+            return {}
+        predicted = self.family.alone.mean(context.x)
+        doubted = len(context.y) > 1 and _rank_correlation(predicted, context.y) < _DOUBT
         chosen = _CONTRAST if doubted else _CONTRAST[:1]
+        d = len(context.encoding.space)
         points = np.array([design_point(d, k, generator(context.seed)) for k in range(len(chosen))])
-        return {k: encoding.decode(p) for k, p in zip(chosen, encoding.snap(points), strict=True)}
+        return {k: context.encoding.decode(p) for k, p in zip(chosen, context.encoding.snap(points), strict=True)}
 
 
 @dataclass(frozen=True)
@@ -294,9 +295,8 @@ def standing(kin: Kin, x: Array, y: Array, values: Array, targets: Targets | Non
     model = None
     if kin.family is not None and not trusted.any():
         model = kin.family.model(x, y, 1.0 if targets is None else targets.scale * targets.stretch)
-    return Standing(
-        trusted, kin.spread(np.zeros(len(kin.members)) if model is None else model[0].kinship), agreement, surprise, model
-    )
+    kinship = np.zeros(len(kin.members)) if model is None else model[0].kinship
+    return Standing(trusted, kin.spread(kinship), agreement, surprise, model)
 
 
 def _agreement(model: ParentModel | None, x: Array, y: Array) -> float:

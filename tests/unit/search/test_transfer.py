@@ -11,8 +11,10 @@ import pytest
 
 from rekindle.search import Categorical, Continuous, History, Integer, Parent, Space, Tuner
 from rekindle.search.bayesian.encoding import Encoding
+from rekindle.search.bayesian.initial import design_point
 from rekindle.search.parent_rows import MAX_ROWS, rows_of
 from rekindle.search.space import Configuration, Value
+from rekindle.search.strategy import generator
 from rekindle.search.transfer import Kin, kin_of, model_of, report, standing
 
 SPACE = Space([Continuous("x", 0.0, 1.0, "Linear"), Continuous("y", 0.0, 1.0, "Linear")])
@@ -76,6 +78,32 @@ def test_negated_identical_parent_is_distrusted() -> None:
     assert told.role != "rows"
     assert told.surprise > 3
     assert tuner.best.value < 0.01
+
+
+def contrasts(parent: Parent) -> list[int]:
+    tuner = search([parent], bowl, 10)
+    seen = [tuner.history.trials[i].configuration for i in range(10)]
+    design = [SPACE.decode(design_point(2, k, generator(0))) for k in range(4)]
+    return [i for i, c in enumerate(seen) if any(np.allclose([c["x"], c["y"]], [p["x"], p["y"]], atol=1e-5) for p in design)]
+
+
+def test_a_parent_that_the_results_bear_out_costs_one_point_of_contrast() -> None:
+    assert contrasts(Parent(SPACE, results(bowl))) == [2]
+
+
+def test_a_contrary_parent_is_met_with_more_points_of_contrast() -> None:
+    assert contrasts(Parent(SPACE, [(c, -v) for c, v in results(bowl) if v is not None]))[:3] == [2, 5, 8]
+
+
+def test_a_shuffled_parent_changes_nothing() -> None:
+    trials = results(bowl, 40)
+    values = [v for _, v in trials]
+    np.random.default_rng(3).shuffle(values)  # type: ignore[arg-type]
+    kin = Parent(SPACE, [(c, v) for (c, _), v in zip(trials, values, strict=True)])
+    told = report(SPACE, "minimize", [kin], History()).parents[0]
+    assert (told.role, told.weight_at_start) == ("none", 0.0)
+    cold = search([], bowl, 6)
+    assert [t.configuration for t in search([kin], bowl, 6).history.trials] == [t.configuration for t in cold.history.trials]
 
 
 def test_shuffled_parent_has_little_reliability() -> None:
