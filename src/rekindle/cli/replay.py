@@ -77,37 +77,31 @@ def _say(name: str, checked: list[Checked], different: list[Checked], other: int
 
 
 def _show_training_job(found: Mapping[str, Any]) -> None:
-    from rekindle.cli.printing import pairs, show
+    from rekindle.cli.printing import pairs, show, table
 
-    facts = {key: found[key] for key in ("training_job", "tuning_job", "source", "objective", "seen_events")}
-    show(pairs({**facts, **_flat("", found["configuration"]), **_flat("", found["why"])}))
+    why = dict(found["why"])
+    parents = why.pop("parents", None) or {}
+    keys = ("training_job", "original_name", "tuning_job", "source", "objective", "seen_events")
+    facts = {key: found[key] for key in keys if key != "original_name" or found[key] is not None}
+    show(pairs({**facts, **_flat("", found["configuration"]), **_flat("", why), **_flat("say.", parents.get("views") or {})}))
+    if parents.get("parents"):
+        rows = [[p["name"], p["role"], f"{p['weight']:.2f}", f"{p['agreement']:+.2f}"] for p in parents["parents"]]
+        show("", table(["parent", "role", "weight then", "agreement"], rows))
 
 
 def _show_tuning_job(found: Mapping[str, Any]) -> None:
-    from rekindle.cli.printing import pairs, show, table
+    from rekindle.cli.kin import show_warm_start
+    from rekindle.cli.printing import pairs, show
 
     sources = ", ".join(f"{count} {source}" for source, count in found["sources"].items())
     facts = {"tuning job": found["tuning_job"], "strategy": found["strategy"], "suggestions": sources or "none yet"}
-    show(pairs(facts))
-    warm = found["warm_start"]
-    if warm is None:
+    show(pairs(facts), "")
+    if found["warm_start"] is not None:
+        show_warm_start(found)
+    elif found["imported"]:
+        typer.echo("It was imported: nothing was suggested here.")
+    else:
         typer.echo("It has no parents: it started from nothing.")
-        return
-    show(table(_PARENT_COLUMNS, [_parent_row(p, warm["parents_best"]) for p in warm["now"]["parents"]], f"{warm['type']}"))
-    rows = [[p["name"], m["parameter"], m["how"], m["detail"]] for p in warm["now"]["parents"] for m in p["parameters"]]
-    show(table(["parent", "parameter", "read by", "detail"], rows, "How each parameter was read"))
-    own = found["best"]
-    typer.echo(f"best here: {own['objective']} by {own['training_job']}" if own else "nothing has a result here yet")
-
-
-_PARENT_COLUMNS = ["parent", "role", "training jobs", "weight at start", "weight now", "agreement", "its best"]
-
-
-def _parent_row(parent: Mapping[str, Any], bests: Mapping[str, Any]) -> list[object]:
-    best = bests.get(parent["name"])
-    counts = ", ".join(f"{count} {what}" for what, count in parent["counts"].items() if count)
-    shares = [round(parent[key], 2) for key in ("weight_at_start", "weight", "agreement")]
-    return [parent["name"], parent["role"], counts, *shares, best["objective"] if best else "none"]
 
 
 def _flat(prefix: str, value: Mapping[str, Any]) -> dict[str, object]:

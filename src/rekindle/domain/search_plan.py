@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rekindle.domain.completion import best_job
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 #: Changes whenever the same history could give another suggestion than before.
 ALGORITHM_VERSION = 3
+
+#: A parent's results with another value of what is static here are set aside when this many others are left.
+LEAST_ALIKE = 5
 
 _STRATEGIES = {StrategyName.BAYESIAN: "bayesian", StrategyName.RANDOM: "random", StrategyName.GRID: "grid"}
 
@@ -161,14 +164,46 @@ def _parent(parent: ParentJob, definition: Definition, job: TuningJob) -> Parent
     names = {} if warm is None else warm.names_in(parent.job.name)
     called, seen = namer(names), renamed(theirs, names)
     constants = _constants(seen, definition)
+    read = comparable(parent, definition, names)
     rows: list[tuple[Configuration, float | None]] = []
-    for trial in sorted(parent.jobs, key=lambda j: j.number):
-        if not trial.is_running:
-            own = {called(name): value for name, value in configuration_of(theirs, trial.tuned).items()}
-            rows.append(({**constants, **own}, _value(trial)))
+    for trial in read.jobs:
+        own = {called(name): value for name, value in configuration_of(theirs, trial.tuned).items()}
+        rows.append(({**constants, **own}, _value(trial)))
     space = Space((*seen.ranges, *(_point(p, constants[p.name]) for p in definition.ranges if p.name in constants)))
-    identical = warm is not None and warm.type is WarmStartType.IDENTICAL
+    identical = warm is not None and warm.type is WarmStartType.IDENTICAL and not read.mixed
     return Parent(space, rows, "identical" if identical else "transfer", parent.job.name)
+
+
+@dataclass(frozen=True)
+class Comparable:
+    """Training jobs of a parent that a search reads, by number. ``aside`` tells how many it does not, by the reason. ``mixed``
+    names parameters that are static here, and had other values in some that it does read: results of another task."""
+
+    jobs: tuple[TrainingJob, ...]
+    aside: Mapping[str, int]
+    mixed: tuple[str, ...]
+
+
+def comparable(parent: ParentJob, ours: Definition, names: Mapping[str, str]) -> Comparable:
+    """What of a parent a search reads. Where the parent tuned a list of values of which the child holds one, those with
+    another value are set aside, as long as enough are left; numbers are hardly ever the same, and are all read."""
+    seen, called = renamed(parent.job.spec.definition, names), namer(names)
+    jobs = tuple(sorted((j for j in parent.jobs if not j.is_running), key=lambda j: j.number))
+    aside: dict[str, int] = {}
+    mixed: list[str] = []
+    for p in seen.ranges:
+        if p.name not in ours.statics:
+            continue
+        held = ours.statics[p.name]
+        same = tuple(j for j in jobs if {called(n): v for n, v in j.tuned.items()}[p.name] == held)
+        if len(same) == len(jobs):
+            continue
+        if isinstance(p, Categorical) and sum(_value(j) is not None for j in same) >= LEAST_ALIKE:
+            aside[f"{p.name} is not {held}"] = len(jobs) - len(same)
+            jobs = same
+        else:
+            mixed.append(p.name)
+    return Comparable(jobs, aside, tuple(mixed))
 
 
 def _constants(theirs: Definition, ours: Definition) -> dict[str, Value]:

@@ -105,9 +105,15 @@ def namer(names: Mapping[str, str]) -> Callable[[str], str]:
 
 def composed(ours: Iterable[str], names: Mapping[str, str], further: Mapping[str, str]) -> dict[str, str]:
     """From names here to names in a parent's parent, where they differ: ``names`` leads to the parent, ``further`` on."""
-    through = {name: names.get(name, name) for name in ours}
-    found = {name: further.get(middle, middle) for name, middle in through.items()}
-    return {name: theirs for name, theirs in found.items() if theirs != name}
+    found = {name: _followed(_followed(name, names), further) for name in ours}
+    return {name: theirs for name, theirs in found.items() if theirs is not None and theirs != name}
+
+
+def _followed(name: str | None, names: Mapping[str, str]) -> str | None:
+    """What a name stands for one generation further; None where another name stands for what is called so there."""
+    if name is None or name in names:
+        return names.get(name or "")
+    return None if name in names.values() else name
 
 
 def lacks_metrics(spec: TuningJobSpec) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import ParentJob, Snapshot
-from rekindle.domain.search_plan import warm_start_report
+from rekindle.domain.search_plan import comparable, warm_start_report
 from rekindle.domain.training_job import Owner, TrainingJob
+from rekindle.domain.tuning_job import StrategyName, WarmStart
+from rekindle.domain.warm_start import namer
 from rekindle.engine.ports import JobStore
 from rekindle.engine.queries import parents_of
 
@@ -26,6 +28,7 @@ def explain_training_job(store: JobStore, owner: Owner, name: str) -> Mapping[st
         "algorithm_version": proposal.get("algorithm"),
         "seen_events": proposal.get("seen_seq"),
         "objective": job.objective_value,
+        "original_name": proposal.get("name"),
         "why": proposal.get("why", {}),
     }
 
@@ -35,13 +38,16 @@ def explain_tuning_job(store: JobStore, owner: Owner, name: str) -> Mapping[str,
     job = store.tuning_job(owner, name)
     snapshot = Snapshot(job, store.jobs_of(job.id), tuple(parents_of(store, job)))
     own = best_job(snapshot.jobs, job.spec.definition.objective.direction)
+    objective = job.spec.definition.objective
     return {
         "tuning_job": job.name,
         "strategy": job.spec.strategy.value,
         "seed": job.spec.seed,
+        "objective": {"metric": objective.metric, "goal": objective.direction},
+        "imported": job.imported,
         "sources": _sources(snapshot),
         "best": None if own is None else _best(own),
-        "warm_start": _warm_start(snapshot),
+        "warm_start": None if job.spec.warm_start is None else _warm_start(snapshot, job.spec.warm_start),
     }
 
 
@@ -54,16 +60,103 @@ def _sources(snapshot: Snapshot) -> dict[str, int]:
     return counts
 
 
-def _warm_start(snapshot: Snapshot) -> dict[str, Any] | None:
-    warm = snapshot.job.spec.warm_start
-    if warm is None:
-        return None
-    report = warm_start_report(snapshot)
+def _warm_start(snapshot: Snapshot, warm: WarmStart) -> dict[str, Any]:
+    # Random search draws as if there were no parents: they count for the best overall and nothing else.
+    looks = snapshot.job.spec.strategy is StrategyName.BAYESIAN
+    now = warm_start_report(snapshot).as_dict() if looks else {"parents": [], "results": 0, "best": None}
+    reports = {str(p["name"]): p for p in _list(now["parents"])}
+    recorded = _recorded_weights(snapshot.jobs)
+    tried = _tried(snapshot, warm)
     return {
         "type": warm.type.value,
-        "now": report.as_dict(),
+        "match": "relaxed" if warm.relaxed else "exact",
+        "looks_at_parents": looks,
+        "now": now,
+        "parents": [
+            _parent(snapshot, warm, p, reports.get(p.job.name), recorded.get(p.job.name, []), tried) for p in snapshot.parents
+        ],
+        "deleted_parents": len(snapshot.job.parents) - len(snapshot.parents),
         "parents_best": {p.job.name: _parents_best(p) for p in snapshot.parents},
         "weights_by_suggestion": [_recorded(t) for t in snapshot.jobs],
+        "suggestions": [_suggestion(t, tried) for t in snapshot.jobs],
+    }
+
+
+def _parent(
+    snapshot: Snapshot,
+    warm: WarmStart,
+    parent: ParentJob,
+    report: Mapping[str, Any] | None,
+    recorded: Sequence[float],
+    tried: Mapping[int, Sequence[str]],
+) -> dict[str, Any]:
+    """One parent: what became of its training jobs, how it was read, what it counts for."""
+    name = parent.job.name
+    read = comparable(parent, snapshot.job.spec.definition, warm.names_in(name))
+    counts: Mapping[str, int] = {} if report is None else report["counts"]
+    dropped = {**read.aside, **{k.removeprefix("dropped: "): n for k, n in counts.items() if k.startswith("dropped") and n}}
+    shown = ("kind", "role", "parameters", "unused", "reliability", "weight_at_start", "weight", "agreement", "surprise")
+    return {
+        "name": name,
+        "direct": parent.direct,
+        "imported": parent.job.imported,
+        "training_jobs": len(parent.jobs),
+        "used": counts.get("used", 0),
+        "clipped": counts.get("clipped", 0),
+        "failed": counts.get("failed", 0),
+        "dropped": dropped,
+        "mixed": list(read.mixed),
+        **{key: None if report is None else report[key] for key in shown},
+        "recorded_weights": list(recorded),
+        "tried_here": sorted(number for number, names in tried.items() if name in names),
+        "best": _parents_best(parent),
+    }
+
+
+def _recorded_weights(jobs: Sequence[TrainingJob]) -> dict[str, list[float]]:
+    """Each parent's weight as it was recorded with one suggestion after the other."""
+    found: dict[str, list[float]] = {}
+    for trial in jobs:
+        for parent in _list(_told(trial).get("parents")):
+            found.setdefault(str(parent["name"]), []).append(float(parent["weight"]))
+    return found
+
+
+def _tried(snapshot: Snapshot, warm: WarmStart) -> dict[int, list[str]]:
+    """Suggestions that are a parent's configuration as it was: their numbers, and the parents that had it."""
+    found: dict[int, list[str]] = {}
+    for trial in snapshot.jobs:
+        if trial.proposal.get("source") != "parent":
+            continue
+        for parent in snapshot.parents:
+            called = namer(warm.names_in(parent.job.name))
+            statics = {called(n): v for n, v in parent.job.spec.definition.statics.items()}
+            if any(_same(trial.tuned, {**statics, **{called(n): v for n, v in j.tuned.items()}}) for j in parent.jobs):
+                found.setdefault(trial.number, []).append(parent.job.name)
+    return found
+
+
+def _same(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
+    return all(_plain(theirs.get(name)) == _plain(value) for name, value in ours.items())
+
+
+def _plain(text: str | None) -> object:
+    """A value to compare: 1e-3 and 0.001 are one."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def _suggestion(trial: TrainingJob, tried: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+    """From whom a suggestion came. ``parents_say`` is the share of what chose it that looks at the parents."""
+    views = _told(trial).get("views") or {}
+    return {
+        "number": trial.number,
+        "source": trial.proposal.get("source"),
+        "from": list(tried.get(trial.number, ())),
+        "parents_say": views.get("parents"),
+        "objective": trial.objective_value,
     }
 
 
@@ -73,10 +166,20 @@ def _parents_best(parent: ParentJob) -> dict[str, Any] | None:
 
 
 def _best(job: TrainingJob) -> dict[str, Any]:
-    return {"training_job": job.name, "objective": job.objective_value, "configuration": dict(job.tuned)}
+    return {"training_job": job.name, "number": job.number, "objective": job.objective_value, "configuration": dict(job.tuned)}
 
 
 def _recorded(trial: TrainingJob) -> dict[str, Any]:
     """The parents' say as it was recorded with one suggestion: history, not a guess."""
     why = trial.proposal.get("why", {})
     return {"number": trial.number, "source": trial.proposal.get("source"), "parents": why.get("parents")}
+
+
+def _told(trial: TrainingJob) -> Mapping[str, Any]:
+    """What was recorded about the parents with a suggestion."""
+    told = trial.proposal.get("why", {}).get("parents")
+    return told if isinstance(told, Mapping) else {}
+
+
+def _list(value: Any) -> Sequence[Mapping[str, Any]]:
+    return value if isinstance(value, list | tuple) else ()

@@ -1,0 +1,186 @@
+"""The warm start report for people: what was taken from each parent, what speaks for it, and who suggested what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import typer
+
+#: The least rank correlation that bears a parent out, and that says anything for it; negative, against it.
+_BORNE_OUT, _SOMETHING = 0.5, 0.2
+_TRUSTED_UP_TO = 3.0
+_KINDS = {"IdenticalDataAndAlgorithm": "identical", "TransferLearning": "transfer"}
+_ROLES = {"rows": "as its own rows", "kin": "as kin", "shape": "as kin", "none": "not at all", None: "-"}
+_SOURCES = {
+    "initial": "the search's own first points",
+    "parent": "laid out in view of the parents",
+    "random": "random draws",
+    "safety": "random draws for safety",
+}
+
+
+def show_warm_start(found: Mapping[str, Any]) -> None:
+    """The whole report on stdout."""
+    from rekindle.cli.printing import show, table
+
+    warm = found["warm_start"]
+    if not warm["looks_at_parents"]:
+        typer.echo("Random search draws without a look at the parents; they count for the best overall.")
+    show(table(_COLUMNS, [_row(p) for p in warm["parents"]], _title(found), right=("weight: start", "now", "agreement")), "")
+    if warm["deleted_parents"]:
+        typer.echo(f"{warm['deleted_parents']} of its parents were deleted since: what they said then is recorded only.\n")
+    for line in _evidence(warm):
+        typer.echo(line)
+    if warm["looks_at_parents"]:
+        show("", *_readings(warm["parents"]), "")
+    for line in _suggestions(warm["suggestions"]):
+        typer.echo(line)
+    typer.echo(_compared(found))
+
+
+def _title(found: Mapping[str, Any]) -> str:
+    warm = found["warm_start"]
+    relaxed = ", relaxed" if warm["match"] == "relaxed" else ""
+    return f"warm start: {_KINDS[warm['type']]}{relaxed}; {warm['now']['results']} results here to judge the parents by"
+
+
+_COLUMNS = ("parent", "training jobs", "counts", "weight: start", "now", "agreement", "its best")
+
+
+def _row(p: Mapping[str, Any]) -> list[object]:
+    best = "none" if p["best"] is None else f"{p['best']['objective']:.6g} by #{p['best']['number']}"
+    name = p["name"] if p["direct"] else f"{p['name']} (ancestor)"
+    return [name, _counts(p), _ROLES[p["role"]], *_shares(p), best]
+
+
+def _shares(p: Mapping[str, Any]) -> list[str]:
+    if p["weight"] is None:
+        return ["-", "-", "-"]
+    return [f"{p['weight_at_start']:.2f}", f"{p['weight']:.2f}", f"{p['agreement']:+.2f}"]
+
+
+def _counts(p: Mapping[str, Any]) -> str:
+    parts = [f"{p['training_jobs']}: {p['used']} used"]
+    parts += [f"{p['failed']} of them failed"] if p["failed"] else []
+    parts += [f"{p['clipped']} of them clipped to the ranges"] if p["clipped"] else []
+    return ", ".join([*parts, *(f"{count} dropped ({why})" for why, count in p["dropped"].items())])
+
+
+def _evidence(warm: Mapping[str, Any]) -> Iterator[str]:
+    """What this job's own results say of each parent."""
+    for p in warm["parents"]:
+        if p["weight"] is not None:
+            yield f"{p['name']}: {_verdict(p, int(warm['now']['results']))}"
+
+
+def _verdict(p: Mapping[str, Any], results: int) -> str:
+    held = (
+        f" It had other values of {', '.join(p['mixed'])}, which is static here: only its shape counts." if p["mixed"] else ""
+    )
+    if p["role"] == "rows":
+        off = (
+            f", which they predict within {p['surprise']:.1f} deviations (trusted up to {_TRUSTED_UP_TO:g})" if results else ""
+        )
+        return f"its results count like this job's own{off}."
+    if p["kind"] == "identical" and p["surprise"] > _TRUSTED_UP_TO:
+        return (
+            f"called identical, but this job's results are {p['surprise']:.1f} deviations off what it predicts: only its"
+            f" shape counts, with weight {p['weight']:.2f}."
+        )
+    if results < 3:
+        return f"too few results here to judge it by yet.{held}"
+    said = _said(float(p["agreement"]))
+    say = "it has no say any more" if p["role"] == "none" else f"its weight went from {_change(p)}"
+    return f"{results} results here {said} (rank correlation {p['agreement']:+.2f}); {say}.{held}"
+
+
+def _said(agreement: float) -> str:
+    if agreement >= _BORNE_OUT:
+        return "bear it out"
+    if agreement >= _SOMETHING:
+        return "bear it out in part"
+    return "speak neither for nor against it" if agreement > -_SOMETHING else "contradict it"
+
+
+def _change(p: Mapping[str, Any]) -> str:
+    return f"{p['weight_at_start']:.2f} to {p['weight']:.2f}"
+
+
+def _readings(parents: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
+    """How each parameter was read, one row for each: the same reading of several parents stands once."""
+    from rekindle.cli.printing import table
+
+    rows: list[list[str]] = []
+    for name in [m["parameter"] for m in (parents[0]["parameters"] if parents else ())]:
+        by_reading: dict[str, list[str]] = {}
+        for p in parents:
+            by_reading.setdefault(_reading(next(m for m in p["parameters"] if m["parameter"] == name)), []).append(p["name"])
+        for i, (reading, names) in enumerate(by_reading.items()):
+            whose = "" if len(by_reading) == 1 else ", ".join(names)
+            rows.append(["" if i else name, reading, whose])
+    yield table(["parameter", "read", "in" if any(r[2] for r in rows) else ""], rows)
+    for p in parents:
+        if p["unused"]:
+            yield f"{p['name']}: {', '.join(p['unused'])} left out: not tuned here"
+
+
+def _reading(m: Mapping[str, str]) -> str:
+    match m["how"]:
+        case "value":
+            return "by value, same range"
+        case "new range":
+            return f"by value, range {m['detail']}"
+        case "constant":
+            return f"constant: {m['detail']}"
+        case _:
+            return f"not at all: {m['detail']}"
+
+
+def _suggestions(suggestions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Who suggested what, in one line for each kind."""
+    if not suggestions:
+        yield "No suggestion has been made yet."
+        return
+    by: dict[str, list[Mapping[str, Any]]] = {}
+    for s in suggestions:
+        whose = " and ".join(s["from"])
+        kind = f"configurations of {whose}, as they were there" if whose else str(s["source"])
+        by.setdefault(kind, []).append(s)
+    for kind, group in by.items():
+        yield f"{_numbers([s['number'] for s in group])}: {_kind(kind, group)}"
+
+
+def _kind(kind: str, group: Sequence[Mapping[str, Any]]) -> str:
+    if kind == "model":
+        says = [s["parents_say"] for s in group if s["parents_say"] is not None]
+        told = f"; the model with parents has {says[0]:.2f} of the say at first, {says[-1]:.2f} at last" if says else ""
+        return f"chosen by the model{told}"
+    return _SOURCES.get(kind, kind)
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    """``#1, #4-#7``."""
+    runs: list[list[int]] = []
+    for n in numbers:
+        if runs and runs[-1][-1] == n - 1:
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    return ", ".join(f"#{r[0]}" if len(r) == 1 else f"#{r[0]}-#{r[-1]}" for r in runs)
+
+
+def _compared(found: Mapping[str, Any]) -> str:
+    """How this job's best compares with the parents'."""
+    own, bests = found["best"], [(p["name"], p["best"]) for p in found["warm_start"]["parents"] if p["best"]]
+    if own is None:
+        return "Nothing has a result here yet."
+    here = f"Best here: {found['objective']['metric']} {own['objective']:.6g} by #{own['number']}"
+    if not bests:
+        return f"{here}."
+    sign = 1.0 if found["objective"]["goal"] == "minimize" else -1.0
+    name, best = min(bests, key=lambda pair: sign * pair[1]["objective"])
+    gain = sign * (best["objective"] - own["objective"])
+    word = "better than" if gain > 0 else "equal to" if gain == 0 else "not as good as"
+    caveat = "" if found["warm_start"]["type"].startswith("Identical") else " (on data of its own: scores may not compare)"
+    return f"{here}, {word} the parents' best, {best['objective']:.6g} in {name}{caveat}."

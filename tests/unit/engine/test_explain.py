@@ -1,0 +1,202 @@
+"""The warm start report: what was taken from each parent, from whom suggestions came, and that the record is history."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rekindle.domain.decisions import ParentJob
+from rekindle.domain.search_plan import comparable
+from rekindle.domain.tuning_job import RELAXED, StrategyName, TuningJobSpec, WarmStart, WarmStartType
+from rekindle.domain.warm_start import composed, namer
+from rekindle.engine.explain import explain_training_job, explain_tuning_job
+from rekindle.engine.imports import Result, import_tuning_job
+from rekindle.engine.queries import describe, parents_of
+from rekindle.engine.replay import replay
+from rekindle.search.space import Categorical, Continuous
+from rekindle.storage.store import open_store
+from support.engine import Engine
+from support.simulated import Script
+from support.specs import RANGES, tuning_spec
+
+
+def relaxed_program(hyperparameters: Any) -> Script:
+    """A program that takes the learning rate by either of two names."""
+    lr = float(hyperparameters.get("lr") or hyperparameters["rate"])
+    return Script((abs(lr - 1e-3) + 0.01 * int(hyperparameters.get("layers", 3)),), seconds=5 + 10 * (lr * 1e4 % 1))
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine(program=relaxed_program)
+
+
+def run(engine: Engine, spec: TuningJobSpec) -> None:
+    engine.create(spec)
+    engine.run(spec.name)
+
+
+def bayesian(name: str, kind: WarmStartType, *parents: str, jobs: int = 6, **options: Any) -> TuningJobSpec:
+    ranges = options.pop("ranges", RANGES)
+    statics = options.pop("statics", None)
+    warm = WarmStart(kind, parents, **options)
+    return tuning_spec(name, strategy=StrategyName.BAYESIAN, jobs=jobs, ranges=ranges, statics=statics, warm_start=warm)
+
+
+def story(engine: Engine, name: str) -> dict[str, Any]:
+    return dict(explain_tuning_job(engine.store, engine.owner, name)["warm_start"])
+
+
+def test_an_identical_parent_s_best_is_tried_first_and_named(engine: Engine) -> None:
+    run(engine, tuning_spec("old", jobs=12))
+    run(engine, bayesian("child", WarmStartType.IDENTICAL, "old"))
+    warm = story(engine, "child")
+    (old,) = warm["parents"]
+    assert (old["training_jobs"], old["used"], old["dropped"], old["role"]) == (12, 12, {}, "rows")
+    assert old["tried_here"] == [1]
+    assert warm["suggestions"][0]["from"] == ["old"]
+    assert {p["how"] for p in old["parameters"]} == {"value"}
+    best = min(t.objective_value for t in engine.trials("old") if t.objective_value is not None)
+    assert old["best"]["objective"] == best
+
+
+def test_the_weights_are_those_that_were_recorded(engine: Engine) -> None:
+    run(engine, tuning_spec("old", jobs=12))
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "old", jobs=8))
+    (old,) = story(engine, "child")["parents"]
+    told = [t.proposal["why"].get("parents", {}).get("parents", []) for t in engine.trials("child")]
+    assert old["recorded_weights"] == [parents[0]["weight"] for parents in told if parents]
+    assert len(old["recorded_weights"]) >= 3
+
+
+def test_rows_with_another_value_of_what_is_static_here_are_set_aside(engine: Engine) -> None:
+    run(engine, tuning_spec("old", jobs=24))
+    run(engine, bayesian("child", WarmStartType.IDENTICAL, "old", ranges=RANGES[:2], statics={"act": "relu"}))
+    (old,) = story(engine, "child")["parents"]
+    others = sum(t.tuned["act"] != "relu" for t in engine.trials("old"))
+    assert 0 < others < 19
+    assert old["dropped"] == {"act is not relu": others}
+    assert (old["used"], old["role"], old["mixed"]) == (24 - others, "rows", [])
+    assert all(c.agrees for c in replay(engine.store, engine.owner, "child"))
+
+
+def test_an_identical_parent_of_other_numbers_only_lends_its_shape(engine: Engine) -> None:
+    run(engine, tuning_spec("old", jobs=12))
+    run(engine, bayesian("child", WarmStartType.IDENTICAL, "old", ranges=RANGES[:1] + RANGES[2:], statics={"layers": "2"}))
+    (old,) = story(engine, "child")["parents"]
+    assert (old["kind"], old["mixed"]) == ("transfer", ["layers"])
+
+
+def test_what_was_static_there_is_a_constant_here(engine: Engine) -> None:
+    run(engine, tuning_spec("old", jobs=8, ranges=RANGES[:2], statics={"act": "tanh"}))
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "old"))
+    (old,) = story(engine, "child")["parents"]
+    assert {p["parameter"]: p["how"] for p in old["parameters"]} == {"lr": "value", "layers": "value", "act": "constant"}
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e999", "many", "9" * 400, ""])
+def test_a_constant_that_is_no_value_is_left_out(engine: Engine, text: str) -> None:
+    results = [Result("r", {"lr": str(10 ** -(i % 4 + 1)), "act": "relu"}, float(i)) for i in range(6)]
+    spec = tuning_spec("old", ranges=(RANGES[0], RANGES[2]), statics={"layers": text})
+    import_tuning_job(engine.store, engine.clock, engine.owner, spec, results, RELAXED)
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "old", jobs=2))
+    (old,) = story(engine, "child")["parents"]
+    assert {p["parameter"]: p["how"] for p in old["parameters"]}["layers"] == "missing"
+
+
+def test_random_search_does_not_look_at_its_parents(engine: Engine) -> None:
+    run(engine, tuning_spec("old", jobs=6))
+    run(engine, tuning_spec("child", warm_start=WarmStart(WarmStartType.IDENTICAL, ("old",))))
+    warm = story(engine, "child")
+    assert not warm["looks_at_parents"]
+    assert warm["parents"][0]["weight"] is None
+    assert describe(engine.store, engine.owner, "child").overall_best is not None
+
+
+RENAMED = (replace(RANGES[0], name="rate"), Continuous("momentum", 0, 1), RANGES[2])
+
+
+def family(engine: Engine) -> None:
+    """old -> child (which calls lr rate and has momentum) -> grandchild (which calls it speed)."""
+    run(engine, tuning_spec("old", jobs=10))
+    names = {"old": {"rate": "lr"}}
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "old", ranges=RENAMED, relaxed=True, names=names))
+    speed = (replace(RANGES[0], name="speed"), RANGES[2])
+    spec = bayesian(
+        "grandchild",
+        WarmStartType.IDENTICAL,
+        "child",
+        ranges=speed,
+        statics={"rate": "0.01"},
+        relaxed=True,
+        recursive=True,
+        names={"child": {"speed": "rate"}},
+    )
+    run(engine, spec)
+
+
+def test_relaxed_parents_are_read_by_their_names_and_ancestors_through_those_between(engine: Engine) -> None:
+    family(engine)
+    (old,) = story(engine, "child")["parents"]
+    assert {p["parameter"]: p["how"] for p in old["parameters"]} == {"rate": "value", "momentum": "missing", "act": "value"}
+    assert old["unused"] == ["layers"]
+    warm = engine.job("grandchild").spec.warm_start
+    assert warm is not None
+    assert warm.ancestors == ("old",)
+    assert warm.names == {"child": {"speed": "rate"}, "old": {"speed": "lr"}}
+    child, old = story(engine, "grandchild")["parents"]
+    assert (child["name"], child["direct"], old["name"], old["direct"]) == ("child", True, "old", False)
+    assert {p["parameter"]: p["how"] for p in old["parameters"]} == {"speed": "value", "act": "value"}
+    # What the child calls ``rate`` is not what the grandchild calls so.
+    assert "rate (the parent's)" not in child["unused"]
+
+
+def test_relaxed_jobs_replay_bit_for_bit(engine: Engine) -> None:
+    family(engine)
+    for name in ("child", "grandchild"):
+        checked = list(replay(engine.store, engine.owner, name))
+        assert len(checked) == 6
+        assert all(c.agrees for c in checked)
+
+
+def test_only_direct_parents_count_for_the_best_overall(engine: Engine) -> None:
+    family(engine)
+    view = describe(engine.store, engine.owner, "grandchild")
+    assert view.overall_best is not None
+    assert view.overall_best.tuning_job_name in ("child", "grandchild")
+    assert [p.direct for p in parents_of(engine.store, view.job)] == [True, False]
+
+
+def test_a_parent_that_is_gone_is_told(engine: Engine) -> None:
+    run(engine, tuning_spec("old", jobs=6))
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "old"))
+    engine.store.delete_tuning_job(engine.job("old").id)
+    warm = story(engine, "child")
+    assert (warm["parents"], warm["deleted_parents"]) == ([], 1)
+    assert warm["weights_by_suggestion"][0]["parents"]["parents"][0]["name"] == "old"
+
+
+def test_names_lead_from_generation_to_generation() -> None:
+    called = namer({"rate": "lr", "lr": "learning"})
+    assert [called(n) for n in ("lr", "learning", "rate", "act")] == ["rate", "lr", "rate (the parent's)", "act"]
+    assert composed(["speed", "act"], {"speed": "rate"}, {"rate": "lr"}) == {"speed": "lr"}
+    assert composed(["lr"], {"lr": "rate"}, {"rate": "lr"}) == {}
+
+
+def test_too_few_alike_are_not_enough_to_set_others_aside(engine: Engine) -> None:
+    ranges = (RANGES[0], Categorical("act", tuple(f"a{i}" for i in range(12))))
+    run(engine, tuning_spec("old", jobs=12, ranges=ranges))
+    job = engine.job("old")
+    ours = tuning_spec("child", ranges=ranges[:1], statics={"act": "a0"}).definition
+    read = comparable(ParentJob(job, engine.trials("old")), ours, {})
+    assert (len(read.jobs), read.aside, read.mixed) == (12, {}, ("act",))
+
+
+def test_a_training_job_tells_its_original_name() -> None:
+    engine = Engine(store=open_store("sqlite://"))
+    results = [Result("r", {"lr": "0.01", "layers": "2", "act": "relu"}, 0.5, name="their-001")]
+    import_tuning_job(engine.store, engine.clock, engine.owner, tuning_spec("old"), results, RELAXED)
+    (trial,) = engine.trials("old")
+    assert explain_training_job(engine.store, engine.owner, trial.name)["original_name"] == "their-001"
