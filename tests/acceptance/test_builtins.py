@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,12 +16,13 @@ import pytest
 import xgboost
 from sklearn.metrics import f1_score
 
+from rekindle.domain.builtins.catalogue import builtin_named
 from rekindle.domain.builtins.xgboost import METRICS
 from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Report, Run, RunKey, RunState
 from rekindle.executors.process import ProcessExecutor
-from support.serving import until
+from support.serving import REKINDLE, until
 from support.tables import two_classes, write_csv
 
 pytestmark = [pytest.mark.filterwarnings("ignore:.*Unknown file format"), pytest.mark.timeout(300)]
@@ -138,3 +143,62 @@ def trainers(tmp_path: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+@pytest.mark.parametrize(
+    ("image", "values", "held", "metric"),
+    [
+        ("linear-learner:1", {"predictor_type": "binary_classifier"}, "validation", "validation:objective_loss"),
+        (
+            "knn:1",
+            {"predictor_type": "classifier", "k": "5", "feature_dim": "5", "sample_size": "300"},
+            "test",
+            "test:accuracy",
+        ),
+    ],
+)
+def test_the_stand_ins_run_as_training_jobs(
+    image: str, values: dict[str, str], held: str, metric: str, executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    features, labels = two_classes(400)
+    write_csv(tmp_path / "train" / "a.csv", features[:300], labels[:300])
+    write_csv(tmp_path / held / "a.csv", features[300:], labels[300:])
+    channels = tuple(Channel(name, str(tmp_path / name), content_type="text/csv") for name in ("train", held))
+    algorithm = Algorithm(image=f"404615174143.dkr.ecr.us-east-2.amazonaws.com/{image}", metrics=builtin_named(image).metrics)
+    report, log = run(executor, TrainingSpec(algorithm, channels=channels), values)
+    assert report.state is RunState.COMPLETED, log
+    assert values_of(report, metric)
+    assert report.model_uri is not None
+
+
+# --- the example ---------------------------------------------------------------------------------------------------------
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "xgboost-tabular"
+
+
+def rekindle(folder: Path, *words: str) -> str:
+    environ = {**os.environ, "REKINDLE_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run([REKINDLE, *words], cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=800)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.timeout(900)
+def test_the_example_by_job_file(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("data", "__pycache__"))
+    subprocess.run([sys.executable, folder / "data.py"], check=True, capture_output=True, timeout=300)
+    job = (folder / "job.yaml").read_text()
+    (folder / "job.yaml").write_text(job.replace("jobs: 16", "jobs: 3").replace("num_round: 150", "num_round: 20"))
+    out = rekindle(folder, "tune", "job.yaml")
+    assert "cancer-xgboost: Completed: 3 training jobs, 0 failed." in out
+
+
+@pytest.mark.timeout(900)
+def test_the_example_by_boto3_through_the_server(tmp_path: Path) -> None:
+    """A tuning job with SageMaker's image and `validation:auc`, inputs and outputs in S3, the best model loaded by xgboost."""
+    out = rekindle(tmp_path, "run", "--serve", "--", sys.executable, str(EXAMPLE / "tune.py"), "4")
+    told, loaded = (float(found) for found in re.findall(r"auc ([0-9.]+)$", out, re.MULTILINE))
+    assert "4 training jobs" in out
+    assert told > 0.95
+    assert loaded >= told - 1e-4

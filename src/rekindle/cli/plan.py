@@ -39,6 +39,7 @@ def plan_record(app: App, checked: CheckedJob) -> dict[str, Any]:
     """What would run, as plain data."""
     from rekindle.cli.records import limits_record, range_record, warm_start_record
     from rekindle.cli.rules import check_records
+    from rekindle.domain.builtins.catalogue import builtin_of
     from rekindle.domain.tuning_job import warm_start_shape
     from rekindle.domain.warm_start import warm_start_checks
     from rekindle.search.space import size_of
@@ -47,6 +48,7 @@ def plan_record(app: App, checked: CheckedJob) -> dict[str, Any]:
     checks = [*warm_start_shape(spec), *warm_start_checks(spec, checked.parents, app.quotas)]
     definition = spec.definition
     training = definition.training
+    builtin = builtin_of(training.algorithm, definition.statics)
     return {
         "name": spec.name,
         "strategy": spec.strategy.value,
@@ -60,6 +62,7 @@ def plan_record(app: App, checked: CheckedJob) -> dict[str, Any]:
         "metrics": {m.name: m.regex for m in training.algorithm.metrics},
         "source": training.algorithm.source,
         "image": training.algorithm.image,
+        "algorithm": builtin.name if builtin else None,
         "channels": {c.name: c.uri for c in training.channels},
         "warm_start": warm_start_record(spec),
         "warm_start_checks": check_records(checks),
@@ -115,14 +118,17 @@ def _show(record: dict[str, Any]) -> None:
         "limits": settings_text({k: v for k, v in record["limits"].items() if v is not None}),
         "combinations": "without end" if size is None else f"{size:,}",
         "source": record["source"],
-        "image": record["image"],
+        "algorithm": record["algorithm"],
+        "image": None if record["image"] == record["algorithm"] else record["image"],
         "channels": settings_text(record["channels"]) or None,
         "static": settings_text(record["static"]) or None,
         "early stopping": "auto" if record["early_stopping"] else None,
     }
     show(pairs({k: v for k, v in rows.items() if v is not None}), "")
     show(table(["range", "type", "from", "to", "scaling"], [_range_row(r) for r in record["ranges"]]), "")
-    show(table(["metric", "regex"], list(record["metrics"].items())), "")
+    # Of a built-in algorithm's many metrics only the one that counts here.
+    metrics = {n: r for n, r in record["metrics"].items() if not record["algorithm"] or n == record["objective"]["metric"]}
+    show(table(["metric", "regex"], list(metrics.items())), "")
     if record["warm_start_checks"]:
         show_checks(record["warm_start_checks"], record["warm_start"]["type"])
     _show_first(record["first_training_job"])

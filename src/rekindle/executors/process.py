@@ -33,7 +33,7 @@ from rekindle.executors import children, leftovers, logfile, machine, orders, re
 from rekindle.executors.images import ImageRule
 from rekindle.executors.journal import JournalReader
 from rekindle.executors.programs import check_command
-from rekindle.executors.runtimes import check_image
+from rekindle.executors.runtimes import check_formats, check_image
 from rekindle.executors.slots import Slots
 from rekindle.executors.supervisor import LOCK
 
@@ -96,6 +96,7 @@ class ProcessExecutor(Executor):
         """See Executor. Where the static hyperparameters are given, what they say of a script is checked too."""
         if spec.algorithm.command is None:
             check_image(spec.algorithm, hyperparameters, self._host.images, self._host.path)
+            check_formats(spec, hyperparameters or {})
         else:
             check_command(spec.algorithm, spec.environment.get("PATH", "") + os.pathsep + self._host.path)
         self._slots.check(spec)

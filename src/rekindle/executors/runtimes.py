@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rekindle.domain.builtins.catalogue import BUILTINS, builtin_named, builtin_of
+from rekindle.domain.builtins.catalogue import BUILTINS, FORMAT_NEEDS, builtin_named, builtin_of
 from rekindle.domain.errors import InvalidValue, Unsupported
-from rekindle.domain.training_job import Algorithm
+from rekindle.domain.training_job import Algorithm, TrainingSpec
 from rekindle.executors import container, contract, locations, opt_ml, script_mode
 from rekindle.executors.images import ImageRule, repository
 from rekindle.executors.programs import Container, Program, chosen_python
@@ -80,6 +80,16 @@ def check_image(
             _submitted(hyperparameters)
     elif way.run == "script":
         _module(algorithm.image or "")
+
+
+def check_formats(spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> None:
+    """Raises Unsupported for a channel of a built-in algorithm in a format that nothing here can read."""
+    builtin = builtin_of(spec.algorithm, hyperparameters)
+    for channel in spec.channels if builtin else ():
+        needed = FORMAT_NEEDS.get(builtin.format_of(channel.content_type)) if builtin else None
+        if needed is not None and not _is_there(needed):
+            message = f"channels.{channel.name}.content_type: {channel.content_type!r}: {needed} is not installed here."
+            raise Unsupported(message, f"Install it: pip install {needed}")
 
 
 def image_program(

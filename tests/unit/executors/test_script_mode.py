@@ -256,3 +256,26 @@ def test_a_package_that_is_not_there_comes_with_the_way_out(executor: ProcessExe
     assert "No module named 'no_such_framework'" in report.failure_reason
     assert f"The image sagemaker-scikit-learn stands for {sys.executable} here" in report.failure_reason
     assert report.failure_reason.endswith("in images.yaml (docs/settings.md).")
+
+
+def test_what_a_built_in_algorithm_needs_must_be_here(executor: ProcessExecutor, tmp_path: Path, monkeypatch) -> None:
+    spec = TrainingSpec(
+        Algorithm(image="sagemaker-xgboost:1.7-1"), channels=(Channel("train", str(tmp_path), content_type="parquet"),)
+    )
+    executor.check(spec, {"num_round": "1"})
+    for gone, words in (
+        ("pyarrow", "channels.train.content_type: 'parquet': pyarrow is not installed here. Install it: pip install pyarrow"),
+        (
+            "xgboost",
+            "its built-in algorithm needs xgboost, which is not installed here. Install it: pip install 'rekindle[xgboost]'",
+        ),
+    ):
+        monkeypatch.setattr(runtimes, "_is_there", lambda name, gone=gone: name != gone)
+        with pytest.raises(Unsupported) as refused:
+            executor.check(spec, {"num_round": "1"})
+        assert words in str(refused.value)
+
+
+def test_an_image_of_an_algorithm_alone_runs_no_script(executor: ProcessExecutor, tmp_path: Path) -> None:
+    spec = TrainingSpec(Algorithm(image="knn:1"), channels=(Channel("train", str(tmp_path)),))
+    executor.check(spec, {"sagemaker_program": "train.py"})

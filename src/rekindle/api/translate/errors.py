@@ -116,6 +116,7 @@ _PATHS = tuple(
         (r"^warm_start\.parents", "warmStartConfig.parentHyperParameterTuningJobs"),
         (r"^warm_start\b", "warmStartConfig.warmStartType"),
         (r"^channels\b", "inputDataConfig"),
+        (r"^resources\.instances$", f"{_DEFINITION}.resourceConfig.instanceCount"),
         (r"^next_token$", "nextToken"),
         (r"^hyperparameters\b", "hyperParameters"),
         (r"^output\b", "outputDataConfig.s3OutputPath"),

@@ -25,7 +25,7 @@ class Builtin:
     the hyperparameters it takes, the metrics it tells and which of them are better when larger, the channels it reads (True:
     needed) and their content types, each with the format it stands for. ``together`` are the hyperparameters that
     ``check_together`` looks at: it is given values and the metric that is tuned, and raises Refused. ``scripts`` says that
-    its images run a script of the user's where one is named."""
+    its images run a script of the user's where one is named, ``distributed`` that several instances train together."""
 
     name: str
     images: tuple[str, ...]
@@ -43,6 +43,7 @@ class Builtin:
     together: tuple[str, ...]
     aliases: Mapping[str, str] = field(default_factory=dict)
     scripts: bool = False
+    distributed: bool = False
 
     def rule_of(self, name: str) -> tuple[str, Rule]:
         """A hyperparameter's own name, where ``name`` is an alias, and its rule. Raises Refused for one that is not known."""
@@ -86,6 +87,8 @@ def own_hyperparameters(hyperparameters: Mapping[str, str]) -> dict[str, str]:
     return {n: t for n, t in hyperparameters.items() if n != TUNED_METRIC and not n.startswith(_PREFIX)}
 
 
+#: What must be importable to read a format, besides what the algorithm itself needs.
+FORMAT_NEEDS = {"parquet": "pyarrow"}
 #: What Amazon's own algorithms read.
 _AMAZONS = {"text/csv": "csv", "application/x-recordio-protobuf": "recordio-protobuf"}
 
@@ -117,6 +120,7 @@ BUILTINS = (
         together=xgboost.TOGETHER,
         aliases=xgboost.ALIASES,
         scripts=True,
+        distributed=True,
     ),
     Builtin(
         name="linear-learner",

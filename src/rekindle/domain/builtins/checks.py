@@ -110,7 +110,9 @@ def _text(parameter: Parameter, value: object) -> str:
 
 
 def _check_channels(builtin: Builtin, spec: TrainingSpec, metric: str | None, where: str = "") -> None:
-    names = [channel.name for channel in spec.channels]
+    names, instances = [channel.name for channel in spec.channels], spec.resources.instance_count
+    if instances > 1 and not builtin.distributed:
+        raise InvalidValue(f"{where}resources.instances", instances, f"{builtin.name} trains on one instance here")
     for name, needed in builtin.channels.items():
         if needed and name not in names:
             raise InvalidValue(f"{where}channels", names, f"Missing required channel: {name}")
