@@ -128,7 +128,7 @@ def test_what_cannot_be_started_says_why(engine: Engine, tmp_path: Path) -> None
     spec = TrainingSpec(Algorithm(image="127.0.0.1:1/rekindle-test:none"))
     report = run(runs, spec, name="no-image")
     assert report.state is RunState.FAILED
-    assert "The container could not be made" in str(report.failure_reason)
+    assert str(report.failure_reason).startswith("ClientError: The container could not be made: ")
     assert names(engine) == []
 
 

@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,10 @@ from typing import Any
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "sdk-v2-script-mode"
+from support import offline
+
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parents[1] / "examples" / "sdk-v2-script-mode"
 
 
 def _major() -> str:
@@ -26,17 +28,7 @@ def _major() -> str:
 
 collect_ignore_glob = [f"test_v{major}.py" for major in ("2", "3") if major != _major()]
 
-_REAL = socket.getaddrinfo
-LOOKED_UP: set[str] = set()
 FIGURES: list[str] = []
-
-
-def _refusing(host: Any, *more: Any, **named: Any) -> Any:
-    name = host.decode() if isinstance(host, bytes) else host
-    if name not in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "", None, socket.gethostname()):
-        LOOKED_UP.add(name)
-        raise socket.gaierror(socket.EAI_NONAME, "names are not looked up in this suite")
-    return _REAL(host, *more, **named)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -61,12 +53,15 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     printed = subprocess.run([REKINDLE, "env", "--all", "--json"], env=serving.environ, capture_output=True, check=True)
     os.environ.update(json.loads(printed.stdout))
     os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
-    socket.getaddrinfo = _refusing
+    # For programs that tests start: which server, and that they look no name up either.
+    os.environ["REKINDLE_HOME"] = str(folder / "home")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE / "offline"), str(HERE.parent)])
+    offline.refuse_names()
     os.chdir(EXAMPLE)
     yield
-    socket.getaddrinfo = _REAL
+    offline.allow_names()
     serving.end(signal.SIGTERM)
-    assert LOOKED_UP == set()
+    assert offline.LOOKED_UP == set()
 
 
 @pytest.fixture(scope="session")

@@ -154,9 +154,9 @@ def _asked(*words: str) -> str:
 
 def _not_made(engine: str, problem: str) -> int:
     words = " ".join(problem.split()) or "it does not say why"
-    sys.stderr.write(f"{engine}: {words}\n")
+    sys.stderr.write(f"{os.path.basename(engine)}: {words}\n")
     with open("../output/failure", "w", encoding="utf-8") as file:
-        file.write(f"The container could not be made: {engine}: {words}")
+        file.write(f"ClientError: The container could not be made: {words}")
     return 125
 
 

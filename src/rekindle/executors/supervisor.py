@@ -502,7 +502,8 @@ class Supervisor:
         return False
 
     def _failure(self, member: Member, code: int, exit_code: int) -> str:
-        """``AlgorithmError: <why>, exit code: N``, in at most as many characters as the service has room for."""
+        """``AlgorithmError: <why>, exit code: N``, in at most as many characters as the service has room for; ``ClientError``
+        where that is what was told, as SageMaker's own algorithms do for what their user can mend."""
         told = _failure_file(member.folder)
         hint = self._orders["hint"] if "No module named" in (told or member.output.tail) else []
         if told is None:
@@ -513,7 +514,8 @@ class Supervisor:
                 killed = '\nExtraInfo "OutOfMemory: Process killed by SIGKILL (signal 9)"' if exit_code == _KILLED else ""
                 told = f'ExecuteUserScriptError:\nExitCode {exit_code}\nErrorMessage "{told}"{killed}\nCommand "{command}"'
         ending = f", exit code: {exit_code}" + "".join(f". {words}." for words in hint)
-        return f"AlgorithmError: {told}"[: _REASON_LIMIT - len(ending)] + ending
+        named = "" if told.startswith("ClientError: ") else "AlgorithmError: "
+        return f"{named}{told}"[: _REASON_LIMIT - len(ending)] + ending
 
 
 def _failure_file(folder: str) -> str | None:

@@ -149,6 +149,8 @@ def test_failures_read_like_the_toolkits(executor: ProcessExecutor, tmp_path: Pa
     )
     assert report.failure_reason == expected
     code = archive(tmp_path, {"train.py": "import os\nos.kill(os.getpid(), 9)\n"})
+    report, _ = run(executor, submitted(code, "no.py"), RunKey("gone", 1))
+    assert report.failure_reason == "ClientError: the code has no file 'no.py', exit code: 1"
     report, _ = run(executor, submitted(code), RunKey("killed", 1))
     assert 'ExitCode 137\nErrorMessage "killed by SIGKILL"\nExtraInfo "OutOfMemory: Process' in report.failure_reason
 
