@@ -90,6 +90,8 @@ def create_words(told: Mapping[str, Any], folder: str, host: str) -> list[str]:
     entrypoint, arguments = told["entrypoint"], told["arguments"]
     words = [told["engine"], "create", "--name", names(told, host)[-1], "--hostname", host]
     words += ["--label", f"rekindle.run={told['run']}", *_network(told)]
+    # Where SELinux labels files, a container may not read ours otherwise, and we may not label the user's.
+    words += ["--security-opt", "label=disable"]
     # Our own files hold the environment of whoever runs us.
     words += ["--volume", f"{folder}:{PLACE}", "--mount", f"type=tmpfs,destination={PLACE}/.rekindle"]
     for path, writable in mounts(folder):
