@@ -16,6 +16,8 @@ from rekindle.engine.ports import Announcer, Clock, Executor, JobStore, Outbox, 
 from rekindle.engine.reconcile import Step
 from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.engine.worker import OnStep, Worker, holder_name
+from rekindle.executors import machine
+from rekindle.executors.ledger import Amount
 from rekindle.settings import Settings, load_settings
 
 
@@ -44,9 +46,10 @@ class App:
     def worker(self, only: str | None = None, on_step: OnStep | None = None, share: int = 1) -> Worker:
         """A worker for all unfinished work, or for the subject ``only``; ``share`` is how many training jobs run at once. One
         for all work has a few processes for suggestions; one for a single subject has nobody to keep waiting."""
-        at_most = 1 if self.slots else None
+        # Where places are few, each tuning job takes one at a time.
+        shared = self.slots or _total(self.settings) is not None or machine.gpus(self.settings.environment)
         suggester: Suggester = HereAndNow() if only else _suggestion_pool()
-        step = Step(self.store, self.executor, self.clock, suggester, share=share, at_most=at_most)
+        step = Step(self.store, self.executor, self.clock, suggester, share=share, at_most=1 if shared else None)
         return Worker(step, holder_name(), only, on_step)
 
     def telling(self) -> AbstractContextManager[None]:
@@ -86,8 +89,17 @@ def build(
         transfer_variables=_variables(transfer_variables),
         slots=slots,
         images=settings.images,
+        instances=settings.instances,
+        total=_total(settings),
     )
     return App(settings, store, executor, clock, slots, store, sinks)
+
+
+def _total(settings: Settings) -> Amount | None:
+    """The CPUs and memory that training jobs share; None where the settings do not count them."""
+    if not settings.instances and settings.cpus is None and settings.memory is None:
+        return None
+    return Amount(settings.cpus or float(machine.cpus()), settings.memory or machine.memory())
 
 
 def _sinks(settings: Settings, clock: Clock) -> tuple[Sink, ...]:

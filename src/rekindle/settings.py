@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner
 from rekindle.executors.images import ImageRule, load_rules
+from rekindle.executors.instances import InstanceType, parse_instances
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 #: Variables that training jobs do not inherit.
@@ -33,8 +34,9 @@ class Settings:
     clients are given. ``s3_endpoint`` is the URL of an object store of one's own; empty: the embedded one.
     ``hosts`` are names, besides this machine's addresses, under which clients may call; ``origins`` are origins whose web
     pages may. ``proxy_others``: what the HTTPS proxy does with hosts that are not AWS's.
-    ``slots`` is how many training jobs run at once on this machine; 0: any number; None: what suits the command.
     ``images`` says how training images are run, before what is known of them.
+    ``slots`` is how many training jobs run at once on this machine; 0: any number; None: what suits the command. They share
+    ``cpus`` and ``memory`` (GB; None: the machine's), of which ``instances`` says what an instance of each type takes.
     ``events_webhook`` (a URL) and ``events_file`` are told of state changes; ``events_secret`` is the key that signs what the
     webhook is sent. ``environment`` is what training jobs inherit.
     """
@@ -52,6 +54,9 @@ class Settings:
     stop_grace_seconds: float = STOP_GRACE_SECONDS
     slots: int | None = None
     images: tuple[ImageRule, ...] = ()
+    cpus: float | None = None
+    memory: float | None = None
+    instances: tuple[InstanceType, ...] = ()
     events_webhook: str = field(default="", repr=False)
     events_secret: bytes = field(default=b"", repr=False)
     events_file: Path | None = None
@@ -103,6 +108,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         stop_grace_seconds=_seconds("REKINDLE_STOP_GRACE", environ.get("REKINDLE_STOP_GRACE") or str(STOP_GRACE_SECONDS)),
         slots=_slots(environ.get("REKINDLE_SLOTS") or None),
         images=_images(environ.get("REKINDLE_IMAGES") or None, home),
+        cpus=_amount("REKINDLE_CPUS", environ.get("REKINDLE_CPUS") or None),
+        memory=_amount("REKINDLE_MEMORY", environ.get("REKINDLE_MEMORY") or None),
+        instances=parse_instances(environ.get("REKINDLE_INSTANCES") or ""),
         events_webhook=_webhook(environ.get("REKINDLE_EVENTS_WEBHOOK") or ""),
         events_secret=_signing_key(environ.get("REKINDLE_EVENTS_SECRET") or ""),
         events_file=_path(environ.get("REKINDLE_EVENTS_FILE") or ""),
@@ -208,6 +216,18 @@ def _slots(text: str | None) -> int | None:
     if text.isascii() and text.isdigit() and len(text) <= 4:
         return int(text)
     raise InvalidValue("REKINDLE_SLOTS", text, "not a whole number from 0 (no limit) to 9999")
+
+
+def _amount(name: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise InvalidValue(name, text, "not a number") from error
+    if not 0 < value < 1e9:
+        raise InvalidValue(name, text, "must be above 0")
+    return value
 
 
 def _seconds(name: str, text: str) -> float:

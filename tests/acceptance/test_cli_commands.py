@@ -220,7 +220,7 @@ def test_a_tuning_job_that_fails(cli):
     shown = cli.json("show", "fails")
     assert len(shown["failure_causes"]) == 1
     assert "no such data: " in shown["failure_causes"][0]["reason"]
-    assert " failed like fails-00" in cli.ok("show", "fails")
+    assert "failed: 6 like fails-00" in cli.ok("show", "fails")
     assert shown["best"] is None
     assert "no finished training job" in cli.refused(3, "best", "fails")
 

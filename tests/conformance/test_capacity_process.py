@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,8 @@ from rekindle.engine.commands import create_tuning_job
 from rekindle.engine.ports import RunKey, RunState
 from rekindle.engine.reconcile import Step
 from rekindle.engine.worker import Worker
+from rekindle.executors.instances import parse_instances
+from rekindle.executors.ledger import Amount, Ledger
 from rekindle.executors.process import ProcessExecutor
 from rekindle.storage.store import open_store
 from support.specs import tuning_spec
@@ -97,6 +100,92 @@ def test_what_can_never_be_had_is_refused(bench: Bench, gpus: str, resources: Re
     with pytest.raises(Unsupported, match=f"resources.gpus: 1: the job {lack}"):
         executor.check(spec)
     assert executor.room(spec).reason == lack
+
+
+TYPES = parse_instances("ml.small=cpus:1,memory:2;ml.big=cpus:3,memory:2;ml.gpu.*=gpus:1")
+
+
+def counting(bench: Bench, cpus: float, memory: float, gpus: str = "") -> ProcessExecutor:
+    environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": gpus}
+    total = Amount(cpus, memory)
+    clock = SystemClock()
+    return ProcessExecutor(
+        bench.home, clock, environment=environment, stop_grace_seconds=0.2, slots=9, instances=TYPES, total=total
+    )
+
+
+def test_cpus_and_memory_are_held_by_what_runs_and_free_when_it_is_killed(bench: Bench) -> None:
+    executor, another = counting(bench, 4, 100), counting(bench, 4, 100)
+    big = bench.run(WAIT_FOREVER, resources=Resources("ml.big"))
+    executor.launch(big)
+    bench.await_mark("ready")
+    small = bench.run("", key=OTHER, resources=Resources("ml.small", 2))
+    room = another.room(small.spec)
+    assert (room.runs, room.reason) == (0, "waits for 2 CPUs: 3 of 4 in use")
+    another.launch(small)
+    assert another.report(OTHER) is None
+    assert another.room(bench.spec("", resources=Resources("ml.small"))).runs == 1
+    supervisor_of(bench.home, KEY).kill()
+    assert finished(executor).state is RunState.LOST
+    assert another.room(small.spec).runs == 2
+    another.launch(small)
+    assert finished(another, OTHER).state is RunState.COMPLETED
+
+
+def test_the_scarcest_says_why_and_a_job_files_own_figures_win(bench: Bench) -> None:
+    executor = counting(bench, 8, 3)
+    executor.launch(bench.run(WAIT_FOREVER, resources=Resources("ml.small", cpus=2)))
+    bench.await_mark("ready")
+    room = executor.room(bench.spec("", resources=Resources("ml.small")))
+    assert (room.runs, room.reason) == (0, "waits for 2 GB of memory: 2 of 3 GB in use")
+    assert executor.room(bench.spec("", resources=Resources("ml.other", cpus=3))).runs == 2
+    assert executor.room(bench.spec("", resources=Resources("ml.other"))).runs == 8
+    executor.stop(KEY)
+    finished(executor)
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        (Resources("ml.big", 2), "resources.instance_type: 'ml.big': the job needs 6 CPUs; 4 on this host"),
+        (Resources("local", cpus=5), "resources.cpus: 5: the job needs 5 CPUs; 4 on this host"),
+        (Resources("ml.small", 3), "resources.instance_type: 'ml.small': the job needs 6 GB of memory; 5 GB on this host"),
+        (Resources("ml.gpu.x", 2), "resources.instance_type: 'ml.gpu.x': the job needs 2 GPUs; 1 on this host"),
+    ],
+)
+def test_a_type_that_takes_more_than_there_is_is_refused(bench: Bench, resources: Resources, message: str) -> None:
+    executor, spec = counting(bench, 4, 5, gpus="0"), bench.spec("", resources=resources)
+    with pytest.raises(Unsupported) as caught:
+        executor.check(spec)
+    assert str(caught.value).startswith(message)
+    assert not executor.room(spec).ever
+
+
+def test_a_type_with_gpus_has_them_alone(bench: Bench) -> None:
+    executor = counting(bench, 4, 5, gpus="4,7")
+    script = "open(os.environ['SM_MODEL_DIR'] + '/gpus', 'w').write(os.environ['CUDA_VISIBLE_DEVICES'])"
+    executor.launch(bench.run(script, resources=Resources("ml.gpu.x")))
+    assert finished(executor).state is RunState.COMPLETED
+    (seen,) = bench.home.rglob("model/gpus")
+    assert seen.read_text() == "4"
+
+
+def test_many_processes_never_take_more_than_there_is(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from rekindle.executors.ledger import Amount, Ledger\n"
+        "lock = Ledger(Path(sys.argv[1]), Amount(3, 9)).take(Amount(1, 1)); print(lock is not None, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    argv = [sys.executable, "-c", script, str(tmp_path / "ledger")]
+    crowd = [subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    assert sorted(p.stdout.readline().strip() for p in crowd) == ["False"] * 5 + ["True"] * 3
+    ledger = Ledger(tmp_path / "ledger", Amount(3, 9))
+    assert ledger.held() == Amount(3, 3)
+    for process in crowd:
+        process.communicate("")
+    assert ledger.held() == Amount()
+    assert ledger.take(Amount(3, 3)) is not None
+    assert len(list((tmp_path / "ledger").glob("*.held"))) == 1, "entries of the dead are swept"
 
 
 def test_a_worker_runs_two_tuning_jobs_on_one_slot(bench: Bench, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class SimulatedExecutor:
     program: Program
     metric: str = "loss"
     slots: int | None = None
+    gpus: int | None = None
     launches: dict[RunKey, int] = field(default_factory=dict)
     _runs: dict[RunKey, _Started] = field(default_factory=dict)
 
@@ -61,9 +62,17 @@ class SimulatedExecutor:
         """Everything runs here."""
 
     def room(self, spec: TrainingSpec) -> Room:
+        if self.gpus is not None and spec.resources.gpus:
+            return self._gpus_room(spec.resources.gpus, self.gpus)
         if self.slots is None:
             return Room()
         return Room(self.slots - self.running, f"waits for a free slot: {self.slots} of {self.slots} in use")
+
+    def _gpus_room(self, wanted: int, total: int) -> Room:
+        if wanted > total:
+            return Room(0, f"needs {wanted} GPUs; {total} on this host", ever=False)
+        used = sum(s.run.spec.resources.gpus for s in self._runs.values() if self._end(s) > self.clock.now())
+        return Room((total - used) // wanted, f"waits for {wanted} GPUs: {used} of {total} in use")
 
     def launch(self, run: Run) -> None:
         if run.key in self._runs or not self.room(run.spec).takes(1):

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.executors.instances import InstanceType, instance_of
+from rekindle.executors.ledger import Amount
 from rekindle.settings import load_settings
 
 
@@ -73,3 +75,28 @@ def test_a_secret_that_is_none_is_refused_without_repeating_it(secret: str) -> N
         load_settings({"REKINDLE_EVENTS_SECRET": secret})
     assert "hidden" not in str(caught.value)
     assert "aGlk" not in str(caught.value)
+
+
+def test_instance_types_stand_for_what_they_take() -> None:
+    text = "ml.m5.xlarge=cpus:4,memory:16; ml.g5.*=cpus:4,memory:16,gpus:1;"
+    settings = load_settings({"REKINDLE_INSTANCES": text, "REKINDLE_CPUS": "64", "REKINDLE_MEMORY": "256.5"})
+    assert settings.instances == (InstanceType("ml.m5.xlarge", Amount(4, 16)), InstanceType("ml.g5.*", Amount(4, 16), 1))
+    assert (settings.cpus, settings.memory) == (64, 256.5)
+    assert instance_of(settings.instances, "ml.g5.2xlarge").gpus == 1
+    assert instance_of(settings.instances, "ml.c5.large") == InstanceType("ml.c5.large")
+
+
+NO_TABLES = ["ml.x", "=cpus:1", "ml.x=cpus", "ml.x=disk:4", "ml.x=cpus:1,cpus:2", "ml.x=gpus:0.5", "ml.x=cpus:-1"]
+
+
+@pytest.mark.parametrize("text", NO_TABLES)
+def test_what_is_no_table_of_instances_is_refused(text: str) -> None:
+    with pytest.raises(InvalidValue, match=r"^REKINDLE_INSTANCES: .*ml.m5.xlarge=cpus:4"):
+        load_settings({"REKINDLE_INSTANCES": text})
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "much", "nan"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    for name in ("REKINDLE_CPUS", "REKINDLE_MEMORY"):
+        with pytest.raises(InvalidValue, match=f"^{name}: "):
+            load_settings({name: text})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from rekindle.api.lookup import described, names_in_use, subject_of
@@ -26,10 +26,11 @@ from rekindle.api.translate.training_view import (
     training_job_summary,
     tuned_job_summary,
 )
-from rekindle.api.translate.tuning_view import describe_tuning_job, tuning_job_summary
+from rekindle.api.translate.tuning_view import describe_tuning_job, health_members, tuning_job_summary
 from rekindle.domain.training_job import Owner
 from rekindle.domain.tuning_job import Quotas
 from rekindle.engine import commands, queries
+from rekindle.engine.health import Examiner
 from rekindle.engine.ports import Clock, Executor, JobStore, ObjectStore, SortKey
 
 Json = Mapping[str, Any]
@@ -52,6 +53,11 @@ class Service:
         """Where this owner's inputs are."""
         return None if self.objects is None else self.objects(owner)
 
+    @cached_property
+    def examiner(self) -> Examiner:
+        """What knows of each tuning job's health."""
+        return Examiner(self.executor)
+
 
 Handler = Callable[[Service, Owner, Json], Json | None]
 
@@ -71,7 +77,8 @@ def create_tuning_job(service: Service, owner: Owner, request: Json) -> Json:
 def describe_tuning(service: Service, owner: Owner, request: Json) -> Json:
     """DescribeHyperParameterTuningJob."""
     view = queries.describe(service.store, owner, request["HyperParameterTuningJobName"])
-    return describe_tuning_job(view, service.clock.now())
+    found = service.examiner.examine(view.job, view.jobs)
+    return {**describe_tuning_job(view, service.clock.now()), **health_members(view, found)}
 
 
 def list_tuning_jobs(service: Service, owner: Owner, request: Json) -> Json:

@@ -19,7 +19,7 @@ SORT_KEYS = ("number", "objective", "status", "started", "seconds", "name")
 _WORDS = {
     "completed": "completed",
     "in_progress": "running",
-    "retryable_error": "failed, to be tried again",
+    "retryable_error": "to be tried again",
     "non_retryable_error": "failed",
     "stopped": "stopped",
 }
@@ -57,19 +57,24 @@ def jobs(
 
 
 def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
-    """Show a tuning job: state, counters, best training job, why it failed, and what is worth knowing about it."""
+    """Show a tuning job: state, counters, best training job, what waits and why, what failed, and what is worth knowing."""
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import write_json
-    from rekindle.cli.records import failure_causes, tuning_record
+    from rekindle.cli.records import failure_causes, importance_records, tuning_record, waiting_records
     from rekindle.domain.decisions import Snapshot
-    from rekindle.domain.health import notes
+    from rekindle.engine.health import examine
     from rekindle.engine.queries import describe
 
     app = open_app()
     view = describe(app.store, app.owner, name)
-    trials = app.store.jobs_of(view.job.id)
-    found = [{"kind": n.kind, "text": n.text, **n.facts} for n in notes(Snapshot(view.job, trials))]
-    record = {**tuning_record(view), "failure_causes": failure_causes(trials), "notes": found}
+    snapshot = Snapshot(view.job, view.jobs)
+    record = {
+        **tuning_record(view),
+        "waiting": waiting_records(view),
+        "failure_causes": failure_causes(view.jobs),
+        "importances": importance_records(snapshot),
+        "notes": [{"kind": n.kind, "text": n.text, **n.facts} for n in examine(app.executor, snapshot)],
+    }
     if as_json:
         write_json(record)
     else:
@@ -181,40 +186,53 @@ def _progress(record: dict[str, Any]) -> str:
 
 def _failed(record: dict[str, Any]) -> int:
     counters = record["training_jobs"]
-    return int(counters["retryable_error"] + counters["non_retryable_error"])
+    return int(counters["non_retryable_error"])
 
 
 def _show_record(record: dict[str, Any]) -> None:
     from rekindle.cli.printing import one_line, pairs, settings_text, show
     from rekindle.cli.summary import model_place
 
-    counters, warm = record["training_jobs"], record["warm_start"]
+    warm = record["warm_start"]
     rows: dict[str, object] = {
         "tuning job": record["name"],
         "status": record["status"],
         "failure reason": record["failure_reason"],
         "objective": f"{record['objective']['goal']} {record['objective']['metric']}",
         "strategy": f"{record['strategy']}, seed {record['seed']}",
-        "training jobs": ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counters.items() if count)
-        or "none",
+        "training jobs": _counted(record["training_jobs"], record["limits"]["jobs"]),
         "limits": settings_text({k: v for k, v in record["limits"].items() if v is not None}),
         "warm start": None if warm is None else f"{warm['type']} from {', '.join(warm['parents'])}",
         "best": _best_line(record["best"]),
         "overall best": _best_line(record["overall_best"]),
         "model": model_place((record["best"] or {}).get("model")),
+        "importance": _importance_line(record["importances"]),
         "created": record["created_at"],
         "ended": record["ended_at"],
     }
     show(pairs({k: v for k, v in rows.items() if v is not None}))
+    for waiting in record["waiting"]:
+        typer.echo(f"waits: {waiting['training_job'] or 'the next training job'} {one_line(waiting['reason'])}")
     for cause in record["failure_causes"][:3]:
-        typer.echo(f"{cause['count']} failed like {cause['training_job']}: {one_line(cause['reason'])}")
+        typer.echo(f"failed: {cause['count']} like {cause['training_job']}: {one_line(cause['reason'])}")
     for note in record["notes"]:
         if note["kind"] != "failures-alike":
             typer.echo(f"note: {one_line(note['text'])}")
+            for line in note.get("log", ()):
+                typer.echo(f"      | {one_line(line)}")
 
 
-def _counted(counters: dict[str, int]) -> str:
-    return ", ".join(f"{count} {_WORDS[state]}" for state, count in counters.items() if count) or "none"
+def _importance_line(importances: list[dict[str, Any]]) -> str | None:
+    if not importances:
+        return None
+    several = len({i["definition"] for i in importances}) > 1
+    named = (f"{i['definition']}/{i['parameter']}" if several else str(i["parameter"]) for i in importances)
+    return ", ".join(f"{name} {i['share']:.0%}" for name, i in zip(named, importances, strict=True))
+
+
+def _counted(counters: dict[str, int], limit: int | None) -> str:
+    found = ", ".join(f"{count} {_WORDS[state]}" for state, count in counters.items() if count) or "none yet"
+    return f"{found}; of {limit}" if limit else found
 
 
 def _best_line(best: dict[str, Any] | None) -> str | None:

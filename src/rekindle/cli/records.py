@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rekindle.domain.decisions import Snapshot
     from rekindle.domain.training_job import TrainingJob
     from rekindle.domain.tuning_job import Definition, TuningJob, TuningJobSpec
     from rekindle.engine.queries import TuningJobView
@@ -156,3 +157,30 @@ def failure_causes(jobs: Sequence[TrainingJob]) -> list[dict[str, Any]]:
         {"count": len(c.jobs), "reason": " ".join(str(c.jobs[0].failure_reason).split()), "training_job": c.jobs[0].name}
         for c in causes(jobs)
     ]
+
+
+def waiting_records(view: TuningJobView) -> list[dict[str, Any]]:
+    """What waits, and why: training jobs without a place, and the next one (``training_job`` None) that is not begun."""
+    from rekindle.domain.training_job import SecondaryStatus
+
+    found: list[dict[str, Any]] = [
+        {"training_job": job.name, "reason": job.transitions[-1].message, "since": moment(job.transitions[-1].started_at)}
+        for job in view.jobs
+        if job.is_running and job.secondary is SecondaryStatus.PENDING and job.transitions
+    ]
+    if view.job.waiting_for is not None:
+        found.append({"training_job": None, "reason": view.job.waiting_for, "since": None})
+    return found
+
+
+def importance_records(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """How much each parameter matters, the most important first; empty where too little is known."""
+    from rekindle.domain.health import parameter_importances
+
+    found: list[dict[str, Any]] = []
+    for definition in snapshot.job.spec.definitions:
+        shares = parameter_importances(snapshot, definition) or {}
+        for name, importance in sorted(shares.items(), key=lambda item: -item[1].share):
+            figures = {"share": round(importance.share, 6), "by_chance": round(importance.by_chance, 6)}
+            found.append({"definition": definition.name, "parameter": name, **figures})
+    return found

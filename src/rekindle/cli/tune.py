@@ -84,10 +84,10 @@ def _run(app: App, job: TuningJob, quiet: bool, as_json: bool) -> ExitCode:
         _say_interrupted(view)
         return ExitCode.INTERRUPTED
     jobs = app.store.jobs_of(job.id)
-    return _say_end(view, jobs[-1].name if jobs else None, as_json)
+    return _say_end(app, view, jobs[-1].name if jobs else None, as_json)
 
 
-def _say_end(view: TuningJobView, last: str | None, as_json: bool) -> ExitCode:
+def _say_end(app: App, view: TuningJobView, last: str | None, as_json: bool) -> ExitCode:
     from rekindle.cli.printing import write_json
     from rekindle.cli.records import tuning_record
     from rekindle.cli.summary import show_end
@@ -97,7 +97,18 @@ def _say_end(view: TuningJobView, last: str | None, as_json: bool) -> ExitCode:
         write_json(tuning_record(view))
     else:
         show_end(view, last)
+        _say_notes(app, view)
     return ExitCode.FAILED if view.status is TuningJobStatus.FAILED else ExitCode.OK
+
+
+def _say_notes(app: App, view: TuningJobView) -> None:
+    """What is worth knowing about a tuning job that has ended."""
+    from rekindle.cli.printing import one_line
+    from rekindle.domain.decisions import Snapshot
+    from rekindle.engine.health import examine
+
+    for note in examine(app.executor, Snapshot(view.job, view.jobs)):
+        typer.echo(f"note: {one_line(note.text)}")
 
 
 def _say_interrupted(view: TuningJobView) -> None:

@@ -12,13 +12,15 @@ from rekindle.domain.decisions import Snapshot
 from rekindle.domain.search_plan import configuration_of, history_for
 from rekindle.domain.training_job import ObjectiveStatus, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import Definition, format_value
-from rekindle.search.importance import importances
+from rekindle.search.importance import Importance, assess
 from rekindle.search.space import Categorical
 
 #: A best value within this share of its range's scale from an end lies on the edge.
 EDGE_SHARE = 0.02
 #: A parameter with less than this share of the importance has no effect.
 NO_EFFECT_SHARE = 0.02
+#: And when chance alone would often look as important: in more than this share of random draws.
+MAY_BE_CHANCE = 0.1
 #: Notes on results wait for this many of them.
 MIN_RESULTS = 5
 
@@ -34,11 +36,17 @@ class Note:
 
 def notes(snapshot: Snapshot) -> list[Note]:
     """All findings on a tuning job, the gravest first."""
-    definition = snapshot.job.spec.definition
     found = [*_failures(snapshot), *_no_metric(snapshot), *_constant(snapshot)]
-    if len(snapshot.job.spec.definitions) == 1:
-        found += [*_edges(snapshot, definition), *_without_effect(snapshot, definition)]
+    if not any(n.kind == "objective-constant" for n in found):
+        for definition in snapshot.job.spec.definitions:
+            found += [*_edges(snapshot, definition), *_without_effect(snapshot, definition)]
     return found
+
+
+def parameter_importances(snapshot: Snapshot, definition: Definition) -> Mapping[str, Importance] | None:
+    """How much each parameter of a definition matters, by PED-ANOVA; None where too little is known."""
+    history = history_for(snapshot, definition)
+    return assess(definition.space, history.succeeded, definition.objective.direction)
 
 
 def _failures(snapshot: Snapshot) -> list[Note]:
@@ -76,8 +84,9 @@ def _constant(snapshot: Snapshot) -> list[Note]:
 
 
 def _edges(snapshot: Snapshot, definition: Definition) -> list[Note]:
-    best = best_job(snapshot.jobs, definition.objective.direction)
-    results = sum(j.objective_value is not None for j in snapshot.jobs)
+    own = [j for j in snapshot.jobs if j.definition_name == definition.name]
+    best = best_job(own, definition.objective.direction)
+    results = sum(j.objective_value is not None for j in own)
     if best is None or results < MIN_RESULTS:
         return []
     configuration = configuration_of(definition, best.tuned)
@@ -90,22 +99,31 @@ def _edges(snapshot: Snapshot, definition: Definition) -> list[Note]:
         if end is not None:
             limit = p.low if end == "low" else p.high
             best_value, bound = format_value(value), format_value(limit)
-            text = f"the best {p.name}, {best_value}, lies at the {end} end of its range ({bound}): widen it"
-            found.append(Note("best-on-edge", text, {"parameter": p.name, "value": value, "end": end, "limit": limit}))
+            text = f"{_of(definition)}the best {p.name}, {best_value}, lies at the {end} end of its range ({bound}): widen it"
+            facts = {"parameter": p.name, "value": value, "end": end, "limit": limit}
+            found.append(Note("best-on-edge", text, {**facts, **_named(definition)}))
     return found
 
 
 def _without_effect(snapshot: Snapshot, definition: Definition) -> list[Note]:
-    history = history_for(snapshot, definition)
-    shares = importances(definition.space, history.succeeded, definition.objective.direction)
-    if shares is None or len(shares) < 2:
+    found = parameter_importances(snapshot, definition)
+    if found is None or len(found) < 2:
         return []
-    idle = {name: share for name, share in shares.items() if share < NO_EFFECT_SHARE}
+    # Unimportant beside the others is not enough: what surely matters a little is no candidate for a constant.
+    idle = {name: i.share for name, i in found.items() if i.share < NO_EFFECT_SHARE and i.by_chance > MAY_BE_CHANCE}
     return [
         Note(
             "no-effect",
-            f"{name} hardly matters (importance {share:.1%}): it could be static",
-            {"parameter": name, "share": share},
+            f"{_of(definition)}{name} hardly matters (importance {share:.1%}): it could be static",
+            {"parameter": name, "share": share, **_named(definition)},
         )
         for name, share in idle.items()
     ]
+
+
+def _of(definition: Definition) -> str:
+    return f"{definition.name}: " if definition.name else ""
+
+
+def _named(definition: Definition) -> dict[str, str]:
+    return {"definition": definition.name} if definition.name else {}

@@ -187,7 +187,8 @@ class TuningJob:
     ``uid`` makes the training jobs' names, so that a name used again after a deletion makes new ones. ``seq`` is the
     number of the last event (a launch, an end, an emission) and only grows. ``stop_requested`` is written by commands
     alone, everything else by the holder of the job's lease. ``parents`` are the ids of the parents and then of
-    their ancestors that count, fixed at creation.
+    their ancestors that count, fixed at creation. ``waiting_for`` says why no further training job is begun although there
+    may be one.
     """
 
     spec: TuningJobSpec
@@ -206,6 +207,7 @@ class TuningJob:
     stop_requested: bool = False
     imported: bool = False
     parents: tuple[int, ...] = ()
+    waiting_for: str | None = None
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import ParentJob
@@ -46,6 +46,7 @@ class TuningJobView:
     objectives: ObjectiveCounters
     best: TrainingJob | None
     overall_best: TrainingJob | None
+    jobs: tuple[TrainingJob, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,8 @@ def view(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJo
         pair = (RETRYABLE if j.awaits_retry else j.status.value, j.objective_status.value)
         pairs[pair] = pairs.get(pair, 0) + 1
     overall = best_overall(job, jobs, parents) if _compares_parents(job) else None
-    return TuningJobView(
-        job, shown_status(job), status_counters(pairs), objective_counters(pairs), best_job(jobs, direction), overall
-    )
+    counted, objectives = status_counters(pairs), objective_counters(pairs)
+    return TuningJobView(job, shown_status(job), counted, objectives, best_job(jobs, direction), overall, tuple(jobs))
 
 
 def shown_status(job: TuningJob) -> TuningJobStatus:

@@ -30,6 +30,10 @@ from rekindle.search.history import Observation
 from rekindle.search.strategy import Proposal
 
 
+#: Why a tuning job waits that would have room, were it not for others that are about to begin.
+_ITS_TURN = "waits for its turn: another tuning job is about to begin a training job"
+
+
 @dataclass(frozen=True)
 class Step:
     """What a step needs besides the work itself. ``share`` is how many training jobs the host runs at once at least; a
@@ -136,7 +140,7 @@ def _number_the_ended(snapshot: Snapshot, folded: list[Folded], seq: int) -> tup
 
 def _plan(step: Step, snapshot: Snapshot, reported: frozenset[RunKey]) -> _Plan:
     snapshot = replace(snapshot, jobs=_waiting(step, snapshot.jobs, reported))
-    plan = _Plan(snapshot)
+    plan = _Plan(_waiting_for(snapshot, None) if step.at_most != 0 else snapshot)
     for action in decide(snapshot, step.clock.now(), given_up(snapshot)):
         match action:
             case Launch(count):
@@ -173,19 +177,25 @@ def _pending(job: TrainingJob, now: float, reason: str) -> TrainingJob:
     return replace(job, secondary=SecondaryStatus.PENDING, transitions=transitions)
 
 
-def _has_room(step: Step, snapshot: Snapshot, definition: Definition, reported: frozenset[RunKey]) -> bool:
-    """Whether one more could start beside those that are to start anyway: what cannot start is not yet drawn."""
-    ahead = sum(_unlaunched(j, reported) for j in snapshot.running) + step.suggester.asked_for_others(snapshot.job.id)
-    return step.executor.room(definition.training).takes(ahead + 1)
+def _waiting_for(snapshot: Snapshot, reason: str | None) -> Snapshot:
+    return replace(snapshot, job=replace(snapshot.job, waiting_for=reason))
+
+
+def _ahead(snapshot: Snapshot, reported: frozenset[RunKey]) -> int:
+    """How many are to start anyway."""
+    return sum(_unlaunched(j, reported) for j in snapshot.running)
 
 
 def _launch(step: Step, plan: _Plan, count: int, reported: frozenset[RunKey]) -> _Plan:
     for _ in range(count if step.at_most is None else min(count, step.at_most)):
         snapshot = plan.snapshot
         definition = next_definition(snapshot)
-        if not _has_room(step, snapshot, definition, reported):
+        room, ahead = step.executor.room(definition.training), _ahead(snapshot, reported)
+        if not room.takes(ahead + step.suggester.asked_for_others(snapshot.job.id) + 1):
+            # What cannot start is not yet drawn.
             step.suggester.forget(snapshot.job.id)
-            return plan
+            reason = _ITS_TURN if room.takes(ahead + 1) else room.reason
+            return replace(plan, snapshot=_waiting_for(snapshot, reason))
         suggestion = step.suggester.suggest(snapshot, definition)
         if suggestion is None:
             return plan
@@ -254,7 +264,7 @@ def _winding_down(snapshot: Snapshot, ending: Ending) -> Snapshot:
 
 def _finish(snapshot: Snapshot, ending: Ending) -> Snapshot:
     """The end is decided here; its time is that of the save."""
-    job = replace(snapshot.job, status=ending.status, failure_reason=ending.reason, ending=ending)
+    job = replace(snapshot.job, status=ending.status, failure_reason=ending.reason, ending=ending, waiting_for=None)
     return replace(snapshot, job=job)
 
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from rekindle.domain.capacity import turn
+from rekindle.domain.capacity import PATIENCE_SECONDS, turn
 from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.errors import NotFound
-from rekindle.domain.training_job import TrainingJob, TrainingJobStatus
+from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingJobStatus, TrainingSpec
+from rekindle.engine.health import log_end
 from rekindle.engine.ports import Lease, LeaseLost, RunKey, StoreUnavailable
 from rekindle.engine.queries import parents_of
 from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconcile_tuning_job, wants_more
@@ -77,6 +78,9 @@ class Worker:
     #: When everything is looked at again, and when dead holders are, at the latest.
     _next_look: float = 0.0
     _next_eviction: float = 0.0
+    #: What each subject is to start, and since when it has had nothing running for want of room.
+    _specs: dict[str, tuple[TrainingSpec, ...]] = field(default_factory=dict)
+    _waits_since: dict[str, float] = field(default_factory=dict)
 
     def run(self, until: Callable[[], bool]) -> None:
         """Works until ``until`` says so. Training jobs that still run go on without us. Leases are given back, also
@@ -167,11 +171,21 @@ class Worker:
             before = set(self._running.get(subject, ()))
             self._move_apart(self._leases[subject], at_most)
             begun = set(self._running.get(subject, ())) - before
+            if not begun and self._is_overdue(subject):
+                # It needs more than is free: were others to take that, it would never be enough.
+                return
             if begun:
                 self._turns += 1
                 self._idle_since[subject] = self._turns
             if begun and subject in self._wanting:
                 heapq.heappush(queue, (self._turn(subject, ages[subject]), subject))
+
+    def _is_overdue(self, subject: str) -> bool:
+        """Whether a subject has waited for longer than the others may go before it, for what this host has."""
+        since = self._waits_since.get(subject)
+        if since is None or self.step.clock.now() - since < PATIENCE_SECONDS:
+            return False
+        return any(self.step.executor.room(spec).ever for spec in self._specs.get(subject, ()))
 
     def _turn(self, subject: str, age: int) -> tuple[int, int, int]:
         return turn(self._busy(subject), self._idle_since[subject], age)
@@ -216,21 +230,31 @@ class Worker:
             self._parents[job_id] = tuple(parents_of(self.step.store, self.step.store.tuning_job_by_id(job_id)))
         snapshot = reconcile_tuning_job(step, lease, job_id, self._parents[job_id])
         wanting = wants_more(snapshot)
-        self._note(lease.subject, snapshot.jobs, wanting)
+        self._specs[lease.subject] = tuple(definition.training for definition in snapshot.job.spec.definitions)
+        pending = any(j.secondary is SecondaryStatus.PENDING for j in snapshot.running)
+        self._note(lease.subject, snapshot.jobs, wanting, pending or snapshot.job.waiting_for is not None)
         if not wanting:
             self.step.suggester.forget(job_id)
         if self.on_step is not None:
             self.on_step(snapshot)
+        if snapshot.job.status.is_terminal and self.only is None:
+            log_end(self.step.executor, snapshot)
         return snapshot.job.status.is_terminal
 
     def _move_training_job(self, step: Step, lease: Lease, job_id: int) -> bool:
         job = reconcile_training_job(step, lease, job_id)
-        self._note(lease.subject, [job], job.status is TrainingJobStatus.IN_PROGRESS and job.started_at is None)
+        self._specs[lease.subject] = (job.spec,)
+        waits = job.status is TrainingJobStatus.IN_PROGRESS and job.started_at is None
+        self._note(lease.subject, [job], waits, job.secondary is SecondaryStatus.PENDING)
         return not job.is_running
 
-    def _note(self, subject: str, jobs: Iterable[TrainingJob], wants_more: bool) -> None:
+    def _note(self, subject: str, jobs: Iterable[TrainingJob], wants_more: bool, lacks_room: bool) -> None:
         self._running[subject] = keys(jobs)
         (self._wanting.add if wants_more else self._wanting.discard)(subject)
+        if self._running[subject] or not wants_more:
+            self._waits_since.pop(subject, None)
+        elif lacks_room:
+            self._waits_since.setdefault(subject, self.step.clock.now())
 
     def _drop(self, subject: str) -> None:
         kind, _, number = subject.partition(":")
@@ -238,6 +262,8 @@ class Worker:
             self.step.suggester.forget(int(number))
         self._wanting.discard(subject)
         self._idle_since.pop(subject, None)
+        self._waits_since.pop(subject, None)
+        self._specs.pop(subject, None)
         self._leases.pop(subject, None)
         self._running.pop(subject, None)
 

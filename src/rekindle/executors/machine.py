@@ -30,6 +30,13 @@ def cpus() -> int:
         return os.cpu_count() or 1
 
 
+def memory() -> float:
+    """How much memory this machine has, in GB."""
+    import psutil
+
+    return float(psutil.virtual_memory().total) / 2**30
+
+
 def gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The NVIDIA devices that we may use: those of CUDA_VISIBLE_DEVICES where it is set."""
     chosen = environment.get("CUDA_VISIBLE_DEVICES")

@@ -85,7 +85,7 @@ def orders_of(run: Run, folder: Path, host: Host) -> records.Fields:
 
 def with_held(fields: records.Fields, run: Run, held: Held) -> records.Fields:
     """The orders, with what the run holds for its life: how many locks it is handed, and GPUs, so many for each host."""
-    given = [str(run.spec.resources.gpus), *held.gpus] if held.gpus else []
+    given = [str(len(held.gpus) // run.spec.resources.instance_count), *held.gpus] if held.gpus else []
     return fields | {"held": [str(len(held.locks))], "given gpus": given}
 
 

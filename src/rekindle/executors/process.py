@@ -31,7 +31,9 @@ from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
 from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState
 from rekindle.executors import children, leftovers, logfile, machine, orders, records, workdir
 from rekindle.executors.images import ImageRule
+from rekindle.executors.instances import InstanceType
 from rekindle.executors.journal import JournalReader
+from rekindle.executors.ledger import Amount
 from rekindle.executors.programs import check_command
 from rekindle.executors.runtimes import check_formats, check_image
 from rekindle.executors.slots import Slots
@@ -57,7 +59,8 @@ class ProcessExecutor(Executor):
     ``environment`` is what they inherit. ``transfer`` is the command that moves objects, to be
     followed by ``download URI FOLDER`` or ``upload PATH URI``. ``images`` is what the user says of images, before what we
     know of them. ``hidden`` are folders that no training job's copy of a source folder ever holds. ``slots`` is how many
-    runs this machine has at once, those of other executors with the same root among them.
+    runs this machine has at once, those of other executors with the same root among them;
+    ``total`` the CPUs and memory that they share (None: not counted), of which ``instances`` says what each takes.
     """
 
     def __init__(
@@ -74,9 +77,11 @@ class ProcessExecutor(Executor):
         images: Sequence[ImageRule] = (),
         hidden: Sequence[Path] = (),
         slots: int | None = None,
+        instances: tuple[InstanceType, ...] = (),
+        total: Amount | None = None,
     ) -> None:
         self._clock = clock
-        self._slots = Slots(root.absolute(), slots, machine.gpus(environment))
+        self._slots = Slots(root.absolute(), slots, machine.gpus(environment), instances, total)
         self._host = orders.Host(
             root=root.absolute(),
             environment=dict(environment),

@@ -1,4 +1,4 @@
-"""What a host has a limited number of: slots for runs, and GPUs. Held as locks on files, by the run's supervisor.
+"""What a host has a limited number of: slots for runs, GPUs, CPUs, memory. Held as locks on files, by the run's supervisor.
 
 A lock goes with the process that holds it, so nothing stays taken whatever becomes of anybody, and all processes of this
 machine that share a home count the same.
@@ -6,8 +6,7 @@ machine that share a home count the same.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +15,17 @@ from pathlib import Path
 from rekindle.domain.capacity import Room
 from rekindle.domain.errors import Unsupported
 from rekindle.domain.training_job import TrainingSpec
+from rekindle.executors import locks
+from rekindle.executors.instances import InstanceType, instance_of
+from rekindle.executors.ledger import Amount, Ledger
 
-#: The folder, below the root, of the slots' locks.
-_SLOTS = ".slots"
-#: From where on our descriptors are, so that handing them to a supervisor overwrites none.
-_HIGH = 100
+#: The folders, below the root, of the slots' locks and of the ledger.
+_SLOTS, _LEDGER = ".slots", ".ledger"
 
 
 @dataclass(frozen=True)
 class Held:
-    """What was taken for one run: descriptors of locks, and the names of the GPUs that it asked for."""
+    """What was taken for one run: descriptors of locks, and the names of the GPUs that it has."""
 
     locks: tuple[int, ...] = ()
     gpus: tuple[str, ...] = ()
@@ -37,93 +37,131 @@ class Held:
 
 
 class Slots:
-    """The slots (None: no limit) and GPUs of a host, their locks below ``root``."""
+    """The slots (None: no limit) and GPUs of a host, and its CPUs and memory (``total``; None: not counted), their locks
+    below ``root``. ``instances`` says what an instance of a type takes."""
 
-    def __init__(self, root: Path, count: int | None, gpus: Sequence[str]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        count: int | None,
+        gpus: Sequence[str],
+        instances: tuple[InstanceType, ...] = (),
+        total: Amount | None = None,
+    ) -> None:
         self._gpus = [(name, root / f"{name}.lock") for name in gpus]
         self._slots = [(str(n), root / _SLOTS / f"{n}.lock") for n in range(count or 0)]
+        self._instances = instances
+        self._ledger = None if total is None else Ledger(root / _LEDGER, total)
 
     def check(self, spec: TrainingSpec) -> None:
         """Raises Unsupported for what this host will never have."""
-        if _gpus_of(spec) > len(self._gpus):
-            message = f"resources.gpus: {spec.resources.gpus}: the job {self._lack(spec)}."
-            raise Unsupported(message, "Ask for fewer GPUs or instances, or leave resources.gpus out.")
+        lack = self._lack(spec)
+        if lack is not None:
+            field, value, text = lack
+            raise Unsupported(f"{field}: {value}: the job {text}.", f"Ask for less, or for fewer instances ({field}).")
 
     def room(self, spec: TrainingSpec) -> Room:
         """How many more runs of a spec could start now."""
-        slots = [path for _, path in self._slots if _is_free(path)]
-        if self._slots and not slots:
-            return Room(0, f"waits for a free slot: {len(self._slots)} of {len(self._slots)} in use")
-        runs = len(slots) if self._slots else None
-        wanted = _gpus_of(spec)
-        if not wanted:
-            return Room(runs, "waits for a free slot")
-        if wanted > len(self._gpus):
-            return Room(0, self._lack(spec))
-        free = sum(_is_free(path) for _, path in self._gpus)
-        reason = f"waits for {_gpus_text(wanted)}: {len(self._gpus) - free} of {len(self._gpus)} in use"
-        return Room(min(free // wanted, len(slots) if self._slots else free), reason)
+        lack = self._lack(spec)
+        if lack is not None:
+            return Room(0, lack[2], ever=False)
+        rooms = [self._slots_room(), self._gpus_room(self._gpus_of(spec)), *self._amount_rooms(self._amount_of(spec))]
+        limited = [room for room in rooms if room.runs is not None]
+        # What is the scarcest says why.
+        return min(limited, key=lambda room: room.runs or 0) if limited else Room()
 
     def take(self, spec: TrainingSpec) -> Held | None:
-        """A slot, and as many GPUs as the spec asks for; None, and nothing is taken, where they are not free."""
+        """A slot, the GPUs, CPUs and memory that a run of the spec takes; None, and nothing is taken, where they are not
+        free."""
         slot = _take(self._slots, 1 if self._slots else 0)
-        gpus = _take(self._gpus, _gpus_of(spec)) if slot is not None else None
-        if slot is None or gpus is None:
-            if slot is not None:
-                slot.close()
+        gpus = _take(self._gpus, self._gpus_of(spec)) if slot is not None else None
+        amount = self._take_amount(self._amount_of(spec)) if gpus is not None else None
+        if slot is None or gpus is None or amount is None:
+            for held in (slot, gpus):
+                if held is not None:
+                    held.close()
             return None
-        return Held((*slot.locks, *gpus.locks), gpus.gpus)
+        return Held((*slot.locks, *gpus.locks, *amount.locks), gpus.gpus)
 
-    def _lack(self, spec: TrainingSpec) -> str:
-        return f"needs {_gpus_text(_gpus_of(spec))}; {len(self._gpus) or 'none'} on this host"
+    def _slots_room(self) -> Room:
+        if not self._slots:
+            return Room()
+        free = sum(locks.is_free(path) for _, path in self._slots)
+        return Room(free, f"waits for a free slot: {len(self._slots) - free} of {len(self._slots)} in use")
+
+    def _gpus_room(self, wanted: int) -> Room:
+        if not wanted:
+            return Room()
+        free = sum(locks.is_free(path) for _, path in self._gpus)
+        reason = f"waits for {_counted(wanted, 'GPU')}: {len(self._gpus) - free} of {len(self._gpus)} in use"
+        return Room(free // wanted, reason)
+
+    def _amount_rooms(self, wanted: Amount) -> list[Room]:
+        if self._ledger is None or wanted == Amount():
+            return []
+        held, total = self._ledger.held(), self._ledger.total
+        cpus = f"waits for {_counted(wanted.cpus, 'CPU')}: {held.cpus:g} of {total.cpus:g} in use"
+        memory = f"waits for {wanted.memory:g} GB of memory: {held.memory:g} of {total.memory:g} GB in use"
+        return [
+            *([Room(_fits(total.cpus - held.cpus, wanted.cpus), cpus)] if wanted.cpus else []),
+            *([Room(_fits(total.memory - held.memory, wanted.memory), memory)] if wanted.memory else []),
+        ]
+
+    def _take_amount(self, wanted: Amount) -> Held | None:
+        if self._ledger is None or wanted == Amount():
+            return Held()
+        lock = self._ledger.take(wanted)
+        return None if lock is None else Held((lock,))
+
+    def _gpus_of(self, spec: TrainingSpec) -> int:
+        """How many GPUs a job takes; one that chooses devices itself takes none."""
+        if "CUDA_VISIBLE_DEVICES" in spec.environment:
+            return 0
+        resources = spec.resources
+        return (resources.gpus or instance_of(self._instances, resources.instance_type).gpus) * resources.instance_count
+
+    def _amount_of(self, spec: TrainingSpec) -> Amount:
+        resources = spec.resources
+        each = instance_of(self._instances, resources.instance_type).amount
+        return Amount(resources.cpus or each.cpus, each.memory) * resources.instance_count
+
+    def _lack(self, spec: TrainingSpec) -> tuple[str, object, str] | None:
+        """The field that asks for more than this host has, its value, and the reason."""
+        resources, gpus, amount = spec.resources, self._gpus_of(spec), self._amount_of(spec)
+        by_type = ("resources.instance_type", repr(resources.instance_type))
+        if gpus > len(self._gpus):
+            field = ("resources.gpus", resources.gpus) if resources.gpus else by_type
+            return *field, f"needs {_counted(gpus, 'GPU')}; {len(self._gpus) or 'none'} on this host"
+        if self._ledger is None:
+            return None
+        total = self._ledger.total
+        if amount.cpus > total.cpus:
+            field = ("resources.cpus", resources.cpus) if resources.cpus else by_type
+            return *field, f"needs {_counted(amount.cpus, 'CPU')}; {total.cpus:g} on this host"
+        if amount.memory > total.memory:
+            return *by_type, f"needs {amount.memory:g} GB of memory; {total.memory:g} GB on this host"
+        return None
 
 
-def _gpus_of(spec: TrainingSpec) -> int:
-    """How many GPUs a job asks for; one that chooses devices itself asks for none."""
-    chosen = "CUDA_VISIBLE_DEVICES" in spec.environment
-    return 0 if chosen else spec.resources.gpus * spec.resources.instance_count
+def _fits(free: float, wanted: float) -> int:
+    return max(0, math.floor(free / wanted + 1e-9))
 
 
-def _gpus_text(count: int) -> str:
-    return "1 GPU" if count == 1 else f"{count} GPUs"
+def _counted(count: float, unit: str) -> str:
+    return f"1 {unit}" if count == 1 else f"{count:g} {unit}s"
 
 
 def _take(places: Sequence[tuple[str, Path]], count: int) -> Held | None:
-    locks: list[int] = []
+    found: list[int] = []
     names: list[str] = []
     for name, path in places:
-        if len(locks) == count:
+        if len(found) == count:
             break
-        if (lock := _lock(path)) is not None:
-            locks.append(lock)
+        if (lock := locks.take(path)) is not None:
+            found.append(lock)
             names.append(name)
-    held = Held(tuple(locks), tuple(names))
-    if len(locks) < count:
+    held = Held(tuple(found), tuple(names))
+    if len(found) < count:
         held.close()
         return None
     return held
-
-
-def _lock(path: Path) -> int | None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-    except BlockingIOError:
-        return None
-    finally:
-        os.close(opened)
-
-
-def _is_free(path: Path) -> bool:
-    """Whether nobody holds it. We take it for a moment, so who wants it then comes again."""
-    with contextlib.suppress(FileNotFoundError):
-        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(opened)
-    return True

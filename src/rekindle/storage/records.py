@@ -79,6 +79,7 @@ def new_tuning_job(job: TuningJob) -> Values:
 
 def tuning_job_state(job: TuningJob) -> Values:
     """The columns that a step writes."""
+    waiting = {} if job.waiting_for is None else {"waiting_for": job.waiting_for}
     return {
         "status": job.status.value,
         "modified_at": _finite("modified_at", job.modified_at),
@@ -88,7 +89,7 @@ def tuning_job_state(job: TuningJob) -> Values:
         "converged_at": _finite("converged_at", job.converged_at),
         "imported": job.imported,
         "parents": dumps(list(job.parents)),
-        "outcome": dumps({"v": VERSION, "failure_reason": job.failure_reason, "ending": encode_ending(job.ending)}),
+        "outcome": dumps({"v": VERSION, "failure_reason": job.failure_reason, "ending": encode_ending(job.ending), **waiting}),
     }
 
 
@@ -113,6 +114,7 @@ def tuning_job_of(row: AnyRow) -> TuningJob:
         stop_requested=row.stop_requested,
         imported=row.imported,
         parents=tuple(loads(row.parents)),
+        waiting_for=outcome.get("waiting_for"),
     )
 
 

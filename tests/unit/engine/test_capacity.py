@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import TuningJobStatus
+from rekindle.domain.capacity import PATIENCE_SECONDS
+from rekindle.domain.training_job import Resources, SecondaryStatus, TrainingJob, TrainingJobStatus
+from rekindle.domain.tuning_job import TuningJobSpec, TuningJobStatus
 from rekindle.engine.commands import create_training_job
 from rekindle.engine.ports import RunKey
 from rekindle.engine.reconcile import Step
@@ -162,3 +164,83 @@ def test_one_tuning_job_alone_needs_one_step_for_all_its_slots(slots: int | None
     made.worker._keep_leases()
     made.worker._move_all(list(made.worker._leases))
     assert made.running() == {"first": 2}
+
+
+def needing(gpus: int, **options: int) -> TuningJobSpec:
+    return tuning_spec(f"needs-{gpus}", training=replace(TRAINING, resources=Resources(gpus=gpus)), **options)
+
+
+def test_who_needs_much_is_not_passed_for_ever_by_those_who_need_little() -> None:
+    made, number = host(slots=99), count()
+    # The small ones end one after the other: never are four free together by themselves.
+    made.engine.executor.program = lambda _: Script((1.0,), 20.0 + 5.0 * max(0, 4 - next(number)))
+    made.engine.executor.slots, made.engine.executor.gpus = None, 4
+    made.engine.create(needing(1, jobs=500, parallel=4))
+    made.worker.tick()
+    made.engine.create(needing(4, jobs=2, parallel=1))
+    began = made.engine.clock.now()
+    while not made.running()["needs-4"]:
+        made.engine.clock.sleep(2.5)
+        made.worker.tick()
+        assert made.engine.clock.now() - began < 3 * PATIENCE_SECONDS
+    assert made.engine.job("needs-4").waiting_for is None
+    assert made.engine.clock.now() - began >= PATIENCE_SECONDS
+
+
+def test_who_can_never_be_served_keeps_nobody_waiting() -> None:
+    made = host(slots=99)
+    made.engine.executor.slots, made.engine.executor.gpus = None, 4
+    made.engine.create(needing(8, jobs=1, parallel=1))
+    made.engine.create(needing(1, jobs=40, parallel=4))
+    for _ in range(40):
+        made.worker.tick()
+        made.engine.clock.sleep(10)
+    assert made.engine.job("needs-1").status is TuningJobStatus.COMPLETED
+    assert made.engine.job("needs-8").waiting_for == "needs 8 GPUs; 4 on this host"
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(2, 8)), min_size=2, max_size=4),
+    seconds=st.sampled_from([3.0, 20.0]),
+)
+def test_nobody_starves_whatever_each_needs(sizes: list[tuple[int, int, int]], seconds: float) -> None:
+    made = host(slots=99, seconds=seconds)
+    made.engine.executor.slots, made.engine.executor.gpus = None, 4
+    for at, (gpus, parallel, jobs) in enumerate(sizes):
+        training = replace(TRAINING, resources=Resources(gpus=gpus))
+        made.engine.create(tuning_spec(f"job-{at}", jobs=max(jobs, parallel), parallel=parallel, training=training))
+    names = [f"job-{at}" for at in range(len(sizes))]
+    since = dict.fromkeys(names, made.engine.clock.now())
+    most = (PATIENCE_SECONDS + 2 * seconds) * len(names)
+    for _ in range(1000):
+        made.worker.tick()
+        now, running = made.engine.clock.now(), made.running()
+        assert sum(gpus * running[name] for name, (gpus, _, _) in zip(names, sizes, strict=True)) <= 4
+        left = [n for n in names if not made.engine.job(n).status.is_terminal]
+        if not left:
+            return
+        since = {n: now if running[n] else since[n] for n in left}
+        assert all(now - begun <= most for begun in since.values())
+        made.engine.clock.sleep(1.7)
+    raise AssertionError("it has no end")
+
+
+def test_a_tuning_job_that_cannot_begin_says_why() -> None:
+    made = host(slots=1)
+    made.engine.create(tuning_spec("first", jobs=3, parallel=1))
+    made.worker.tick()
+    made.engine.create(tuning_spec("second", jobs=3, parallel=1))
+    for _ in range(2):
+        made.worker.tick()
+    assert made.engine.trials("second") == ()
+    assert made.engine.job("second").waiting_for == "waits for a free slot: 1 of 1 in use"
+    modified = made.engine.job("second").modified_at
+    made.engine.clock.sleep(1)
+    made.worker.tick()
+    assert made.engine.job("second").modified_at == modified, "to wait on is no change"
+    made.engine.clock.sleep(10)
+    for _ in range(2):
+        made.worker.tick()
+    assert made.running() == {"second": 1}
+    assert made.engine.job("second").waiting_for is None

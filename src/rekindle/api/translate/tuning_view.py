@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from rekindle.api.translate.arns import tuning_job_arn
 from rekindle.api.translate.echo import resource_limits, tuning_job_members
 from rekindle.api.translate.stamps import Json, optional_stamp, present, stamp
@@ -9,6 +12,9 @@ from rekindle.api.translate.training_view import tag_list, tuned_job_summary
 from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.engine.queries import ListedTuningJob, ObjectiveCounters, StatusCounters, TuningJobView
+
+if TYPE_CHECKING:
+    from rekindle.domain.health import Note
 
 
 def describe_tuning_job(view: TuningJobView, now: float) -> Json:
@@ -30,6 +36,12 @@ def describe_tuning_job(view: TuningJobView, now: float) -> Json:
             "ConsumedResources": {"RuntimeInSeconds": max(0, int((job.ended_at or now) - job.created_at))},
         }
     )
+
+
+def health_members(view: TuningJobView, notes: Sequence[Note]) -> Json:
+    """What Rekindle says beyond SageMaker's shape, for its own pages: AWS's clients drop members that they do not know."""
+    shown = [{"Kind": n.kind, "Text": n.text, "Facts": dict(n.facts)} for n in notes]
+    return present({"HealthNotes": shown or None, "WaitingFor": view.job.waiting_for})
 
 
 def tuning_job_search_record(view: TuningJobView, now: float) -> Json:

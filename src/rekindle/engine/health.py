@@ -1,0 +1,84 @@
+"""A tuning job's health: the notes of the domain, with what only logs can tell; for people, for the API, for the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from rekindle.domain.decisions import Snapshot
+from rekindle.engine.ports import Executor
+from rekindle.engine.queries import view
+
+if TYPE_CHECKING:
+    from rekindle.domain.health import Note
+    from rekindle.domain.training_job import Owner, TrainingJob
+    from rekindle.domain.tuning_job import TuningJob
+
+#: How many of a log's last lines a note shows, and how long each may be.
+_LINES, _LINE_CHARACTERS = 5, 200
+_BLOCK = 1 << 20
+
+
+def examine(executor: Executor, snapshot: Snapshot) -> list[Note]:
+    """All findings on a tuning job, the gravest first. Where a metric never matched, its last log's end is with the note."""
+    # Imported where it is used: it brings scipy.
+    from rekindle.domain.health import notes
+
+    return [_with_log(executor, snapshot, note) if note.kind == "no-metric" else note for note in notes(snapshot)]
+
+
+@dataclass
+class Examiner:
+    """Findings for many callers: computed when a tuning job's results have changed since they were last asked for, and kept
+    for the last few tuning jobs. From several threads, at worst it computes twice."""
+
+    executor: Executor
+    most: int = 64
+    _known: dict[str, tuple[object, list[Note]]] = field(default_factory=dict)
+
+    def examine(self, job: TuningJob, jobs: Sequence[TrainingJob]) -> list[Note]:
+        """See ``examine``."""
+        state = (job.status, sum(not j.is_running for j in jobs))
+        known = self._known.get(job.uid)
+        if known is not None and known[0] == state:
+            return known[1]
+        found = examine(self.executor, Snapshot(job, tuple(jobs)))
+        self._known[job.uid] = (state, found)
+        while len(self._known) > self.most:
+            self._known.pop(next(iter(self._known)), None)
+        return found
+
+
+def log_end(executor: Executor, snapshot: Snapshot) -> None:
+    """Tells the log how a tuning job ended, and its notes."""
+    import structlog
+
+    log = structlog.get_logger(__name__).bind(tuning_job=snapshot.job.name)
+    counters = asdict(view(snapshot.job, snapshot.jobs, snapshot.parents).counters)
+    log.info("tuning job ended", status=snapshot.job.status.value, reason=snapshot.job.failure_reason, **counters)
+    try:
+        found = examine(executor, snapshot)
+    except Exception:
+        # It has ended, whatever we may have to say about it.
+        log.exception("a defect in the notes on a tuning job's health")
+        return
+    for note in found:
+        log.info("health note", kind=note.kind, text=note.text)
+
+
+def last_lines(executor: Executor, owner: Owner, name: str) -> list[str]:
+    """The end of a training job's log."""
+    tail, offset = b"", 0
+    while True:
+        block, offset = executor.read_log(owner, name, offset, _BLOCK)
+        if not block:
+            break
+        tail = (tail + block)[-_LINES * 4 * _LINE_CHARACTERS :]
+    lines = [line.strip() for line in tail.decode("utf-8", "replace").splitlines() if line.strip()]
+    return [line[:_LINE_CHARACTERS] for line in lines[-_LINES:]]
+
+
+def _with_log(executor: Executor, snapshot: Snapshot, note: Note) -> Note:
+    lines = last_lines(executor, snapshot.job.owner, str(note.facts["last"]))
+    return replace(note, facts={**note.facts, "log": lines})
