@@ -30,10 +30,9 @@ def executor(bench: Bench) -> ProcessExecutor:
     return ProcessExecutor(bench.home, SystemClock(), environment=ENVIRONMENT, stop_grace_seconds=0.2)
 
 
-def log_of(bench: Bench) -> list[str]:
-    """The lines of the log, by host."""
-    (attempt,) = (p for p in bench.home.rglob(".rekindle/1") if p.is_dir())
-    return sorted(line for file in attempt.glob("log-*") for line in file.read_text().splitlines())
+def log_of(executor: ProcessExecutor) -> dict[str, str]:
+    """The log of each instance."""
+    return {host: executor.read_log(KEY.owner, KEY.name, host=host)[0].decode() for host in ("algo-1", "algo-2", "algo-3")}
 
 
 def test_each_host_knows_who_it_is_and_gets_its_part(bench: Bench, executor: ProcessExecutor, tmp_path: Path) -> None:
@@ -58,11 +57,12 @@ def test_each_host_knows_who_it_is_and_gets_its_part(bench: Bench, executor: Pro
     executor.check(run.spec)
     executor.launch(run)
     report = finished(executor)
-    assert report.state is RunState.COMPLETED, log_of(bench)
+    assert report.state is RunState.COMPLETED, log_of(executor)
     hosts = ["algo-1", "algo-2", "algo-3"]
     told = {name: json.loads(text) for name, text in archived(report.model_uri).items()}
     assert told == {h: [hosts, part] for h, part in zip(hosts, (["a", "d"], ["b", "deep/e"], ["c"]), strict=True)}
-    assert log_of(bench) == ["[algo-1] 5 True", "[algo-2] 5 False", "[algo-3] 5 False"]
+    assert log_of(executor) == {"algo-1": "5 True\n", "algo-2": "5 False\n", "algo-3": "5 False\n"}
+    assert executor.read_log(KEY.owner, KEY.name) == (b"5 True\n", 7)
     assert sorted(p.name for p in (bench.home / "tuning" / KEY.name / "checkpoints").iterdir()) == hosts
 
 
@@ -80,7 +80,7 @@ def test_one_that_fails_ends_all_and_its_reason_counts(bench: Bench, executor: P
     assert report.exit_code == 1
     assert report.failure_reason.endswith("no good, exit code: 1")
     assert sorted(p.value for p in report.points) == [1, 2, 3]
-    assert "[algo-2] no good" in log_of(bench)
+    assert log_of(executor) == {"algo-1": "loss=1\n", "algo-2": "loss=2\nno good\n", "algo-3": "loss=3\n"}
 
 
 def test_a_stop_reaches_every_host(bench: Bench, executor: ProcessExecutor) -> None:

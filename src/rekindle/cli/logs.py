@@ -18,17 +18,66 @@ FOLLOW_SECONDS = 0.3
 def logs(
     name: Annotated[str, typer.Argument(metavar="TRAINING_JOB", help="A training job's name.", show_default=False)],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the training job ends.")] = False,
+    instance: Annotated[str | None, typer.Option(help="Only this instance, such as algo-2.", show_default="all")] = None,
 ) -> None:
-    """Print what a training job wrote to stdout and stderr."""
+    """Print what a training job wrote to stdout and stderr. Of several instances, each line says whose it is."""
     from rekindle.cli.opened import open_app
 
     app = open_app()
     job = _training_job(app, name)
-    offset = _print_from(app, job.name, 0)
+    printers = _printers(app, job, instance)
+    _print_all(printers)
     while follow and app.store.training_job(app.owner, name).is_running and not _ended(app, job):
         app.clock.sleep(FOLLOW_SECONDS)
-        offset = _print_from(app, job.name, offset)
-    _print_from(app, job.name, offset)
+        _print_all(printers)
+    _print_all(printers)
+    for printer in printers:
+        printer.finish()
+
+
+class _Printer:
+    """Prints the log of one instance as it grows. With a ``label``, whole lines, each behind it."""
+
+    def __init__(self, app: App, job: TrainingJob, host: str, label: str) -> None:
+        self._app, self._job, self._host, self._label = app, job, host, label.encode()
+        self._offset = 0
+        self._rest = b""
+
+    def print(self) -> None:
+        """What is new."""
+        while True:
+            job = self._job
+            chunk, self._offset = self._app.executor.read_log(job.owner, job.name, self._offset, host=self._host)
+            if not chunk:
+                return
+            sys.stdout.buffer.write(self._labelled(chunk) if self._label else chunk)
+            sys.stdout.buffer.flush()
+
+    def finish(self) -> None:
+        """A last line that nobody ended."""
+        if self._rest:
+            sys.stdout.buffer.write(self._labelled(b"\n"))
+            sys.stdout.buffer.flush()
+
+    def _labelled(self, chunk: bytes) -> bytes:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return b"".join(self._label + line + b"\n" for line in lines)
+
+
+def _printers(app: App, job: TrainingJob, instance: str | None) -> list[_Printer]:
+    from rekindle.domain.errors import InvalidValue
+
+    hosts = job.spec.resources.hosts
+    if instance is not None and instance not in hosts:
+        raise InvalidValue("--instance", instance, f"the training job has {', '.join(hosts)}")
+    if instance is not None or len(hosts) == 1:
+        return [_Printer(app, job, instance or hosts[0], "")]
+    return [_Printer(app, job, host, f"[{host}] ") for host in hosts]
+
+
+def _print_all(printers: list[_Printer]) -> None:
+    for printer in printers:
+        printer.print()
 
 
 def _training_job(app: App, name: str) -> TrainingJob:
@@ -52,13 +101,3 @@ def _ended(app: App, job: TrainingJob) -> bool:
 
     report = app.executor.report(RunKey.of(app.store.training_job(app.owner, job.name)))
     return report is not None and report.state is not RunState.RUNNING
-
-
-def _print_from(app: App, name: str, offset: int) -> int:
-    while True:
-        chunk, after = app.executor.read_log(app.owner, name, offset)
-        if not chunk:
-            return after
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
-        offset = after

@@ -14,7 +14,8 @@ from rekindle.domain.training_job import Owner
 
 @dataclass(frozen=True)
 class LogStream:
-    """One training job's log; ``name`` is ``<training job>/algo-1-<milliseconds>``. Times in milliseconds since the epoch."""
+    """The log of one instance of a training job; ``name`` is ``<training job>/algo-N-<milliseconds>``.
+    Times in milliseconds since the epoch."""
 
     name: str
     created_ms: int

@@ -9,12 +9,12 @@ from rekindle.domain.errors import NotFound
 from rekindle.domain.training_job import Owner, TrainingJob
 from rekindle.engine.ports import Executor, JobFilter, JobStore, Page, SortKey
 
-_HOST = "algo-1"
 _BLOCK = 1 << 20
 
 
 class JobLogs:
-    """TrainingLogs over the executor. The log keeps no time for each line: an event's time is that of the training's start."""
+    """TrainingLogs over the executor: a stream for each instance of each training job. The log keeps no
+    time for each line: an event's time is that of the training's start."""
 
     def __init__(self, store: JobStore, executor: Executor) -> None:
         self._store = store
@@ -24,9 +24,8 @@ class JobLogs:
         """See TrainingLogs."""
         found: list[LogStream] = []
         for job in self._jobs(owner, prefix.partition("/")[0]):
-            stream = self._stream(job)
-            if stream.name.startswith(prefix) and stream.name > after:
-                found.append(stream)
+            names = ((host, _stream_name(job, host)) for host in job.spec.resources.hosts)
+            found += [self._stream(job, host) for host, name in names if name.startswith(prefix) and name > after]
         return sorted(found, key=lambda s: s.name)[:limit]
 
     def events(self, owner: Owner, stream: str, position: int, limit: int) -> Sequence[LogEvent] | None:
@@ -35,14 +34,13 @@ class JobLogs:
             job = self._store.training_job(owner, stream.partition("/")[0])
         except NotFound:
             return None
-        if _stream_name(job) != stream:
-            return None
-        return list(self._events(job, position, limit))
+        host = next((h for h in job.spec.resources.hosts if _stream_name(job, h) == stream), None)
+        return None if host is None else list(self._events(job, host, position, limit))
 
-    def _events(self, job: TrainingJob, position: int, limit: int) -> Iterator[LogEvent]:
+    def _events(self, job: TrainingJob, host: str, position: int, limit: int) -> Iterator[LogEvent]:
         at_ms, rest, count = _began_ms(job), b"", 0
         while count < limit:
-            block, end = self._executor.read_log(job.owner, job.name, position, _BLOCK)
+            block, end = self._executor.read_log(job.owner, job.name, position, _BLOCK, host)
             if not block:
                 break
             *lines, rest = (rest + block).split(b"\n")
@@ -63,10 +61,10 @@ class JobLogs:
             if after is None:
                 return
 
-    def _stream(self, job: TrainingJob) -> LogStream:
-        empty = not self._executor.read_log(job.owner, job.name, 0, 1)[0]
+    def _stream(self, job: TrainingJob, host: str) -> LogStream:
+        empty = not self._executor.read_log(job.owner, job.name, 0, 1, host)[0]
         began = None if empty else _began_ms(job)
-        return LogStream(_stream_name(job), round(job.created_at * 1000), began, began)
+        return LogStream(_stream_name(job, host), round(job.created_at * 1000), began, began)
 
 
 class JobMetrics:
@@ -84,8 +82,8 @@ class JobMetrics:
         return [Point(p.at, p.value) for p in self._store.points(found.id, metric) if start <= p.at < end]
 
 
-def _stream_name(job: TrainingJob) -> str:
-    return f"{job.name}/{_HOST}-{round(job.created_at * 1000)}"
+def _stream_name(job: TrainingJob, host: str) -> str:
+    return f"{job.name}/{host}-{round(job.created_at * 1000)}"
 
 
 def _began_ms(job: TrainingJob) -> int:

@@ -19,8 +19,10 @@ from rekindle.search.space import Categorical
 EDGE_SHARE = 0.02
 #: A parameter with less than this share of the importance has no effect.
 NO_EFFECT_SHARE = 0.02
-#: And when chance alone would often look as important: in more than this share of random draws.
-MAY_BE_CHANCE = 0.1
+#: And when chance alone would look as important: in more than this share of random draws.
+MAY_BE_CHANCE = 0.5
+#: And of so many results: fewer say it of parameters that matter, too (docs/decisions/0030).
+EFFECT_RESULTS = 60
 #: Notes on results wait for this many of them.
 MIN_RESULTS = 5
 
@@ -106,7 +108,8 @@ def _edges(snapshot: Snapshot, definition: Definition) -> list[Note]:
 
 
 def _without_effect(snapshot: Snapshot, definition: Definition) -> list[Note]:
-    found = parameter_importances(snapshot, definition)
+    own = [j for j in snapshot.jobs if j.definition_name == definition.name and j.objective_value is not None]
+    found = parameter_importances(snapshot, definition) if len(own) >= EFFECT_RESULTS else None
     if found is None or len(found) < 2:
         return []
     # Unimportant beside the others is not enough: what surely matters a little is no candidate for a constant.

@@ -151,6 +151,11 @@ class Resources:
     gpus: int = 0
     cpus: int = 0
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of the instances, sorted as texts, as SageMaker has them: ``algo-10`` comes before ``algo-2``."""
+        return tuple(sorted(f"algo-{number}" for number in range(1, self.instance_count + 1)))
+
 
 @dataclass(frozen=True)
 class TrainingSpec:

@@ -434,9 +434,10 @@ class Executor(Protocol):
         is first; it may return early."""
         ...
 
-    def read_log(self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
+    def read_log(self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20, host: str = "") -> tuple[bytes, int]:
         """At most ``limit`` bytes of a training job's log (stdout and stderr of its latest attempt) from ``offset``, and
-        the offset to go on from. Offsets count all bytes ever logged, also those since dropped from a long log."""
+        the offset to go on from; of the instance ``host``, where it has several
+        (empty: the first). Offsets count all bytes ever logged, also those since dropped from a long log."""
         ...
 
     def forget(self, owner: Owner, name: str) -> None:

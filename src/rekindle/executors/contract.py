@@ -52,11 +52,6 @@ class Told:
     checkpoints: Checkpoints | None = None
 
 
-def hosts(count: int) -> list[str]:
-    """The names of a training job's hosts, sorted as texts, as SageMaker has them: ``algo-10`` comes before ``algo-2``."""
-    return sorted(f"algo-{number}" for number in range(1, count + 1))
-
-
 def is_reserved(name: str) -> bool:
     """Whether a hyperparameter is addressed to the service and not to the program."""
     return name == _OBJECTIVE or name.startswith(_PREFIX)

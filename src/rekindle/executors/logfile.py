@@ -19,6 +19,11 @@ _PARTS = 5
 _PREFIX = "log-"
 
 
+def folder_of(attempt: str, host: str) -> str:
+    """The folder of the log of one of an attempt's hosts; the first host's is the attempt's own."""
+    return attempt if host in ("", "algo-1") else os.path.join(attempt, host)
+
+
 class LogWriter:
     """Appends to the log in ``folder``. A full disk loses lines of the log and nothing else."""
 

@@ -113,7 +113,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
     # One process fetches everything: its start would cost more than most data.
     fetch: records.Fields = {"fetch all": [*host.transfer, "download", *wanted]} if wanted else {}
     checkpoints = _linked_checkpoints(run)
-    others = contract.hosts(spec.resources.instance_count)[1:]
+    others = spec.resources.hosts[1:]
     told = {name: _told(run, _home(folder, name), host, program, name) for name in (contract.HOST, *others)}
     files = {f"{t.folder}/{path}": text for t in told.values() for path, text in contract.config_files(t).items()}
     environments = {n: [f"{k}={v}" for k, v in _environment(run, folder, host, program, t).items()] for n, t in told.items()}
@@ -125,7 +125,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "links": [
             item for pair in {**inputs, **program.links, **_host_links(spec, program, folder, others)}.items() for item in pair
         ],
-        "hosts": others,
+        "hosts": list(others),
         "code": ["code", *(f"hosts/{name}/code" for name in others)],
         "sharded": _sharded(spec),
         "source": [str(program.source)] if program.source else [],
@@ -180,7 +180,7 @@ def _container(run: Run, folder: Path, host: Host, program: Program) -> _Describ
     wanted = program.container
     if wanted is None:
         return _Described()
-    hosts = contract.hosts(run.spec.resources.instance_count)
+    hosts = run.spec.resources.hosts
     local = run.spec.checkpoints.local_path if run.spec.checkpoints else ""
     described: dict[str, Any] = {
         "engine": wanted.engine,
@@ -258,7 +258,7 @@ def _told(run: Run, folder: Path, host: Host, program: Program, name: str) -> co
         entry_point=program.entry_point,
         module_dir=program.module_dir,
         framework=program.framework,
-        hosts=contract.hosts(run.spec.resources.instance_count),
+        hosts=run.spec.resources.hosts,
         host=name,
         checkpoints=run.spec.checkpoints,
     )

@@ -160,10 +160,12 @@ class ProcessExecutor(Executor):
                 if poll is None or poll.poll(pause * 1000) or pause == rest:
                     return
 
-    def read_log(self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
+    def read_log(self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20, host: str = "") -> tuple[bytes, int]:
         """See Executor. What lies before and after a dropped part never comes in one piece."""
         attempts = self._attempts(owner, name)
-        return logfile.read(str(attempts[-1]), offset, limit) if attempts else (b"", offset)
+        if not attempts:
+            return b"", offset
+        return logfile.read(logfile.folder_of(str(attempts[-1]), _safe(host, "host") if host else ""), offset, limit)
 
     def forget(self, owner: Owner, name: str) -> None:
         """See Executor. Raises WrongState for one that still runs."""

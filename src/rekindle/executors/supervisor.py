@@ -17,7 +17,7 @@ import select
 import sys
 import time
 
-from rekindle.executors import children, records, workdir
+from rekindle.executors import children, logfile, records, workdir
 from rekindle.executors.children import CannotStart, signal
 from rekindle.executors.logfile import LogWriter
 
@@ -111,13 +111,10 @@ class Wishes:
 
 
 class Output:
-    """What a program prints: into the log, its metrics into the journal, its end kept for the failure reason. Where several
-    share a log, each line of it begins with ``prefix``."""
+    """What a program prints: into its log, its metrics into the journal, its end kept for the failure reason."""
 
-    def __init__(self, log: LogWriter, journal: Journal, prefix: bytes = b"") -> None:
+    def __init__(self, log: LogWriter, journal: Journal) -> None:
         self._log = log
-        self._prefix = prefix
-        self._unlogged = b""
         self._journal = journal
         self._scanner: LineScanner | None = None
         self._line: list[bytes] = []
@@ -130,15 +127,13 @@ class Output:
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes."""
-        self._log.write(self._prefixed(data) if self._prefix else data)
+        self._log.write(data)
         self._tail = (self._tail + data)[-_TAIL_BYTES:]
         if self._scanner is not None:
             self._scan(data)
 
     def finish(self) -> None:
-        """Scans and logs a last line that nobody ended: the program is gone."""
-        if self._unlogged:
-            self._log.write(self._prefixed(b"\n"))
+        """Scans a last line that nobody ended: the program is gone."""
         if self._scanner is not None:
             self._emit([self._take()])
 
@@ -146,13 +141,6 @@ class Output:
     def tail(self) -> str:
         """The end of what was printed."""
         return self._tail.decode("utf-8", "replace")
-
-    def _prefixed(self, data: bytes) -> bytes:
-        text = self._unlogged + data
-        cut = text.rfind(b"\n") + 1 or (len(text) if len(text) > _READ_BYTES else 0)
-        self._unlogged = text[cut:]
-        lines = text[:cut].removesuffix(b"\n").split(b"\n") if cut else []
-        return b"".join(self._prefix + line + b"\n" for line in lines)
 
     def _scan(self, data: bytes) -> None:
         # A progress bar ends its lines with a carriage return alone.
@@ -234,6 +222,7 @@ class Supervisor:
     """One attempt, from its orders to its end."""
 
     def __init__(self, attempt: str, orders: records.Fields, journal: Journal, wishes: Wishes) -> None:
+        self._attempt = attempt
         self._folder = orders["folder"][0]
         self._orders = orders
         self._journal = journal
@@ -318,12 +307,17 @@ class Supervisor:
         """Starts the training job's program, once for each of its hosts."""
         others = self._orders["hosts"]
         command = self._orders["command"]
-        output = Output(self._log, self._journal, b"[algo-1] ") if others else self._output
-        yield self._start(command, self._orders["environment"] + self._chosen_gpus(), self._folder, output)
+        yield self._start(command, self._orders["environment"] + self._chosen_gpus(), self._folder, self._output)
         for host in others:
-            output = Output(self._log, self._journal, f"[{host}] ".encode())
+            output = Output(self._host_log(host), self._journal)
             environment = self._orders[f"environment {host}"] + self._chosen_gpus()
             yield self._start(command, environment, os.path.join(self._folder, "hosts", host), output)
+
+    def _host_log(self, host: str) -> LogWriter:
+        """A log of its own for a further host."""
+        folder = logfile.folder_of(self._attempt, host)
+        os.makedirs(folder, exist_ok=True)
+        return LogWriter(folder, int(self._orders["log"][0]), int(self._orders["log"][1]))
 
     def _follow_checkpoints(self) -> None:
         """Starts what copies checkpoints out while the training job runs."""

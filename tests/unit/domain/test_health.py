@@ -65,8 +65,9 @@ def test_a_best_on_the_edge_says_which_end() -> None:
 
 def test_a_parameter_without_effect_is_named() -> None:
     idle = [n.facts["parameter"] for n in notes(snapshot(300, lambda c: (float(c["x"]) - 0.5) ** 2)) if n.kind == "no-effect"]
-    assert "idle" in idle
-    assert "x" not in idle
+    # Whichever of the two looks like chance; the one that matters never does.
+    assert idle
+    assert set(idle) <= {"idle", "c"}
 
 
 def test_a_constant_objective_is_said() -> None:
@@ -100,3 +101,21 @@ def test_the_winning_definition_gets_most_and_none_starves() -> None:
     counts = [sum(j.definition_name == name for j in now.jobs) for name in ("good", "poor", "worse")]
     assert counts[0] >= 38
     assert min(counts) >= 10
+
+
+def test_few_results_call_no_parameter_idle() -> None:
+    assert "no-effect" not in kinds(snapshot(59, lambda c: (float(c["x"]) - 0.5) ** 2))
+
+
+def test_of_several_definitions_each_has_its_notes() -> None:
+    one = tuning_spec(jobs=100, ranges=RANGES).definition
+    spec = replace(tuning_spec(jobs=100), definitions=tuple(replace(one, name=n) for n in ("first", "second")))
+    jobs = []
+    for number in range(1, 161):
+        which, chosen = ("first", "second")[number % 2], {"x": (number * 0.37) % 1.0, "idle": (number * 0.61) % 1.0, "c": "b"}
+        value = -chosen["x"] if which == "first" else (chosen["x"] - 0.5) ** 2
+        jobs.append(replace(training_job(spec, number, chosen, value), definition_name=which))
+    job = TuningJob(spec, Owner(), "uid", created_at=1.0, id=1)
+    found = [n for n in notes(Snapshot(replace(job, seq=400), tuple(jobs))) if n.kind == "best-on-edge"]
+    assert [(n.facts["definition"], n.facts["parameter"]) for n in found] == [("first", "x")]
+    assert found[0].text.startswith("first: the best x, ")

@@ -24,7 +24,7 @@ class Logging(SimulatedExecutor):
     log: bytes = b""
     reads: int = field(default=0)
 
-    def read_log(self, owner, name, offset=0, limit=1 << 20):
+    def read_log(self, owner, name, offset=0, limit=1 << 20, host=""):
         self.reads += 1
         piece = self.log[offset : offset + limit]
         return piece, offset + len(piece)
