@@ -56,7 +56,7 @@ class Service:
     @cached_property
     def examiner(self) -> Examiner:
         """What knows of each tuning job's health."""
-        return Examiner(self.executor)
+        return Examiner(self.store, self.executor)
 
 
 Handler = Callable[[Service, Owner, Json], Json | None]
@@ -77,7 +77,7 @@ def create_tuning_job(service: Service, owner: Owner, request: Json) -> Json:
 def describe_tuning(service: Service, owner: Owner, request: Json) -> Json:
     """DescribeHyperParameterTuningJob."""
     view = queries.describe(service.store, owner, request["HyperParameterTuningJobName"])
-    found = service.examiner.examine(view.job, view.jobs)
+    found = service.examiner.examine(view)
     return {**describe_tuning_job(view, service.clock.now()), **health_members(view, found)}
 
 

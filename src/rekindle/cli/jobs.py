@@ -67,11 +67,11 @@ def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
 
     app = open_app()
     view = describe(app.store, app.owner, name)
-    snapshot = Snapshot(view.job, view.jobs)
+    snapshot = Snapshot(view.job, app.store.jobs_of(view.job.id))
     record = {
         **tuning_record(view),
-        "waiting": waiting_records(view),
-        "failure_causes": failure_causes(view.jobs),
+        "waiting": waiting_records(snapshot),
+        "failure_causes": failure_causes(snapshot.jobs),
         "importances": importance_records(snapshot),
         "notes": [{"kind": n.kind, "text": n.text, **n.facts} for n in examine(app.executor, snapshot)],
     }

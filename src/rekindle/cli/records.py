@@ -159,17 +159,17 @@ def failure_causes(jobs: Sequence[TrainingJob]) -> list[dict[str, Any]]:
     ]
 
 
-def waiting_records(view: TuningJobView) -> list[dict[str, Any]]:
+def waiting_records(snapshot: Snapshot) -> list[dict[str, Any]]:
     """What waits, and why: training jobs without a place, and the next one (``training_job`` None) that is not begun."""
     from rekindle.domain.training_job import SecondaryStatus
 
     found: list[dict[str, Any]] = [
         {"training_job": job.name, "reason": job.transitions[-1].message, "since": moment(job.transitions[-1].started_at)}
-        for job in view.jobs
+        for job in snapshot.jobs
         if job.is_running and job.secondary is SecondaryStatus.PENDING and job.transitions
     ]
-    if view.job.waiting_for is not None:
-        found.append({"training_job": None, "reason": view.job.waiting_for, "since": None})
+    if snapshot.job.waiting_for is not None:
+        found.append({"training_job": None, "reason": snapshot.job.waiting_for, "since": None})
     return found
 
 

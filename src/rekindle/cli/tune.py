@@ -107,7 +107,7 @@ def _say_notes(app: App, view: TuningJobView) -> None:
     from rekindle.domain.decisions import Snapshot
     from rekindle.engine.health import examine
 
-    for note in examine(app.executor, Snapshot(view.job, view.jobs)):
+    for note in examine(app.executor, Snapshot(view.job, app.store.jobs_of(view.job.id))):
         typer.echo(f"note: {one_line(note.text)}")
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rekindle.domain.decisions import Snapshot
-from rekindle.engine.ports import Executor
-from rekindle.engine.queries import view
+from rekindle.engine.ports import Executor, JobStore
+from rekindle.engine.queries import TuningJobView, view
 
 if TYPE_CHECKING:
     from rekindle.domain.health import Note
-    from rekindle.domain.training_job import Owner, TrainingJob
-    from rekindle.domain.tuning_job import TuningJob
+    from rekindle.domain.training_job import Owner
 
 #: How many of a log's last lines a note shows, and how long each may be.
 _LINES, _LINE_CHARACTERS = 5, 200
@@ -33,18 +31,19 @@ class Examiner:
     """Findings for many callers: computed when a tuning job's results have changed since they were last asked for, and kept
     for the last few tuning jobs. From several threads, at worst it computes twice."""
 
+    store: JobStore
     executor: Executor
     most: int = 64
     _known: dict[str, tuple[object, list[Note]]] = field(default_factory=dict)
 
-    def examine(self, job: TuningJob, jobs: Sequence[TrainingJob]) -> list[Note]:
+    def examine(self, shown: TuningJobView) -> list[Note]:
         """See ``examine``."""
-        state = (job.status, sum(not j.is_running for j in jobs))
+        job, counters = shown.job, replace(shown.counters, in_progress=0, retryable_error=0)
         known = self._known.get(job.uid)
-        if known is not None and known[0] == state:
+        if known is not None and known[0] == (job.status, counters):
             return known[1]
-        found = examine(self.executor, Snapshot(job, tuple(jobs)))
-        self._known[job.uid] = (state, found)
+        found = examine(self.executor, Snapshot(job, self.store.jobs_of(job.id)))
+        self._known[job.uid] = ((job.status, counters), found)
         while len(self._known) > self.most:
             self._known.pop(next(iter(self._known)), None)
         return found

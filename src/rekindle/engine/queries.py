@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import ParentJob
@@ -46,7 +46,6 @@ class TuningJobView:
     objectives: ObjectiveCounters
     best: TrainingJob | None
     overall_best: TrainingJob | None
-    jobs: tuple[TrainingJob, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def view(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJo
         pairs[pair] = pairs.get(pair, 0) + 1
     overall = best_overall(job, jobs, parents) if _compares_parents(job) else None
     counted, objectives = status_counters(pairs), objective_counters(pairs)
-    return TuningJobView(job, shown_status(job), counted, objectives, best_job(jobs, direction), overall, tuple(jobs))
+    return TuningJobView(job, shown_status(job), counted, objectives, best_job(jobs, direction), overall)
 
 
 def shown_status(job: TuningJob) -> TuningJobStatus:

@@ -29,7 +29,6 @@ from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.search.history import Observation
 from rekindle.search.strategy import Proposal
 
-
 #: Why a tuning job waits that would have room, were it not for others that are about to begin.
 _ITS_TURN = "waits for its turn: another tuning job is about to begin a training job"
 

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from rekindle.api.operations import HANDLERS, Service
 from rekindle.domain.tuning_job import RELAXED
 from rekindle.engine.health import Examiner, last_lines
+from rekindle.engine.queries import describe
 from rekindle.engine.reconcile import Step
 from rekindle.engine.worker import Worker
 from support.engine import Engine
@@ -58,10 +59,11 @@ def test_a_metric_that_never_matched_comes_with_the_end_of_the_log() -> None:
 def test_notes_follow_the_results() -> None:
     engine = Engine(program=lambda _: Script((0.5,), 10))
     engine.create(tuning_spec(jobs=6, parallel=1))
-    examiner, seen = Examiner(engine.executor), []
-    engine.run("job", before=lambda _: seen.append(len(examiner.examine(engine.job("job"), engine.trials("job")))))
+    examiner, seen = Examiner(engine.store, engine.executor), []
+    look = lambda: examiner.examine(describe(engine.store, engine.owner, "job"))  # noqa: E731
+    engine.run("job", before=lambda _: seen.append(len(look())))
     assert (seen[0], max(seen)) == (0, 1)
-    (note,) = examiner.examine(engine.job("job"), engine.trials("job"))
+    (note,) = look()
     assert note.kind == "objective-constant"
 
 
