@@ -57,7 +57,7 @@ class Serving:
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=240)
 
     def client(self, service: str, access_key: str = "", secret_key: str = "") -> Any:
         """A client of the installation's account, or with keys of another."""

@@ -585,6 +585,26 @@ def test_inputs_are_looked_for_at_creation() -> None:
         service.create(request=request)
 
 
+@pytest.mark.parametrize("quoted", [False, True])
+def test_the_archive_of_a_script_is_looked_for_at_creation(quoted: bool) -> None:
+    def sent(uri: str) -> dict[str, str]:
+        return {"sagemaker_program": "train.py", "sagemaker_submit_directory": f'"{uri}"' if quoted else uri}
+
+    with wire(objects=Listed()) as service:  # type: ignore[arg-type]
+        request = tuning_request()
+        request[DEFINITION]["StaticHyperParameters"] = sent("s3://bucket/none.tar.gz")
+        code, message = error_of(service.client.create_hyper_parameter_tuning_job, **request)
+        assert (code, message) == (
+            "ValidationException",
+            "trainingJobDefinition.staticHyperParameters.sagemaker_submit_directory: 's3://bucket/none.tar.gz': there is no "
+            "such object. Upload the script's archive first.",
+        )
+        direct = training_request(HyperParameters=sent("s3://bucket/none.tar.gz"))
+        assert "hyperParameters.sagemaker_submit_directory" in error_of(service.client.create_training_job, **direct)[1]
+        request[DEFINITION]["StaticHyperParameters"] = sent("s3://bucket/data/a")
+        service.create(request=request)
+
+
 class Listed(OneBucket):
     """An object store that has one manifest and the objects ``a`` and ``b``."""
 

@@ -50,6 +50,8 @@ Extras = Mapping[str, Any]
 
 #: Parents and ancestors of one tuning job are at most this many; the nearest count.
 MAX_FAMILY = 20
+#: The hyperparameter that says where a script's archive is.
+SUBMITTED = "sagemaker_submit_directory"
 #: How many tags a job may have.
 MAX_TAGS = 50
 
@@ -80,6 +82,7 @@ def check_tuning_job(
     for definition in spec.definitions:
         executor.check(definition.training, definition.statics)
         check_inputs(objects, definition.training)
+        check_code(objects, definition.statics, "static")
     spec, parents = with_ancestors(store, spec, find_parents(store, owner, spec))
     check_warm_start(spec, parents, quotas)
     _check_supported(spec, owner, parents)
@@ -119,6 +122,7 @@ def create_training_job(
     _check_training_name_free(store, executor, job)
     executor.check(job.spec, job.hyperparameters)
     check_inputs(objects, job.spec)
+    check_code(objects, job.hyperparameters, "hyperparameters")
     now = clock.now()
     transitions = moved((), SecondaryStatus.STARTING, now, "Starting the training job")
     return store.create_training_job(replace(job, created_at=now, modified_at=now, transitions=transitions))
@@ -134,6 +138,14 @@ def check_inputs(objects: ObjectStore | None, spec: TrainingSpec) -> None:
         except InvalidValue as error:
             where, code = f"channels.{channel.name}", "" if error.code == "manifest" else "no-input"
             raise InvalidValue(where, channel.uri, error.reason, error.hint, code=code, role=spec.role) from error
+
+
+def check_code(objects: ObjectStore | None, hyperparameters: Mapping[str, str], field: str) -> None:
+    """Whether the archive of a script is there to be fetched. Raises InvalidValue."""
+    # The SDKs send it as JSON, or as it is.
+    uri = hyperparameters.get(SUBMITTED, "").strip('"')
+    if objects is not None and uri.startswith("s3://") and not objects.has(uri):
+        raise InvalidValue(f"{field}.{SUBMITTED}", uri, "there is no such object", "Upload the script's archive first.")
 
 
 def _check_input(objects: ObjectStore, channel: Channel) -> None:

@@ -65,7 +65,11 @@ class SuggestionPool(Suggester):
     def suggest(self, snapshot: Snapshot, definition: Definition) -> Suggestion | None:
         """See Suggester. Raises SuggestionFailed."""
         job_id = snapshot.job.id
-        if not _takes_long(snapshot):
+        if not _is_modelled(snapshot):
+            return self._here.suggest(snapshot, definition)
+        if not _has_results(snapshot):
+            # The first points need no model; by the time that one is needed, a process is there.
+            self._helpers[0].prepare(self._context)
             return self._here.suggest(snapshot, definition)
         self._collect()
         asked = self._asked.get(job_id)
@@ -160,17 +164,22 @@ class _Helper:
     task: tuple[int, _Asked] | None = None
     _patience: float = field(default=2.0, repr=False)
 
-    def start(self, context: Any, job_id: int, asked: _Asked) -> None:
-        """Gives it a task; a process that is not there, or not any more, is started first."""
+    def prepare(self, context: Any) -> Connection:
+        """Our end of the pipe to the process, which is started where there is none."""
         if self.connection is None:
             ours, theirs = context.Pipe()
             self.process = context.Process(target=_serve, args=(theirs,), name="suggestions", daemon=True)
             self.process.start()
             theirs.close()
             self.connection = ours
+        return self.connection
+
+    def start(self, context: Any, job_id: int, asked: _Asked) -> None:
+        """Gives it a task; a process that is not there, or not any more, is started first."""
+        connection = self.prepare(context)
         self.task = (job_id, asked)
         try:
-            self.connection.send((asked.strategy, asked.history))
+            connection.send((asked.strategy, asked.history))
         except OSError:
             return  # it died while it had nothing to do: reading tells the same
 
@@ -198,12 +207,15 @@ class _Helper:
         self.process = self.connection = self.task = None
 
 
-def _takes_long(snapshot: Snapshot) -> bool:
-    """Whether a suggestion may need a model: there is one only in Bayesian searches that have seen results."""
+def _is_modelled(snapshot: Snapshot) -> bool:
+    """Whether the search fits a model to results."""
     spec = snapshot.job.spec
     sampler = spec.hyperband.sampler if spec.strategy is StrategyName.HYPERBAND and spec.hyperband else None
-    if spec.strategy is not StrategyName.BAYESIAN and sampler != "bayesian":
-        return False
+    return spec.strategy is StrategyName.BAYESIAN or sampler == "bayesian"
+
+
+def _has_results(snapshot: Snapshot) -> bool:
+    """Whether there may be results to fit a model to."""
     return bool(snapshot.parents) or any(not job.is_running for job in snapshot.jobs)
 
 

@@ -112,7 +112,10 @@ PATHS = [
     ("seed", "hyperParameterTuningJobConfig.randomSeed"),
     ("next_token", "nextToken"),
     ("TrainingJobDefinition.RoleArn", "trainingJobDefinition.roleArn"),
-    ("channels.train.uri", "inputDataConfig.train.uri"),
+    ("channels.train.uri", "inputDataConfig.train.dataSource.s3DataSource.s3Uri"),
+    ("channels.train.data_type", "inputDataConfig.train.dataSource.s3DataSource.s3DataType"),
+    ("channels.train.input_mode", "inputDataConfig.train.inputMode"),
+    ("image", "algorithmSpecification.trainingImage"),
 ]
 
 

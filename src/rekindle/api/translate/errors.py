@@ -103,6 +103,7 @@ _PATHS = tuple(
         (r"^static\b", f"{_DEFINITION}.staticHyperParameters"),
         (r"^objective\.metric$", f"{_CONFIG}.hyperParameterTuningJobObjective.metricName"),
         (r"^metrics\b", "algorithmSpecification.metricDefinitions"),
+        (r"^image\b", "algorithmSpecification.trainingImage"),
         (r"^strategy$", f"{_CONFIG}.strategy"),
         (r"^seed$", f"{_CONFIG}.randomSeed"),
         (r"^hyperband\.max_resource$", f"{_CONFIG}.strategyConfig.hyperbandStrategyConfig.maxResource"),
@@ -131,6 +132,9 @@ _INNER_PATHS = (
     (".network_isolation", ".enableNetworkIsolation"),
     (".encrypted_traffic", ".enableInterContainerTrafficEncryption"),
     (".hyperparameters", ".hyperParameters"),
+    (".input_mode", ".inputMode"),
+    (".data_type", ".dataSource.s3DataSource.s3DataType"),
+    (".uri", ".dataSource.s3DataSource.s3Uri"),
 )
 
 

@@ -1,6 +1,6 @@
 """A hundred tuning jobs at once: how long a caller of Describe waits while models are fitted, and how training jobs follow.
 
-    .venv/bin/python -m benchmarks.concurrent [--jobs 100] [--trials 60] [--seconds 60] [--slots 4]
+    .venv/bin/python -m benchmarks.hundred_jobs [--jobs 100] [--trials 60] [--seconds 60] [--slots 4]
 
 Each tuning job is a Bayesian search in progress with ``--trials`` training jobs behind it, so that every further training job
 needs a model. The training jobs do nothing but print a value. ``rekindle serve`` runs in processes of its own. Describe is
