@@ -4,8 +4,7 @@
     python -m benchmarks.ablation report BASE NAME ...
 
 A variant is a copy of ``src`` with something changed. Runs are kept in ``.cache`` by the variant's name and continue where they
-were stopped. Sets of tasks: ``first`` (those that the first constants were chosen on), ``choosing`` (variants are compared on
-these) and ``confirming`` (looked at once something has been chosen).
+were stopped. The sets of tasks are those of ``benchmarks.tasks.sets``.
 """
 
 from __future__ import annotations
@@ -21,26 +20,12 @@ from benchmarks.methods import Ours
 from benchmarks.report import markdown
 from benchmarks.results import Results
 from benchmarks.simulate import run
-from benchmarks.tasks.moved import choosing_tasks, confirming_tasks
-from benchmarks.tasks.synthetic import synthetic_tasks
-from benchmarks.tasks.tables import table_tasks
+from benchmarks.tasks.sets import SETS, task_set
 from benchmarks.tasks.task import Task
 
 EVALUATIONS = 50
-#: The algorithms whose tables belong to each set.
-TABLES = {
-    "first": ("svm", "sgd", "elastic_net"),
-    "choosing": ("forest", "kernel_ridge", "tree"),
-    "confirming": ("mlp", "boosting", "neighbours"),
-}
 #: Regrets below this count as this when their logarithm is taken.
 _LEAST = 1e-3
-
-
-def task_set(name: str) -> list[Task]:
-    """The tasks of a set."""
-    own = {"first": synthetic_tasks, "choosing": choosing_tasks, "confirming": confirming_tasks}[name]()
-    return [*own, *(t for t in table_tasks() if t.name.split("/")[0] in TABLES[name])]
 
 
 def key_of(variant: str, task: Task, seed: int, workers: int) -> str:
@@ -111,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["run", "report"])
     parser.add_argument("variants", nargs="+")
-    parser.add_argument("--tasks", nargs="*", default=["choosing"])
+    parser.add_argument("--tasks", nargs="*", choices=SETS, default=["choosing"])
     parser.add_argument("--seeds", type=int, nargs=2, default=[0, 3], help="from, up to but without")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="parts of task names")

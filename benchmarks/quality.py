@@ -21,8 +21,9 @@ from benchmarks import report
 from benchmarks.methods import METHODS, SLOW
 from benchmarks.results import Results, version_of_ours
 from benchmarks.simulate import run
+from benchmarks.tasks.sets import SETS, task_set
 from benchmarks.tasks.synthetic import synthetic_tasks
-from benchmarks.tasks.tables import rows, table_tasks
+from benchmarks.tasks.tables import rows
 from benchmarks.tasks.task import Task
 
 EVALUATIONS = 100
@@ -31,10 +32,10 @@ QUICK_TASKS = frozenset({"branin", "hartmann6", "ackley5", "ackley6-mixed", "har
 RESULTS_FILE = Path(__file__).parent / "RESULTS.md"
 
 
-def all_tasks(quick: bool = False) -> list[Task]:
-    """The synthetic tasks and the tables."""
-    tasks = [*synthetic_tasks(), *table_tasks()]
-    return [t for t in tasks if t.name in QUICK_TASKS] if quick else tasks
+def tasks_of(name: str, args: argparse.Namespace) -> list[Task]:
+    """The tasks of a set that are asked for."""
+    tasks = [t for t in task_set(name) if not args.quick or t.name in QUICK_TASKS]
+    return [t for t in tasks if any(part in t.name for part in args.tasks)] if args.tasks else tasks
 
 
 def key_of(method: str, task: Task, seed: int, workers: int) -> str:
@@ -72,7 +73,7 @@ def execute(results: Results, method: str, task: Task, seed: int, workers: int) 
 
 
 def table(results: Results, methods: Sequence[str], tasks: Sequence[Task], seeds: int, workers: int) -> dict[str, np.ndarray]:
-    """For each method with a run on every task: regrets of shape (tasks, seeds, evaluations), nan where a seed is missing."""
+    """For each method with any run: regrets of shape (tasks, seeds, evaluations), nan where a run is missing."""
     found: dict[str, np.ndarray] = {}
     for method in methods:
         curves = np.full((len(tasks), seeds, EVALUATIONS), np.nan)
@@ -81,7 +82,7 @@ def table(results: Results, methods: Sequence[str], tasks: Sequence[Task], seeds
                 record = results.get(key_of(method, task, seed, workers))
                 if record is not None and "regrets" in record:
                     curves[i, seed] = record["regrets"]
-        if not np.isnan(curves).all(axis=(1, 2)).any():
+        if not np.isnan(curves).all():
             found[method] = curves
     return found
 
@@ -103,22 +104,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--slow-seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 4])
+    parser.add_argument("--sets", nargs="*", choices=SETS, default=list(reversed(SETS)), help="see benchmarks/tasks/sets.py")
     parser.add_argument("--quick", action="store_true", help="few tasks and seeds, 1 worker")
     parser.add_argument("--report", action="store_true", help="run nothing")
     args = parser.parse_args()
     if args.quick:
         args.seeds, args.slow_seeds, args.workers = min(args.seeds, 3), 1, [1]
-    tasks = all_tasks(args.quick)
-    if args.tasks:
-        tasks = [t for t in tasks if any(part in t.name for part in args.tasks)]
+    sets = {name: tasks_of(name, args) for name in args.sets}
     methods, missing = (args.methods, []) if args.report else installed(args.methods)
     results = Results("quality")
     if not args.report:
         with threadpool_limits(1):
-            _run_all(results, methods, tasks, args)
+            for tasks in sets.values():
+                _run_all(results, methods, tasks, args)
     sections = [
-        report.quality_section(table(results, methods, tasks, args.seeds, w), [t.name for t in tasks], BUDGETS, w)
+        report.quality_section(name, table(results, methods, tasks, args.seeds, w), [t.name for t in tasks], BUDGETS, w)
         for w in args.workers
+        for name, tasks in sets.items()
     ]
     if missing:
         sections.append("Not installed here: " + ", ".join(missing) + ".")

@@ -50,11 +50,51 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def quality_section(found: Mapping[str, np.ndarray], tasks: Sequence[str], budgets: Sequence[int], workers: int) -> str:
-    """Mean normalised regret and average rank of each method, then each task's regret."""
-    if not found:
-        return f"No method has runs on every task with {workers} worker(s)."
-    names, curves = list(found), list(found.values())
+def quality_section(
+    name: str, found: Mapping[str, np.ndarray], tasks: Sequence[str], budgets: Sequence[int], workers: int
+) -> str:
+    """Each method beside ours on the tasks that both have run; then regret and average rank of the methods that have run every
+    task, and each task's regret."""
+    if "rekindle" not in found:
+        return f"No runs with {workers} worker(s) on the set `{name}`."
+    title = f"### {workers} worker{'s' * (workers > 1)}, {len(tasks)} tasks of the set `{name}`"
+    beside = [line for m in found if m != "rekindle" for line in _beside(m, found["rekindle"], found[m], budgets)]
+    header = ["method", "tasks", "seeds", "at", "rekindle", "method's", "rekindle's less method's", "rekindle better / worse"]
+    return f"{title}\n\nPaired, task by task:\n\n{markdown(header, beside)}\n\n{_all_tasks(found, tasks, budgets)}"
+
+
+def _beside(method: str, ours: np.ndarray, theirs: np.ndarray, budgets: Sequence[int]) -> list[list[str]]:
+    """A line for each budget: mean regrets on the tasks that both have run, their difference with its interval (bootstrap over
+    tasks, and over seeds within each), and on how many tasks ours is better or worse by more than 0.001."""
+    both = np.flatnonzero(~np.isnan(ours[:, :, 0]).all(axis=1) & ~np.isnan(theirs[:, :, 0]).all(axis=1))
+    if len(both) == 0:
+        return []
+    seeds = f"{_seeds(ours[both])} / {_seeds(theirs[both])}"
+    lines, rng = [], np.random.default_rng(0)
+    for n in budgets:
+        a, b = task_means(ours[both], n), task_means(theirs[both], n)
+        samples = []
+        for _ in range(BOOTSTRAPS):
+            drawn = rng.choice(both, len(both))
+            samples.append(task_means(ours[drawn], n, rng).mean() - task_means(theirs[drawn], n, rng).mean())
+        low, high = np.quantile(samples, [0.025, 0.975])
+        difference = f"{(a - b).mean():+.3f} ({low:+.3f} to {high:+.3f})"
+        wins = f"{np.sum(a < b - 0.001)} / {np.sum(a > b + 0.001)}"
+        lines.append([method, str(len(both)), seeds, str(n), f"{a.mean():.3f}", f"{b.mean():.3f}", difference, wins])
+    return lines
+
+
+def _seeds(curves: np.ndarray) -> str:
+    counts = (~np.isnan(curves[:, :, 0])).sum(axis=1)
+    return f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+
+
+def _all_tasks(found: Mapping[str, np.ndarray], tasks: Sequence[str], budgets: Sequence[int]) -> str:
+    """Regret and average rank of the methods that have run every task, and each task's regret."""
+    whole = {m: c for m, c in found.items() if not np.isnan(c[:, :, 0]).all(axis=1).any()}
+    if len(whole) < 2:
+        return ""
+    names, curves = list(whole), list(whole.values())
     cells: dict[str, list[str]] = {m: [] for m in names}
     for n in budgets:
         means = np.array([task_means(c, n) for c in curves])
@@ -62,17 +102,13 @@ def quality_section(found: Mapping[str, np.ndarray], tasks: Sequence[str], budge
         for i, (m, r) in enumerate(zip(names, ranks(means), strict=True)):
             cells[m].append(f"{means[i].mean():.3f} ({interval(regret[:, i])})")
             cells[m].append(f"{r:.2f} ({interval(rank[:, i])})")
-    order = sorted(names, key=lambda m: task_means(found[m], 50).mean())
+    order = sorted(names, key=lambda m: task_means(whole[m], 50).mean())
     header = ["method", "seeds", *[f"{what} at {n}" for n in budgets for what in ("regret", "rank")]]
-    seeds = {m: int((~np.isnan(found[m][:, :, 0])).sum(axis=1).min()) for m in names}
-    summary = markdown(header, [[m, str(seeds[m]), *cells[m]] for m in order])
+    summary = markdown(header, [[m, _seeds(whole[m]), *cells[m]] for m in order])
     detail = markdown(
-        ["task", *order], [[t, *[f"{task_means(found[m], 50)[i]:.3f}" for m in order]] for i, t in enumerate(tasks)]
+        ["task", *order], [[t, *[f"{task_means(whole[m], 50)[i]:.3f}" for m in order]] for i, t in enumerate(tasks)]
     )
-    return (
-        f"### {workers} worker{'s' * (workers > 1)}: {len(tasks)} tasks\n\n{summary}\n\n"
-        f"Regret at 50 evaluations, task by task:\n\n{detail}"
-    )
+    return f"Methods that have run every task:\n\n{summary}\n\nRegret at 50 evaluations, task by task:\n\n{detail}"
 
 
 def replace_section(path: Path, name: str, text: str) -> None:
