@@ -104,7 +104,9 @@ class Hyperparameters:
 class Priors:
     """Log-normal priors, each as (mode, deviation of the logarithm).
 
-    The lengthscales' modes grow with the square root of the dimension (Hvarfner et al., ICML 2024).
+    The lengthscales' modes grow with the square root of the dimension (Hvarfner et al., ICML 2024). Below the mode their
+    deviation is ``shorter`` at most: noise looks like a function of tiny lengthscales, and a parameter whose lengthscale is tiny
+    cannot be learnt from the few dozen values that a search has.
     """
 
     lengthscale: tuple[float, float] = (0.2, 1.3)
@@ -112,6 +114,7 @@ class Priors:
     noise: tuple[float, float] = (0.005, 1.5)
     least_noise: float = 1e-6
     least_lengthscale: float = 0.02
+    shorter: float = 0.6
 
     def modes(self, d: int) -> Array:
         """Logarithms of the modes, shape (d + 2,): where a fit starts."""
@@ -129,8 +132,11 @@ class Priors:
     def penalty(self, theta: Array) -> tuple[float, Array]:
         """Minus the log density at ``theta`` (up to a constant), and its gradient."""
         d = len(theta) - 2
-        z = (theta - self.modes(d)) / self.deviations(d)
-        return 0.5 * float(z @ z), z / self.deviations(d)
+        away, deviations = theta - self.modes(d), self.deviations(d)
+        short = away[:d] < 0.0
+        deviations[:d][short] = np.minimum(deviations[:d][short], self.shorter)
+        z = away / deviations
+        return 0.5 * float(z @ z), z / deviations
 
 
 def squared_distances(a: Array, b: Array) -> Array:
