@@ -119,6 +119,7 @@ class KinPriors(Priors):
 
     learned_modes: tuple[float, ...] = ()
     learned_deviations: tuple[float, ...] = ()
+    shared: float = 0.0
 
     def modes(self, d: int) -> Array:
         """Logarithms of the modes, shape (d + 2,)."""

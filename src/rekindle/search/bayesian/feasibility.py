@@ -23,7 +23,7 @@ _AVERSION = 3.0
 _LOG_HALF = math.log(0.5)
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 #: Priors for labels: shorter lengthscales than the objective's, and noise for failures that have no region.
-_PRIORS = Priors(lengthscale=(0.4, 0.7), signal=(0.3, 0.5), noise=(0.01, 1.0), least_noise=1e-3, least_lengthscale=0.15)
+_PRIORS = Priors((0.4, 0.7), (0.3, 0.5), (0.01, 1.0), least_noise=1e-3, least_lengthscale=0.15, shared=0.0, shorter=0.7)
 
 
 @dataclass(frozen=True)

@@ -104,9 +104,10 @@ class Hyperparameters:
 class Priors:
     """Log-normal priors, each as (mode, deviation of the logarithm).
 
-    The lengthscales' modes grow with the square root of the dimension (Hvarfner et al., ICML 2024). Below the mode their
-    deviation is ``shorter`` at most: noise looks like a function of tiny lengthscales, and a parameter whose lengthscale is tiny
-    cannot be learnt from the few dozen values that a search has.
+    The lengthscales' modes grow with the square root of the dimension (Hvarfner et al., ICML 2024). A factor of deviation
+    ``shared`` is common to all of them, so that a few values tell of one lengthscale before they tell of each. Below the mode
+    the density falls as with deviation ``shorter``: noise looks like a function of tiny lengthscales, and a parameter whose
+    lengthscale is tiny cannot be learnt from the few dozen values that a search has.
     """
 
     lengthscale: tuple[float, float] = (0.2, 1.3)
@@ -114,6 +115,7 @@ class Priors:
     noise: tuple[float, float] = (0.005, 1.5)
     least_noise: float = 1e-6
     least_lengthscale: float = 0.02
+    shared: float = 0.8
     shorter: float = 0.6
 
     def modes(self, d: int) -> Array:
@@ -133,10 +135,16 @@ class Priors:
         """Minus the log density at ``theta`` (up to a constant), and its gradient."""
         d = len(theta) - 2
         away, deviations = theta - self.modes(d), self.deviations(d)
-        short = away[:d] < 0.0
-        deviations[:d][short] = np.minimum(deviations[:d][short], self.shorter)
-        z = away / deviations
-        return 0.5 * float(z @ z), z / deviations
+        gradient = away / deviations**2
+        if self.shared > 0.0 and d > 0:
+            # Covariance diag(own) + shared^2 1 1^T, inverted by Woodbury's identity.
+            own = 1.0 / (deviations[:d] ** 2 - self.shared**2)
+            gradient[:d] = own * (away[:d] - float(own @ away[:d]) / (self.shared**-2 + float(np.sum(own))))
+        value = 0.5 * float(gradient @ away)
+        short = np.minimum(away[:d], 0.0)
+        more = np.maximum(self.shorter**-2 - deviations[:d] ** -2, 0.0)
+        gradient[:d] += more * short
+        return value + 0.5 * float(more @ short**2), gradient
 
 
 def squared_distances(a: Array, b: Array) -> Array:
