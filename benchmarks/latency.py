@@ -11,10 +11,11 @@ through its own ask and tell, and is left out beyond ``--peer-limit`` rows.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -99,12 +100,21 @@ def installed() -> list[str]:
     return there
 
 
-def line(name: str, n: int, pending: int, repeats: int) -> str:
-    """One row of the table."""
-    wall, cpu = measure(METHODS[name], n, pending, repeats)
+def line(name: str, n: int, pending: int, wall: Sequence[float], cpu: Sequence[float], ours: float) -> str:
+    """One row of the table; ``ours`` is the median processor time of Rekindle's suggestion there."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     figures = f"{np.median(wall):.0f} | {np.quantile(wall, 0.95):.0f} | {max(wall):.0f} | {np.median(cpu):.0f}"
-    return f"| {name} | {n} | {pending} | {figures} | {memory:.0f} |"
+    return f"| {name} | {n} | {pending} | {figures} | {np.median(cpu) / ours:.1f} | {memory:.0f} |"
+
+
+def rows_at(n: int, pending: int, methods: Sequence[str], args: argparse.Namespace) -> Iterator[str]:
+    """The rows of every method at one length of history; ours first."""
+    own = math.nan
+    for name in methods:
+        if name == "rekindle" or n <= args.peer_limit:
+            wall, cpu = measure(METHODS[name], n, pending, args.repeats if name == "rekindle" else min(args.repeats, 5))
+            own = float(np.median(cpu)) if name == "rekindle" else own
+            yield line(name, n, pending, wall, cpu, own)
 
 
 def main() -> None:
@@ -116,13 +126,12 @@ def main() -> None:
     parser.add_argument("--peer-limit", type=int, default=1000)
     args = parser.parse_args()
     methods = installed()
-    print("| method | observations | pending | p50 ms | p95 ms | max ms | p50 CPU ms | peak MB |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| method | observations | pending | p50 ms | p95 ms | max ms | p50 CPU ms | times rekindle's CPU | peak MB |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for n in args.sizes:
         for pending in args.pending:
-            for name in methods:
-                if name == "rekindle" or n <= args.peer_limit:
-                    print(line(name, n, pending, args.repeats if name == "rekindle" else min(args.repeats, 5)), flush=True)
+            for row in rows_at(n, pending, methods, args):
+                print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,9 @@ _TRUST = 3.0
 _NO_SAY = 1e-3
 #: A parent whose model predicts less of its own results' variance than this, leave-one-out, has no say.
 _RELIABLE = 0.1
+#: Priors of a parent's own model: its lengthscales are free of one another, and short ones as likely as long ones, so that
+#: shuffled results are fitted as noise or not at all.
+_PARENT_PRIORS = Priors(shared=0.0, shorter=1.3)
 #: Of so many of each parent's best the family chooses the first suggestion.
 _NAMED = 10
 #: Asked trials at which a point of the cold search's design may be drawn for contrast: results in one corner of the space
@@ -107,7 +110,7 @@ def _hyperparameters(rows: ParentRows, y: Array, encoding: Encoding) -> Hyperpar
     subset = np.argsort(y, kind="stable")
     if len(y) > _FIT_ROWS:
         subset = subset[np.linspace(0, len(y) - 1, _FIT_ROWS).astype(np.intp)]
-    hyper, _ = most_probable(rows.x[subset], y[subset], encoding.columns, Priors())
+    hyper, _ = most_probable(rows.x[subset], y[subset], encoding.columns, _PARENT_PRIORS)
     constant = np.array([c.how == "constant" for c in rows.columns], dtype=bool)
     lengthscales = np.where(constant, np.maximum(hyper.lengthscales, _CONSTANT_LENGTHSCALE), hyper.lengthscales)
     return Hyperparameters(lengthscales, hyper.signal, hyper.noise)

@@ -132,3 +132,31 @@ def test_a_fit_never_fails(n: int, d: int, seed: int, spread: float) -> None:
     assert np.all(np.isfinite(mean))
     assert np.all(variance > 0)
     assert np.all(np.isfinite(variance))
+
+
+def test_a_gp_of_no_rows_is_its_prior(capfd: pytest.CaptureFixture[str]) -> None:
+    gp = fit(np.zeros((0, 2)), np.zeros(0), Columns((0, 0)))
+    mean, variance, _, _ = gp.predict_with_gradients(np.array([[0.2, 0.3]]))
+    assert mean == [[0.0]]
+    assert variance == [gp.hyper.signal + BIAS]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("priors", [Priors(), Priors(shared=0.0, shorter=1.3)])
+def test_the_priors_slope_is_its_finite_difference(priors: Priors) -> None:
+    at, h = np.array([-2.0, 0.4, 1.5, -0.2, -3.0]), 1e-6
+    _, slope = priors.penalty(at)
+    differences = [(priors.penalty(at + e)[0] - priors.penalty(at - e)[0]) / (2 * h) for e in np.eye(5) * h]
+    np.testing.assert_allclose(slope, differences, rtol=1e-6)
+
+
+def test_lengthscales_that_move_together_cost_less_than_one_by_itself() -> None:
+    priors = Priors()
+    modes = priors.modes(4)
+    together, alone = modes.copy(), modes.copy()
+    together[:4] += 1.0
+    alone[0] += 2.0
+    assert priors.penalty(together)[0] < priors.penalty(alone)[0]
+    below = modes.copy()
+    below[0] -= 2.0
+    assert priors.penalty(alone)[0] < priors.penalty(below)[0]

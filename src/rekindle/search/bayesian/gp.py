@@ -199,14 +199,23 @@ def negative_log_likelihood(cov: Array, y: Array) -> tuple[float, Array | None]:
     lower, failed = lapack.dpotrf(cov, lower=1, clean=1)
     if failed:
         return 1e10, None
-    inverse, _ = lapack.dpotri(lower, lower=1)
-    g = np.tril(inverse, -1)
-    g = g + g.T
-    g[np.diag_indices(len(y))] = np.diag(inverse)
+    g = _inverse(lower)
     alpha = g @ y
     value = 0.5 * float(y @ alpha) + float(np.sum(np.log(np.diag(lower))))
     g -= np.outer(alpha, alpha)
     return value, g
+
+
+def _inverse(lower: Array) -> Array:
+    """The inverse of L L^T for a lower Cholesky factor L (n, n)."""
+    if len(lower) == 0:
+        # LAPACK would print a complaint.
+        return lower
+    inverse, _ = lapack.dpotri(lower, lower=1)
+    below = np.tril(inverse, -1)
+    below += below.T
+    below[np.diag_indices(len(lower))] = np.diag(inverse)
+    return np.asarray(below)
 
 
 def by_lengthscale(w: Array, scaled: Array, columns: Columns) -> Array:
@@ -270,7 +279,7 @@ class GP:
         features = self.columns.starts[numeric]
         slope *= self.hyper.signal
         dk = slope[:, :, None] * (self._z[:, features] - z[:, None, features]) / self.hyper.lengthscales[numeric]
-        alpha = self._alpha.reshape(len(self._alpha), -1)
+        alpha = self._alpha[:, None] if self._alpha.ndim == 1 else self._alpha
         dmean, dvar = np.zeros((len(x), alpha.shape[1], x.shape[1])), np.zeros(x.shape)
         dmean[:, :, numeric] = alpha.T @ dk
         dvar[:, numeric] = -2.0 * (weights[:, None, :] @ dk)[:, 0]
@@ -307,9 +316,7 @@ class GP:
 
     @cached_property
     def _inverse(self) -> Array:
-        inverse, _ = lapack.dpotri(self._lower, lower=1)
-        lower = np.tril(inverse)
-        return np.asarray(lower + np.tril(inverse, -1).T)
+        return _inverse(self._lower)
 
     def _scaled(self, x: Array) -> Array:
         return self.columns.features(x) / self.hyper.lengthscales[self.columns.owner]
