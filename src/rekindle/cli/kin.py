@@ -92,6 +92,8 @@ def _verdict(p: Mapping[str, Any], results: int) -> str:
         return f"too few results here to judge it by yet.{held}"
     said = _said(float(p["agreement"]))
     say = "it has no say any more" if p["role"] == "none" else f"its weight went from {_change(p)}"
+    if p["agreement"] >= _BORNE_OUT and p["weight"] < p["weight_at_start"] / 2:
+        say += ", since this job's own results say more by now"
     return f"{results} results here {said} (rank correlation {p['agreement']:+.2f}); {say}.{held}"
 
 

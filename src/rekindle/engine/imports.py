@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from rekindle.domain.completion import not_improving
 from rekindle.domain.decisions import CurvePoint
-from rekindle.domain.errors import InvalidValue, NameInUse, NotFound
+from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound
 from rekindle.domain.search_plan import hyperparameters
 from rekindle.domain.training_job import (
     FinalMetric,
@@ -20,8 +20,11 @@ from rekindle.domain.training_job import (
     moved,
 )
 from rekindle.domain.tuning_job import (
+    MIN_TUNING_RUNTIME_SECONDS,
     Definition,
+    Limits,
     Quotas,
+    StrategyName,
     TuningJob,
     TuningJobSpec,
     TuningJobStatus,
@@ -99,7 +102,7 @@ def import_tuning_job(
     if not results:
         raise InvalidValue("results", [], "there is nothing to import")
     spec = replace(spec, warm_start=None, limits=replace(spec.limits, max_jobs=len(results), max_parallel=1))
-    check_spec(spec, quotas)
+    _check_history(spec, quotas)
     _check_free(store, owner, spec.name)
     tuned = [_checked(spec.definition, result) for result in results]
     now = clock.now()
@@ -107,6 +110,15 @@ def import_tuning_job(
     job = TuningJob(spec, owner, uuid.uuid4().hex, created_at=began, modified_at=now, imported=True)
     jobs = [_training_job(job, i, r, t, began) for i, (r, t) in enumerate(zip(results, tuned, strict=True), start=1)]
     return store.import_tuning_job(_ended(job, jobs, now), jobs)
+
+
+def _check_history(spec: TuningJobSpec, quotas: Quotas) -> None:
+    """The rules of what was searched; not those of how: a grid that was stopped, or a small space drawn from twice, is
+    history all the same."""
+    if (spec.limits.max_jobs or 0) > quotas.max_jobs:
+        raise LimitExceeded("number of training jobs", quotas.max_jobs, spec.limits.max_jobs or 0)
+    limits = Limits(None, 1, MIN_TUNING_RUNTIME_SECONDS)
+    check_spec(replace(spec, strategy=StrategyName.RANDOM, hyperband=None, limits=limits), quotas)
 
 
 def _ended(job: TuningJob, jobs: Sequence[TrainingJob], now: float) -> TuningJob:

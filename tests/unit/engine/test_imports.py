@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from rekindle.api.translate.history import request_of, results_of
-from rekindle.domain.errors import InvalidValue, NameInUse, NotFound
-from rekindle.domain.tuning_job import RELAXED, StrategyName, TuningJob, TuningJobStatus, WarmStart, WarmStartType
+from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound
+from rekindle.domain.tuning_job import RELAXED, Quotas, StrategyName, TuningJob, TuningJobStatus, WarmStart, WarmStartType
 from rekindle.engine.imports import Result, import_tuning_job
 from rekindle.engine.queries import describe
 from rekindle.exchange.rows import read_results
 from support.engine import Engine
-from support.specs import tuning_spec
+from support.specs import RANGES, tuning_spec
 
 CSV = "lr,layers,act,loss\n0.01,2,relu,0.5\n0.02,3.0,tanh,0.25\n0.03,1,relu,\n0.001,4,relu,nan\n"
 
@@ -151,3 +151,12 @@ def test_what_the_service_added_to_a_description_is_no_part_of_the_request() -> 
             "HyperParameterTuningResourceConfig": {"InstanceCount": 1},
         }
     }
+
+
+def test_a_grid_that_was_stopped_and_a_space_drawn_from_twice_are_history(engine: Engine) -> None:
+    grid = tuning_spec("grid", strategy=StrategyName.GRID, ranges=RANGES[2:])
+    rows = [Result(str(i), {"act": "relu"}, float(i)) for i in range(3)]
+    job = import_tuning_job(engine.store, engine.clock, engine.owner, grid, rows, RELAXED)
+    assert job.spec.strategy is StrategyName.GRID
+    with pytest.raises(LimitExceeded, match="number of training jobs: 3"):
+        import_tuning_job(engine.store, engine.clock, engine.owner, tuning_spec("many"), rows, Quotas(max_jobs=2))
