@@ -40,7 +40,7 @@ class Interpolation:
 
     def __call__(self, configuration: Configuration) -> float | None:
         """The objective at a configuration; None when the nearest row failed."""
-        tree, values = self.trees[_categories(self.space, configuration)]
+        tree, values = self.trees[categories(self.space, configuration)]
         u = self.space.encode(configuration)[self.numeric] * self.weights
         distance, index = tree.query(u, k=NEIGHBOURS + 1)
         near = values[index]
@@ -48,16 +48,22 @@ class Interpolation:
             return None
         if distance[0] < 1e-9:
             return float(near[0])
-        weight = ((distance[-1] - distance) / (distance[-1] * distance)) ** 2
+        weight = shepard(distance)
         known = ~np.isnan(near)
         return float(weight[known] @ near[known] / weight[known].sum())
 
 
-def _categories(space: Space, configuration: Configuration) -> tuple[object, ...]:
+def shepard(distance: np.ndarray) -> np.ndarray:
+    """Weights of the nearest rows, by their ascending distances, none of them 0; that of the last is 0."""
+    weight = (distance[-1] - distance) / (distance[-1] * distance)
+    return np.asarray(weight**2)
+
+
+def categories(space: Space, configuration: Configuration) -> tuple[object, ...]:
     return tuple(configuration[p.name] for p in space.parameters if isinstance(p, Categorical))
 
 
-def _relevance(points: np.ndarray, values: np.ndarray) -> np.ndarray:
+def relevance(points: np.ndarray, values: np.ndarray) -> np.ndarray:
     """How fast the ranks of the objective change along each coordinate, shape (d,), the largest 1: non-negative least
     squares of squared rank differences of neighbouring rows on their squared coordinate differences."""
     known = ~np.isnan(values)
@@ -94,10 +100,10 @@ def table_task(algorithm: str, data: str) -> Task:
     values = frame[f"value:{data}"].to_numpy(float)
     numeric = np.array([not isinstance(p, Categorical) for p in space.parameters])
     points = np.array([space.encode(c) for c in known])[:, numeric]
-    weights = _relevance(points, values)
+    weights = relevance(points, values)
     groups: dict[tuple[object, ...], list[int]] = {}
     for i, c in enumerate(known):
-        groups.setdefault(_categories(space, c), []).append(i)
+        groups.setdefault(categories(space, c), []).append(i)
     trees = {g: (cKDTree(points[i] * weights), values[i]) for g, i in groups.items()}
     truth = Interpolation(space, numeric, weights, trees)
     return Task(f"{algorithm}/{data}", space, truth, float(np.nanmin(values)))

@@ -48,13 +48,15 @@ class _Started:
 
 @dataclass
 class SimulatedExecutor:
-    """Runs training jobs by the simulated clock. ``launches`` counts real starts for each key."""
+    """Runs training jobs by the simulated clock. ``launches`` counts real starts for each key. A stop takes
+    ``grace`` seconds."""
 
     clock: SimulatedClock
     program: Program
     metric: str = "loss"
     slots: int | None = None
     gpus: int | None = None
+    grace: float = 0.0
     launches: dict[RunKey, int] = field(default_factory=dict)
     _runs: dict[RunKey, _Started] = field(default_factory=dict)
 
@@ -96,7 +98,7 @@ class SimulatedExecutor:
     def stop(self, key: RunKey) -> None:
         started = self._runs.get(key)
         if started is not None and started.stopped_at is None:
-            started.stopped_at = self.clock.now()
+            started.stopped_at = self.clock.now() + self.grace
 
     def lose(self, key: RunKey) -> None:
         """The supervisor of a run vanishes."""

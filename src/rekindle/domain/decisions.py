@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from rekindle.domain.completion import final, reason_to_end
 from rekindle.domain.training_job import TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import Ending, TuningJob
-from rekindle.search.history import Observation
+from rekindle.search.history import Observation, Trial
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,16 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything recorded about one tuning job: its training jobs by number, their curves by id, its parents."""
+    """Everything recorded about one tuning job: its training jobs by number, their curves by id, its parents. ``trials`` are
+    those of training jobs that have ended, by id, where somebody has made them already."""
 
     job: TuningJob
     jobs: tuple[TrainingJob, ...] = ()
     parents: tuple[ParentJob, ...] = ()
     curves: Mapping[int, tuple[CurvePoint, ...]] = field(default_factory=dict)
+    trials: Mapping[int, Trial] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
+    @cached_property
     def running(self) -> tuple[TrainingJob, ...]:
         """Training jobs that have not ended."""
         return tuple(j for j in self.jobs if j.is_running)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rekindle.domain.completion import best_job
@@ -24,7 +24,7 @@ from rekindle.domain.tuning_job import (
 )
 from rekindle.domain.warm_start import namer, renamed
 from rekindle.search.early_stopping import MedianStopping
-from rekindle.search.history import History, Parent, Trial, TrialState
+from rekindle.search.history import History, Observation, Parent, Trial, TrialState
 from rekindle.search.hyperband import Hyperband
 from rekindle.search.space import Categorical, Configuration, Continuous, Integer, Parameter, Space, Value
 from rekindle.search.strategy import Proposal, Strategy
@@ -98,8 +98,9 @@ def history_for(snapshot: Snapshot, definition: Definition, seq: int | None = No
     jobs = [j for j in snapshot.jobs if j.definition_name == definition.name and j.launched_seq <= seq]
     done = sorted((j for j in jobs if _done(j, seq)), key=lambda j: j.finished_seq or 0)
     pending = sorted((j for j in jobs if not _done(j, seq)), key=lambda j: j.launched_seq)
-    trials = [_trial(j, definition, snapshot.curves.get(j.id, ()), seq) for j in (*done, *pending)]
-    return History(tuple(trials), asked=len(jobs))
+    made = (_known(snapshot, j) or trial_of(j, definition, snapshot.curves.get(j.id, ())) for j in done)
+    rest = (_pending(j, definition, snapshot.curves.get(j.id, ()), seq) for j in pending)
+    return History((*made, *rest), asked=len(jobs))
 
 
 def propose(snapshot: Snapshot, definition: Definition) -> Proposal | None:
@@ -143,15 +144,25 @@ def _done(job: TrainingJob, seq: int) -> bool:
     return job.finished_seq is not None and job.finished_seq <= seq
 
 
-def _trial(job: TrainingJob, definition: Definition, curve: Sequence[CurvePoint], seq: int) -> Trial:
-    points = tuple(replace(p.observation, order=p.seq) for p in curve if p.seq <= seq)
-    state, value = TrialState.PENDING, None
-    if _done(job, seq):
-        state, value = TrialState.FAILED, _value(job)
-    if value is not None:
-        state = TrialState.SUCCEEDED
-    ended = job.finished_seq if _done(job, seq) else None
-    return Trial(job.number, configuration_of(definition, job.tuned), state, value, points, job.stopped_early, ended)
+def trial_of(job: TrainingJob, definition: Definition, curve: Sequence[CurvePoint]) -> Trial:
+    """A training job that has ended, as the search sees it from then on."""
+    value = _value(job)
+    state = TrialState.FAILED if value is None else TrialState.SUCCEEDED
+    points = _observations(curve, job.finished_seq or 0)
+    configuration = configuration_of(definition, job.tuned)
+    return Trial(job.number, configuration, state, value, points, job.stopped_early, job.finished_seq)
+
+
+def _known(snapshot: Snapshot, job: TrainingJob) -> Trial | None:
+    return snapshot.trials.get(job.id)
+
+
+def _pending(job: TrainingJob, definition: Definition, curve: Sequence[CurvePoint], seq: int) -> Trial:
+    return Trial(job.number, configuration_of(definition, job.tuned), curve=_observations(curve, seq))
+
+
+def _observations(curve: Sequence[CurvePoint], seq: int) -> tuple[Observation, ...]:
+    return tuple(Observation(p.observation.step, p.observation.value, p.seq) for p in curve if p.seq <= seq)
 
 
 def _value(job: TrainingJob) -> float | None:

@@ -93,8 +93,9 @@ class JobFilter:
 class Change:
     """What one step writes, in one transaction: the tuning job's new state, new and changed training jobs, emissions.
 
-    ``points`` are by name of training jobs among ``added`` and ``changed``; ``seq`` is the event number under which they were
-    folded. A changed record keeps what it was created with: its owner, name, tuning job, number, creation time and spec.
+    ``points`` are by name of training jobs among ``added`` and ``changed``; ``events`` are their event numbers, one for each
+    point, and ``seq`` is that of points without one. A changed record keeps what it was created with: its owner, name, tuning
+    job, number, creation time and spec.
     """
 
     tuning_job: TuningJob | None = None
@@ -102,6 +103,7 @@ class Change:
     changed: tuple[TrainingJob, ...] = ()
     points: Mapping[str, tuple[MetricPoint, ...]] = field(default_factory=dict)
     seq: int = 0
+    events: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class JobStore(Protocol):
@@ -178,8 +180,8 @@ class JobStore(Protocol):
         """As ``tuning_jobs``; of one tuning job where its id is given. Sorted by objective, jobs without one are left out."""
         ...
 
-    def jobs_of(self, tuning_job_id: int) -> tuple[TrainingJob, ...]:
-        """All training jobs of a tuning job, by number."""
+    def jobs_of(self, tuning_job_id: int, since: int | None = None) -> tuple[TrainingJob, ...]:
+        """All training jobs of a tuning job, by number; only those that had not ended by event ``since``, where it is given."""
         ...
 
     def best_of(self, tuning_job_id: int, direction: Direction) -> TrainingJob | None:
@@ -196,8 +198,9 @@ class JobStore(Protocol):
         """A training job's emissions in order; of one metric where it is named. Those of the latest attempt only."""
         ...
 
-    def curves(self, tuning_job_id: int) -> Mapping[int, tuple[CurvePoint, ...]]:
-        """The objective's emissions of a tuning job's training jobs (the latest attempt's), by training job id."""
+    def curves(self, tuning_job_id: int, since: int | None = None) -> Mapping[int, tuple[CurvePoint, ...]]:
+        """The objective's emissions of a tuning job's training jobs (the latest attempt's), by training job id; only those
+        after event ``since``, where it is given. Steps count from 1 in what is returned."""
         ...
 
     # The worker's side.

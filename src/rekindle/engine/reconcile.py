@@ -23,8 +23,8 @@ from rekindle.domain.search_plan import (
 from rekindle.domain.training_job import MetricPoint, SecondaryStatus, TrainingJob, TrainingJobStatus, moved
 from rekindle.domain.tuning_job import Definition, Ending, TuningJob, TuningJobStatus
 from rekindle.engine.collect import Folded, fold, never_launched_but_stopping, run_time
+from rekindle.engine.memory import Memory, continued
 from rekindle.engine.ports import Change, Clock, Executor, JobStore, Lease, Run, RunKey
-from rekindle.engine.queries import parents_of
 from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.search.history import Observation
 from rekindle.search.strategy import Proposal
@@ -47,14 +47,14 @@ class Step:
     at_most: int | None = None
 
 
-def reconcile_tuning_job(step: Step, lease: Lease, job_id: int, parents: tuple[ParentJob, ...] | None = None) -> Snapshot:
+def reconcile_tuning_job(
+    step: Step, lease: Lease, job_id: int, parents: tuple[ParentJob, ...], memory: Memory | None = None
+) -> Snapshot:
     """Moves a tuning job on by one step and returns what is recorded then. Raises LeaseLost and NotFound."""
-    job = step.store.tuning_job_by_id(job_id)
-    kin = tuple(parents_of(step.store, job)) if parents is None else parents
-    before = Snapshot(job, step.store.jobs_of(job_id), kin)
+    before = (memory or Memory()).read(step.store, job_id, parents)
     collected = _collect(step, before)
     planned = _plan(step, collected.snapshot, collected.reported)
-    after = _save(step, lease, before, replace(planned, points=collected.points, points_seq=collected.points_seq))
+    after = _save(step, lease, before, replace(planned, points=collected.points, events=collected.events))
     _act(step, after, collected.reported)
     return after
 
@@ -79,7 +79,7 @@ def reconcile_training_job(step: Step, lease: Lease, job_id: int) -> TrainingJob
 class _Collected:
     snapshot: Snapshot
     points: Mapping[str, tuple[MetricPoint, ...]]
-    points_seq: int
+    events: Mapping[str, tuple[int, ...]]
     reported: frozenset[RunKey]
 
 
@@ -88,34 +88,35 @@ class _Plan:
     snapshot: Snapshot
     added: tuple[TrainingJob, ...] = ()
     points: Mapping[str, tuple[MetricPoint, ...]] | None = None
-    points_seq: int = 0
+    events: Mapping[str, tuple[int, ...]] | None = None
 
 
 def _collect(step: Step, snapshot: Snapshot) -> _Collected:
     folded = [_fold_one(step, job) if job.is_running else Folded(job) for job in snapshot.jobs]
     reported = frozenset(RunKey.of(f.job) for f in folded if f.reported)
     points = {f.job.name: f.points for f in folded if f.points}
-    seq = snapshot.job.seq + 1 if points else snapshot.job.seq
-    jobs, job = _number_the_ended(snapshot, folded, seq)
-    curves = _curves(step, snapshot, folded, seq)
-    return _Collected(replace(snapshot, job=job, jobs=jobs, curves=curves), points, seq, reported)
+    numbered = _numbered(folded, snapshot.job.seq)
+    jobs = tuple(
+        replace(f.job, finished_seq=numbered.ends.get(f.job.number, f.job.finished_seq)) if f.ended else f.job for f in folded
+    )
+    curves = _curves(snapshot, folded, numbered)
+    job = replace(snapshot.job, seq=numbered.seq)
+    return _Collected(replace(snapshot, job=job, jobs=jobs, curves=curves), points, numbered.points, reported)
 
 
-def _curves(step: Step, snapshot: Snapshot, folded: Iterable[Folded], seq: int) -> Mapping[int, tuple[CurvePoint, ...]]:
+def _curves(snapshot: Snapshot, folded: Iterable[Folded], numbered: _Numbered) -> Mapping[int, tuple[CurvePoint, ...]]:
     """The stored curves with this step's emissions behind them, for searches that watch them."""
     if not watches_curves(snapshot.job.spec):
         return {}
-    curves = dict(step.store.curves(snapshot.job.id))
-    for f in folded:
-        known = curves.get(f.job.id, ()) if f.job.attempt == _attempt(snapshot, f.job) else ()
-        values = [p.value for p in f.points if p.metric == f.job.objective_metric]
-        new = (CurvePoint(seq, Observation(len(known) + i, value)) for i, value in enumerate(values, start=1))
-        curves[f.job.id] = (*known, *new)
+    curves = dict(snapshot.curves)
+    for f, job in zip(folded, snapshot.jobs, strict=True):
+        if f.job is job:
+            continue
+        known = curves.get(job.id, ()) if f.job.attempt == job.attempt else ()
+        placed = zip(f.points, numbered.points.get(f.job.name, ()), strict=True)
+        new = [(seq, p.value) for p, seq in placed if p.metric == f.job.objective_metric]
+        curves[job.id] = continued(known, tuple(CurvePoint(seq, Observation(i, v)) for i, (seq, v) in enumerate(new, start=1)))
     return curves
-
-
-def _attempt(snapshot: Snapshot, job: TrainingJob) -> int:
-    return next(j.attempt for j in snapshot.jobs if j.id == job.id)
 
 
 def _fold_one(step: Step, job: TrainingJob) -> Folded:
@@ -127,14 +128,36 @@ def _fold_one(step: Step, job: TrainingJob) -> Folded:
     return Folded(never_launched_but_stopping(job, now) if job.status is TrainingJobStatus.STOPPING else job)
 
 
-def _number_the_ended(snapshot: Snapshot, folded: list[Folded], seq: int) -> tuple[tuple[TrainingJob, ...], TuningJob]:
-    """Gives each training job that has just ended its place in the order of events, by its end and then its number."""
-    ended = sorted(
-        (f.job for f in folded if f.ended and f.job.finished_seq is None), key=lambda j: (j.ended_at or 0.0, j.number)
-    )
-    places = {job.number: seq + i for i, job in enumerate(ended, start=1)}
-    jobs = tuple(replace(f.job, finished_seq=places[f.job.number]) if f.job.number in places else f.job for f in folded)
-    return jobs, replace(snapshot.job, seq=seq + len(places))
+@dataclass(frozen=True)
+class _Numbered:
+    """The places of one step's events among all events of the tuning job: those of emissions by the training job's name, those
+    of ends by its number; ``seq`` is the last."""
+
+    points: Mapping[str, tuple[int, ...]]
+    ends: Mapping[int, int]
+    seq: int
+
+
+def _numbered(folded: list[Folded], seq: int) -> _Numbered:
+    """Numbers emissions and ends by the time at which they happened, so that their order does not hang on how often somebody
+    looks; at the same time by the training job's number."""
+    events: list[tuple[float, int, int, Folded]] = []
+    for f in folded:
+        last = 0.0
+        for index, point in enumerate(f.points):
+            last = max(last, point.at)
+            events.append((last, f.job.number, index, f))
+        if f.ended and f.job.finished_seq is None:
+            events.append((max(last, f.job.ended_at or 0.0), f.job.number, len(f.points), f))
+    points: dict[str, list[int]] = {}
+    ends: dict[int, int] = {}
+    for _, number, index, f in sorted(events, key=lambda e: e[:3]):
+        seq += 1
+        if index < len(f.points):
+            points.setdefault(f.job.name, []).append(seq)
+        else:
+            ends[number] = seq
+    return _Numbered({name: tuple(places) for name, places in points.items()}, ends, seq)
 
 
 def _plan(step: Step, snapshot: Snapshot, reported: frozenset[RunKey]) -> _Plan:
@@ -270,7 +293,7 @@ def _finish(snapshot: Snapshot, ending: Ending) -> Snapshot:
 def _save(step: Step, lease: Lease, before: Snapshot, plan: _Plan) -> Snapshot:
     after = plan.snapshot
     known = {j.name: j for j in before.jobs}
-    changed = tuple(j for j in after.jobs if j.name in known and j != known[j.name])
+    changed = tuple(j for j in after.jobs if j.name in known and j is not known[j.name] and j != known[j.name])
     if after.job == before.job and not changed and not plan.added and not plan.points:
         return after
     now = step.clock.now()
@@ -281,7 +304,7 @@ def _save(step: Step, lease: Lease, before: Snapshot, plan: _Plan) -> Snapshot:
     if job.status.is_terminal:
         job = replace(job, ended_at=now)
     changed = tuple(replace(j, modified_at=now) for j in changed)
-    added = step.store.commit(lease, Change(job, plan.added, changed, plan.points or {}, plan.points_seq))
+    added = step.store.commit(lease, Change(job, plan.added, changed, plan.points or {}, events=plan.events or {}))
     stored = {j.name: j for j in (*changed, *added)}
     return replace(after, job=job, jobs=tuple(stored.get(j.name, j) for j in after.jobs))
 

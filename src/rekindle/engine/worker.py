@@ -20,6 +20,7 @@ from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.errors import NotFound
 from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingJobStatus, TrainingSpec
 from rekindle.engine.health import log_end
+from rekindle.engine.memory import Memory
 from rekindle.engine.ports import Lease, LeaseLost, RunKey, StoreUnavailable
 from rekindle.engine.queries import parents_of
 from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconcile_tuning_job, wants_more
@@ -70,6 +71,7 @@ class Worker:
     _leases: dict[str, Lease] = field(default_factory=dict)
     _running: dict[str, list[RunKey]] = field(default_factory=dict)
     _parents: dict[int, tuple[ParentJob, ...]] = field(default_factory=dict)
+    _memories: dict[int, Memory] = field(default_factory=dict)
     _resting: dict[str, float] = field(default_factory=dict)
     _wanting: set[str] = field(default_factory=set)
     #: Counts the turns taken; for each subject, at which one it last had something running.
@@ -228,7 +230,11 @@ class Worker:
     def _move_tuning_job(self, step: Step, lease: Lease, job_id: int) -> bool:
         if job_id not in self._parents:
             self._parents[job_id] = tuple(parents_of(self.step.store, self.step.store.tuning_job_by_id(job_id)))
-        snapshot = reconcile_tuning_job(step, lease, job_id, self._parents[job_id])
+        # What a step that fails has read is forgotten with it.
+        memory = self._memories.pop(job_id, None) or Memory()
+        snapshot = reconcile_tuning_job(step, lease, job_id, self._parents[job_id], memory)
+        if not snapshot.job.status.is_terminal:
+            self._memories[job_id] = memory
         wanting = wants_more(snapshot)
         self._specs[lease.subject] = tuple(definition.training for definition in snapshot.job.spec.definitions)
         pending = any(j.secondary is SecondaryStatus.PENDING for j in snapshot.running)

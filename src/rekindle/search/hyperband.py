@@ -7,18 +7,28 @@ Tuning" (MLSys 2020), for halving without waiting. A trial is never paused: at e
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import pairwise
 
-from rekindle.search.history import Direction, History, Trial, TrialState, better
+import numpy as np
+
+from rekindle.search.history import Direction, History, Observation, Trial, TrialState
+from rekindle.search.random_search import RandomSearch
 from rekindle.search.space import Space
 from rekindle.search.strategy import Proposal, Strategy
 
 #: The reduction factor: one in this many goes on at each rung.
 ETA = 3
-#: A model is fitted to the highest rung that at least this many trials, and two for each parameter, have reached.
-MIN_POINTS = 5
+GOLDEN = (5**0.5 - 1) / 2
+#: A model sees values on the scale of the highest rung that at least this many trials have reached.
+MIN_POINTS = 4
+#: From one rung to the next the spread of values is taken to change by this factor at most.
+MAX_RATIO = 3.0
+#: Values from here on, and what is no number, have no say in what a rung's values are worth.
+_HUGE = 1e100
 
 
 @dataclass(frozen=True)
@@ -27,8 +37,8 @@ class Hyperband:
 
     The resource is counted in emissions of the objective. Bracket s has the rungs ``max_resource * ETA**-s, ...,
     max_resource`` (none below ``min_resource``): bracket 0 runs its trials to the end, the last one judges them from
-    ``min_resource`` on. Trials go to brackets in the shares of Hyperband. At a rung a trial goes on when it is among the
-    best third of all trials that had got there by then (itself included, at least one); at ``max_resource`` it ends.
+    ``min_resource`` on. Trials go to brackets by ``shares``. At a rung a trial goes on when it is among the best third of
+    all trials that had got there by then (itself included, at least one); at ``max_resource`` it ends.
     """
 
     inner: Strategy
@@ -46,8 +56,11 @@ class Hyperband:
         return self.inner.space
 
     def propose(self, history: History) -> Proposal | None:
-        """The inner strategy's proposal from the trials' values at one common rung, the highest with enough of them."""
-        proposal = self.inner.propose(self._at_common_rung(history))
+        """The inner strategy's proposal from the trials' values on the scale of one rung."""
+        # A random draw looks at no value.
+        plain = isinstance(self.inner, RandomSearch)
+        seen = history if plain else on_one_scale(history, self.rungs(self.brackets - 1))
+        proposal = self.inner.propose(seen)
         if proposal is None:
             return None
         bracket = self.bracket(history.asked)
@@ -55,8 +68,33 @@ class Hyperband:
 
     def to_stop(self, history: History) -> Sequence[int]:
         """Ids of pending trials that a rung has not let through, or that have reached the largest resource."""
-        ranks = {id_: i for i, id_ in enumerate(sorted(t.id for t in history.trials))}
-        return [t.id for t in history.pending if self._ends(t, history, ranks[t.id])]
+        away = self.turned_away(history)
+        return [t.id for t in history.pending if t.id in away or len(t.curve) >= self.max_resource]
+
+    def turned_away(self, history: History) -> dict[int, int]:
+        """For each trial that a rung has not let through, that rung.
+
+        What a trial emits after that counts nowhere. So it does not matter how long it still runs: the verdicts follow from
+        the order of emissions alone, and a stop that comes late, after a restart say, changes none.
+        """
+        places = {id_: i for i, id_ in enumerate(sorted(t.id for t in history.trials))}
+        judged = {t.id: set(self.rungs(self.bracket(places[t.id]))) for t in history.trials}
+        away: dict[int, int] = {}
+        for rung in self.rungs(self.brackets - 1)[:-1]:
+            there = ((t.curve[rung - 1], t.id) for t in history.trials if len(t.curve) >= rung and t.id not in away)
+            for id_ in self._behind(rung, sorted(there, key=lambda a: (a[0].order, a[1])), judged):
+                away[id_] = rung
+        return away
+
+    def _behind(self, rung: int, arrivals: list[tuple[Observation, int]], judged: dict[int, set[int]]) -> Iterator[int]:
+        """Of the arrivals at a rung, in order: those judged there and not among the best third so far."""
+        costs: list[float] = []
+        for place, (seen, id_) in enumerate(arrivals, start=1):
+            cost = _cost(seen.value, self.direction)
+            ahead = bisect_right(costs, cost)
+            costs.insert(ahead, cost)
+            if rung in judged[id_] and ahead >= max(1, math.ceil(place / ETA)):
+                yield id_
 
     def rungs(self, bracket: int) -> tuple[int, ...]:
         """The steps at which the trials of a bracket are judged, ascending; the last is ``max_resource``."""
@@ -65,55 +103,67 @@ class Hyperband:
 
     def bracket(self, place: int) -> int:
         """The bracket of the trial that was asked for at ``place`` (0, 1, ...)."""
-        return self._pattern[place % len(self._pattern)]
+        # Multiples of the golden ratio fall evenly into the shares, over any stretch of trials.
+        left = (place + 0.5) * GOLDEN % 1.0
+        for bracket in range(self.brackets - 1, 0, -1):
+            left -= shares(self.brackets)[bracket]
+            if left < 0:
+                return bracket
+        return 0
 
     @cached_property
     def brackets(self) -> int:
         """How many brackets there are."""
         return int(math.log(self.max_resource / self.min_resource) / math.log(ETA) + 1e-9) + 1
 
-    @cached_property
-    def _pattern(self) -> tuple[int, ...]:
-        """Hyperband's shares of the brackets, spread evenly over a round of trials."""
-        top = self.brackets - 1
-        shares = [math.ceil((top + 1) / (s + 1) * ETA**s) for s in range(top + 1)]
-        credit, order = [0.0] * len(shares), []
-        for _ in range(sum(shares)):
-            credit = [c + share for c, share in zip(credit, shares, strict=True)]
-            chosen = max(range(len(shares)), key=lambda s: (credit[s], s))
-            credit[chosen] -= sum(shares)
-            order.append(chosen)
-        return tuple(order)
 
-    def _ends(self, trial: Trial, history: History, place: int) -> bool:
-        reached = [r for r in self.rungs(self.bracket(place)) if r <= len(trial.curve)]
-        return bool(reached) and (reached[-1] >= self.max_resource or any(not self._passes(trial, r, history) for r in reached))
-
-    def _passes(self, trial: Trial, rung: int, history: History) -> bool:
-        own = trial.curve[rung - 1]
-        rivals = [t for t in history.trials if len(t.curve) >= rung and _before(t, trial, rung)]
-        ahead = sum(not better(own.value, t.curve[rung - 1].value, self.direction) for t in rivals)
-        return ahead < max(1, math.ceil((len(rivals) + 1) / ETA))
-
-    def _at_common_rung(self, history: History) -> History:
-        """The history as if every trial had run to one rung: those short of it are pending, or failed if they ended."""
-        needed = max(MIN_POINTS, 2 * len(self.space))
-        for rung in reversed(self.rungs(self.brackets - 1)):
-            if sum(len(t.curve) >= rung for t in history.trials) >= needed:
-                return History(tuple(_cut(t, rung) for t in history.trials), history.asked)
-        return History(tuple(_pending(t) for t in history.trials), history.asked)
+@cache
+def shares(brackets: int) -> tuple[float, ...]:
+    """The shares of the brackets in the trials, sum 1. Hyperband gives every bracket the same resource; here each gets half
+    of what the next more eager one gets."""
+    weights = [(2.0 * ETA) ** s / (s + 1) for s in range(brackets)]
+    return tuple(w / sum(weights) for w in weights)
 
 
-def _before(other: Trial, trial: Trial, rung: int) -> bool:
-    theirs, ours = other.curve[rung - 1], trial.curve[rung - 1]
-    return other.id != trial.id and (theirs.order, other.id) < (ours.order, trial.id)
+def _cost(value: float, direction: Direction) -> float:
+    """Lower is better; what is no number is worst."""
+    cost = value if direction == "minimize" else -value
+    return math.inf if math.isnan(cost) else cost
 
 
-def _cut(trial: Trial, rung: int) -> Trial:
-    if len(trial.curve) >= rung:
-        return replace(trial, state=TrialState.SUCCEEDED, value=trial.curve[rung - 1].value)
-    return trial if trial.state is TrialState.FAILED else _pending(trial)
+def on_one_scale(history: History, rungs: Sequence[int]) -> History:
+    """The history as a model should see it: each trial that has reached a rung counts as if it had ended there.
+
+    Trials end at different rungs, so their values do not compare as they are. The value at rung k is carried to rung k + 1
+    by the trials that reached both: from their mean and deviation at k to their mean and deviation at k + 1, and so on up to
+    the highest rung that at least ``MIN_POINTS`` trials have reached. There values are what they are; one from below is what
+    its trial would have had there, had it kept its distance to the survivors. Trials short of the first rung are pending, or
+    failed if they failed. Rungs ascend.
+    """
+    counts = [sum(len(t.curve) >= r for t in history.trials) for r in rungs]
+    known = [r for r, n in zip(rungs, counts, strict=True) if n >= MIN_POINTS] or list(rungs[:1])
+    lifts = [_lift(history, low, high) for low, high in pairwise(known)]
+    return History(tuple(_carried(t, known, lifts) for t in history.trials), history.asked)
 
 
-def _pending(trial: Trial) -> Trial:
+def _lift(history: History, low: int, high: int) -> tuple[float, float, float]:
+    """(a, b, c) by which a value v at the rung ``low`` becomes a + b (v - c) at the rung ``high``."""
+    both = np.array([(t.curve[low - 1].value, t.curve[high - 1].value) for t in history.trials if len(t.curve) >= high])
+    both = both.reshape(-1, 2)
+    both = both[(np.abs(both) < _HUGE).all(axis=1)]
+    if len(both) == 0:
+        return 0.0, 1.0, 0.0
+    (below, above), (spread, spread_above) = both.mean(axis=0), both.std(axis=0)
+    # Few survivors tell little of how the spread changes, and nothing when they were equal.
+    ratio = float(spread_above / spread) if spread > 0 and len(both) >= MIN_POINTS else 1.0
+    return float(above), min(max(ratio, 1 / MAX_RATIO), MAX_RATIO), float(below)
+
+
+def _carried(trial: Trial, rungs: Sequence[int], lifts: Sequence[tuple[float, float, float]]) -> Trial:
+    reached = sum(r <= len(trial.curve) for r in rungs)
+    value = trial.curve[rungs[reached - 1] - 1].value if reached else math.nan
+    for above, ratio, below in lifts[max(reached - 1, 0) :]:
+        value = above + ratio * (value - below)
+    if math.isfinite(value):
+        return replace(trial, state=TrialState.SUCCEEDED, value=value)
     return trial if trial.state is TrialState.FAILED else replace(trial, state=TrialState.PENDING, value=None)

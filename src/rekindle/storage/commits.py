@@ -12,7 +12,7 @@ from rekindle.engine.ports import Announcer, Change, Lease, LeaseLost
 from rekindle.storage import leasing, outbox
 from rekindle.storage.commands import insert_training_jobs
 from rekindle.storage.dialects import insert_new
-from rekindle.storage.records import point_values, training_job_state, tuning_job_state
+from rekindle.storage.records import Values, point_values, training_job_state, tuning_job_state
 from rekindle.storage.schema import metric_points, training_jobs, tuning_jobs
 
 # What is set follows from the values that the statements are given.
@@ -54,7 +54,10 @@ def _save_training_jobs(connection: Connection, jobs: Sequence[TrainingJob]) -> 
 
 def _save_points(connection: Connection, change: Change, jobs: Sequence[TrainingJob]) -> None:
     by_name = {job.name: job for job in jobs}
-    rows = [point_values(by_name[name], p, change.seq) for name, points in change.points.items() for p in points]
+    rows: list[Values] = []
+    for name, points in change.points.items():
+        events = change.events.get(name) or (change.seq,) * len(points)
+        rows += [point_values(by_name[name], p, seq) for p, seq in zip(points, events, strict=True)]
     if rows:
         connection.execute(insert_new(connection, metric_points), rows)
 

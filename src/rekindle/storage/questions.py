@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, bindparam, func, select
+from sqlalchemy import Connection, Table, and_, bindparam, func, or_, select
 
 from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.errors import NotFound
@@ -50,6 +50,8 @@ _BEST = {
     "minimize": _COUNTING.order_by(_jobs.objective_value, _jobs.finished_seq).limit(1),
     "maximize": _COUNTING.order_by(_jobs.objective_value.desc(), _jobs.finished_seq).limit(1),
 }
+_not_ended_by = or_(_jobs.finished_seq.is_(None), _jobs.finished_seq > bindparam("since_"))
+_JOBS_SINCE = _JOBS_OF.where(_not_ended_by)
 _SPECS = select(training_specs).where(training_specs.c.digest.in_(bindparam("digests", expanding=True)))
 _COUNTERS = (
     select(_jobs.tuning_job_id, _jobs.status, _jobs.objective_status, func.count())
@@ -82,6 +84,7 @@ _CURVES = (
     .where(_jobs.tuning_job_id == bindparam("id_"))
     .order_by(_points.training_job_id, _points.idx)
 )
+_CURVES_SINCE = _CURVES.where(_not_ended_by, _points.seq > bindparam("since_"))
 
 
 def tuning_job(connection: Connection, owner: Owner, name: str) -> TuningJob:
@@ -123,9 +126,10 @@ def list_training_jobs(
     return _with_specs(connection, rows), after
 
 
-def jobs_of(connection: Connection, tuning_job_id: int) -> tuple[TrainingJob, ...]:
-    """All training jobs of a tuning job, by number."""
-    return tuple(_with_specs(connection, connection.execute(_JOBS_OF, {"id_": tuning_job_id}).all()))
+def jobs_of(connection: Connection, tuning_job_id: int, since: int | None = None) -> tuple[TrainingJob, ...]:
+    """The training jobs of a tuning job that had not ended by event ``since`` (None: all), by number."""
+    query = _JOBS_OF if since is None else _JOBS_SINCE
+    return tuple(_with_specs(connection, connection.execute(query, _since(tuning_job_id, since)).all()))
 
 
 def best_of(connection: Connection, tuning_job_id: int, direction: Direction) -> TrainingJob | None:
@@ -154,13 +158,19 @@ def points(connection: Connection, job_id: int, metric: str | None) -> list[Metr
     return [point_of(row) for row in rows]
 
 
-def curves(connection: Connection, tuning_job_id: int) -> Mapping[int, tuple[CurvePoint, ...]]:
-    """The objective's emissions of a tuning job's training jobs; steps count from 1 within each."""
+def curves(connection: Connection, tuning_job_id: int, since: int | None = None) -> Mapping[int, tuple[CurvePoint, ...]]:
+    """The objective's emissions of a tuning job's training jobs after event ``since`` (None: all); steps count from 1 within
+    each."""
     found: dict[int, list[CurvePoint]] = {}
-    for job_id, seq, value in connection.execute(_CURVES, {"id_": tuning_job_id}):
+    query = _CURVES if since is None else _CURVES_SINCE
+    for job_id, seq, value in connection.execute(query, _since(tuning_job_id, since)):
         curve = found.setdefault(job_id, [])
         curve.append(CurvePoint(seq, Observation(len(curve) + 1, value)))
     return {job_id: tuple(curve) for job_id, curve in found.items()}
+
+
+def _since(job_id: int, since: int | None) -> dict[str, int]:
+    return {"id_": job_id} if since is None else {"id_": job_id, "since_": since}
 
 
 def _by_name(connection: Connection, table: Table, kind: str, owner: Owner, name: str) -> AnyRow:

@@ -117,10 +117,10 @@ class SqlStore(JobStore, Outbox):
         with self.database.reading() as connection:
             return questions.list_training_jobs(connection, owner, where, page, tuning_job_id)
 
-    def jobs_of(self, tuning_job_id: int) -> tuple[TrainingJob, ...]:
+    def jobs_of(self, tuning_job_id: int, since: int | None = None) -> tuple[TrainingJob, ...]:
         """See the port."""
         with self.database.reading() as connection:
-            return questions.jobs_of(connection, tuning_job_id)
+            return questions.jobs_of(connection, tuning_job_id, since)
 
     def best_of(self, tuning_job_id: int, direction: Direction) -> TrainingJob | None:
         """See the port."""
@@ -137,10 +137,10 @@ class SqlStore(JobStore, Outbox):
         with self.database.reading() as connection:
             return questions.points(connection, training_job_id, metric)
 
-    def curves(self, tuning_job_id: int) -> Mapping[int, tuple[CurvePoint, ...]]:
+    def curves(self, tuning_job_id: int, since: int | None = None) -> Mapping[int, tuple[CurvePoint, ...]]:
         """See the port."""
         with self.database.reading() as connection:
-            return questions.curves(connection, tuning_job_id)
+            return questions.curves(connection, tuning_job_id, since)
 
     def claim(self, holder: str, now: float, until: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
         """See the port."""

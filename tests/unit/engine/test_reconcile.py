@@ -22,7 +22,7 @@ from rekindle.domain.tuning_job import (
     WarmStartType,
 )
 from rekindle.engine.commands import stop_training_job, stop_tuning_job
-from rekindle.engine.ports import Change, Lease, LeaseLost, Run, RunKey, RunState
+from rekindle.engine.ports import Change, LeaseLost, RunKey, RunState
 from rekindle.engine.queries import describe
 from rekindle.engine.reconcile import Step
 from rekindle.engine.suggestions import HereAndNow
@@ -30,6 +30,7 @@ from rekindle.engine.worker import Worker
 from rekindle.search.space import Categorical, Integer
 from rekindle.search.strategy import Proposal
 from support.engine import Engine, by_learning_rate
+from support.power import Cable, Unplugged
 from support.simulated import Script
 from support.specs import RANGES, tuning_spec
 
@@ -229,36 +230,6 @@ def test_a_dead_workers_job_is_taken_over_when_its_lease_ends(engine: Engine) ->
     assert len(engine.trials("job")) == 1
     engine.clock.sleep(31)
     assert engine.run("job", holder="b").status is TuningJobStatus.COMPLETED
-
-
-class Unplugged(BaseException):
-    """The power goes."""
-
-
-class Cable:
-    """Wraps the store and the executor: the power goes before or after the given call that changes something."""
-
-    def __init__(self, engine: Engine, at: int, after: bool) -> None:
-        self.calls, self.at, self.after = 0, at, after
-        self.commit, self.launch = engine.store.commit, engine.executor.launch
-        engine.store.commit = self._commit  # type: ignore[method-assign]
-        engine.executor.launch = self._launch  # type: ignore[method-assign]
-
-    def _through(self, call):
-        self.calls += 1
-        here = self.calls == self.at
-        if here and not self.after:
-            raise Unplugged
-        result = call()
-        if here:
-            raise Unplugged
-        return result
-
-    def _commit(self, lease: Lease, change: Change):
-        return self._through(lambda: self.commit(lease, change))
-
-    def _launch(self, run: Run) -> None:
-        self._through(lambda: self.launch(run))
 
 
 def configurations(engine: Engine) -> list[dict[str, str]]:

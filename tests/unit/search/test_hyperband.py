@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from rekindle.search import Continuous, Space
 from rekindle.search.bayesian.strategy import BayesianSearch
 from rekindle.search.history import History, Observation, Trial, TrialState
-from rekindle.search.hyperband import ETA, Hyperband
+from rekindle.search.hyperband import ETA, Hyperband, on_one_scale, shares
 from rekindle.search.random_search import RandomSearch
 
 SPACE = Space([Continuous("x", 0, 1)])
@@ -34,10 +36,20 @@ def test_rungs_are_powers_below_the_largest_resource() -> None:
     assert hyperband(1, 27).brackets == 4
 
 
-def test_brackets_have_hyperbands_shares() -> None:
-    band = hyperband(1, 27)
-    counts = Counter(band.bracket(i) for i in range(2 * 49))
-    assert counts == {3: 2 * 27, 2: 2 * 12, 1: 2 * 6, 0: 2 * 4}
+@pytest.mark.parametrize("most", [1, 3, 27, 81, 20_000])
+def test_brackets_have_their_shares_over_any_stretch(most: int) -> None:
+    band = hyperband(1, most)
+    for start in (0, 500):
+        counts = Counter(band.bracket(start + i) for i in range(1000))
+        for bracket, share in enumerate(shares(band.brackets)):
+            assert abs(counts[bracket] - 1000 * share) < 5
+
+
+def test_each_bracket_gets_half_the_resource_of_the_next() -> None:
+    # In bracket s one trial costs about (s + 1) / ETA**s of the largest resource.
+    spent = [share * (s + 1) / ETA**s for s, share in enumerate(shares(5))]
+    assert all(2 * a == pytest.approx(b) for a, b in pairwise(spent))
+    assert sum(shares(5)) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("least", "most"), [(0, 9), (10, 9)])
@@ -118,3 +130,37 @@ def test_a_model_sees_every_trial_at_one_rung() -> None:
     assert proposal.source == "model"
     assert abs(float(proposal.configuration["x"]) - 0.3) < 0.2
     assert proposal.why["rungs"] == list(band.rungs(band.bracket(12)))
+
+
+def test_a_late_stop_changes_no_verdict() -> None:
+    """Whoever was turned away counts nowhere above that rung, however long it went on."""
+    band = hyperband(1, 9)
+    mine = in_bracket(band, 2, 12)
+    others = [running(i, *[0.5] * 9, first=1 + 100 * i) for i in range(max(mine) + 1) if i not in mine]
+    curves = {i: [1.0 / (k + 1)] + [2.0 - k / 20] * 8 for k, i in enumerate(mine)}
+    long = [running(i, *curve, first=1 + 100 * i) for i, curve in curves.items()]
+    verdicts = band.turned_away(History((*others, *long)))
+    assert verdicts
+    short = [running(i, *curve[: verdicts.get(i, 9)], first=1 + 100 * i) for i, curve in curves.items()]
+    assert band.turned_away(History((*others, *short))) == verdicts
+
+
+def test_values_are_carried_to_the_highest_rung_by_who_reached_both() -> None:
+    both = [running(i, float(i), 10 + 2.0 * i, first=i) for i in range(5)]
+    low = running(9, 7.0, first=9)
+    none = Trial(10, {"x": 0.5})
+    seen = on_one_scale(History((*both, low, none)), (1, 2, 9))
+    values = {t.id: t.value for t in seen.trials}
+    assert [values[i] for i in range(5)] == [10 + 2.0 * i for i in range(5)]
+    assert values[9] == pytest.approx(10 + 2 * 7.0)
+    assert seen.trials[-1].state is TrialState.PENDING
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=12), max_size=30))
+def test_any_values_are_judged_and_carried(curves: list[list[float]]) -> None:
+    history = History(tuple(running(i, *curve, first=i) for i, curve in enumerate(curves)))
+    band = hyperband(1, 9)
+    assert set(band.to_stop(history)) <= {t.id for t in history.trials}
+    for trial in on_one_scale(history, band.rungs(2)).trials:
+        assert trial.value is None or math.isfinite(trial.value)
