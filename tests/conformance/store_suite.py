@@ -561,6 +561,27 @@ class StoreSuite:
             (9, Observation(3, 3.0)),
         ]
 
+    def test_each_point_may_have_an_event_of_its_own(self, store):
+        job, lease, (one,) = started(store, 1)
+        store.commit(lease, Change(changed=(one,), points={one.name: emissions(3)}, seq=1, events={one.name: (4, 7, 9)}))
+        assert [p.seq for p in store.curves(job.id)[one.id]] == [4, 7, 9]
+        with pytest.raises(ValueError, match="zip"):
+            store.commit(lease, Change(changed=(one,), points={one.name: emissions(2, start=3)}, events={one.name: (10,)}))
+
+    def test_reading_on_from_an_event_gives_what_is_later(self, store):
+        job, lease, (one, two, three) = started(store, 3)
+        ended = replace(one, status=TrainingJobStatus.COMPLETED, finished_seq=5)
+        late = replace(two, status=TrainingJobStatus.COMPLETED, finished_seq=6)
+        points = {t.name: emissions(3) for t in (one, two, three)}
+        events = {one.name: (1, 2, 3), two.name: (4, 5, 6), three.name: (2, 6, 7)}
+        store.commit(lease, Change(changed=(ended, late, three), points=points, events=events))
+        assert [t.number for t in store.jobs_of(job.id, 4)] == [1, 2, 3]
+        assert [t.number for t in store.jobs_of(job.id, 5)] == [2, 3]
+        assert store.jobs_of(job.id, -1) == store.jobs_of(job.id)
+        later = {job_id: [(p.seq, p.observation.step) for p in curve] for job_id, curve in store.curves(job.id, 5).items()}
+        assert later == {two.id: [(6, 1)], three.id: [(6, 1), (7, 2)]}
+        assert dict(store.curves(job.id, 7)) == {}
+
     def test_points_of_a_training_job_that_is_added_in_the_same_step(self, store):
         job, lease, _ = started(store, 0)
         (one,) = store.commit(lease, Change(added=(trial(job, 1),), points={trial(job, 1).name: emissions(1)}))

@@ -60,7 +60,13 @@ def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     """Show a tuning job: state, counters, best training job, what waits and why, what failed, and what is worth knowing."""
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import write_json
-    from rekindle.cli.records import failure_causes, importance_records, tuning_record, waiting_records
+    from rekindle.cli.records import (
+        early_stopping_record,
+        failure_causes,
+        importance_records,
+        tuning_record,
+        waiting_records,
+    )
     from rekindle.domain.decisions import Snapshot
     from rekindle.engine.health import examine
     from rekindle.engine.queries import describe
@@ -70,6 +76,7 @@ def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     snapshot = Snapshot(view.job, app.store.jobs_of(view.job.id))
     record = {
         **tuning_record(view),
+        "early_stopping": early_stopping_record(view.job, snapshot.jobs, app.store),
         "waiting": waiting_records(snapshot),
         "failure_causes": failure_causes(snapshot.jobs),
         "importances": importance_records(snapshot),
@@ -202,6 +209,7 @@ def _show_record(record: dict[str, Any]) -> None:
         "strategy": f"{record['strategy']}, seed {record['seed']}",
         "training jobs": _counted(record["training_jobs"], record["limits"]["jobs"]),
         "limits": settings_text({k: v for k, v in record["limits"].items() if v is not None}),
+        "early stopping": _saved_line(record["early_stopping"]),
         "warm start": None if warm is None else f"{warm['type']} from {', '.join(warm['parents'])}",
         "best": _best_line(record["best"]),
         "overall best": _best_line(record["overall_best"]),
@@ -220,6 +228,13 @@ def _show_record(record: dict[str, Any]) -> None:
             typer.echo(f"note: {one_line(note['text'])}")
             for line in note.get("log", ()):
                 typer.echo(f"      | {one_line(line)}")
+
+
+def _saved_line(saved: dict[str, Any] | None) -> str | None:
+    if saved is None:
+        return None
+    epochs = f"{saved['epochs_saved']} epochs ({saved['share']:.0%}) and about {saved['seconds_saved']:.0f} s of training saved"
+    return f"{saved['stopped']} stopped early: {epochs}, had each run {saved['full_epochs']:g} epochs"
 
 
 def _importance_line(importances: list[dict[str, Any]]) -> str | None:

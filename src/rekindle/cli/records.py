@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rekindle.domain.decisions import Snapshot
     from rekindle.domain.training_job import TrainingJob
     from rekindle.domain.tuning_job import Definition, TuningJob, TuningJobSpec
+    from rekindle.engine.ports import JobStore
     from rekindle.engine.queries import TuningJobView
     from rekindle.search.space import Parameter
 
@@ -78,6 +79,16 @@ def tuning_summary(job: TuningJob, status: str) -> dict[str, Any]:
         "created_at": moment(job.created_at),
         "ended_at": moment(job.ended_at),
     }
+
+
+def early_stopping_record(job: TuningJob, trials: Sequence[TrainingJob], store: JobStore) -> dict[str, Any] | None:
+    """What early stopping saved, estimated (``domain/savings``)."""
+    from rekindle.domain.savings import savings
+
+    if not any(t.stopped_early for t in trials):
+        return None
+    found = savings(job.spec, trials, {job_id: len(curve) for job_id, curve in store.curves(job.id).items()})
+    return None if found is None else {**asdict(found), "share": found.share}
 
 
 def best_record(job: TrainingJob | None, tuning_job: TuningJob) -> dict[str, Any] | None:

@@ -1,0 +1,65 @@
+"""What early stopping saved, by an estimate that says how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from rekindle.domain.training_job import TrainingJob, TrainingJobStatus
+from rekindle.domain.tuning_job import TuningJobSpec, hyperband_resources
+
+
+@dataclass(frozen=True)
+class Savings:
+    """An epoch is one emission of the objective.
+
+    ``stopped`` training jobs were given up by a rule. Each is taken to have needed ``full_epochs`` epochs otherwise: the median
+    of those that ran to their end, or Hyperband's largest resource; the rest of them is saved, at the pace of the training job
+    itself. ``epochs`` were trained in all, ``epochs_saved`` and ``seconds_saved`` were not.
+    """
+
+    stopped: int
+    epochs: int
+    epochs_saved: int
+    seconds_saved: float
+    full_epochs: float
+
+    @property
+    def share(self) -> float:
+        """Of all epochs that there would have been, the share that was saved."""
+        return self.epochs_saved / max(self.epochs + self.epochs_saved, 1)
+
+
+def savings(spec: TuningJobSpec, jobs: Sequence[TrainingJob], epochs: Mapping[int, int]) -> Savings | None:
+    """What was saved so far. ``epochs`` are how often each training job, by its id, emitted the objective. None where nobody
+    was stopped early, or nobody's full length is known."""
+    total, saved, seconds, lengths = 0, 0.0, 0.0, []
+    for definition in spec.definitions:
+        mine = [j for j in jobs if j.definition_name == definition.name]
+        total += sum(epochs.get(j.id, 0) for j in mine)
+        stopped = [j for j in mine if j.stopped_early and not j.is_running]
+        resources = hyperband_resources(spec.hyperband, definition.statics) if spec.hyperband else None
+        length = resources[1] if resources else _usual_length(mine, epochs)
+        if not stopped or length is None:
+            continue
+        lengths += [length] * len(stopped)
+        for job in stopped:
+            left = max(length - epochs.get(job.id, 0), 0)
+            saved += left
+            seconds += left * _pace(job, epochs)
+    if not lengths:
+        return None
+    return Savings(len(lengths), total, round(saved), seconds, float(median(lengths)))
+
+
+def _usual_length(jobs: Sequence[TrainingJob], epochs: Mapping[int, int]) -> float | None:
+    known = [epochs.get(j.id, 0) for j in jobs if j.status is TrainingJobStatus.COMPLETED and epochs.get(j.id, 0)]
+    return float(median(known)) if known else None
+
+
+def _pace(job: TrainingJob, epochs: Mapping[int, int]) -> float:
+    """Seconds of one epoch."""
+    if job.started_at is None or job.ended_at is None:
+        return 0.0
+    return max(job.ended_at - job.started_at, 0.0) / max(epochs.get(job.id, 0), 1)

@@ -1,0 +1,56 @@
+"""What early stopping saved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rekindle.domain.savings import savings
+from rekindle.domain.training_job import Owner, TrainingJob, TrainingJobStatus
+from rekindle.domain.tuning_job import Hyperband, StrategyName
+from support.specs import tuning_spec
+
+SPEC = replace(tuning_spec(), early_stopping=True)
+
+
+def job(number: int, seconds: float, stopped: bool = False, running: bool = False) -> TrainingJob:
+    status = TrainingJobStatus.STOPPED if stopped else TrainingJobStatus.COMPLETED
+    return TrainingJob(
+        f"job-{number}",
+        Owner(),
+        SPEC.definition.training,
+        {},
+        0.0,
+        id=number,
+        number=number,
+        definition_name=SPEC.definition.name,
+        status=TrainingJobStatus.IN_PROGRESS if running else status,
+        stopped_early=stopped,
+        started_at=100.0,
+        ended_at=100.0 + seconds,
+    )
+
+
+def test_the_rest_of_the_usual_length_at_the_jobs_own_pace() -> None:
+    jobs = [job(1, 10), job(2, 10), job(3, 40), job(4, 6, stopped=True), job(5, 30, stopped=True)]
+    found = savings(SPEC, jobs, {1: 10, 2: 10, 3: 20, 4: 3, 5: 15})
+    assert found is not None
+    assert (found.stopped, found.epochs, found.epochs_saved, found.full_epochs) == (2, 58, 7, 10)
+    assert found.seconds_saved == pytest.approx(7 * 2.0)
+    assert found.share == pytest.approx(7 / 65)
+
+
+def test_hyperband_knows_the_length() -> None:
+    spec = replace(tuning_spec(strategy=StrategyName.HYPERBAND), hyperband=Hyperband(1, 27))
+    found = savings(spec, [job(1, 4, stopped=True), job(2, 9, stopped=True)], {1: 2, 2: 27})
+    assert found is not None
+    assert (found.epochs_saved, found.full_epochs) == (25, 27)
+    assert found.seconds_saved == pytest.approx(25 * 2.0)
+
+
+def test_nothing_is_made_up() -> None:
+    assert savings(SPEC, [], {}) is None
+    assert savings(SPEC, [job(1, 10)], {1: 10}) is None
+    assert savings(SPEC, [job(1, 10, stopped=True)], {1: 3}) is None
+    assert savings(SPEC, [job(1, 10), job(2, 3, stopped=True, running=True)], {1: 10, 2: 3}) is None
