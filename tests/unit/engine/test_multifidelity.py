@@ -14,6 +14,7 @@ from rekindle.domain.decisions import Snapshot
 from rekindle.domain.search_plan import history_for, strategy_for
 from rekindle.domain.training_job import ObjectiveStatus, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import Hyperband, StrategyName, TuningJobSpec, TuningJobStatus
+from rekindle.engine.memory import Memory
 from rekindle.engine.replay import replay
 from rekindle.search.early_stopping import MedianStopping
 from rekindle.search.history import History, Trial
@@ -202,3 +203,20 @@ def running_again(history: History, trial: Trial) -> History:
 
 def survivors(history: History) -> Iterator[Trial]:
     return (t for t in history.trials if not t.stopped)
+
+
+def test_who_reads_on_has_read_everything() -> None:
+    """At every step, also once a run was lost and its emissions count from the start again."""
+    engine = Engine(lambda h: replayed(h, epochs=9))
+    job = engine.create(spec("hyperband", jobs=10, parallel=3, most=9))
+    memory = Memory()
+
+    def compare(step: int) -> None:
+        if step == 8:
+            engine.executor.lose(next(k for k in engine.executor.launches if engine.executor.report(k).ended_at is None))
+        kept, anew = (m.read(engine.store, job.id, ()) for m in (memory, Memory()))
+        assert kept == anew
+        assert history_for(kept, job.spec.definition) == history_for(anew, job.spec.definition)
+
+    engine.run("job", before=compare)
+    assert max(t.attempt for t in engine.trials("job")) == 2
