@@ -25,10 +25,10 @@ class Memory:
     """
 
     seq: int = _NOTHING
-    _ended: dict[int, TrainingJob] = field(default_factory=dict)
-    _curves: dict[int, tuple[CurvePoint, ...]] = field(default_factory=dict)
-    _attempts: dict[int, int] = field(default_factory=dict)
-    _trials: dict[int, Trial] = field(default_factory=dict)
+    _ended: dict[int, TrainingJob] = field(default_factory=dict, repr=False)
+    _curves: dict[int, tuple[CurvePoint, ...]] = field(default_factory=dict, repr=False)
+    _attempts: dict[int, int] = field(default_factory=dict, repr=False)
+    _trials: dict[int, Trial] = field(default_factory=dict, repr=False)
 
     def read(self, store: JobStore, job_id: int, parents: tuple[ParentJob, ...]) -> Snapshot:
         """All that is recorded about the tuning job. Raises NotFound."""
