@@ -9,7 +9,7 @@ from rekindle.api.translate.create_request import spec_from_request
 from rekindle.api.translate.echo import tuning_job_members
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
-from rekindle.domain.tuning_job import RELAXED, StrategyName, check_spec
+from rekindle.domain.tuning_job import RELAXED, Limits, StrategyName, check_spec
 from support.wire import Json, definition, tuning_request
 
 CONFIG = "HyperParameterTuningJobConfig"
@@ -92,3 +92,44 @@ def test_without_autotune_the_strategy_and_plain_ranges_are_needed() -> None:
     del plain[CONFIG]["Strategy"]
     with pytest.raises(InvalidValue, match="Member must not be null"):
         spec_from_request(plain)
+
+
+def chosen(strategy: str | None = None, limits: Json | None = None, parameters: int = 1, **config: object) -> Json:
+    request = autotuned(*((f"p{n}", "0.5") for n in range(parameters)), strategy=strategy)
+    request[CONFIG]["ResourceLimits"] = limits or {}
+    request[CONFIG].update(config)
+    spec = spec_from_request(request)
+    check_spec(spec, RELAXED)
+    return {"spec": spec, **tuning_job_members(spec, Owner())}
+
+
+def test_autotune_chooses_what_is_left_out_and_shows_it() -> None:
+    shown = chosen(parameters=3)
+    spec, config = shown["spec"], shown[CONFIG]
+    assert (spec.strategy, spec.early_stopping, spec.completion.on_convergence) == (StrategyName.BAYESIAN, True, True)
+    assert spec.limits == Limits(30, 2, None)
+    assert spec.definition.training.max_retries == 3
+    assert config["ResourceLimits"] == {"MaxParallelTrainingJobs": 2, "MaxNumberOfTrainingJobs": 30}
+    assert config["TrainingJobEarlyStoppingType"] == "Auto"
+    assert config["TuningJobCompletionCriteria"] == {"ConvergenceDetected": {"CompleteOnConvergence": "Enabled"}}
+    assert shown["TrainingJobDefinition"]["RetryStrategy"] == {"MaximumRetryAttempts": 3}
+
+
+def test_what_is_sent_holds() -> None:
+    criteria = {"TargetObjectiveMetricValue": 0.5, "ConvergenceDetected": {"CompleteOnConvergence": "Disabled"}}
+    limits = {"MaxParallelTrainingJobs": 1, "MaxRuntimeInSeconds": 600}
+    early = {"TrainingJobEarlyStoppingType": "Off"}
+    spec = chosen("Random", limits, TuningJobCompletionCriteria=criteria, **early)["spec"]
+    assert spec.strategy is StrategyName.RANDOM
+    assert spec.limits == Limits(None, 1, 600)
+    assert (spec.early_stopping, spec.completion.on_convergence, spec.completion.target) == (False, False, 0.5)
+
+
+def test_it_chooses_nothing_that_would_be_refused() -> None:
+    request = autotuned(("depth", "2"), strategy=None)
+    request[CONFIG]["ResourceLimits"] = {}
+    spec = spec_from_request(request)
+    check_spec(spec, RELAXED)
+    assert spec.limits.max_jobs == 4, "there are no more configurations than 1 to 4"
+    hyperband = chosen("Hyperband")["spec"]
+    assert (hyperband.early_stopping, hyperband.completion.on_convergence) == (False, False)

@@ -3,13 +3,16 @@
 What the real service chooses is unknown but for one example, a hint of 4 that became the integers 2 to 8. So a number's
 range goes from half of it to its double, and stays within 0 and 1 where the number does. Zero, and text, have no such range:
 they stay static.
+
+Autotune also chooses what the request leaves out, as the API's reference lists it: strategy, limits, early stopping, retries,
+and an end at convergence. What is sent holds. The values are ours, for the real ones are not published.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rekindle.api.translate.part import Part
@@ -17,6 +20,10 @@ from rekindle.domain.errors import InvalidValue
 
 Json = Mapping[str, Any]
 
+#: How many training jobs for each tuned hyperparameter, at least and at most, where no limit is given.
+_JOBS_EACH, _JOBS_LEAST, _JOBS_MOST = 10, 20, 100
+_PARALLEL = 2
+_RETRIES = 3
 _CONFIG = "HyperParameterTuningJobConfig"
 _INTEGER = re.compile(r"[-+]?[0-9]{1,15}")
 _STRATEGY_MISSING = (
@@ -26,7 +33,7 @@ _STRATEGY_MISSING = (
 
 
 def expanded(request: Json) -> Json:
-    """The request with concrete ranges in place of auto parameters, and with the strategy that Autotune stands for. Raises
+    """The request with concrete ranges in place of auto parameters, and with all else that Autotune chooses. Raises
     InvalidValue for auto parameters without Autotune."""
     config = request.get(_CONFIG)
     if not isinstance(config, Mapping):
@@ -39,9 +46,9 @@ def expanded(request: Json) -> Json:
     if isinstance(single, Mapping):
         config, single = _with_ranges(config, "ParameterRanges", single)
         _, single = _with_ranges(single, "HyperParameterRanges", single)
-        return {**request, _CONFIG: config, "TrainingJobDefinition": single}
+        return _chosen({**request, _CONFIG: config, "TrainingJobDefinition": single})
     several = [_with_ranges(d, "HyperParameterRanges", d)[1] for d in request.get("TrainingJobDefinitions") or ()]
-    return {**request, _CONFIG: config, "TrainingJobDefinitions": several}
+    return _chosen({**request, _CONFIG: config, "TrainingJobDefinitions": several})
 
 
 def range_around(name: str, hint: str) -> tuple[str, Json] | None:
@@ -58,6 +65,68 @@ def range_around(name: str, hint: str) -> tuple[str, Json] | None:
         return None
     low, high = sorted((number / 2, number * 2))
     return "ContinuousParameterRanges", _range(name, repr(low), repr(min(high, 1.0) if 0 < number <= 1 else high))
+
+
+def _chosen(request: Json) -> Json:
+    """The request with what it leaves out."""
+    config, several = request[_CONFIG], request.get("TrainingJobDefinitions")
+    plain = config["Strategy"] not in ("Hyperband", "Grid")
+    criteria = dict(Part("", config).part("TuningJobCompletionCriteria").value)
+    # A grid is for trying all of it, and Hyperband stops training jobs by its own rule.
+    if plain:
+        criteria.setdefault("ConvergenceDetected", {"CompleteOnConvergence": "Enabled"})
+    config = {
+        "TrainingJobEarlyStoppingType": "Auto" if plain and not several else "Off",
+        **config,
+        "ResourceLimits": _limits(request, config),
+        **({"TuningJobCompletionCriteria": criteria} if criteria else {}),
+    }
+    retried = {
+        name: _retried(request[name]) for name in ("TrainingJobDefinition", "TrainingJobDefinitions") if request.get(name)
+    }
+    return {**request, _CONFIG: config, **retried}
+
+
+def _retried(found: Any) -> Any:
+    if isinstance(found, Mapping):
+        return {"RetryStrategy": {"MaximumRetryAttempts": _RETRIES}, **found}
+    return [_retried(definition) for definition in found]
+
+
+def _limits(request: Json, config: Json) -> Json:
+    """The limits with a number of training jobs where nothing else ends the search; a grid counts its own."""
+    limits = dict(Part("", config).part("ResourceLimits").value)
+    if "MaxNumberOfTrainingJobs" not in limits and "MaxRuntimeInSeconds" not in limits and config["Strategy"] != "Grid":
+        holders = [config.get("ParameterRanges"), *(d.get("HyperParameterRanges") for d in _definitions(request))]
+        ranges = [r for holder in holders for kind in (holder or {}).values() for r in kind]
+        budget = min(max(_JOBS_EACH * len(ranges), _JOBS_LEAST), _JOBS_MOST)
+        limits["MaxNumberOfTrainingJobs"] = min(budget, _combinations(holders))
+    most = limits.get("MaxNumberOfTrainingJobs")
+    return {"MaxParallelTrainingJobs": _PARALLEL if most is None else min(_PARALLEL, most), **limits}
+
+
+def _combinations(holders: Sequence[Any]) -> int:
+    """How many configurations there are, as far as that is below our budgets."""
+    total = 0
+    for holder in (h for h in holders if h):
+        count = 1
+        for kind, ranges in holder.items():
+            for found in ranges:
+                count = min(count * _size(kind, Part(kind, found)), _JOBS_MOST)
+        total += count
+    return total or _JOBS_MOST
+
+
+def _size(kind: str, found: Part) -> int:
+    if kind == "CategoricalParameterRanges":
+        return max(1, len(found.strings("Values")))
+    if kind != "IntegerParameterRanges":
+        return _JOBS_MOST
+    try:
+        return max(1, int(found.need("MaxValue", str)) - int(found.need("MinValue", str)) + 1)
+    except ValueError:
+        # Not a number: whoever reads the range says so.
+        return _JOBS_MOST
 
 
 def _range(name: str, low: str, high: str) -> Json:
