@@ -320,6 +320,16 @@ def test_what_parents_say_is_computed_once() -> None:
     )
 
 
+def test_parents_that_differ_in_one_value_are_told_apart_and_numpys_numbers_will_do() -> None:
+    trials = results(bowl)
+    numpys: list[tuple[Configuration, float | None]] = [({k: np.float64(v) for k, v in c.items()}, v) for c, v in trials]
+    other: list[tuple[Configuration, float | None]] = [*trials[:-1], (trials[-1][0], 0.5)]
+    found = [kin_of(Encoding(SPACE), "minimize", (Parent(SPACE, t),)) for t in (trials, other, numpys, list(numpys))]
+    assert found[0] is not found[1]
+    assert found[2] is found[3]
+    assert np.array_equal(found[0].rows[0].x, found[2].rows[0].x)
+
+
 def test_standing_before_any_result_trusts_identical_parents() -> None:
     kin = Kin(Encoding(SPACE), "minimize", (Parent(SPACE, results(bowl), "identical"),))
     now = standing(kin, np.zeros((0, 2)), np.zeros(0), np.zeros(0), None)
