@@ -101,6 +101,10 @@ def main() -> None:
                 return client.call("DescribeHyperParameterTuningJob", HyperParameterTuningJobName=name)[0]
 
             fill(store, options.jobs, options.trials)
+            # A worker that has only just started says nothing of one that works.
+            while not any(len(store.jobs_of(i)) > options.trials for i in range(1, options.jobs + 1)):
+                time.sleep(1.0)
+            before = sum(len(store.jobs_of(i)) - options.trials for i in range(1, options.jobs + 1))
             busy = timed(case, options.seconds, 0.05)
             views = [describe(store, load_settings().owner, job_name(n)) for n in range(options.jobs)]
         launched = [len(store.jobs_of(v.job.id)) - options.trials for v in views]
@@ -114,7 +118,8 @@ def main() -> None:
         print(f"| nothing is to be done | {shown(quiet)} |")
         print(f"| {options.jobs} Bayesian tuning jobs run | {shown(busy)} |")
         least, most = min(launched), max(launched)
-        print(f"\nTraining jobs launched in {options.seconds:.0f} s: {sum(launched)}; of one tuning job {least} to {most}.")
+        during = sum(launched) - before
+        print(f"\nTraining jobs launched in {options.seconds:.0f} s: {during}; of one tuning job {least} to {most} in all.")
         store.close()
 
 

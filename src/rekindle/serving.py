@@ -104,11 +104,17 @@ def build_server(settings: Settings, address: Address, *, insecure: bool = False
     gateway_settings = GatewaySettings(
         hosts=names, origins=frozenset(settings.origins), insecure_no_auth=insecure, bind_host=address.host
     )
-    threading.Thread(target=preload, name="service model", daemon=True).start()
+    threading.Thread(target=_preload, name="preload", daemon=True).start()
     credentials = known_credentials(settings)
     prepare(settings)
     app = served_app(settings, address, credentials)
     return Server(_gateway(app, credentials, gateway_settings), app)
+
+
+def _preload() -> None:
+    """Loads what the first creation of a tuning job would wait for: the model of the service, and the search with scipy."""
+    preload()
+    import rekindle.search.bayesian.strategy  # noqa: F401
 
 
 def served_app(settings: Settings, address: Address, credentials: Credentials) -> App:

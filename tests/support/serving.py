@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 #: The command; another one where the tests run in an environment of their own, as those of the SDKs do.
 REKINDLE = os.environ.get("REKINDLE_COMMAND") or str(Path(sys.executable).parent / "rekindle")
+
+
+#: On a crowded machine an answer may take its time, and a creation that is sent again is refused.
+PATIENT = Config(read_timeout=600, retries={"max_attempts": 0})
 
 
 class Serving:
@@ -64,7 +69,9 @@ class Serving:
         told = self.told
         keys = (access_key or told["AWS_ACCESS_KEY_ID"], secret_key or told["AWS_SECRET_ACCESS_KEY"])
         session = boto3.Session(*keys, region_name=told["AWS_REGION"])
-        return session.client(service, endpoint_url=told.get(f"AWS_ENDPOINT_URL_{service.upper()}", told["AWS_ENDPOINT_URL"]))
+        return session.client(
+            service, endpoint_url=told.get(f"AWS_ENDPOINT_URL_{service.upper()}", told["AWS_ENDPOINT_URL"]), config=PATIENT
+        )
 
 
 def until(condition: Callable[[], bool], seconds: float = 240.0) -> None:
