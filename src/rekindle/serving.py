@@ -29,9 +29,11 @@ from rekindle.executors.machine import cpus
 from rekindle.gateway import tls
 from rekindle.gateway.app import Gateway, GatewaySettings
 from rekindle.gateway.credentials import Credentials, KeyPair, load_or_create
+from rekindle.gateway.figures import JobFigures
 from rekindle.gateway.origin import is_address
 from rekindle.gateway.proxy import Proxy, ProxySettings
 from rekindle.gateway.routing import Apps
+from rekindle.gateway.telemetry import Telemetry
 from rekindle.objects.s3 import S3Objects
 from rekindle.objects.store import Objects
 from rekindle.s3.app import create_app as s3_app
@@ -242,7 +244,10 @@ def _gateway(app: App, credentials: Credentials, settings: GatewaySettings) -> A
         logs=logs_app(JobLogs(app.store, app.executor)),
         monitoring=cloudwatch_app(JobMetrics(app.store)),
     )
-    return Gateway(apps, credentials, settings, app.clock.now, health=lambda: _is_well(app))
+    telemetry = Telemetry()
+    if app.outbox is not None:
+        telemetry.registry.register(JobFigures(app.store, app.outbox))
+    return Gateway(apps, credentials, settings, app.clock.now, telemetry, health=lambda: _is_well(app))
 
 
 def _objects_of(settings: Settings) -> Callable[[Owner], ObjectStore]:

@@ -194,6 +194,10 @@ class JobStore(Protocol):
         next attempt (``TrainingJob.awaits_retry``) have RETRYABLE for a status."""
         ...
 
+    def state_counts(self) -> Mapping[tuple[str, str], int]:
+        """How many jobs there are of each kind (``tuning``, ``training``) in each state that people see, of all owners."""
+        ...
+
     def points(self, training_job_id: int, metric: str | None = None) -> Sequence[MetricPoint]:
         """A training job's emissions in order; of one metric where it is named. Those of the latest attempt only."""
         ...

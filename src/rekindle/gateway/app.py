@@ -148,7 +148,9 @@ class Gateway:
         await JSONResponse({"status": "ok" if well else "unavailable"}, 200 if well else 503)(scope, receive, send)
 
     async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.telemetry.exposition()(scope, receive, send)
+        # It may ask the store.
+        answer = await run_in_threadpool(self.telemetry.exposition)
+        await answer(scope, receive, send)
 
     async def _admit(self, exchange: _Exchange) -> tuple[Caller, bytes | None]:
         if self.settings.insecure_no_auth:

@@ -149,6 +149,16 @@ def counters(connection: Connection, ids: Sequence[int]) -> dict[int, dict[tuple
     return found
 
 
+def state_counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many jobs of each kind are in each state."""
+    kinds = {"tuning": tuning_jobs, "training": training_jobs}
+    return {
+        (kind, status): count
+        for kind, table in kinds.items()
+        for status, count in connection.execute(select(table.c.shown_status, func.count()).group_by(table.c.shown_status))
+    }
+
+
 def points(connection: Connection, job_id: int, metric: str | None) -> list[MetricPoint]:
     """The emissions of a training job's latest attempt, in order."""
     if metric is None:

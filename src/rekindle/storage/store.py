@@ -132,6 +132,11 @@ class SqlStore(JobStore, Outbox):
         with self.database.reading() as connection:
             return questions.counters(connection, tuning_job_ids)
 
+    def state_counts(self) -> Mapping[tuple[str, str], int]:
+        """See the port."""
+        with self.database.reading() as connection:
+            return questions.state_counts(connection)
+
     def points(self, training_job_id: int, metric: str | None = None) -> Sequence[MetricPoint]:
         """See the port."""
         with self.database.reading() as connection:
