@@ -178,6 +178,7 @@ tuning_jobs = _every(
     stop_requested=flags,
     imported=flags,
     parents=_tuples(counts),
+    waiting_for=maybe_text,
 )
 transitions = _every(
     Transition, status=st.sampled_from(SecondaryStatus), started_at=times, ended_at=st.none() | times, message=texts
