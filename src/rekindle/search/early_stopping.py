@@ -7,6 +7,7 @@ a trial, never one that is ahead of the incumbent) are ours.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -46,31 +47,48 @@ class MedianStopping:
 
     def to_stop(self, history: History) -> Sequence[int]:
         """Ids of pending trials that fell behind at any of their steps."""
-        ended = [t for t in history.trials if t.state is TrialState.SUCCEEDED and t.curve]
-        return [t.id for t in history.pending if any(self._behind(o, ended) for o in t.curve)]
+        ended = sorted((t for t in history.trials if t.state is TrialState.SUCCEEDED and t.curve), key=lambda t: t.ended or 0)
+        places = [t.ended or 0 for t in ended]
+        standings: dict[int, _Standing] = {}
+        stop: list[int] = []
+        for trial in history.pending:
+            for now in trial.curve:
+                count = bisect_left(places, now.order)
+                if count not in standings:
+                    standings[count] = _Standing.of(ended[:count], self.direction)
+                if self._behind(now, standings[count]):
+                    stop.append(trial.id)
+                    break
+        return stop
 
-    def _behind(self, now: Observation, ended: Sequence[Trial]) -> bool:
-        earlier = [t for t in ended if (t.ended or 0) < now.order]
-        if len(earlier) < self.min_succeeded or now.step < first_step(earlier):
+    def _behind(self, now: Observation, standing: _Standing) -> bool:
+        if len(standing.earlier) < self.min_succeeded or now.step < standing.first_step:
             return False
-        averages = [running_average(t, now.step) for t in earlier if len(t.curve) >= now.step]
+        averages = [t.running_averages[now.step - 1] for t in standing.earlier if len(t.curve) >= now.step]
         if not averages or not better(median(averages), now.value, self.direction):
             return False
-        return not self._ahead_of_incumbent(now, earlier)
+        return not self._ahead_of_incumbent(now, standing.incumbent)
 
-    def _ahead_of_incumbent(self, now: Observation, earlier: Sequence[Trial]) -> bool:
-        incumbent = best_trial(earlier, self.direction)
+    def _ahead_of_incumbent(self, now: Observation, incumbent: Trial | None) -> bool:
         if incumbent is None or len(incumbent.curve) < now.step:
             return False
         return not better(incumbent.curve[now.step - 1].value, now.value, self.direction)
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """The trials that had succeeded by some moment, and what of them every step after it is judged by."""
+
+    earlier: Sequence[Trial]
+    first_step: int
+    incumbent: Trial | None
+
+    @staticmethod
+    def of(earlier: Sequence[Trial], direction: Direction) -> _Standing:
+        return _Standing(earlier, first_step(earlier) if earlier else 1, best_trial(earlier, direction))
 
 
 def first_step(earlier: Sequence[Trial]) -> int:
     """The first step at which a trial may be judged: a quarter of the median length of unstopped curves, at least 1."""
     lengths = [len(t.curve) for t in earlier if not t.stopped] or [len(t.curve) for t in earlier]
     return max(1, math.ceil(MIN_SHARE * median(lengths)))
-
-
-def running_average(trial: Trial, step: int) -> float:
-    """The mean of a trial's first ``step`` values."""
-    return sum(o.value for o in trial.curve[:step]) / step

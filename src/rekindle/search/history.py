@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
+from itertools import accumulate
 from typing import Literal
 
 from rekindle.search.space import Configuration, Space
@@ -60,6 +62,12 @@ class Trial:
             raise ValueError(f"trial {self.id}: state {self.state} does not go with value {self.value!r}")
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError(f"trial {self.id}: value {self.value!r} is not finite; record it as failed")
+
+    @cached_property
+    def running_averages(self) -> tuple[float, ...]:
+        """The mean of the curve's first 1, 2, ... values."""
+        sums = accumulate(o.value for o in self.curve)
+        return tuple(total / step for step, total in enumerate(sums, start=1))
 
 
 @dataclass(frozen=True)
