@@ -271,6 +271,7 @@ def test_autotune(role: str, data: str) -> None:
     made = HyperparameterTuner(
         sgd(role, hyperparameters={"epochs": 2, "alpha": 0.001}),
         "accuracy",
+        {},
         metric_definitions=METRICS,
         max_jobs=2,
         max_parallel_jobs=2,
@@ -281,6 +282,8 @@ def test_autotune(role: str, data: str) -> None:
     described = made.describe()
     assert described["HyperParameterTuningJobStatus"] == "Completed"
     assert described["Autotune"] == {"Mode": "Enabled"}
+    # What the SDK's estimator adds by itself is not tuned.
+    assert set(made.analytics().tuning_ranges) == {"alpha"}
     tried = [float(v) for v in made.analytics().dataframe()["alpha"]]
     assert len(set(tried)) == 2
     assert all(0.0001 <= v <= 0.01 for v in tried)

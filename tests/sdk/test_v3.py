@@ -179,23 +179,6 @@ def test_the_other_ways_to_search(data: str) -> None:
     assert band.describe().hyper_parameter_tuning_job_status == "Completed"
 
 
-def test_autotune(data: str) -> None:
-    from sagemaker.train.tuner import HyperparameterTuner
-
-    made = HyperparameterTuner(
-        model_trainer=trainer(data, hyperparameters={"n-estimators": 8, "criterion": "gini"}),
-        objective_metric_name="accuracy",
-        metric_definitions=METRICS,
-        max_jobs=2,
-        max_parallel_jobs=2,
-        autotune=True,
-        hyperparameters_to_keep_static=["criterion"],
-    )
-    made.tune(inputs=inputs(data), job_name="autotune", wait=True)
-    assert made.describe().hyper_parameter_tuning_job_status == "Completed"
-    assert made.analytics().dataframe()["n-estimators"].astype(float).between(4, 16).all()
-
-
 def test_a_resource_that_is_stopped(data: str) -> None:
     from sagemaker.core.resources import HyperParameterTuningJob
 

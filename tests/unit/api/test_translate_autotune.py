@@ -40,6 +40,10 @@ def test_what_has_no_range_stays_static(hint: str) -> None:
     assert range_around("p", hint) is None
 
 
+def test_what_the_sdk_adds_for_the_service_stays_static() -> None:
+    assert range_around("sagemaker_container_log_level", "20") is None
+
+
 def autotuned(*parameters: tuple[str, str], strategy: str | None = "Bayesian") -> Json:
     request = tuning_request("auto", Autotune={"Mode": "Enabled"})
     config = request[CONFIG]

@@ -2,7 +2,8 @@
 
 What the real service chooses is unknown but for one example, a hint of 4 that became the integers 2 to 8. So a number's
 range goes from half of it to its double, and stays within 0 and 1 where the number does. Zero, and text, have no such range:
-they stay static.
+they stay static. So do names that begin with ``sagemaker_``, which are the service's and its toolkit's: SDK v2 sends them as
+auto parameters, too.
 
 Autotune also chooses what the request leaves out, as the API's reference lists it: strategy, limits, early stopping, retries,
 and an end at convergence. What is sent holds. The values are ours, for the real ones are not published.
@@ -25,6 +26,7 @@ _JOBS_EACH, _JOBS_LEAST, _JOBS_MOST = 10, 20, 100
 _PARALLEL = 2
 _RETRIES = 3
 _CONFIG = "HyperParameterTuningJobConfig"
+_OF_THE_SERVICE = "sagemaker_"
 _INTEGER = re.compile(r"[-+]?[0-9]{1,15}")
 _STRATEGY_MISSING = (
     "1 validation error detected: Value null at 'hyperParameterTuningJobConfig.strategy' failed to satisfy constraint: Member "
@@ -53,6 +55,8 @@ def expanded(request: Json) -> Json:
 
 def range_around(name: str, hint: str) -> tuple[str, Json] | None:
     """The kind of range, and the range, around an example value; None for one that has none."""
+    if name.startswith(_OF_THE_SERVICE):
+        return None
     if _INTEGER.fullmatch(hint):
         whole = int(hint)
         ends = sorted((whole * 2, math.ceil(whole / 2) if whole > 0 else math.floor(whole / 2)))
