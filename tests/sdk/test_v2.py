@@ -315,6 +315,7 @@ def test_an_xgboost_script_as_it_is(role: str, data: str) -> None:
         "boost.py",
         source_dir=SCRIPTS,
         framework_version="1.7-1",
+        instance_count=1,
         instance_type="ml.m5.large",
         role=role,
         hyperparameters={"objective": "multi:softmax", "num_class": 10, "num_round": 3},
