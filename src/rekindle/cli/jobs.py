@@ -50,7 +50,7 @@ def jobs(
         return
     columns = ["name", "status", "strategy", "jobs", "failed", "best", "created"]
     rows = [
-        [r["name"], r["status"], r["strategy"], _progress(r), _failed(r), cell(r["best_objective"]), r["created_at"]]
+        [r["name"], _standing(r), r["strategy"], _progress(r), _failed(r), cell(r["best_objective"]), r["created_at"]]
         for r in records
     ]
     show(table(columns, rows, right=["jobs", "failed", "best"]))
@@ -169,6 +169,7 @@ def _listed(app: App, job: TuningJob) -> dict[str, Any]:
         **tuning_summary(job, shown_status(job).value),
         "training_jobs": asdict(counters),
         "best_objective": None if best is None else best.objective_value,
+        "waiting_for": job.waiting_for,
     }
 
 
@@ -184,6 +185,11 @@ def _best_of(app: App, job: TuningJob) -> TrainingJob | None:
     if not found or found[0].objective_status is ObjectiveStatus.SUCCEEDED:
         return found[0] if found else None
     return best_job(app.store.jobs_of(job.id), direction)
+
+
+def _standing(record: dict[str, Any]) -> str:
+    """The status, and whether something keeps it from going on as fast as it may."""
+    return f"{record['status']} (waits)" if record["waiting_for"] else str(record["status"])
 
 
 def _progress(record: dict[str, Any]) -> str:
