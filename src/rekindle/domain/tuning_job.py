@@ -227,7 +227,7 @@ class Quotas:
 
 
 #: For people on their own machine: the structure's limits stay, the account's go.
-RELAXED = Quotas(max_jobs=100_000, max_parallel=1_000, max_training_seconds=10**9, running_tuning_jobs=10_000)
+RELAXED = Quotas(max_jobs=100_000, max_parallel=1_000, max_training_seconds=2**31 - 1, running_tuning_jobs=10_000)
 
 MAX_TUNED = 30
 MAX_CATEGORIES = 30
