@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Resour
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Report, Run, RunKey, RunState
 from rekindle.executors.process import ProcessExecutor
-from support.serving import REKINDLE, until
+from support.serving import REKINDLE, Serving, until
 from support.tables import two_classes, write_csv
 
 pytestmark = [pytest.mark.filterwarnings("ignore:.*Unknown file format"), pytest.mark.timeout(300)]
@@ -176,8 +177,8 @@ def test_the_stand_ins_run_as_training_jobs(
 EXAMPLE = Path(__file__).parents[2] / "examples" / "xgboost-tabular"
 
 
-def rekindle(folder: Path, *words: str) -> str:
-    environ = {**os.environ, "REKINDLE_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+def rekindle(home: Path, folder: Path, *words: str) -> str:
+    environ = {**os.environ, "REKINDLE_HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run([REKINDLE, *words], cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=800)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -190,14 +191,19 @@ def test_the_example_by_job_file(tmp_path: Path) -> None:
     subprocess.run([sys.executable, folder / "data.py"], check=True, capture_output=True, timeout=300)
     job = (folder / "job.yaml").read_text()
     (folder / "job.yaml").write_text(job.replace("jobs: 16", "jobs: 3").replace("num_round: 150", "num_round: 20"))
-    out = rekindle(folder, "tune", "job.yaml")
+    out = rekindle(tmp_path / "home", folder, "tune", "job.yaml")
     assert "cancer-xgboost: Completed: 3 training jobs, 0 failed." in out
 
 
 @pytest.mark.timeout(900)
 def test_the_example_by_boto3_through_the_server(tmp_path: Path) -> None:
     """A tuning job with SageMaker's image and `validation:auc`, inputs and outputs in S3, the best model loaded by xgboost."""
-    out = rekindle(tmp_path, "run", "--serve", "--", sys.executable, str(EXAMPLE / "tune.py"), "4")
+    # A server on a free port: `run --serve` takes the usual one.
+    serving = Serving(tmp_path / "home", OMP_NUM_THREADS="1")
+    try:
+        out = rekindle(tmp_path / "home", tmp_path, "run", "--", sys.executable, str(EXAMPLE / "tune.py"), "4")
+    finally:
+        serving.end(signal.SIGTERM)
     told, loaded = (float(found) for found in re.findall(r"auc ([0-9.]+)$", out, re.MULTILINE))
     assert "4 training jobs" in out
     assert told > 0.95

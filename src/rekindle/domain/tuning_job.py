@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from rekindle.domain.builtins.checks import check_search
+from rekindle.domain.builtins.rules import TUNED_METRIC
 from rekindle.domain.checks import Check, raise_first
 from rekindle.domain.errors import InvalidValue, LimitExceeded
 from rekindle.domain.metrics import check_definitions
@@ -18,7 +19,7 @@ from rekindle.search.history import Direction
 from rekindle.search.space import Continuous, Integer, Parameter, Space, SpaceError, Value, size_of
 
 #: SageMaker's own hyperparameter: the name of the objective metric, given to every training job.
-OBJECTIVE_HYPERPARAMETER = "_tuning_objective_metric"
+OBJECTIVE_HYPERPARAMETER = TUNED_METRIC
 #: Static names from which Hyperband infers its largest resource.
 EPOCH_NAMES = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")
 
