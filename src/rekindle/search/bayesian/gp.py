@@ -37,8 +37,9 @@ _THETA_STEP = 2.0**-10
 class Columns:
     """What each column of the unit cube is: 0 for a number, k for a categorical parameter of k values.
 
-    A categorical column holds cell middles (i + 1/2) / k. It becomes k indicator features divided by sqrt(2), so that two
-    different values lie at distance 1 from each other.
+    A categorical column holds cell middles (i + 1/2) / k. It becomes k indicator features, such that two different values lie
+    at distance 1 from each other, or sqrt(4 / k) when there are more than four: were thirty values as strange to one another as
+    two, a search would have to look at each of them.
     """
 
     categories: tuple[int, ...]
@@ -72,7 +73,7 @@ class Columns:
                 z[:, start] = x[:, j] - 0.5
             else:
                 place = np.clip((x[:, j] * k).astype(np.intp), 0, k - 1)
-                z[np.arange(len(x)), start + place] = math.sqrt(0.5)
+                z[np.arange(len(x)), start + place] = math.sqrt(0.5 * min(1.0, 4.0 / k))
         return z
 
     def sum_by_column(self, values: Array) -> Array:
