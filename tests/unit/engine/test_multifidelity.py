@@ -160,10 +160,11 @@ def test_a_restart_changes_nothing(rule: str, at: int, after: bool, seed: int) -
     assert records(cut(fresh(), at, after)) == records(left_alone)
 
 
-@settings(max_examples=12, deadline=None)
-@given(at=st.integers(1, 45), after=st.booleans(), downtime=st.floats(0.1, 30.0), seed=st.integers(0, 3))
+@settings(max_examples=8, deadline=None)
+@given(at=st.integers(14, 45), after=st.booleans(), downtime=st.floats(0.1, 30.0), seed=st.integers(0, 3))
 def test_a_long_absence_changes_no_verdict(at: int, after: bool, downtime: float, seed: int) -> None:
-    """Nobody looks for a while and training jobs run on: who is turned away at which rung stays the same."""
+    """Nobody looks for a while and training jobs run on: who is turned away at which rung stays the same. The first step, with
+    all launches, is over by then: what starts later emits later."""
 
     def fresh() -> Engine:
         engine = Engine(lambda h: replayed(h, epochs=9))
