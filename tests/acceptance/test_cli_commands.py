@@ -210,6 +210,60 @@ def test_a_warm_start_shows_its_rules_and_the_overall_best(cli, done):
     parent = cli.json("best", done)["best"]
     assert record["overall_best"]["objective"] == min(parent["objective"], record["best"]["objective"])
     assert "overall best, parents included" in cli.ok("best", "child") or record["overall_best"] == record["best"]
+    assert "Random search draws without a look at the parents" in cli.ok("explain", "child")
+
+
+def test_a_relaxed_warm_start_is_planned_explained_and_verified(cli, done):
+    text = "warm_start: {type: transfer, match: relaxed, parents: [{job: done, names: {y: x}}]}\n"
+    file = Path(cli.job("other", "  x: {min: -1, max: 2}", "  y: {min: -1, max: 3}\n  z: {min: 0, max: 1}", text))
+    file.write_text(file.read_text().replace("strategy: random", "strategy: bayesian").replace("jobs: 6", "jobs: 4"))
+    (cli.folder / "train.py").write_text(TRAINER.replace('given["--x"]', 'given.get("--x") or given["--y"]'))
+    plan = cli.ok("plan", str(file))
+    assert "y is its x; z is new" in plan
+    cli.ok("tune", str(file), "--quiet")
+    told = cli.ok("explain", "other")
+    for words in (
+        "warm start: transfer, relaxed; 4 results here",
+        "6: 6 used",
+        "range [-1.0, 2.0] -> [-1.0, 3.0]",
+        "Best here: loss",
+    ):
+        assert words in told
+    assert "z           not at all" in told
+    found = cli.json("explain", "other")["warm_start"]
+    assert found["parents"][0]["recorded_weights"]
+    assert [s["number"] for s in found["suggestions"]] == [1, 2, 3, 4]
+    assert "4 of 4 suggestions follow" in cli.ok("verify", "other")
+    assert cli.json("show", "other")["warm_start"]["names"] == {"done": {"y": "x"}}
+    assert "weight then" in cli.ok("explain", cli.json("trials", "other")[3]["name"])
+
+
+def test_history_goes_out_and_comes_back_through_a_study(cli, done, folder):
+    url = f"sqlite:///{folder}/study.db"
+    assert "6 trials are in study done" in cli.ok("export", done, "--as", "optuna", "--to", url)
+    assert "a study called 'done' exists already" in cli.refused(3, "export", done, "--as", "optuna", "--to", url)
+    cli.ok("import", "--from-optuna", url, "--name", "back")
+    pairs = [[(t["values"], t["objective"], t["status"]) for t in cli.json("trials", name)] for name in (done, "back")]
+    assert pairs[0] == pairs[1]
+    assert "was imported" in cli.ok("explain", "back")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("import",), "at least one file of results"),
+        (("import", "--from-aws", "a", "b.yaml"), "takes no further files"),
+        (("import", "--from-optuna", "study.db"), "Write sqlite:///study.db"),
+        (("import", "done.yaml", "none.csv"), "none.csv"),
+        (("export", "done", "--as", "optun"), "Did you mean 'optuna'"),
+        (("export", "done", "--as", "sagemaker"), "--to"),
+        (("export", "done", "--as", "mlflow", "--to", "nonsense://x"), "MLflow cannot write there"),
+        (("export", "done", "--to", "train.py"), "is not overwritten"),
+    ],
+)
+def test_what_cannot_travel_is_refused(cli, done, folder, argv, words, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert words in cli.refused(2, *argv)
 
 
 def test_a_tuning_job_that_fails(cli):

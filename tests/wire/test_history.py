@@ -178,3 +178,24 @@ def test_a_broken_page_names_its_place(sagemaker: Wire, home: Home, elsewhere: s
     assert words in err
     assert "page2.json" in err
     assert home("show", "broken")[0] == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"HyperParameterTuningJobStatus": "Completed"}',
+        '{"HyperParameterTuningJobStatus": 1, "HyperParameterTuningJobConfig": [], "HyperParameterTuningJobName": 3}',
+        '{"HyperParameterTuningJobStatus": "Completed", "TrainingJobDefinitions": 5}',
+        '{"HyperParameterTuningJobStatus": "Completed", "TrainingJobDefinition": [1]}',
+        "[1]",
+        "{",
+        "[" * 100_000,
+    ],
+)
+def test_a_broken_description_is_refused_in_one_line(home: Home, text: str) -> None:
+    path = home.folder / "describe.json"
+    path.write_text(text)
+    code, out, err = home("import", str(path), str(path))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "describe.json" in err
+    assert not (home.folder / "home").exists()

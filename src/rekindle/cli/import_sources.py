@@ -74,12 +74,15 @@ def _spec(path: str) -> tuple[TuningJobSpec, float | None]:
     from rekindle.api.translate.create_request import spec_from_request
     from rekindle.api.translate.history import is_description, request_of, seconds
     from rekindle.cli.source import load_source
+    from rekindle.domain.errors import RekindleError
 
     if path.lower().endswith(".json"):
         found = read_json(path)
         if is_description(found):
-            created = seconds(found.get("CreationTime"), f"{path}:CreationTime")
-            return spec_from_request(request_of(found)), created
+            try:
+                return spec_from_request(request_of(found)), seconds(found.get("CreationTime"), "CreationTime")
+            except RekindleError as error:
+                raise RekindleError(f"{path}: {error.message}", error.hint) from error
     return load_source(path).spec, None
 
 

@@ -30,8 +30,8 @@ def is_description(document: Mapping[str, Any]) -> bool:
 def request_of(description: Mapping[str, Any]) -> dict[str, Any]:
     """The request behind the answer of DescribeHyperParameterTuningJob, without what the service added."""
     if "TrainingJobDefinitions" in description:
-        count = len(description["TrainingJobDefinitions"] or ())
-        raise InvalidValue("TrainingJobDefinitions", count, "history of several definitions cannot be imported")
+        found = description["TrainingJobDefinitions"]
+        raise InvalidValue("TrainingJobDefinitions", found, "history of several definitions cannot be imported")
     request = {name: description[name] for name in _REQUEST_MEMBERS if name in description}
     definition = dict(_table("TrainingJobDefinition", request.get("TrainingJobDefinition")))
     statics = dict(_table("TrainingJobDefinition.StaticHyperParameters", definition.get("StaticHyperParameters")))
