@@ -161,6 +161,16 @@ def test_a_type_that_takes_more_than_there_is_is_refused(bench: Bench, resources
     assert not executor.room(spec).ever
 
 
+def test_a_type_with_cpus_has_as_many_threads(bench: Bench) -> None:
+    executor = counting(bench, 4, 5)
+    script = "open(os.environ['SM_MODEL_DIR'] + '/n', 'w').write(os.environ['SM_NUM_CPUS'] + os.environ['OMP_NUM_THREADS'])"
+    executor.launch(bench.run(script, resources=Resources("ml.big")))
+    report = finished(executor)
+    assert report.state is RunState.COMPLETED
+    (seen,) = bench.home.rglob("model/n")
+    assert seen.read_text() == "33"
+
+
 def test_a_type_with_gpus_has_them_alone(bench: Bench) -> None:
     executor = counting(bench, 4, 5, gpus="4,7")
     script = "open(os.environ['SM_MODEL_DIR'] + '/gpus', 'w').write(os.environ['CUDA_VISIBLE_DEVICES'])"

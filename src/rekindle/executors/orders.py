@@ -17,6 +17,7 @@ from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECOND
 from rekindle.engine.ports import Run
 from rekindle.executors import container, contract, locations, logfile, machine, records, workdir
 from rekindle.executors.images import ImageRule
+from rekindle.executors.instances import InstanceType, instance_of
 from rekindle.executors.programs import Program, command_program
 from rekindle.executors.runtimes import JUMPSTART, image_program
 from rekindle.executors.slots import Held
@@ -65,6 +66,7 @@ class Host:
     transfer_variables: TransferVariables = no_variables
     images: tuple[ImageRule, ...] = ()
     hidden: tuple[Path, ...] = ()
+    instances: tuple[InstanceType, ...] = ()
 
     @property
     def path(self) -> str:
@@ -253,7 +255,7 @@ def _told(run: Run, folder: Path, host: Host, program: Program, name: str) -> co
         arguments=program.arguments,
         channels=run.spec.channels,
         instance_type=run.spec.resources.instance_type,
-        cpus=_cpus(run),
+        cpus=_cpus(run, host),
         gpus=_gpus_each(run, host),
         entry_point=program.entry_point,
         module_dir=program.module_dir,
@@ -277,7 +279,7 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
         "SM_CHECKPOINT_DIR": f"{told.folder}/checkpoints",
         "REKINDLE_CHECKPOINTS": f"{told.folder}/checkpoints",
     }
-    defaults = {"PYTHONUNBUFFERED": "1", **machine.thread_variables(_cpus(run))}
+    defaults = {"PYTHONUNBUFFERED": "1", **machine.thread_variables(_cpus(run, host))}
     if len(told.hosts) > 1:
         # The hosts' names are no names of the network: all are this machine.
         defaults["MASTER_ADDR"] = "127.0.0.1"
@@ -310,8 +312,11 @@ def _arn(run: Run) -> str:
     return f"arn:aws:sagemaker:{owner.region}:{owner.account}:training-job/{run.key.name.lower()}"
 
 
-def _cpus(run: Run) -> int:
-    return run.spec.resources.cpus or max(1, machine.cpus() // _processes(run))
+def _cpus(run: Run, host: Host) -> int:
+    """How many CPUs each of a job's programs is meant to use: as it asks for, as its instance type has, or its share."""
+    resources = run.spec.resources
+    by_type = int(instance_of(host.instances, resources.instance_type).amount.cpus)
+    return resources.cpus or by_type or max(1, machine.cpus() // _processes(run))
 
 
 def _processes(run: Run) -> int:

@@ -92,6 +92,7 @@ class ProcessExecutor(Executor):
             transfer_variables=transfer_variables,
             images=tuple(images),
             hidden=tuple(hidden),
+            instances=instances,
         )
         self._mutex = threading.Lock()
         self._children: dict[RunKey, int] = {}
