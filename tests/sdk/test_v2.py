@@ -308,7 +308,6 @@ def test_what_a_script_leaves_in_its_output_folder(role: str, data: str) -> None
 
 
 def test_an_xgboost_script_as_it_is(role: str, data: str) -> None:
-    from sagemaker.tuner import ContinuousParameter, IntegerParameter
     from sagemaker.xgboost import XGBoost
 
     estimator = XGBoost(
@@ -318,15 +317,12 @@ def test_an_xgboost_script_as_it_is(role: str, data: str) -> None:
         instance_count=1,
         instance_type="ml.m5.large",
         role=role,
-        hyperparameters={"objective": "multi:softmax", "num_class": 10, "num_round": 3},
+        hyperparameters={"objective": "multi:softmax", "num_class": 10, "num_round": 3, "max_depth": 3, "eta": 0.3},
     )
-    metrics = [{"Name": "wrong", "Regex": r"wrong: ([0-9.]+)"}]
-    ranges = {"max_depth": IntegerParameter(2, 4), "eta": ContinuousParameter(0.1, 0.9)}
-    made = tuner(estimator, 2, hyperparameter_ranges=ranges, metric_definitions=metrics, objective_type="Minimize")
-    made.objective_metric_name = "wrong"
-    made.fit({"train": data, "validation": data}, job_name="boosted")
-    assert made.describe()["TrainingJobStatusCounters"]["Completed"] == 2
-    assert made.analytics().dataframe()["FinalObjectiveValue"].between(0, 0.5).all()
+    estimator.fit({"train": data, "validation": data}, logs=False)
+    described = estimator.latest_training_job.describe()
+    assert described["TrainingJobStatus"] == "Completed"
+    assert described["ModelArtifacts"]["S3ModelArtifacts"].endswith("/output/model.tar.gz")
 
 
 def has_torch() -> bool:
