@@ -71,8 +71,7 @@ def test_a_tuning_job_and_its_child_survive_the_server(serving: Serving, tmp_pat
 
 def test_a_worker_that_is_killed_is_started_again_and_nothing_runs_twice(serving: Serving, tmp_path: Path) -> None:
     bucket, gate = uploaded(serving), tmp_path / "gate"
-    checkpoints = {"CheckpointConfig": {"S3Uri": f"s3://{bucket}/checkpoints"}}
-    request = tuning_request("job", bucket, 3, gate, definition=checkpoints)
+    request = tuning_request("job", bucket, 3, gate)
     serving.client("sagemaker").create_hyper_parameter_tuning_job(**request)
     until(lambda: counters(serving, "job")["InProgress"] == 2)
     for _ in range(2):
@@ -83,9 +82,9 @@ def test_a_worker_that_is_killed_is_started_again_and_nothing_runs_twice(serving
     gate.touch()
     job = ended(serving, "job")
     assert job["ObjectiveStatusCounters"] == {"Succeeded": 3, "Pending": 0, "Failed": 0}
-    s3 = serving.client("s3")
-    kept = s3.list_objects_v2(Bucket=bucket, Prefix="checkpoints/")["Contents"]
-    assert [s3.get_object(Bucket=bucket, Key=k["Key"])["Body"].read() for k in kept] == [b"x"] * 3
+    listed = serving.client("sagemaker").list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName="job")
+    for trial in listed["TrainingJobSummaries"]:
+        assert len([m for m in messages(serving, trial["TrainingJobName"]) if m.startswith("files")]) == 1
     assert "the worker ended; another is started" in serving.log.read_text()
 
 

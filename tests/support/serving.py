@@ -74,7 +74,7 @@ class Serving:
         )
 
 
-def until(condition: Callable[[], bool], seconds: float = 240.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 400.0) -> None:
     """Waits for what must become true and stay so: under load, moments between two looks are long."""
     end = time.monotonic() + seconds
     while not condition():
