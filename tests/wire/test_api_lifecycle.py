@@ -165,6 +165,8 @@ def test_a_lost_run_starts_again_as_the_same_training_job() -> None:
         trial = service.trials(name)[0]["TrainingJobName"]
         service.engine.executor.lose(RunKey(trial, 1, service.engine.owner))
         service.tick()
+        assert counts(service.describe(name))[0] == (0, 0, 1, 0, 0)
+        service.tick()
         assert counts(service.describe(name))[0] == (0, 1, 0, 0, 0)
         shown = service.describe_training(trial)
         assert "Interrupted" in [t["Status"] for t in shown["SecondaryStatusTransitions"]]

@@ -35,6 +35,7 @@ JOBS: dict[str, Json] = {
         "Tags": [{"Key": "team", "Value": "blue"}, {"Key": "Value", "Value": "x"}],
         "InputDataConfig": [channel("train", "s3://bucket/b"), channel("test", "s3://bucket/a")],
         "EnableManagedSpotTraining": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200},
     },
     "three": {"HyperParameters": {"lr": "1"}, "RetryStrategy": {"MaximumRetryAttempts": 3}},
     "four": {"HyperParameters": {"lr": "2.7"}},

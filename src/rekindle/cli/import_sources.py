@@ -116,16 +116,17 @@ def read_json(path: str) -> dict[str, Any]:
     """A JSON object from a file. Raises InvalidValue, naming the file and the line."""
     from rekindle.domain.errors import InvalidValue
 
+    text = read_text(path)
     try:
-        found = json.loads(read_text(path))
+        found = json.loads(text)
     except json.JSONDecodeError as error:
         raise InvalidValue(
             f"{path}:{error.lineno}", error.doc[error.pos : error.pos + 40], f"not JSON ({error.msg})"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise InvalidValue("file", path, f"not JSON ({error})") from error
+        raise InvalidValue(path, text[:40], f"not JSON ({error})") from error
     if not isinstance(found, dict):
-        raise InvalidValue("file", path, "not a JSON object")
+        raise InvalidValue(path, found, "not a JSON object")
     return found
 
 
