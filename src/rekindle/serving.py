@@ -99,9 +99,11 @@ class Server:
     app: App
 
 
-def build_server(settings: Settings, address: Address, *, insecure: bool = False) -> Server:
-    """Opens the installation and puts every service behind one gateway. Raises GatewayError for an insecure server that
-    others could reach."""
+def build_server(
+    settings: Settings, address: Address, *, insecure: bool = False, worker_runs: Callable[[], bool] = lambda: True
+) -> Server:
+    """Opens the installation and puts every service behind one gateway; ``worker_runs`` is asked by /healthz. Raises
+    GatewayError for an insecure server that others could reach."""
     names = frozenset({address.host.lower(), *settings.hosts})
     gateway_settings = GatewaySettings(
         hosts=names, origins=frozenset(settings.origins), insecure_no_auth=insecure, bind_host=address.host
@@ -110,7 +112,7 @@ def build_server(settings: Settings, address: Address, *, insecure: bool = False
     credentials = known_credentials(settings)
     prepare(settings)
     app = served_app(settings, address, credentials)
-    return Server(_gateway(app, credentials, gateway_settings), app)
+    return Server(_gateway(app, credentials, gateway_settings, lambda: worker_runs() and _is_well(app)), app)
 
 
 def _preload() -> None:
@@ -230,7 +232,7 @@ def sdk_config(settings: Settings) -> Path:
     return settings.home / _SDK_CONFIG_FILE
 
 
-def _gateway(app: App, credentials: Credentials, settings: GatewaySettings) -> ASGIApp:
+def _gateway(app: App, credentials: Credentials, settings: GatewaySettings, health: Callable[[], bool]) -> ASGIApp:
     s = app.settings
     # SageMaker's quotas hold on its wire unless the user says otherwise.
     quotas = app.quotas if s.limits else Quotas()
@@ -247,7 +249,7 @@ def _gateway(app: App, credentials: Credentials, settings: GatewaySettings) -> A
     telemetry = Telemetry()
     if app.outbox is not None:
         telemetry.registry.register(JobFigures(app.store, app.outbox))
-    return Gateway(apps, credentials, settings, app.clock.now, telemetry, health=lambda: _is_well(app))
+    return Gateway(apps, credentials, settings, app.clock.now, telemetry, health=health)
 
 
 def _objects_of(settings: Settings) -> Callable[[Owner], ObjectStore]:

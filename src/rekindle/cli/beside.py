@@ -57,6 +57,11 @@ class WorkerBeside:
                 process.kill()
         self._thread.join()
 
+    def runs(self) -> bool:
+        """Whether there is a worker now."""
+        with self._mutex:
+            return self._process is not None and self._process.poll() is None
+
     def _watch(self) -> None:
         from rekindle.engine.clock import SystemClock
 

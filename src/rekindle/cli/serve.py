@@ -46,8 +46,9 @@ def serve(
     address, proxy_socket = _chosen(host, port, proxy_port)
     log_to_stderr()
     settings.home.mkdir(parents=True, exist_ok=True)
+    worker = worker_beside(address)
     try:
-        server = build_server(settings, address, insecure=insecure_no_auth)
+        server = build_server(settings, address, insecure=insecure_no_auth, worker_runs=worker.runs)
         proxy = build_proxy(settings, address)
     except (GatewayError, CredentialsError, TlsError) as error:
         typer.echo(f"error: {error}", err=True)
@@ -64,7 +65,7 @@ def serve(
     )
     _say_ready(address, settings.home.as_posix())
     # Interrupt takes the signal that uvicorn raises once more when it is done, so that the worker ends cleanly too.
-    with Interrupt(), worker_beside(address), proxy.serving(proxy_socket):
+    with Interrupt(), worker, proxy.serving(proxy_socket):
         uvicorn.Server(config).run()
     typer.echo("stopped; training jobs that run go on, and the next start finds them", err=True)
 

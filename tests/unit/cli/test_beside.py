@@ -50,10 +50,21 @@ def test_one_that_dies_is_started_again_and_that_is_said() -> None:
 
 def test_at_the_end_it_is_asked_to_leave_and_none_is_started() -> None:
     started = Started(PATIENT, 1)
-    with WorkerBeside(started, first_pause=0.0):
+    with WorkerBeside(started, first_pause=0.0) as beside:
         assert started.enough.wait(LONG)
+        assert beside.runs()
     started.close()
+    assert not beside.runs()
     assert [process.returncode for process in started.processes] == [-signal.SIGTERM]
+
+
+def test_while_none_is_there_that_is_told() -> None:
+    started = Started("raise SystemExit(3)", 1)
+    with WorkerBeside(started, first_pause=LONG) as beside:
+        assert started.enough.wait(LONG)
+        started.processes[0].wait()
+        assert not beside.runs()
+    started.close()
 
 
 def test_one_that_does_not_leave_is_killed() -> None:
