@@ -30,6 +30,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from rekindle.domain.decisions import Snapshot
+from rekindle.domain.health import notes
 from rekindle.domain.training_job import FinalMetric, ObjectiveStatus, SecondaryStatus, TrainingJob, TrainingJobStatus
 from rekindle.domain.training_job import Transition as Phase
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus, with_defaults
@@ -71,6 +73,7 @@ def fill(store: JobStore, first: int, last: int, trials: int) -> None:
         ended = replace(
             job, status=TuningJobStatus.COMPLETED, seq=2 * trials, ended_at=at + 900, modified_at=at + 900, not_improving=3
         )
+        ended = replace(ended, notes=tuple(notes(Snapshot(ended, added))))
         (lease,) = store.claim("benchmark", at, at + 60, only=f"tuning:{job.id}")
         store.commit(lease, Change(ended, added))
 

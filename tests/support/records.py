@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from rekindle.domain.metrics import MetricDefinition
+from rekindle.domain.note import Note
 from rekindle.domain.training_job import (
     Algorithm,
     Channel,
@@ -179,6 +180,7 @@ tuning_jobs = _every(
     imported=flags,
     parents=_tuples(counts),
     waiting_for=maybe_text,
+    notes=st.none() | _tuples(_every(Note, kind=texts, text=texts, facts=string_maps)),
 )
 transitions = _every(
     Transition, status=st.sampled_from(SecondaryStatus), started_at=times, ended_at=st.none() | times, message=texts

@@ -68,7 +68,7 @@ def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
         waiting_records,
     )
     from rekindle.domain.decisions import Snapshot
-    from rekindle.engine.health import examine
+    from rekindle.engine.health import notes_on
     from rekindle.engine.queries import describe
 
     app = open_app()
@@ -80,7 +80,7 @@ def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
         "waiting": waiting_records(snapshot),
         "failure_causes": failure_causes(snapshot.jobs),
         "importances": importance_records(snapshot),
-        "notes": [{"kind": n.kind, "text": n.text, **n.facts} for n in examine(app.executor, snapshot)],
+        "notes": [{"kind": n.kind, "text": n.text, **n.facts} for n in notes_on(app.executor, snapshot)],
     }
     if as_json:
         write_json(record)

@@ -105,9 +105,9 @@ def _say_notes(app: App, view: TuningJobView) -> None:
     """What is worth knowing about a tuning job that has ended."""
     from rekindle.cli.printing import one_line
     from rekindle.domain.decisions import Snapshot
-    from rekindle.engine.health import examine
+    from rekindle.engine.health import notes_on
 
-    for note in examine(app.executor, Snapshot(view.job, app.store.jobs_of(view.job.id))):
+    for note in notes_on(app.executor, Snapshot(view.job, app.store.jobs_of(view.job.id))):
         typer.echo(f"note: {one_line(note.text)}")
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from rekindle.domain.causes import causes
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import Snapshot
+from rekindle.domain.note import Note
 from rekindle.domain.search_plan import configuration_of, history_for
 from rekindle.domain.training_job import ObjectiveStatus, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import Definition, format_value
@@ -25,15 +24,6 @@ MAY_BE_CHANCE = 0.5
 EFFECT_RESULTS = 60
 #: Notes on results wait for this many of them.
 MIN_RESULTS = 5
-
-
-@dataclass(frozen=True)
-class Note:
-    """One finding. ``kind`` is a stable name for programs, ``text`` a sentence for people, ``facts`` its figures."""
-
-    kind: str
-    text: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def notes(snapshot: Snapshot) -> list[Note]:

@@ -14,6 +14,7 @@ from rekindle.domain.builtins.rules import TUNED_METRIC
 from rekindle.domain.checks import Check, raise_first
 from rekindle.domain.errors import InvalidValue, LimitExceeded
 from rekindle.domain.metrics import check_definitions
+from rekindle.domain.note import Note
 from rekindle.domain.training_job import Owner, TrainingSpec
 from rekindle.search.history import Direction
 from rekindle.search.space import Continuous, Integer, Parameter, Space, SpaceError, Value, size_of
@@ -189,7 +190,7 @@ class TuningJob:
     number of the last event (a launch, an end, an emission) and only grows. ``stop_requested`` is written by commands
     alone, everything else by the holder of the job's lease. ``parents`` are the ids of the parents and then of
     their ancestors that count, fixed at creation. ``waiting_for`` says why no further training job is begun although there
-    may be one.
+    may be one. ``notes`` are the findings on its health when it ended; None where they were not written down.
     """
 
     spec: TuningJobSpec
@@ -209,6 +210,7 @@ class TuningJob:
     imported: bool = False
     parents: tuple[int, ...] = ()
     waiting_for: str | None = None
+    notes: tuple[Note, ...] | None = None
 
     @property
     def name(self) -> str:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rekindle.domain.decisions import Snapshot
+from rekindle.domain.note import Note
 from rekindle.engine.ports import Executor, JobStore
 from rekindle.engine.queries import TuningJobView, view
 
 if TYPE_CHECKING:
-    from rekindle.domain.health import Note
     from rekindle.domain.training_job import Owner
 
 #: How many of a log's last lines a note shows, and how long each may be.
 _LINES, _LINE_CHARACTERS = 5, 200
 _BLOCK = 1 << 20
+
+
+def notes_on(executor: Executor, snapshot: Snapshot) -> Sequence[Note]:
+    """The findings on a tuning job: those kept when it ended, else as they are now."""
+    return snapshot.job.notes if snapshot.job.notes is not None else examine(executor, snapshot)
 
 
 def examine(executor: Executor, snapshot: Snapshot) -> list[Note]:
@@ -26,18 +33,36 @@ def examine(executor: Executor, snapshot: Snapshot) -> list[Note]:
     return [_with_log(executor, snapshot, note) if note.kind == "no-metric" else note for note in notes(snapshot)]
 
 
+def last_notes(executor: Executor, snapshot: Snapshot) -> tuple[Note, ...] | None:
+    """The findings on a tuning job that ends, to be kept with it; None where a defect of ours was met, which is logged: a
+    tuning job ends, whatever we may have to say about it."""
+    import structlog
+
+    try:
+        found = tuple(examine(executor, snapshot))
+        json.dumps([note.facts for note in found], allow_nan=False)
+    except Exception:
+        log = structlog.get_logger(__name__).bind(tuning_job=snapshot.job.name)
+        log.exception("a defect in the notes on a tuning job's health")
+        return None
+    return found
+
+
 @dataclass
 class Examiner:
-    """Findings for many callers: computed when a tuning job's results have changed since they were last asked for, and kept
-    for the last few tuning jobs. From several threads, at worst it computes twice."""
+    """Findings for many callers: read where they were kept when the tuning job ended; else computed when its results have
+    changed since they were last asked for, and remembered for the last few tuning jobs. From several threads, at worst it
+    computes twice."""
 
     store: JobStore
     executor: Executor
     most: int = 64
     _known: dict[str, tuple[object, list[Note]]] = field(default_factory=dict)
 
-    def examine(self, shown: TuningJobView) -> list[Note]:
+    def examine(self, shown: TuningJobView) -> Sequence[Note]:
         """See ``examine``."""
+        if shown.job.notes is not None:
+            return shown.job.notes
         job, counters = shown.job, replace(shown.counters, in_progress=0, retryable_error=0)
         known = self._known.get(job.uid)
         if known is not None and known[0] == (job.status, counters):
@@ -49,20 +74,14 @@ class Examiner:
         return found
 
 
-def log_end(executor: Executor, snapshot: Snapshot) -> None:
+def log_end(snapshot: Snapshot) -> None:
     """Tells the log how a tuning job ended, and its notes."""
     import structlog
 
     log = structlog.get_logger(__name__).bind(tuning_job=snapshot.job.name)
     counters = asdict(view(snapshot.job, snapshot.jobs, snapshot.parents).counters)
     log.info("tuning job ended", status=snapshot.job.status.value, reason=snapshot.job.failure_reason, **counters)
-    try:
-        found = examine(executor, snapshot)
-    except Exception:
-        # It has ended, whatever we may have to say about it.
-        log.exception("a defect in the notes on a tuning job's health")
-        return
-    for note in found:
+    for note in snapshot.job.notes or ():
         log.info("health note", kind=note.kind, text=note.text)
 
 

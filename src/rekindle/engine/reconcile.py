@@ -23,6 +23,7 @@ from rekindle.domain.search_plan import (
 from rekindle.domain.training_job import MetricPoint, SecondaryStatus, TrainingJob, TrainingJobStatus, moved
 from rekindle.domain.tuning_job import Definition, Ending, TuningJob, TuningJobStatus
 from rekindle.engine.collect import Folded, fold, never_launched_but_stopping, run_time
+from rekindle.engine.health import last_notes
 from rekindle.engine.memory import Memory, continued
 from rekindle.engine.ports import Change, Clock, Executor, JobStore, Lease, Run, RunKey
 from rekindle.engine.suggestions import HereAndNow, Suggester
@@ -302,7 +303,7 @@ def _save(step: Step, lease: Lease, before: Snapshot, plan: _Plan) -> Snapshot:
     if job.converged_at is None and converged(after.jobs, direction):
         job = replace(job, converged_at=now)
     if job.status.is_terminal:
-        job = replace(job, ended_at=now)
+        job = replace(job, ended_at=now, notes=last_notes(step.executor, replace(after, job=job)))
     changed = tuple(replace(j, modified_at=now) for j in changed)
     added = step.store.commit(lease, Change(job, plan.added, changed, plan.points or {}, events=plan.events or {}))
     stored = {j.name: j for j in (*changed, *added)}

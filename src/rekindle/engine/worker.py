@@ -244,7 +244,7 @@ class Worker:
         if self.on_step is not None:
             self.on_step(snapshot)
         if snapshot.job.status.is_terminal and self.only is None:
-            log_end(self.step.executor, snapshot)
+            log_end(snapshot)
         return snapshot.job.status.is_terminal
 
     def _move_training_job(self, step: Step, lease: Lease, job_id: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Row
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.domain.note import Note
 from rekindle.domain.training_job import (
     MetricPoint,
     ObjectiveStatus,
@@ -79,7 +80,6 @@ def new_tuning_job(job: TuningJob) -> Values:
 
 def tuning_job_state(job: TuningJob) -> Values:
     """The columns that a step writes."""
-    waiting = {} if job.waiting_for is None else {"waiting_for": job.waiting_for}
     return {
         "status": job.status.value,
         "modified_at": _finite("modified_at", job.modified_at),
@@ -89,8 +89,14 @@ def tuning_job_state(job: TuningJob) -> Values:
         "converged_at": _finite("converged_at", job.converged_at),
         "imported": job.imported,
         "parents": dumps(list(job.parents)),
-        "outcome": dumps({"v": VERSION, "failure_reason": job.failure_reason, "ending": encode_ending(job.ending), **waiting}),
+        "outcome": dumps(_outcome(job)),
     }
+
+
+def _outcome(job: TuningJob) -> dict[str, Any]:
+    waiting = {} if job.waiting_for is None else {"waiting_for": job.waiting_for}
+    notes = {} if job.notes is None else {"notes": [[n.kind, n.text, dict(n.facts)] for n in job.notes]}
+    return {"v": VERSION, "failure_reason": job.failure_reason, "ending": encode_ending(job.ending), **waiting, **notes}
 
 
 def tuning_job_of(row: AnyRow) -> TuningJob:
@@ -115,6 +121,7 @@ def tuning_job_of(row: AnyRow) -> TuningJob:
         imported=row.imported,
         parents=tuple(loads(row.parents)),
         waiting_for=outcome.get("waiting_for"),
+        notes=None if "notes" not in outcome else tuple(Note(*note) for note in outcome["notes"]),
     )
 
 

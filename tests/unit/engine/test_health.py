@@ -51,6 +51,8 @@ def test_a_metric_that_never_matched_comes_with_the_end_of_the_log() -> None:
     assert note["Kind"] == "no-metric"
     assert note["Facts"]["log"] == ["line 499997", "line 499998", "line 499999", "loss -> 0.3", "x" * 200]
     assert note["Facts"]["last"] == engine.trials("job")[-1].name
+    stored = engine.store.tuning_job_by_id(engine.store.tuning_job(engine.owner, "job").id)
+    assert [n.kind for n in stored.notes] == ["no-metric"], "kept with the record"
     reads = engine.executor.reads
     assert described(engine, service) == shown
     assert engine.executor.reads == reads, "nothing has changed, so nothing is read again"
@@ -94,3 +96,13 @@ def test_the_servers_log_tells_the_end_and_the_notes() -> None:
     (end,) = [t for t in told if t["event"] == "tuning job ended"]
     assert (end["tuning_job"], end["status"], end["completed"]) == ("job", "Failed", 3)
     assert [t["kind"] for t in told if t["event"] == "health note"] == ["no-metric"]
+
+
+def test_a_defect_in_the_notes_ends_no_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = silent(b"nothing\n")
+    monkeypatch.setattr(Logging, "read_log", lambda *_: 1 / 0)
+    with capture_logs() as told:
+        engine.run("job")
+    job = engine.store.tuning_job(engine.owner, "job")
+    assert (job.status.value, job.notes) == ("Failed", None)
+    assert [t["event"] for t in told if t["log_level"] == "error"] == ["a defect in the notes on a tuning job's health"]

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rekindle.api.translate.arns import tuning_job_arn
 from rekindle.api.translate.echo import resource_limits, tuning_job_members
 from rekindle.api.translate.stamps import Json, optional_stamp, present, stamp
 from rekindle.api.translate.training_view import tag_list, tuned_job_summary
+from rekindle.domain.note import Note
 from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.engine.queries import ListedTuningJob, ObjectiveCounters, StatusCounters, TuningJobView
-
-if TYPE_CHECKING:
-    from rekindle.domain.health import Note
 
 
 def describe_tuning_job(view: TuningJobView, now: float) -> Json:
