@@ -179,6 +179,37 @@ def test_the_other_ways_to_search(data: str) -> None:
     assert band.describe().hyper_parameter_tuning_job_status == "Completed"
 
 
+def test_the_built_in_xgboost(data: str) -> None:
+    """An image without a script, the algorithm's own metric."""
+    from sagemaker.core import image_uris
+    from sagemaker.core.helper.session_helper import get_execution_role
+    from sagemaker.core.parameter import ContinuousParameter, IntegerParameter
+    from sagemaker.train import ModelTrainer
+    from sagemaker.train.configs import Compute, InputData
+    from sagemaker.train.tuner import HyperparameterTuner
+
+    boosting = ModelTrainer(
+        training_image=image_uris.retrieve("xgboost", "us-east-1", version="1.7-1"),
+        role=get_execution_role(),
+        compute=Compute(instance_type="ml.m5.xlarge", instance_count=1),
+        hyperparameters={"objective": "multi:softmax", "num_class": 10, "num_round": 4},
+        base_job_name="boosted",
+    )
+    tuned = HyperparameterTuner(
+        model_trainer=boosting,
+        objective_metric_name="validation:merror",
+        objective_type="Minimize",
+        hyperparameter_ranges={"eta": ContinuousParameter(0.05, 0.9), "max_depth": IntegerParameter(1, 5)},
+        max_jobs=2,
+        max_parallel_jobs=2,
+    )
+    channels = [InputData(channel_name=n, data_source=data, content_type="text/csv") for n in ("train", "validation")]
+    tuned.tune(inputs=channels, job_name="boosted", wait=True)
+    described = tuned.describe()
+    assert described.training_job_status_counters.completed == 2
+    assert 0 <= described.best_training_job.final_hyper_parameter_tuning_job_objective_metric.value < 1
+
+
 def test_a_resource_that_is_stopped(data: str) -> None:
     from sagemaker.core.resources import HyperParameterTuningJob
 
