@@ -138,10 +138,9 @@ class SyneTune:
         from syne_tune.optimizer.schedulers.transfer_learning.quantile_based.quantile_based_searcher import (
             QuantileBasedSurrogateSearcher,
         )
-        from syne_tune.optimizer.schedulers.transfer_learning.zero_shot import ZeroShotTransfer
 
         if scheduler == "zero-shot":
-            zero = ZeroShotTransfer(self.domains, "loss", evaluations, use_surrogates=True, random_seed=seed)
+            zero = zero_shot(self.domains, evaluations, seed)
             return zero.get_config, lambda trial, loss: None
         if scheduler == "quantile":
             searcher = QuantileBasedSurrogateSearcher(self.domains, evaluations, random_seed=seed)
@@ -194,6 +193,22 @@ class SyneTune:
         self.worst = loss if self.worst is None else max(self.worst, loss)
         if handle is not None:
             self.ended(handle, loss)
+
+
+def zero_shot(domains: dict[str, Any], evaluations: dict[str, Any], seed: int) -> Any:
+    """Syne Tune's zero-shot list. In 0.16 it draws its candidates before it has a generator, and would draw others for each
+    parent, though it ranks them by their place: here each parent's surrogate rates the same candidates."""
+    from syne_tune.optimizer.schedulers.transfer_learning.zero_shot import ZeroShotTransfer
+
+    class Mended(ZeroShotTransfer):  # type: ignore[misc]
+        def _create_surrogate_transfer_learning_evaluations(self, space: Any, tasks: Any, metric: str) -> Any:
+            made: dict[str, Any] = {}
+            for name, task in tasks.items():
+                self.random_state = np.random.RandomState(seed)
+                made |= super()._create_surrogate_transfer_learning_evaluations(space, {name: task}, metric)
+            return made
+
+    return Mended(domains, "loss", evaluations, use_surrogates=True, random_seed=seed)
 
 
 Maker = Callable[[Space, Direction, int, Sequence[Parent]], Method]

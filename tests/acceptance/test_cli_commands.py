@@ -236,6 +236,8 @@ def test_a_relaxed_warm_start_is_planned_explained_and_verified(cli, done):
     assert "4 of 4 suggestions follow" in cli.ok("verify", "other")
     assert cli.json("show", "other")["warm_start"]["names"] == {"done": {"y": "x"}}
     assert "weight then" in cli.ok("explain", cli.json("trials", "other")[3]["name"])
+    cli.ok("delete", done)
+    assert "4 of 4 suggestions cannot be compared: they were made with the results of 'done'" in cli.ok("verify", "other")
 
 
 def test_history_goes_out_and_comes_back_through_a_study(cli, done, folder):

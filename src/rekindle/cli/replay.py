@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,12 +44,13 @@ def verify(name: TuningJobArgument, as_json: JsonOption = False) -> None:
 
     app = open_app()
     checked = list(replay(app.store, app.owner, name))
-    different = [c for c in checked if c.comparable and not c.agrees]
-    other = sum(not c.comparable for c in checked)
+    different = [c for c in checked if c.incomparable is None and not c.agrees]
+    reasons = Counter(c.incomparable for c in checked if c.incomparable is not None)
     if as_json:
-        write_json({"tuning_job": name, "suggestions": len(checked), "other_version": other, "different": _records(different)})
+        found = {"tuning_job": name, "suggestions": len(checked), "not_comparable": dict(reasons)}
+        write_json({**found, "different": _records(different)})
     else:
-        _say(name, checked, different, other)
+        _say(name, len(checked), different, reasons)
     raise typer.Exit(ExitCode.FAILED if different else ExitCode.OK)
 
 
@@ -64,11 +66,11 @@ def _records(checked: list[Checked]) -> list[dict[str, Any]]:
     ]
 
 
-def _say(name: str, checked: list[Checked], different: list[Checked], other: int) -> None:
-    if other:
-        typer.echo(f"{other} suggestions were made by another version of the search and cannot be compared.")
-    same = len(checked) - other - len(different)
-    typer.echo(f"{name}: {same} of {len(checked) - other} suggestions follow from what they saw, bit for bit.")
+def _say(name: str, suggestions: int, different: list[Checked], reasons: Mapping[str, int]) -> None:
+    for reason, count in reasons.items():
+        typer.echo(f"{name}: {count} of {suggestions} suggestions cannot be compared: {reason}.")
+    compared = suggestions - sum(reasons.values())
+    typer.echo(f"{name}: {compared - len(different)} of {compared} suggestions follow from what they saw, bit for bit.")
     for first in different[:1]:
         typer.echo(f"the first that does not: {first.job.name}")
         for parameter, value in first.recorded.items():

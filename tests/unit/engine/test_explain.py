@@ -11,6 +11,7 @@ from rekindle.domain.decisions import ParentJob
 from rekindle.domain.search_plan import comparable
 from rekindle.domain.tuning_job import RELAXED, StrategyName, TuningJobSpec, WarmStart, WarmStartType
 from rekindle.domain.warm_start import composed, namer
+from rekindle.engine.commands import delete_tuning_job
 from rekindle.engine.explain import explain_training_job, explain_tuning_job
 from rekindle.engine.imports import Result, import_tuning_job
 from rekindle.engine.queries import describe, parents_of
@@ -200,3 +201,14 @@ def test_a_training_job_tells_its_original_name() -> None:
     import_tuning_job(engine.store, engine.clock, engine.owner, tuning_spec("old"), results, RELAXED)
     (trial,) = engine.trials("old")
     assert explain_training_job(engine.store, engine.owner, trial.name)["original_name"] == "their-001"
+
+
+def test_a_child_whose_parent_was_deleted_is_not_compared_with_what_it_would_be_without(engine: Engine) -> None:
+    for name in ("one", "two"):
+        run(engine, tuning_spec(name, jobs=8))
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "one", "two"))
+    delete_tuning_job(engine.store, engine.owner, "two")
+    checked = list(replay(engine.store, engine.owner, "child"))
+    assert len(checked) == 6
+    assert {c.incomparable for c in checked} == {"they were made with the results of 'two', deleted since"}
+    assert not any(c.agrees for c in checked)
