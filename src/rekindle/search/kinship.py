@@ -1,13 +1,17 @@
 """One Gaussian process over a new search and its parents: each parent's objective is kin to the new one, more or less.
 
-The kernel between row a of task s and row b of task t (the new search is task 0, parent i is task i) is
+Task 0 is the new search, parent i is task i. The kernel between row a of task s and row b of task t is
 
-    k(a, b) * rho_s * rho_t   for s != t,     k(a, b)   for s = t,     rho_0 = 1, rho_i = exp(-distance_i) in (0, 1]
+    signal * rho_s * rho_t * k(a, b)                              for s != t
+    signal * k(a, b)                                              for s = t > 0, one parent's rows
+    signal * (rho_0^2 * k(a, b) + (1 - rho_0^2) * own(a, b))      for s = t = 0, the new search's rows
 
-(an intrinsic coregionalisation model, Bonilla et al. 2008, with the new search at the centre of a star). rho_i is the
-correlation of parent i's objective with the new one at the same configuration. Parents that agree with each other are thus
-near to the centre before the new search has any result; its results then move each parent nearer or farther. Distances are
-fitted with the lengthscales (MAP), so a parent that the results contradict ends with no say.
+(an intrinsic coregionalisation model, Bonilla et al. 2008, in the shape of a star). Its centre is what all tasks share;
+rho_s = exp(-distance_s) in (0, 1] is the correlation of task s with it, and rho_0 rho_i that of parent i's objective with the
+new one at the same configuration. k and own are Matern kernels. k has the lengthscales that the parents' results gave; those of
+own are the new search's, with the usual priors: what parents do not know of may be rougher than what they do, and a new search
+that has nothing in common with them (rho_0 near 0) is modelled as if it had none. Parents that agree with each other are near
+to the centre before the new search has any result; its results then move each task nearer or farther (MAP).
 
 Parents' values are in units of their own. Values y of the new search are u y + v in the parents' unit: v has a flat prior;
 log u has a mixture of two normal ones, of which one says that the parents' raw unit is the new search's too.
@@ -16,7 +20,7 @@ log u has a mixture of two normal ones, of which one says that the parents' raw 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -31,6 +35,7 @@ from rekindle.search.bayesian.gp import (
     Hyperparameters,
     Priors,
     by_lengthscale,
+    correlations_with_gradients,
     matern,
     negative_log_likelihood,
     squared_distances,
@@ -41,9 +46,11 @@ Array = NDArray[np.float64]
 
 #: Prior of a parent's distance: mode and deviation of its logarithm. The mode is a correlation of 0.9.
 _DISTANCE = (0.1, 0.7)
-#: How far the new search's results may move the logarithms of what the parents' results gave: of the lengthscales and the
-#: signal, of the distances, of the noise, of the lengthscale of a parameter that no parent searched.
-_FREEDOM, _FREE_DISTANCE, _FREE_NOISE, _UNKNOWN = 0.4, 0.7, 1.0, 1.3
+#: The same of the new search's own distance.
+_OWN_DISTANCE = (0.1, 1.0)
+#: How far the new search's results may move the logarithms of what the parents' results gave: of the signal, of the distances,
+#: of the noise.
+_FREE_SIGNAL, _FREE_DISTANCE, _FREE_NOISE = 0.4, 0.7, 1.0
 #: Rows that hyperparameters are fitted to: of the parents alone, of the parents beside the new search, of the new search.
 _START_ROWS, _LENT_ROWS, _OWN_ROWS = 160, 80, 120
 #: Rows of the new search that the model holds.
@@ -83,18 +90,32 @@ def likeness(a: Array, b: Array, distances: Array) -> Array:
 
 
 @dataclass(frozen=True)
+class Own:
+    """What the new search has to itself: its distance from the centre, and the lengthscales (d,) of its own part."""
+
+    distance: float
+    lengthscales: Array
+
+    @property
+    def shared(self) -> float:
+        """The share of the variance of the new search's f that it has in common with the centre."""
+        return math.exp(-2.0 * self.distance)
+
+
+@dataclass(frozen=True)
 class KinGP(GP):
     """A GP whose first rows are parents': ``lent`` (m, k) are their memberships; the rows after them are the new search's,
-    as is what it predicts."""
+    as is what it predicts. ``own`` is the part of the new search that no parent shares."""
 
     lent: Array = field(default_factory=lambda: np.zeros((0, 0)))
     distances: Array = field(default_factory=lambda: np.zeros(0))
+    own: Own = field(default_factory=lambda: Own(0.0, np.zeros(0)))
     bias: float = BIAS
 
     @property
     def kinship(self) -> Array:
-        """rho of each parent, shape (k,)."""
-        return np.exp(-self.distances)
+        """The correlation of each parent with the new search, shape (k,)."""
+        return np.exp(-self.distances - self.own.distance)
 
     def fitted(self) -> Array:
         """Posterior mean of the new search's f at all rows, parents' too."""
@@ -112,27 +133,62 @@ class KinGP(GP):
 
     @cached_property
     def _likeness(self) -> Array:
-        return np.exp(-self._members @ self.distances)
+        apart = np.concatenate([self.lent @ self.distances, np.full(len(self.x) - len(self.lent), self.own.distance)])
+        return np.asarray(np.exp(-apart - self.own.distance))
 
-    def _to_rows(self, z: Array) -> tuple[Array, Array]:
-        k, slope = super()._to_rows(z)
-        return k * self._likeness, slope * self._likeness
+    @cached_property
+    def _own_rows(self) -> Array:
+        """Features of the new search's rows over the lengthscales of its own part."""
+        return self._own_scaled(self.x[len(self.lent) :])
+
+    def _own_scaled(self, x: Array) -> Array:
+        return self.columns.features(x) / self.own.lengthscales[self.columns.owner]
+
+    def _own_correlation(self, x: Array) -> Array:
+        return (1.0 - self.own.shared) * matern(squared_distances(self._own_rows, self._own_scaled(x)))[0]
+
+    def _cross_with_gradients(self, x: Array) -> tuple[Array, Array]:
+        k, dk = correlations_with_gradients(self._scaled(x), self._z, self.columns, self.hyper.lengthscales)
+        k, dk = k * self._likeness, dk * self._likeness[:, None]
+        own, down = correlations_with_gradients(self._own_scaled(x), self._own_rows, self.columns, self.own.lengthscales)
+        k[:, len(self.lent) :] += (1.0 - self.own.shared) * own
+        dk[:, len(self.lent) :] += (1.0 - self.own.shared) * down
+        return self.hyper.signal * k + self.bias, self.hyper.signal * dk
 
     def _cross(self, x: Array) -> Array:
-        k = matern(squared_distances(self._z, self._scaled(x)))[0]
-        return self.hyper.signal * self._likeness[:, None] * k + self.bias
+        k = self._likeness[:, None] * matern(squared_distances(self._z, self._scaled(x)))[0]
+        k[len(self.lent) :] += self._own_correlation(x)
+        return np.asarray(self.hyper.signal * k + self.bias)
+
+    def _prior_covariance(self, z: Array, x: Array) -> Array:
+        own = self._own_scaled(x)
+        k = self.own.shared * matern(squared_distances(z, z))[0]
+        k += (1.0 - self.own.shared) * matern(squared_distances(own, own))[0]
+        return np.asarray(self.hyper.signal * k + self.bias)
 
     def _covariance_of_rows(self, z: Array) -> Array:
-        alike = likeness(self._members, self._members, self.distances)
-        return self.hyper.signal * alike * matern(squared_distances(z, z))[0] + self.bias
+        m = len(self.lent)
+        k = matern(squared_distances(z, z))[0] * _alike(self.lent, len(z) - m, self.distances, self.own.distance)
+        k[m:, m:] += self._own_correlation(self.x[m:])
+        return np.asarray(self.hyper.signal * k + self.bias)
+
+
+def _alike(lent: Array, n: int, distances: Array, own: float) -> Array:
+    """Correlations of what all tasks share, of rows of parents with memberships ``lent`` (m, k) and ``n`` rows of the new
+    search after them."""
+    members = np.zeros((len(lent) + n, 1 + len(distances)))
+    members[len(lent) :, 0], members[: len(lent), 1:] = 1.0, lent
+    alike = likeness(members, members, np.concatenate([[own], distances]))
+    alike[len(lent) :, len(lent) :] = math.exp(-2.0 * own)
+    return alike
 
 
 @dataclass(frozen=True)
 class Family:
     """The parents' rows: ``x`` (m, d) in the new search's cube, ``y`` (m,) in each parent's own standard units, ``members``
     (m, k), ``noise`` (m,) the variance of each row's noise as its own parent's model found it; ``units`` (k,) the parents'
-    standard units in the objective's unit; ``priors`` of the hyperparameters that they share; ``freedom`` (d,) how far the new
-    search's results may move the logarithm of each lengthscale."""
+    standard units in the objective's unit; ``priors`` of the hyperparameters that they share; ``own_priors`` of the
+    lengthscales that the new search has to itself."""
 
     columns: Columns
     x: Array
@@ -141,7 +197,7 @@ class Family:
     noise: Array
     units: Array
     priors: Priors
-    freedom: Array
+    own_priors: Priors = field(default_factory=Priors)
 
     @property
     def size(self) -> int:
@@ -156,12 +212,17 @@ class Family:
         mode, deviation = np.full(self.size, math.log(_DISTANCE[0])), np.full(self.size, _DISTANCE[1])
         at = np.concatenate([modes[:d], mode, modes[d:]])
         spread = np.concatenate([deviations[:d], deviation, deviations[d:]])
-        return self._fit(at, spread, _some(len(self.y), _START_ROWS), np.zeros((0, d)), np.zeros(0), 30)
+        lent = _some(len(self.y), _START_ROWS)
+        noise = self._excess(math.exp(at[-1]))[lent]
+        rest = (self.columns.features(self.x[lent]), self.y[lent], self.members[lent], self.columns, at, spread, noise)
+        kinds = ["lengthscale"] * d + ["distance"] * self.size + ["signal", "noise"]
+        return Theta.from_log(_minimum(lambda theta: negative_log_posterior(theta, *rest), at, kinds, 30), self.size)
 
     @cached_property
     def alone(self) -> KinGP:
         """The model of the new search before it has any result, in the parents' units."""
-        return self._model(self.start, np.zeros((0, self.columns.size)), np.zeros(0), 1.0, 0.0)
+        own = Own(_OWN_DISTANCE[0], np.exp(self.own_priors.modes(self.columns.size)[:-2]))
+        return self._model(self.start, own, np.zeros((0, self.columns.size)), np.zeros(0), 1.0, 0.0)
 
     def unit(self, x: Array, y: Array, unit: float) -> tuple[float, float]:
         """(u, v): values ``y`` (n,) of the new search at rows ``x`` are u y + v in the parents' unit. ``unit`` is the unit of
@@ -193,51 +254,61 @@ class Family:
         kept = working_set(y, _KEPT_ROWS)
         x, y = x[kept], y[kept]
         u, v = self.unit(x, y, unit)
-        theta = self.start
+        theta, own = self.start, self.alone.own
         if len(y) > 1:
-            own = working_set(y, _OWN_ROWS)
-            spread = [*self.freedom, *([_FREE_DISTANCE] * self.size), _FREEDOM, _FREE_NOISE]
-            lent = _some(len(self.y), _LENT_ROWS)
-            theta = self._fit(theta.log, np.array(spread), lent, x[own], u * y[own] + v, 10)
-        gp = self._model(theta, x, y, u, v)
+            chosen = working_set(y, _OWN_ROWS)
+            theta, own = self._moved(x[chosen], u * y[chosen] + v)
+        gp = self._model(theta, own, x, y, u, v)
         return gp, slice(len(self.y), None) if len(y) else slice(0, len(self.y))
 
-    def _model(self, theta: Theta, x: Array, y: Array, u: float, v: float) -> KinGP:
+    def _moved(self, x: Array, y: Array) -> tuple[Theta, Own]:
+        """The most probable hyperparameters given results ``y`` (n,) at rows ``x``, too, in the parents' units. Of the
+        lengthscales of the shared part only the parents tell."""
+        start, d, lent = self.start, self.columns.size, _some(len(self.y), _LENT_ROWS)
+        z = self.columns.features(np.vstack([self.x[lent], x]))
+        scaled = z / start.hyper.lengthscales[self.columns.owner]
+        level = [math.log(start.hyper.signal), math.log(start.hyper.noise)]
+        together = Together(
+            columns=self.columns,
+            shared=matern(squared_distances(scaled, scaled))[0],
+            z=z[len(lent) :],
+            y=np.concatenate([self.y[lent], y]),
+            lent=self.members[lent],
+            row_noise=np.concatenate([self._excess(start.hyper.noise)[lent], np.zeros(len(y))]),
+            priors=self.own_priors,
+            modes=np.concatenate([[math.log(_OWN_DISTANCE[0])], np.log(start.distances), level]),
+            deviations=np.array([_OWN_DISTANCE[1], *([_FREE_DISTANCE] * self.size), _FREE_SIGNAL, _FREE_NOISE]),
+        )
+        kinds = ["lengthscale"] * d + ["distance"] * (1 + self.size) + ["signal", "noise"]
+        modes = np.concatenate([self.own_priors.modes(d)[:-2], together.modes])
+        best = np.exp(_minimum(together.negative_log_posterior, modes, kinds, 12))
+        hyper = Hyperparameters(start.hyper.lengthscales, float(best[-2]), float(best[-1]))
+        return Theta(hyper, best[d + 1 : -2]), Own(float(best[d]), best[:d])
+
+    def _model(self, theta: Theta, own: Own, x: Array, y: Array, u: float, v: float) -> KinGP:
         """The GP in the unit of ``y``."""
         hyper = Hyperparameters(theta.hyper.lengthscales, theta.hyper.signal / u**2, theta.hyper.noise / u**2)
         noise = np.concatenate([self._excess(theta.hyper.noise) / u**2, np.zeros(len(y))])
         rows, values = np.vstack([self.x, x]), np.concatenate([(self.y - v) / u, y])
-        return KinGP(rows, values, self.columns, hyper, noise, self.members, theta.distances, BIAS / u**2)
+        return KinGP(rows, values, self.columns, hyper, noise, self.members, theta.distances, own, BIAS / u**2)
 
     def _excess(self, noise: float) -> Array:
         return np.maximum(self.noise - noise, 0.0)
 
-    def _fit(self, modes: Array, deviations: Array, lent: NDArray[np.intp], x: Array, y: Array, iterations: int) -> Theta:
-        """MAP from log-normal priors, on parents' rows ``lent`` and own rows ``x`` with values ``y`` in the parents' units."""
-        members = np.vstack([self.members[lent], np.zeros((len(x), self.size))])
-        z = self.columns.features(np.vstack([self.x[lent], x]))
-        values = np.concatenate([self.y[lent], y])
-        noise = np.concatenate([self._excess(math.exp(modes[-1]))[lent], np.zeros(len(y))])
-        kinds = ["lengthscale"] * self.columns.size + ["distance"] * self.size + ["signal", "noise"]
-        bounds = [tuple(math.log(b) for b in _BOUNDS[kind]) for kind in kinds]
-        low, high = np.array(bounds).T
-        found = minimize(
-            negative_log_posterior,
-            np.clip(modes, low, high),
-            (z, values, members, self.columns, modes, deviations, noise),
-            "L-BFGS-B",
-            jac=True,
-            bounds=bounds,
-            options={"maxiter": iterations, "ftol": 1e-6, "gtol": 1e-4},
-        )
-        best = found.x if np.isfinite(found.fun) else np.clip(modes, low, high)
-        return Theta.from_log(np.round(best / _STEP) * _STEP, self.size)
+
+def _minimum(f: Callable[[Array], tuple[float, Array]], start: Array, kinds: Sequence[str], iterations: int) -> Array:
+    """Where ``f``, given with its gradient, is least near logarithms ``start`` of figures of these kinds, rounded."""
+    low, high = np.log(np.array([_BOUNDS[kind] for kind in kinds])).T
+    start = np.clip(start, low, high)
+    options = {"maxiter": iterations, "ftol": 1e-6, "gtol": 1e-4}
+    found = minimize(f, start, method="L-BFGS-B", jac=True, bounds=np.column_stack([low, high]), options=options)
+    return np.asarray(np.round((found.x if np.isfinite(found.fun) else start) / _STEP) * _STEP)
 
 
 def negative_log_posterior(
     theta: Array, z: Array, y: Array, members: Array, columns: Columns, modes: Array, deviations: Array, row_noise: Array
 ) -> tuple[float, Array]:
-    """Minus log p(y | theta) - log p(theta) of the family's logarithmic hyperparameters, and its gradient."""
+    """Minus log p(y | theta) - log p(theta) of the logarithmic hyperparameters that parents share, and its gradient."""
     t = Theta.from_log(theta, members.shape[1])
     scaled = z / t.hyper.lengthscales[columns.owner]
     k, slope = matern(squared_distances(scaled, scaled))
@@ -261,20 +332,74 @@ def negative_log_posterior(
     return value + 0.5 * float(away @ away), gradient + away / deviations
 
 
+@dataclass(frozen=True)
+class Together:
+    """What hyperparameters are fitted to: parents' rows with memberships ``lent`` (m, k), then the new search's with features
+    ``z`` (n, .); values ``y`` (m + n,) in the parents' units, ``row_noise`` the same shape; ``shared`` (m + n, m + n) the
+    correlations of the shared part. ``priors`` are those of the new search's own lengthscales, ``modes`` and ``deviations``
+    those of the other logarithms, (k + 3,)."""
+
+    columns: Columns
+    shared: Array
+    z: Array
+    y: Array
+    lent: Array
+    row_noise: Array
+    priors: Priors
+    modes: Array
+    deviations: Array
+
+    def negative_log_posterior(self, theta: Array) -> tuple[float, Array]:
+        """Minus log p(y | theta) - log p(theta), and its gradient, of the logarithms of (own lengthscales (d,), own distance,
+        parents' distances (k,), signal, noise)."""
+        d, m, n = self.columns.size, len(self.lent), len(self.z)
+        e = np.exp(theta)
+        own, signal, noise = float(e[d]), float(e[-2]), float(e[-1])
+        scaled = self.z / e[:d][self.columns.owner]
+        k, slope = matern(squared_distances(scaled, scaled))
+        k *= signal * (1.0 - math.exp(-2.0 * own))
+        slope *= signal * (1.0 - math.exp(-2.0 * own))
+        common = signal * self.shared * _alike(self.lent, n, e[d + 1 : -2], own)
+        cov = common + BIAS
+        cov[m:, m:] += k
+        cov[np.diag_indices(m + n)] += noise + self.row_noise + 1e-9
+        value, g = negative_log_likelihood(cov, self.y)
+        if g is None:
+            return value, np.zeros_like(theta)
+        gradient = np.empty_like(theta)
+        alone = float(np.sum(g[m:, m:] * k))
+        gradient[:d] = by_lengthscale(0.5 * g[m:, m:] * slope, scaled, self.columns)
+        gradient[-1] = 0.5 * noise * float(np.trace(g))
+        g *= common
+        gradient[-2] = 0.5 * (float(g.sum()) + alone)
+        gradient[d:-2] = self._by_distance(g, alone, own, e[d + 1 : -2])
+        penalty, bent = self._penalty(theta)
+        return value + penalty, gradient + bent
+
+    def _by_distance(self, g: Array, alone: float, own: float, distances: Array) -> Array:
+        """Gradient by the logarithms of the own distance and the parents', from G times the shared kernel, and the sum of G
+        times the own one."""
+        m = len(self.lent)
+        to_own = alone * math.exp(-2.0 * own) / -math.expm1(-2.0 * own)
+        apart = 2.0 * (self.lent.T @ g[:m].sum(axis=1) - np.einsum("ai,ai->i", self.lent, g[:m, :m] @ self.lent))
+        crossed = float(g[m:].sum())
+        return np.concatenate([[own * (to_own - crossed)], -0.5 * distances * apart])
+
+    def _penalty(self, theta: Array) -> tuple[float, Array]:
+        d = self.columns.size
+        # The usual priors of the lengthscales alone: their signal and noise stand at their modes.
+        value, gradient = self.priors.penalty(np.concatenate([theta[:d], self.priors.modes(d)[-2:]]))
+        away = (theta[d:] - self.modes) / self.deviations
+        return value + 0.5 * float(away @ away), np.concatenate([gradient[:d], away / self.deviations])
+
+
 def _some(n: int, limit: int) -> NDArray[np.intp]:
     """At most ``limit`` of ``n`` rows at even steps."""
     return np.unique(np.linspace(0, n - 1, min(n, limit)).astype(np.intp))
 
 
-def family_of(
-    columns: Columns,
-    lent: Sequence[tuple[Array, Array, Array]],
-    units: Sequence[float],
-    priors: Priors,
-    known: NDArray[np.bool_],
-) -> Family:
-    """The family of parents that lend rows (m, d), values (m,) in their standard units, and noise variances (m,), each;
-    ``known`` (d,) are the columns along which some parent searched."""
+def family_of(columns: Columns, lent: Sequence[tuple[Array, Array, Array]], units: Sequence[float], priors: Priors) -> Family:
+    """The family of parents that lend rows (m, d), values (m,) in their standard units, and noise variances (m,), each."""
     x, y, noise = (np.concatenate(parts) for parts in zip(*lent, strict=True))
     members = np.repeat(np.eye(len(lent)), [len(values) for _, values, _ in lent], axis=0)
-    return Family(columns, x, y, members, noise, np.array(units), priors, np.where(known, _FREEDOM, _UNKNOWN))
+    return Family(columns, x, y, members, noise, np.array(units), priors)

@@ -166,8 +166,7 @@ class Kin:
             return None
         limit = max(_FAMILY_ROWS // len(models), _LEAST_ROWS)
         lent = [self._lent(m, limit) for m in models]
-        found = np.array([[c.how in ("value", "new range") for c in self.rows[i].columns] for i in self.members])
-        return family_of(self.encoding.columns, lent, [m.unit for m in models], self.priors, np.asarray(found.any(axis=0)))
+        return family_of(self.encoding.columns, lent, [m.unit for m in models], self.priors)
 
     def _lent(self, model: ParentModel, limit: int) -> tuple[Array, Array, Array]:
         """Rows (m, d), values (m,) and noise variances (m,) that a parent lends. Along parameters that it lacks its rows are

@@ -164,6 +164,14 @@ def matern(r2: Array) -> tuple[Array, Array]:
     return decay * (1.0 + root + (5.0 / 3.0) * r2), slope
 
 
+def correlations_with_gradients(a: Array, b: Array, columns: Columns, lengthscales: Array) -> tuple[Array, Array]:
+    """Matern-5/2 correlations (q, n) of scaled features ``a`` (q, m) and ``b`` (n, m), and their gradients (q, n, c) by the
+    numeric columns of the rows of ``a``."""
+    k, slope = matern(squared_distances(a, b))
+    features = columns.starts[columns.numeric]
+    return k, slope[:, :, None] * (b[:, features] - a[:, None, features]) / lengthscales[columns.numeric]
+
+
 def negative_log_posterior(
     theta: Array, z: Array, y: Array, columns: Columns, priors: Priors, row_noise: Array | float
 ) -> tuple[float, Array]:
@@ -272,14 +280,9 @@ class GP:
 
         Gradients are by the numeric columns; those of categorical columns are zero.
         """
-        z = self._scaled(x)
-        k, slope = self._to_rows(z)
-        k = self.hyper.signal * k + self._bias
+        k, dk = self._cross_with_gradients(x)
         weights = k @ self._inverse
         numeric = self.columns.numeric
-        features = self.columns.starts[numeric]
-        slope *= self.hyper.signal
-        dk = slope[:, :, None] * (self._z[:, features] - z[:, None, features]) / self.hyper.lengthscales[numeric]
         alpha = self._alpha[:, None] if self._alpha.ndim == 1 else self._alpha
         dmean, dvar = np.zeros((len(x), alpha.shape[1], x.shape[1])), np.zeros(x.shape)
         dmean[:, :, numeric] = alpha.T @ dk
@@ -291,7 +294,7 @@ class GP:
         """Posterior covariance of f at rows ``x``: (q, q)."""
         z = self._scaled(x)
         v = solve_triangular(self._lower, self._cross(x), lower=True, check_finite=False)
-        return np.asarray(self._prior_covariance(z) - v.T @ v)
+        return np.asarray(self._prior_covariance(z, x) - v.T @ v)
 
     def leave_one_out(self) -> tuple[Array, Array]:
         """For each row the mean and the variance of its y (with noise) given all other rows; shapes (n,), (n,).
@@ -326,18 +329,19 @@ class GP:
     def _bias(self) -> float:
         return BIAS
 
-    def _to_rows(self, z: Array) -> tuple[Array, Array]:
-        """Correlations (q, n) of scaled features ``z`` (q, m) with the rows, and the slopes D of ``matern``."""
-        return matern(squared_distances(z, self._z))
+    def _cross_with_gradients(self, x: Array) -> tuple[Array, Array]:
+        """The kernel (q, n) between rows ``x`` (q, d) and the GP's rows, and its gradients (q, n, c) by the numeric columns."""
+        k, dk = correlations_with_gradients(self._scaled(x), self._z, self.columns, self.hyper.lengthscales)
+        return self.hyper.signal * k + self._bias, self.hyper.signal * dk
 
     def _cross(self, x: Array) -> Array:
         return self.hyper.signal * matern(squared_distances(self._z, self._scaled(x)))[0] + self._bias
 
-    def _prior_covariance(self, z: Array) -> Array:
+    def _prior_covariance(self, z: Array, x: Array) -> Array:
         return self.hyper.signal * matern(squared_distances(z, z))[0] + self._bias
 
     def _covariance_of_rows(self, z: Array) -> Array:
-        return self._prior_covariance(z)
+        return self._prior_covariance(z, self.x)
 
 
 def fit(
