@@ -76,7 +76,10 @@ def _evidence(warm: Mapping[str, Any]) -> Iterator[str]:
 
 def _verdict(p: Mapping[str, Any], results: int) -> str:
     held = (
-        f" It had other values of {', '.join(p['mixed'])}, which is static here: only its shape counts." if p["mixed"] else ""
+        f" It had other values of {', '.join(p['mixed'])}, which is static here: its results are read as its model puts them"
+        f" at the value here."
+        if p["mixed"]
+        else ""
     )
     if p["role"] == "rows":
         off = (

@@ -24,7 +24,7 @@ from rekindle.domain.tuning_job import (
 )
 from rekindle.domain.warm_start import namer, renamed
 from rekindle.search.early_stopping import MedianStopping
-from rekindle.search.history import History, Observation, Parent, Trial, TrialState
+from rekindle.search.history import History, Observation, Parent, ParentKind, Trial, TrialState
 from rekindle.search.hyperband import Hyperband
 from rekindle.search.space import Categorical, Configuration, Continuous, Integer, Parameter, Space, Value
 from rekindle.search.strategy import Proposal, Strategy
@@ -182,7 +182,14 @@ def _parent(parent: ParentJob, definition: Definition, job: TuningJob) -> Parent
         rows.append(({**constants, **own}, _value(trial)))
     space = Space((*seen.ranges, *(_point(p, constants[p.name]) for p in definition.ranges if p.name in constants)))
     identical = warm is not None and warm.type is WarmStartType.IDENTICAL and not read.mixed
-    return Parent(space, rows, "identical" if identical else "transfer", parent.job.name)
+    kind: ParentKind = "identical" if identical else "transfer"
+    return Parent(space, rows, kind, parent.job.name, _held(seen, definition, read.mixed))
+
+
+def _held(theirs: Definition, ours: Definition, names: Sequence[str]) -> dict[str, Value]:
+    """What the parent tuned and the child holds, at the child's value; left out where it is none of the parent's type."""
+    values = {p.name: _constant(p, ours.statics[p.name]) for p in theirs.ranges if p.name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -76,15 +76,20 @@ class Parent:
 
     ``trials`` are pairs of a configuration in ``space`` and its objective value; None marks a failed one. ``kind``:
     ``identical`` says that the same configuration would score the same here; ``transfer`` promises nothing but kinship.
-    Values are in the direction of the new search. ``name`` is for reports.
+    Values are in the direction of the new search. ``name`` is for reports. ``held`` gives parameters of ``space`` that the new
+    search holds at one value: its results are read as if they had been found there.
     """
 
     space: Space
     trials: Sequence[tuple[Configuration, float | None]]
     kind: ParentKind = "transfer"
     name: str = "parent"
+    held: Configuration = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "held", dict(self.held))
+        if unknown := self.held.keys() - set(self.space.names):
+            raise ValueError(f"parent {self.name}: held parameters {sorted(unknown)} are none of its own")
         object.__setattr__(self, "trials", tuple((dict(c), v) for c, v in self.trials))
         if self.kind not in ("identical", "transfer"):
             raise ValueError(f"parent {self.name}: kind {self.kind!r} is neither 'identical' nor 'transfer'")

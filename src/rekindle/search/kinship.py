@@ -41,6 +41,7 @@ from rekindle.search.bayesian.gp import (
     squared_distances,
 )
 from rekindle.search.bayesian.strategy import working_set
+from rekindle.search.parent_rows import chosen_rows
 
 Array = NDArray[np.float64]
 
@@ -51,8 +52,11 @@ _OWN_DISTANCE = (0.1, 1.0)
 #: How far the new search's results may move the logarithms of what the parents' results gave: of the signal, of the distances,
 #: of the noise.
 _FREE_SIGNAL, _FREE_DISTANCE, _FREE_NOISE = 0.4, 0.7, 1.0
-#: Rows that hyperparameters are fitted to: of the parents alone, of the parents beside the new search, of the new search.
-_START_ROWS, _LENT_ROWS, _OWN_ROWS = 160, 80, 120
+#: Rows that hyperparameters are fitted to: of the parents alone, of the new search.
+_START_ROWS, _OWN_ROWS = 160, 120
+#: Rows of the parents in the fit, and in the model, beside no row of the new search, and how many stay beside many: each row of
+#: the new search takes the place of one of theirs.
+_FIT_ROWS, _LENT_ROWS = (80, 40), (180, 60)
 #: Rows of the new search that the model holds.
 _KEPT_ROWS = 300
 #: log u: deviation of the vague prior, least deviation of the one around the parents' raw unit, and the share of the latter.
@@ -259,12 +263,12 @@ class Family:
             chosen = working_set(y, _OWN_ROWS)
             theta, own = self._moved(x[chosen], u * y[chosen] + v)
         gp = self._model(theta, own, x, y, u, v)
-        return gp, slice(len(self.y), None) if len(y) else slice(0, len(self.y))
+        return gp, slice(len(gp.lent), None) if len(y) else slice(0, len(gp.lent))
 
     def _moved(self, x: Array, y: Array) -> tuple[Theta, Own]:
         """The most probable hyperparameters given results ``y`` (n,) at rows ``x``, too, in the parents' units. Of the
         lengthscales of the shared part only the parents tell."""
-        start, d, lent = self.start, self.columns.size, _some(len(self.y), _LENT_ROWS)
+        start, d, lent = self.start, self.columns.size, self._beside(len(y), *_FIT_ROWS)
         z = self.columns.features(np.vstack([self.x[lent], x]))
         scaled = z / start.hyper.lengthscales[self.columns.owner]
         level = [math.log(start.hyper.signal), math.log(start.hyper.noise)]
@@ -288,9 +292,16 @@ class Family:
     def _model(self, theta: Theta, own: Own, x: Array, y: Array, u: float, v: float) -> KinGP:
         """The GP in the unit of ``y``."""
         hyper = Hyperparameters(theta.hyper.lengthscales, theta.hyper.signal / u**2, theta.hyper.noise / u**2)
-        noise = np.concatenate([self._excess(theta.hyper.noise) / u**2, np.zeros(len(y))])
-        rows, values = np.vstack([self.x, x]), np.concatenate([(self.y - v) / u, y])
-        return KinGP(rows, values, self.columns, hyper, noise, self.members, theta.distances, own, BIAS / u**2)
+        lent = self._beside(len(y), *_LENT_ROWS)
+        noise = np.concatenate([self._excess(theta.hyper.noise)[lent] / u**2, np.zeros(len(y))])
+        rows, values = np.vstack([self.x[lent], x]), np.concatenate([(self.y[lent] - v) / u, y])
+        return KinGP(rows, values, self.columns, hyper, noise, self.members[lent], theta.distances, own, BIAS / u**2)
+
+    def _beside(self, n: int, most: int, least: int) -> NDArray[np.intp]:
+        """Which rows of the parents to use beside ``n`` of the new search."""
+        each = max(most - n, least) // self.size
+        parts = [chosen_rows(np.flatnonzero(member), self.y, each) for member in self.members.T]
+        return np.concatenate(parts)
 
     def _excess(self, noise: float) -> Array:
         return np.maximum(self.noise - noise, 0.0)

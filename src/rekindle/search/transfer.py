@@ -22,36 +22,26 @@ from scipy.stats import rankdata
 
 from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
+from rekindle.search.bayesian.gp import Priors
 from rekindle.search.bayesian.initial import design_point, sobol
 from rekindle.search.bayesian.prior import Context, PriorModel, View
 from rekindle.search.bayesian.strategy import BayesianSearch
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, History, Parent
 from rekindle.search.kinship import Family, KinGP, family_of
+from rekindle.search.parent_model import RELIABLE, ParentModel, at_held, model_of
 from rekindle.search.parent_rows import MAX_ROWS, ParentRows, best_rows, chosen_rows, rows_of
 from rekindle.search.space import Configuration, Space
 from rekindle.search.strategy import generator
 
 Array = NDArray[np.float64]
 
-#: Fewer results than this are not worth a model: such a parent only names its best configurations.
-MIN_ROWS = 4
 #: All parents together lend at most this many rows: a suggestion's time grows with them.
 _ALL_ROWS = 400
-#: Rows that a parent model's hyperparameters are fitted to at most.
-_FIT_ROWS = 120
-#: Lengthscale (in cubes) over which a parent's results fade along a parameter that it held constant.
-_CONSTANT_LENGTHSCALE = 2.0
 #: An identical parent is trusted while its results predict the new ones within this many deviations (root mean square).
 _TRUST = 3.0
 #: Below this weight a parent has no say.
 _NO_SAY = 1e-3
-#: A parent whose model predicts less of its own results' variance than this, leave-one-out, has no say.
-_RELIABLE = 0.1
-#: Priors of a parent's own model: its lengthscales are free of one another, and short ones as likely as long ones, so that
-#: shuffled results are fitted as noise or not at all.
-_PARENT_PRIORS = Priors(shared=0.0, shorter=1.3)
 #: Of so many of each parent's best the family chooses the first suggestion.
 _NAMED = 10
 #: Asked trials at which a point of the cold search's design may be drawn for contrast: results in one corner of the space
@@ -65,56 +55,6 @@ _JUDGED = 200
 _FAITH = 0.9
 #: Deviation of a child's logarithmic lengthscales from a parent's.
 _LENGTHSCALE_DEVIATION = 0.7
-
-
-@dataclass(frozen=True)
-class ParentModel:
-    """One parent's objective over the new search's cube, in the parent's own standard units (less is better); ``unit`` is that
-    unit in the objective's.
-
-    ``reliability`` in [0, 1] is the share of the variance of its results that the model predicts leave-one-out.
-    """
-
-    gp: GP
-    known: NDArray[np.bool_]
-    reliability: float
-    unit: float
-
-    def mean(self, x: Array) -> Array:
-        """The mean (q,) at rows ``x`` (q, d): along parameters that the parent lacks it is flat."""
-        return self.gp.mean(np.where(self.known, x, 0.5))
-
-
-def model_of(rows: ParentRows, encoding: Encoding, direction: Direction) -> ParentModel | None:
-    """The model of a parent; None when it has too few results, or they are all the same.
-
-    Failed trials count as the worst result.
-    """
-    succeeded = rows.succeeded
-    if succeeded.sum() < MIN_ROWS:
-        return None
-    y = np.empty(len(rows.values))
-    targets = Targets.of(rows.values[succeeded], direction)
-    y[succeeded] = targets.forward(rows.values[succeeded])
-    y[~succeeded] = y[succeeded].max()
-    y -= y.mean()
-    if not np.ptp(y) > 0:
-        return None
-    x, hyper = rows.x, _hyperparameters(rows, y, encoding)
-    gp = GP(x, y, encoding.columns, hyper)
-    left_out, _ = gp.leave_one_out()
-    explained = 1.0 - float(np.mean((y - left_out) ** 2) / np.var(y))
-    return ParentModel(gp, rows.known, min(max(explained, 0.0), 1.0), targets.scale * targets.stretch)
-
-
-def _hyperparameters(rows: ParentRows, y: Array, encoding: Encoding) -> Hyperparameters:
-    subset = np.argsort(y, kind="stable")
-    if len(y) > _FIT_ROWS:
-        subset = subset[np.linspace(0, len(y) - 1, _FIT_ROWS).astype(np.intp)]
-    hyper, _ = most_probable(rows.x[subset], y[subset], encoding.columns, _PARENT_PRIORS)
-    constant = np.array([c.how == "constant" for c in rows.columns], dtype=bool)
-    lengthscales = np.where(constant, np.maximum(hyper.lengthscales, _CONSTANT_LENGTHSCALE), hyper.lengthscales)
-    return Hyperparameters(lengthscales, hyper.signal, hyper.noise)
 
 
 @dataclass(frozen=True)
@@ -146,7 +86,7 @@ class Kin:
     def rows(self) -> tuple[ParentRows, ...]:
         """The rows of each parent."""
         limit = min(max(_ALL_ROWS // max(len(self.parents), 1), 60), MAX_ROWS)
-        return tuple(rows_of(p, self.encoding, self.direction, limit) for p in self.parents)
+        return tuple(rows_of(at_held(p, self.direction), self.encoding, self.direction, limit) for p in self.parents)
 
     @cached_property
     def models(self) -> tuple[ParentModel | None, ...]:
@@ -156,7 +96,7 @@ class Kin:
     @cached_property
     def members(self) -> tuple[int, ...]:
         """Which parents the family consists of."""
-        return tuple(i for i, m in enumerate(self.models) if m is not None and m.reliability >= _RELIABLE)
+        return tuple(i for i, m in enumerate(self.models) if m is not None and m.reliability >= RELIABLE)
 
     @cached_property
     def family(self) -> Family | None:
@@ -267,7 +207,7 @@ def _kin(key: _Key) -> Kin:
 
 def kin_of(encoding: Encoding, direction: Direction, parents: tuple[Parent, ...]) -> Kin:
     """What follows from the parents alone; kept for the next suggestion of the same search."""
-    spaces = repr((encoding.space, direction, [(p.space, p.kind, len(p.trials)) for p in parents])).encode()
+    spaces = repr((encoding.space, direction, [(p.space, p.kind, p.held, len(p.trials)) for p in parents])).encode()
     digest = hashlib.sha256(spaces)
     for parent in parents:
         digest.update(_bytes_of(parent.trials))

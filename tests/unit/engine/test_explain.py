@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rekindle.domain.decisions import ParentJob
-from rekindle.domain.search_plan import comparable
+from rekindle.domain.search_plan import comparable, strategy_for
 from rekindle.domain.tuning_job import RELAXED, StrategyName, TuningJobSpec, WarmStart, WarmStartType
 from rekindle.domain.warm_start import composed, namer
 from rekindle.engine.commands import delete_tuning_job
@@ -16,6 +16,7 @@ from rekindle.engine.explain import explain_training_job, explain_tuning_job
 from rekindle.engine.imports import Result, import_tuning_job
 from rekindle.engine.queries import describe, parents_of
 from rekindle.engine.replay import replay
+from rekindle.search.bayesian.strategy import BayesianSearch
 from rekindle.search.space import Categorical, Continuous
 from rekindle.storage.store import open_store
 from support.engine import Engine
@@ -88,6 +89,10 @@ def test_an_identical_parent_of_other_numbers_only_lends_its_shape(engine: Engin
     run(engine, bayesian("child", WarmStartType.IDENTICAL, "old", ranges=RANGES[:1] + RANGES[2:], statics={"layers": "2"}))
     (old,) = story(engine, "child")["parents"]
     assert (old["kind"], old["mixed"]) == ("transfer", ["layers"])
+    job = engine.job("child")
+    strategy = strategy_for(job, job.spec.definition, parents_of(engine.store, job))
+    assert isinstance(strategy, BayesianSearch)
+    assert strategy.parents[0].held == {"layers": 2}
 
 
 def test_what_was_static_there_is_a_constant_here(engine: Engine) -> None:

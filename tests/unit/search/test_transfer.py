@@ -12,10 +12,11 @@ import pytest
 from rekindle.search import Categorical, Continuous, History, Integer, Parent, Space, Tuner
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.initial import design_point
+from rekindle.search.parent_model import at_held, model_of
 from rekindle.search.parent_rows import MAX_ROWS, rows_of
 from rekindle.search.space import Configuration, Value
 from rekindle.search.strategy import generator
-from rekindle.search.transfer import Kin, kin_of, model_of, report, standing
+from rekindle.search.transfer import Kin, kin_of, report, standing
 
 SPACE = Space([Continuous("x", 0.0, 1.0, "Linear"), Continuous("y", 0.0, 1.0, "Linear")])
 Function = Callable[[Configuration], float]
@@ -334,3 +335,35 @@ def test_standing_before_any_result_trusts_identical_parents() -> None:
     kin = Kin(Encoding(SPACE), "minimize", (Parent(SPACE, results(bowl), "identical"),))
     now = standing(kin, np.zeros((0, 2)), np.zeros(0), np.zeros(0), None)
     assert now.trusted.all()
+
+
+def ridge(c: Configuration) -> float:
+    """A valley whose floor lies where it does by y."""
+    return (float(c["x"]) - 0.2 - 0.6 * float(c["y"])) ** 2 + 0.3 * float(c["y"])
+
+
+def test_results_are_read_as_if_found_at_the_value_that_the_new_search_holds() -> None:
+    here, trials = Space([SPACE.parameters[0]]), results(ridge, 40)
+    moved = at_held(Parent(SPACE, trials, held={"y": 0.9}), "minimize")
+    meant = [ridge({"x": c["x"], "y": 0.9}) for c, _ in trials]
+    off = lambda rows: float(np.mean([abs((v or 0.0) - m) for (_, v), m in zip(rows, meant, strict=True)]))  # noqa: E731
+    assert off(moved.trials) < 0.2 * off(trials)
+    for held, best in ((0.1, 0.26), (0.9, 0.74)):
+        tuner = Tuner(here, parents=[Parent(SPACE, trials, held={"y": held})])
+        assert float(tuner.ask().values["x"]) == pytest.approx(best, abs=0.1)
+
+
+def test_a_held_value_that_a_parent_cannot_place_leaves_its_results_as_they_are() -> None:
+    space = Space([SPACE.parameters[0], Categorical("c", ["a", "b"])])
+    trials = [({"x": c["x"], "c": "ab"[i % 2]}, v) for i, (c, v) in enumerate(results(bowl, 30))]
+    parent = Parent(space, trials, held={"c": "z"})
+    assert at_held(parent, "minimize") is parent
+    with pytest.raises(ValueError, match=r"held parameters \['q'\] are none of its own"):
+        Parent(space, trials, held={"q": 1})
+
+
+def test_what_a_search_holds_is_part_of_what_its_parents_are_kept_by() -> None:
+    here, trials = Encoding(Space([SPACE.parameters[0]])), results(ridge, 30)
+    low, high = (kin_of(here, "minimize", (Parent(SPACE, trials, held={"y": y}),)) for y in (0.1, 0.9))
+    assert low is not high
+    assert low.first() != high.first()

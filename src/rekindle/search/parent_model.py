@@ -1,0 +1,110 @@
+"""The model of one parent's results, and its results as they would be where a new search holds some of its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rekindle.search.bayesian.encoding import Encoding
+from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
+from rekindle.search.bayesian.targets import Targets
+from rekindle.search.history import Direction, Parent
+from rekindle.search.parent_rows import ParentRows, rows_of
+from rekindle.search.space import Categorical
+
+Array = NDArray[np.float64]
+
+#: Fewer results than this are not worth a model: such a parent only names its best configurations.
+MIN_ROWS = 4
+#: Rows that a parent model's hyperparameters are fitted to at most.
+_FIT_ROWS = 120
+#: Lengthscale (in cubes) over which a parent's results fade along a parameter that it held constant.
+_CONSTANT_LENGTHSCALE = 2.0
+#: A parent whose model predicts less of its own results' variance than this, leave-one-out, has no say.
+RELIABLE = 0.1
+#: Priors of a parent's own model: its lengthscales are free of one another, and short ones as likely as long ones, so that
+#: shuffled results are fitted as noise or not at all.
+_PARENT_PRIORS = Priors(shared=0.0, shorter=1.3)
+
+
+@dataclass(frozen=True)
+class ParentModel:
+    """One parent's objective over the new search's cube, in the parent's own standard units (less is better); ``unit`` is that
+    unit in the objective's.
+
+    ``reliability`` in [0, 1] is the share of the variance of its results that the model predicts leave-one-out.
+    """
+
+    gp: GP
+    known: NDArray[np.bool_]
+    reliability: float
+    unit: float
+
+    def mean(self, x: Array) -> Array:
+        """The mean (q,) at rows ``x`` (q, d): along parameters that the parent lacks it is flat."""
+        return self.gp.mean(np.where(self.known, x, 0.5))
+
+
+def model_of(rows: ParentRows, encoding: Encoding, direction: Direction) -> ParentModel | None:
+    """The model of a parent; None when it has too few results, or they are all the same.
+
+    Failed trials count as the worst result.
+    """
+    succeeded = rows.succeeded
+    if succeeded.sum() < MIN_ROWS:
+        return None
+    y = np.empty(len(rows.values))
+    targets = Targets.of(rows.values[succeeded], direction)
+    y[succeeded] = targets.forward(rows.values[succeeded])
+    y[~succeeded] = y[succeeded].max()
+    y -= y.mean()
+    if not np.ptp(y) > 0:
+        return None
+    x, hyper = rows.x, _hyperparameters(rows, y, encoding)
+    gp = GP(x, y, encoding.columns, hyper)
+    left_out, _ = gp.leave_one_out()
+    explained = 1.0 - float(np.mean((y - left_out) ** 2) / np.var(y))
+    return ParentModel(gp, rows.known, min(max(explained, 0.0), 1.0), targets.scale * targets.stretch)
+
+
+def _hyperparameters(rows: ParentRows, y: Array, encoding: Encoding) -> Hyperparameters:
+    subset = np.argsort(y, kind="stable")
+    if len(y) > _FIT_ROWS:
+        subset = subset[np.linspace(0, len(y) - 1, _FIT_ROWS).astype(np.intp)]
+    hyper, _ = most_probable(rows.x[subset], y[subset], encoding.columns, _PARENT_PRIORS)
+    constant = np.array([c.how == "constant" for c in rows.columns], dtype=bool)
+    lengthscales = np.where(constant, np.maximum(hyper.lengthscales, _CONSTANT_LENGTHSCALE), hyper.lengthscales)
+    return Hyperparameters(lengthscales, hyper.signal, hyper.noise)
+
+
+def at_held(parent: Parent, direction: Direction) -> Parent:
+    """A parent with each result moved to where its own model puts it at the values that the new search holds.
+
+    In standard units, y + m(x at the held values) - m(x): what the model does not explain of a result stays with it. A parent
+    whose model explains next to nothing stays as it is, as does a parameter whose held value it cannot place.
+    """
+    held = {n: v for n, v in parent.held.items() if _placed(parent, n)}
+    encoding = Encoding(parent.space)
+    rows = rows_of(parent, encoding, direction) if held else None
+    model = None if rows is None else model_of(rows, encoding, direction)
+    if rows is None or model is None or model.reliability < RELIABLE:
+        return parent
+    x = encoding.encode([c for c, _ in parent.trials])
+    moved = x.copy()
+    for j, p in enumerate(parent.space.parameters):
+        if p.name in held:
+            moved[:, j] = p.to_unit(held[p.name])
+    targets, shift = Targets.of(rows.values[rows.succeeded], direction), model.mean(moved) - model.mean(x)
+    trials = [
+        (c, None if v is None else float(targets.backward(targets.forward(np.array([v])) + by)[0]))
+        for (c, v), by in zip(parent.trials, shift, strict=True)
+    ]
+    return replace(parent, trials=trials)
+
+
+def _placed(parent: Parent, name: str) -> bool:
+    """Whether the parent's model knows where the held value of a parameter lies."""
+    p = next(p for p in parent.space.parameters if p.name == name)
+    return p.size != 1 and (not isinstance(p, Categorical) or p.contains(parent.held[name]))
