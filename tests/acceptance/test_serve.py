@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -67,6 +68,25 @@ def test_a_tuning_job_and_its_child_survive_the_server(serving: Serving, tmp_pat
         assert archive.extractfile("model.txt").read().decode() == best["HyperParameters"]["lr"]
     assert messages(serving, best["TrainingJobName"])[0] == "files ['rows.csv']"
     assert len([m for m in messages(serving, best["TrainingJobName"]) if m.startswith("m=")]) == 3
+    became_history_elsewhere(serving, tmp_path)
+
+
+def became_history_elsewhere(serving: Serving, tmp_path: Path) -> None:
+    """``import --from-aws`` in another home, whose client finds the server by the variables that it printed."""
+    environ = {**os.environ, **serving.told, "REKINDLE_HOME": str(tmp_path / "elsewhere")}
+
+    def rekindle(*arguments: str) -> Any:
+        done = subprocess.run([REKINDLE, *arguments, "--json"], env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    for name in ("mother", "child"):
+        assert rekindle("import", "--from-aws", name)["status"] == "Completed"
+        page = serving.client("sagemaker").list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        there = sorted(page["TrainingJobSummaries"], key=lambda t: t["CreationTime"])
+        here = rekindle("trials", name)
+        assert [str(t["values"]["lr"]) for t in here] == [t["TunedHyperParameters"]["lr"] for t in there]
+        assert [t["objective"] for t in here] == [t["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for t in there]
 
 
 def test_a_worker_that_is_killed_is_started_again_and_nothing_runs_twice(serving: Serving, tmp_path: Path) -> None:
