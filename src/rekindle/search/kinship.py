@@ -35,6 +35,7 @@ from rekindle.search.bayesian.gp import (
     Hyperparameters,
     Priors,
     by_lengthscale,
+    correlation,
     correlations_with_gradients,
     matern,
     negative_log_likelihood,
@@ -149,7 +150,7 @@ class KinGP(GP):
         return self.columns.features(x) / self.own.lengthscales[self.columns.owner]
 
     def _own_correlation(self, x: Array) -> Array:
-        return (1.0 - self.own.shared) * matern(squared_distances(self._own_rows, self._own_scaled(x)))[0]
+        return (1.0 - self.own.shared) * correlation(squared_distances(self._own_rows, self._own_scaled(x)))
 
     def _cross_with_gradients(self, x: Array) -> tuple[Array, Array]:
         k, dk = correlations_with_gradients(self._scaled(x), self._z, self.columns, self.hyper.lengthscales)
@@ -160,19 +161,22 @@ class KinGP(GP):
         return self.hyper.signal * k + self.bias, self.hyper.signal * dk
 
     def _cross(self, x: Array) -> Array:
-        k = self._likeness[:, None] * matern(squared_distances(self._z, self._scaled(x)))[0]
+        k = correlation(squared_distances(self._z, self._scaled(x)))
+        k *= self._likeness[:, None]
         k[len(self.lent) :] += self._own_correlation(x)
-        return np.asarray(self.hyper.signal * k + self.bias)
+        k *= self.hyper.signal
+        k += self.bias
+        return k
 
     def _prior_covariance(self, z: Array, x: Array) -> Array:
         own = self._own_scaled(x)
-        k = self.own.shared * matern(squared_distances(z, z))[0]
-        k += (1.0 - self.own.shared) * matern(squared_distances(own, own))[0]
+        k = self.own.shared * correlation(squared_distances(z, z))
+        k += (1.0 - self.own.shared) * correlation(squared_distances(own, own))
         return np.asarray(self.hyper.signal * k + self.bias)
 
     def _covariance_of_rows(self, z: Array) -> Array:
         m = len(self.lent)
-        k = matern(squared_distances(z, z))[0] * _alike(self.lent, len(z) - m, self.distances, self.own.distance)
+        k = correlation(squared_distances(z, z)) * _alike(self.lent, len(z) - m, self.distances, self.own.distance)
         k[m:, m:] += self._own_correlation(self.x[m:])
         return np.asarray(self.hyper.signal * k + self.bias)
 
@@ -180,11 +184,11 @@ class KinGP(GP):
 def _alike(lent: Array, n: int, distances: Array, own: float) -> Array:
     """Correlations of what all tasks share, of rows of parents with memberships ``lent`` (m, k) and ``n`` rows of the new
     search after them."""
-    members = np.zeros((len(lent) + n, 1 + len(distances)))
-    members[len(lent) :, 0], members[: len(lent), 1:] = 1.0, lent
-    alike = likeness(members, members, np.concatenate([[own], distances]))
-    alike[len(lent) :, len(lent) :] = math.exp(-2.0 * own)
-    return alike
+    apart = np.append(distances, own)
+    between = np.exp(-np.add.outer(apart, apart))
+    between[np.diag_indices(len(distances))] = 1.0
+    task = np.concatenate([lent @ np.arange(len(distances)), np.full(n, len(distances))]).astype(np.intp)
+    return np.asarray(between[task[:, None], task])
 
 
 @dataclass(frozen=True)
@@ -274,7 +278,7 @@ class Family:
         level = [math.log(start.hyper.signal), math.log(start.hyper.noise)]
         together = Together(
             columns=self.columns,
-            shared=matern(squared_distances(scaled, scaled))[0],
+            shared=correlation(squared_distances(scaled, scaled)),
             z=z[len(lent) :],
             y=np.concatenate([self.y[lent], y]),
             lent=self.members[lent],
@@ -396,10 +400,14 @@ class Together:
         crossed = float(g[m:].sum())
         return np.concatenate([[own * (to_own - crossed)], -0.5 * distances * apart])
 
+    @cached_property
+    def _level(self) -> Array:
+        """Modes of signal and noise under the usual priors, of which only those of the lengthscales count here."""
+        return self.priors.modes(self.columns.size)[-2:]
+
     def _penalty(self, theta: Array) -> tuple[float, Array]:
         d = self.columns.size
-        # The usual priors of the lengthscales alone: their signal and noise stand at their modes.
-        value, gradient = self.priors.penalty(np.concatenate([theta[:d], self.priors.modes(d)[-2:]]))
+        value, gradient = self.priors.penalty(np.concatenate([theta[:d], self._level]))
         away = (theta[d:] - self.modes) / self.deviations
         return value + 0.5 * float(away @ away), np.concatenate([gradient[:d], away / self.deviations])
 

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.search.bayesian.gp import BIAS, GP, Columns, Hyperparameters, Priors, fit, matern, negative_log_posterior
+from rekindle.search.bayesian.gp import (
+    BIAS,
+    GP,
+    Columns,
+    Hyperparameters,
+    Priors,
+    correlation,
+    fit,
+    matern,
+    negative_log_posterior,
+)
 
 MIXED = Columns((0, 0, 3, 0))
 
@@ -160,3 +170,8 @@ def test_lengthscales_that_move_together_cost_less_than_one_by_itself() -> None:
     below = modes.copy()
     below[0] -= 2.0
     assert priors.penalty(alone)[0] < priors.penalty(below)[0]
+
+
+def test_the_correlation_alone_is_the_kernels_bit_for_bit() -> None:
+    r2 = np.random.default_rng(0).random((40, 30)) ** 8 * 1e3
+    assert np.array_equal(correlation(r2), matern(r2)[0])
