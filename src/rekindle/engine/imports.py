@@ -12,6 +12,7 @@ from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFo
 from rekindle.domain.search_plan import hyperparameters
 from rekindle.domain.training_job import (
     FinalMetric,
+    MetricPoint,
     ObjectiveStatus,
     Owner,
     SecondaryStatus,
@@ -109,7 +110,15 @@ def import_tuning_job(
     began = created_at or min((at for r in results if (at := r.created_at or r.started_at)), default=now)
     job = TuningJob(spec, owner, uuid.uuid4().hex, created_at=began, modified_at=now, imported=True)
     jobs = [_training_job(job, i, r, t, began) for i, (r, t) in enumerate(zip(results, tuned, strict=True), start=1)]
-    return store.import_tuning_job(_ended(job, jobs, now), jobs)
+    points = {j.name: _points(j, r.curve) for j, r in zip(jobs, results, strict=True) if r.curve}
+    return store.import_tuning_job(_ended(job, jobs, now), jobs, points)
+
+
+def _points(job: TrainingJob, curve: Sequence[float]) -> list[MetricPoint]:
+    """What a training job emitted, at even steps between its start and its end: when it did is not known."""
+    start, end = job.started_at or job.created_at, job.ended_at or job.created_at
+    metric = job.objective_metric or ""
+    return [MetricPoint(i, metric, v, start + (end - start) * (i + 1) / len(curve)) for i, v in enumerate(curve)]
 
 
 def _check_history(spec: TuningJobSpec, quotas: Quotas) -> None:

@@ -123,9 +123,11 @@ class JobStore(Protocol):
         """Stores a training job of its own (no tuning job). Raises NameInUse, having stored nothing."""
         ...
 
-    def import_tuning_job(self, job: TuningJob, jobs: Sequence[TrainingJob]) -> TuningJob:
-        """Stores a tuning job that has ended elsewhere together with its training jobs, all or nothing, and returns it with
-        its id, which the training jobs get too. Raises NameInUse."""
+    def import_tuning_job(
+        self, job: TuningJob, jobs: Sequence[TrainingJob], points: Mapping[str, Sequence[MetricPoint]] | None = None
+    ) -> TuningJob:
+        """Stores a tuning job that has ended elsewhere together with its training jobs and, by their names, what they emitted,
+        all or nothing; returns it with its id, which the training jobs get too. Raises NameInUse."""
         ...
 
     def request_stop(self, subject: str) -> None:

@@ -10,13 +10,13 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, select, te
 from sqlalchemy.exc import IntegrityError
 
 from rekindle.domain.errors import NameInUse, NotFound
-from rekindle.domain.training_job import TrainingJob
+from rekindle.domain.training_job import MetricPoint, TrainingJob
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.storage.dialects import insert_new
 from rekindle.storage.encoding import dumps
 from rekindle.storage.questions import training_job_by_id
-from rekindle.storage.records import new_training_job, new_tuning_job, spec_documents
-from rekindle.storage.schema import leases, training_jobs, training_specs, tuning_jobs
+from rekindle.storage.records import new_training_job, new_tuning_job, point_values, spec_documents
+from rekindle.storage.schema import leases, metric_points, training_jobs, training_specs, tuning_jobs
 
 KINDS = {"tuning": "tuning job", "training": "training job"}
 _TABLES = {"tuning": tuning_jobs, "training": training_jobs}
@@ -50,10 +50,15 @@ def create_tuning_job(connection: Connection, job: TuningJob) -> TuningJob:
     return job
 
 
-def import_tuning_job(connection: Connection, job: TuningJob, jobs: Sequence[TrainingJob]) -> TuningJob:
-    """Stores a tuning job that has ended, with its training jobs."""
+def import_tuning_job(
+    connection: Connection, job: TuningJob, jobs: Sequence[TrainingJob], points: Mapping[str, Sequence[MetricPoint]]
+) -> TuningJob:
+    """Stores a tuning job that has ended, with its training jobs and their emissions by name."""
     stored = create_tuning_job(connection, job)
-    insert_training_jobs(connection, [replace(j, tuning_job_id=stored.id) for j in jobs])
+    made = insert_training_jobs(connection, [replace(j, tuning_job_id=stored.id) for j in jobs])
+    rows = [point_values(j, point, j.finished_seq or 0) for j in made for point in points.get(j.name, ())]
+    if rows:
+        connection.execute(insert_new(connection, metric_points), rows)
     return stored
 
 

@@ -47,10 +47,12 @@ class SqlStore(JobStore, Outbox):
                 outbox.announce_tuning_job(connection, self._announcer, stored)
             return stored
 
-    def import_tuning_job(self, job: TuningJob, jobs: Sequence[TrainingJob]) -> TuningJob:
+    def import_tuning_job(
+        self, job: TuningJob, jobs: Sequence[TrainingJob], points: Mapping[str, Sequence[MetricPoint]] | None = None
+    ) -> TuningJob:
         """See the port."""
         with self.database.writing() as connection:
-            return commands.import_tuning_job(connection, job, jobs)
+            return commands.import_tuning_job(connection, job, jobs, points or {})
 
     def create_training_job(self, job: TrainingJob) -> TrainingJob:
         """See the port."""

@@ -70,6 +70,11 @@ def test_a_study_becomes_a_tuning_job(tmp_path: Path) -> None:
     assert [dict(j.tuned) for j in jobs] == [dict(r.values) for r in found.results]
     assert [j.objective_value for j in jobs] == [r.objective for r in found.results]
     assert jobs[0].proposal["name"] == "trial 0"
+    curves = engine.store.curves(engine.job("study").id)
+    assert {j.number: [p.observation.value for p in curves.get(j.id, ())] for j in jobs} == {
+        i: list(r.curve) for i, r in enumerate(found.results, start=1)
+    }
+    assert results_of(jobs, curves)[2].curve == (10.0, 11.0, 12.0)
 
 
 def test_what_is_conditional_is_left_out_and_told(tmp_path: Path) -> None:
