@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ from rekindle.domain.training_job import Owner
 from rekindle.domain.tuning_job import RELAXED, Quotas
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.messenger import Messenger, telling
-from rekindle.engine.ports import Announcer, Clock, Executor, JobStore, Outbox, Sink
+from rekindle.engine.ports import Announcer, Clock, Executor, JobStore, Outbox, Sink, StoreUnavailable
 from rekindle.engine.reconcile import Step
 from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.engine.worker import OnStep, Worker, holder_name
@@ -76,7 +77,7 @@ def build(
     settings = load_settings() if settings is None else settings
     slots = slots if settings.slots is None else settings.slots or None
     clock = SystemClock()
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     sinks = _sinks(settings, clock)
     store = open_store(settings.database_url, announcer=_announcer(sinks))
     executor = ProcessExecutor(
@@ -93,6 +94,17 @@ def build(
         total=_total(settings),
     )
     return App(settings, store, executor, clock, slots, store, sinks)
+
+
+def make_home(settings: Settings) -> None:
+    """Makes the home folder where it is not there yet. Raises StoreUnavailable where it cannot be made or written."""
+    way_out = "Set REKINDLE_HOME to a folder that you may write."
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(f"the home folder {settings.home} cannot be made ({error.strerror}). {way_out}") from error
+    if not os.access(settings.home, os.R_OK | os.W_OK | os.X_OK):
+        raise StoreUnavailable(f"the home folder {settings.home} cannot be read and written by this user. {way_out}")
 
 
 def _total(settings: Settings) -> Amount | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -158,9 +159,21 @@ def prepare(settings: Settings) -> None:
     sdk_config(settings).write_text(_SDK_CONFIG.format(bucket=settings.bucket, role=settings.role_arn))
 
 
-def announce(settings: Settings, address: Address) -> None:
-    """Leaves the server's address where ``rekindle env`` finds it."""
-    (settings.home / _ADDRESS_FILE).write_text(json.dumps(asdict(address)))
+@contextlib.contextmanager
+def announcing(settings: Settings, address: Address) -> Iterator[Address | None]:
+    """Leaves the server's address where ``rekindle env`` finds it. It does so for the first of several servers of a home only,
+    as long as that one runs; the others are given its address, and clients stay with it."""
+    with (settings.home / _ADDRESS_FILE).open("a", encoding="utf-8") as file:
+        try:
+            # The kernel's lock: it goes with its process, however that ends.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield announced(settings)
+            return
+        file.truncate(0)
+        file.write(json.dumps(asdict(address)))
+        file.flush()
+        yield None
 
 
 def announced(settings: Settings) -> Address:

@@ -363,6 +363,33 @@ def test_a_home_that_cannot_be_used(cli, folder, monkeypatch):
     assert "cannot be reached" in cli.refused(4, "jobs")
 
 
+@pytest.mark.parametrize("command", [["jobs"], ["serve", "--port", "8999"]])
+def test_a_home_that_is_a_file_says_so_and_the_way_out(cli, folder, monkeypatch, command):
+    (folder / "file").write_text("")
+    monkeypatch.setenv("REKINDLE_HOME", str(folder / "file"))
+    error = cli.refused(4, *command)
+    assert f"the home folder {folder / 'file'} cannot be made (File exists). Set REKINDLE_HOME" in error
+
+
+def test_a_database_that_is_none_is_not_to_be_tried_again(cli, folder, monkeypatch):
+    (folder / "spoilt").mkdir()
+    (folder / "spoilt" / "rekindle.db").write_text("garbage, and enough of it to be read as a header of a database\n" * 20)
+    monkeypatch.setenv("REKINDLE_HOME", str(folder / "spoilt"))
+    error = cli.refused(4, "jobs")
+    assert "the file is not a database. Move it away, or set REKINDLE_HOME" in error
+    assert "try again" not in error
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [("192.0.2.1", "error: host: '192.0.2.1': cannot listen there"), ("no.such.host.invalid", "error: host: 'no.such")],
+)
+def test_a_host_that_is_not_this_machine_s(cli, host, told):
+    error = cli.refused(2, "serve", "--host", host, "--port", "8999")
+    assert told in error
+    assert "Give --host an address of this machine." in error
+
+
 def test_a_bad_setting(cli, monkeypatch):
     monkeypatch.setenv("REKINDLE_LIMITS", "none")
     assert "REKINDLE_LIMITS" in cli.refused(2, "jobs")

@@ -96,6 +96,26 @@ def test_without_a_server_run_says_how_to_start_one(tmp_path: Path, serving: Ser
     assert done.stderr.endswith("start one in another terminal: rekindle serve\n")
 
 
+@pytest.mark.timeout(900)
+def test_clients_stay_with_the_first_of_two_servers_of_a_home(serving: Serving) -> None:
+    before = json.loads(serving.run("env", "--json"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [REKINDLE, "serve", "--port", str(port)]
+    second = subprocess.Popen(command, env=serving.environ, stderr=subprocess.PIPE, text=True)
+    assert second.stderr is not None
+    lines = iter(second.stderr.readline, "")
+    assert next(line for line in lines if "another server of this home listens" in line)
+    assert json.loads(serving.run("env", "--json")) == before
+    second.terminate()
+    second.communicate(timeout=240)
+    assert json.loads(serving.run("env", "--json")) == before
+    serving.end(signal.SIGTERM)
+    serving.start()
+    assert json.loads(serving.run("env", "--json")) == before
+
+
 def test_a_server_for_the_command_alone(tmp_path: Path, serving: Serving) -> None:
     home = tmp_path / "home"
     with socket.socket() as probe:

@@ -56,7 +56,9 @@ def explained(error: Exception) -> tuple[ExitCode, str]:
         case RekindleError():
             return ExitCode.BAD_INPUT, sentence(error.message, error.hint)
         case StoreUnavailable():
-            return ExitCode.UNREACHABLE, sentence(f"the store cannot be reached: {error}", "Nothing is lost; try again.")
+            # One that ends as a sentence has said what to do.
+            hint = "" if str(error).endswith(".") else "Nothing is lost; try again."
+            return ExitCode.UNREACHABLE, sentence(f"the store cannot be reached: {error}", hint)
         case BrokenPipeError():
             return ExitCode.PIPE_CLOSED, ""
         case OSError():

@@ -56,11 +56,12 @@ def _server(settings: Settings, address: Address) -> Iterator[None]:
     import subprocess
     import sys
 
+    from rekindle.bootstrap import make_home
     from rekindle.engine.clock import SystemClock
     from rekindle.serving import announced
 
     clock = SystemClock()
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     argv = [sys.executable, "-m", "rekindle.cli.main", "serve", "--host", address.host, "--port", str(address.port)]
     # In a session of its own, where no Ctrl-C that is meant for the command reaches it.
     with (settings.home / "serve.log").open("wb") as log:

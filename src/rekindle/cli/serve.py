@@ -33,40 +33,41 @@ def serve(
     """Serve SageMaker's API, its companions and S3 on one port, and run the jobs. Ctrl-C ends it; training jobs go on."""
     import uvicorn
 
+    from rekindle.bootstrap import make_home
     from rekindle.cli.beside import worker_beside
     from rekindle.cli.follow import Interrupt
     from rekindle.cli.logging import log_to_stderr
     from rekindle.gateway.app import GatewayError
     from rekindle.gateway.credentials import CredentialsError
     from rekindle.gateway.tls import TlsError
-    from rekindle.serving import announce, build_proxy, build_server
+    from rekindle.serving import announcing, build_proxy, build_server
     from rekindle.settings import load_settings
 
     settings = load_settings()
     address, proxy_socket = _chosen(host, port, proxy_port)
     log_to_stderr()
-    settings.home.mkdir(parents=True, exist_ok=True)
-    worker = worker_beside(address)
-    try:
-        server = build_server(settings, address, insecure=insecure_no_auth, worker_runs=worker.runs)
-        proxy = build_proxy(settings, address)
-    except (GatewayError, CredentialsError, TlsError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(ExitCode.BAD_INPUT) from error
-    announce(settings, address)
-    config = uvicorn.Config(
-        server.asgi,
-        host=address.host,
-        port=address.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
-    _say_ready(address, settings.home.as_posix())
-    # Interrupt takes the signal that uvicorn raises once more when it is done, so that the worker ends cleanly too.
-    with Interrupt(), worker, proxy.serving(proxy_socket):
-        uvicorn.Server(config).run()
+    with proxy_socket:
+        make_home(settings)
+        worker = worker_beside(address)
+        try:
+            server = build_server(settings, address, insecure=insecure_no_auth, worker_runs=worker.runs)
+            proxy = build_proxy(settings, address)
+        except (GatewayError, CredentialsError, TlsError) as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(ExitCode.BAD_INPUT) from error
+        config = uvicorn.Config(
+            server.asgi,
+            host=address.host,
+            port=address.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        # Interrupt takes the signal that uvicorn raises once more when it is done, so that the worker ends cleanly too.
+        with announcing(settings, address) as elder, Interrupt(), worker, proxy.serving(proxy_socket):
+            _say_ready(address, settings.home.as_posix(), elder)
+            uvicorn.Server(config).run()
     typer.echo("stopped; training jobs that run go on, and the next start finds them", err=True)
 
 
@@ -117,6 +118,7 @@ def _chosen(host: str | None, port: int | None, proxy_port: int | None) -> tuple
 
 
 def _bound(name: str, host: str, port: int) -> socket.socket:
+    import errno
     import socket
 
     from rekindle.domain.errors import InvalidValue
@@ -128,12 +130,20 @@ def _bound(name: str, host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         reason = f"cannot listen there ({error.strerror})"
-        raise InvalidValue(name, port, reason, f"Choose another by --{name}, or end the other server.") from error
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise InvalidValue("host", host, reason, "Give --host an address of this machine.") from error
+        way_out = "end the other server" if error.errno == errno.EADDRINUSE else "run it as a user who may"
+        raise InvalidValue(name, port, reason, f"Choose another by --{name}, or {way_out}.") from error
     return bound
 
 
-def _say_ready(address: Address, home: str) -> None:
+def _say_ready(address: Address, home: str, elder: Address | None) -> None:
     typer.echo(f"rekindle serves SageMaker's API at {address.url}; its home is {home}", err=True)
+    if elder is not None:
+        typer.echo(
+            f"  another server of this home listens at {elder.url}, where `rekindle env` and `run` go on to point", err=True
+        )
+        return
     typer.echo('  eval "$(rekindle env)"     in another terminal points boto3, the aws CLI and the SDKs here', err=True)
     typer.echo(
         f"  rekindle run -- COMMAND    runs a script or a notebook here as it is (HTTPS proxy: {address.proxy_url})", err=True
