@@ -267,11 +267,17 @@ def _resources(random: Random, part: Json, names: tuple[str, ...]) -> None:
     if "InstanceConfigs" in resources:
         resources.pop("InstanceType", None)
     resources["VolumeSizeInGB"] = random.randint(1, 100)
+    if "InstanceGroups" in resources:
+        del resources["InstanceGroups"][1:]
+    for counted in (resources, *resources.get("InstanceGroups", ()), *resources.get("InstanceConfigs", ())):
+        if "InstanceCount" in counted:
+            counted["InstanceCount"] = max(1, counted["InstanceCount"])
     part[chosen] = resources
 
 
 def _channels(random: Random, part: Json) -> None:
-    for channel in part.get("InputDataConfig", []):
+    for number, channel in enumerate(part.get("InputDataConfig", [])):
+        channel["ChannelName"] = f"{number}{channel['ChannelName'][:60]}"
         source = channel["DataSource"].get("S3DataSource")
         source = source or _structure(random, model().shape_for("S3DataSource"), 3)
         channel["DataSource"] = {"S3DataSource": source}

@@ -287,7 +287,11 @@ RULES = [
         {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 3}},
         "hyperbandStrategyConfig: 'Random': goes with the Hyperband strategy only",
     ),
-    (f"{CONFIG}.HyperParameterTuningJobObjective", None, "hyperParameterTuningJobObjective.metricName: None: missing"),
+    (
+        f"{CONFIG}.HyperParameterTuningJobObjective",
+        None,
+        "hyperParameterTuningJobConfig.hyperParameterTuningJobObjective: None: missing",
+    ),
     (DEFINITION, None, "exactly one of TrainingJobDefinition and TrainingJobDefinitions"),
     (f"{ALGORITHM}.TrainingImage", None, "exactly one of TrainingImage and AlgorithmName"),
     (f"{ALGORITHM}.AlgorithmName", "mine", "exactly one of TrainingImage and AlgorithmName"),
@@ -540,8 +544,26 @@ def test_warm_start_takes_one_definition_only(sagemaker: Wire, parent: str) -> N
 
 # --- training jobs -----------------------------------------------------------------------------------------------------
 
+GROUP = {"InstanceType": "ml.m5.large", "InstanceCount": 1}
+CHANNEL = {
+    "ChannelName": "train",
+    "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/train"}},
+}
+
 TRAINING = [
-    ("ResourceConfig", None, "exactly one of ResourceConfig and HyperParameterTuningResourceConfig"),
+    ("ResourceConfig", None, "resourceConfig: None: missing: it says on what to run"),
+    ("ResourceConfig.InstanceCount", 0, "resourceConfig.instanceCount: 0: at least 1"),
+    (
+        "ResourceConfig",
+        {"VolumeSizeInGB": 1, "InstanceGroups": [{**GROUP, "InstanceGroupName": "a"}, {**GROUP, "InstanceGroupName": "b"}]},
+        "resourceConfig.instanceGroups: 2: one group of instances at most",
+    ),
+    (
+        "ResourceConfig",
+        {"VolumeSizeInGB": 1, "InstanceGroups": [{**GROUP, "InstanceGroupName": "a", "InstanceCount": 0}]},
+        "resourceConfig.instanceGroups.1.instanceCount: 0: at least 1",
+    ),
+    ("InputDataConfig", [CHANNEL, {**CHANNEL}], "inputDataConfig: 'train': two channels have this name"),
     ("AlgorithmSpecification", None, "exactly one of TrainingImage and AlgorithmName"),
     ("HyperParameters", {"": "x"}, "a hyperparameter's name has 1 to 256 characters"),
     ("AlgorithmSpecification.TrainingImage", XGBOOST, "You can't override the metric definitions for Amazon SageMaker"),

@@ -224,6 +224,27 @@ def test_pages_hold_while_jobs_come(found: Wire) -> None:
         assert shown == ["b", "d", "e", "f"]
 
 
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ({"Tags.team": "red"}, {"one", "three"}),
+        ({"Tags.team": "green"}, {"three"}),
+        ({"Tags.team": "blue", "Tags.none": "x"}, {"two", "three"}),
+    ],
+)
+def test_visibility_hides_what_has_the_tag_with_another_value(found: Wire, conditions: Json, expected: set[str]) -> None:
+    sent = [{"Key": key, "Value": value} for key, value in conditions.items()]
+    results = found.client.search(Resource="TrainingJob", VisibilityConditions=sent)["Results"]
+    assert {r["TrainingJob"]["TrainingJobName"] for r in results} & {"one", "two", "three"} == expected
+
+
+def test_visibility_goes_by_tags_only(found: Wire) -> None:
+    sent = [{"Key": "team", "Value": "red"}]
+    code, message = error_of(found.client.search, Resource="TrainingJob", VisibilityConditions=sent)
+    assert code == "ValidationException"
+    assert "visibilityConditions: 'team': a condition's Key is of the form Tags.<key>" in message
+
+
 def test_a_training_job_is_found_as_it_is_described_with_its_tags(found: Wire) -> None:
     record = found.client.search(Resource="TrainingJob", SearchExpression=one("TrainingJobName", None, "one"))
     assert record["TotalHits"] == {"Value": 1, "Relation": "EqualTo"}

@@ -84,6 +84,9 @@ def _check_environments(parts: Sequence[Part]) -> None:
 def _definition(part: Part, config: Part, name: str | None) -> Definition:
     objective = part.part("TuningObjective") or config.part("HyperParameterTuningJobObjective")
     ranges = part.part("HyperParameterRanges") or config.part("ParameterRanges")
+    if not objective:
+        where = config.inner("HyperParameterTuningJobObjective") if name is None else part.inner("TuningObjective")
+        raise InvalidValue(where, None, "missing: it says which metric to minimise or maximise")
     return Definition(
         training=training_spec(part, extras={"definition": part.value}),
         objective=Objective(objective.need("MetricName", str), objective.choice("Type", DIRECTIONS)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rekindle.api.translate.listing import DEFAULT_PAGE
-from rekindle.api.translate.search_expression import Searched, Test, test_of
+from rekindle.api.translate.search_expression import Searched, Test, test_of, visibility_of
 from rekindle.api.translate.search_order import Order, page
 from rekindle.api.translate.search_properties import RESOURCES, Shapes
 from rekindle.api.translate.stamps import Json, present
@@ -39,7 +39,9 @@ def query_of(request: Mapping[str, Any], shapes: Shapes) -> Query:
         searched.property(request.get("SortBy") or "LastModifiedTime"),
         (request.get("SortOrder") or "Descending") != "Ascending",
     )
-    return Query(resource, test_of(request.get("SearchExpression"), searched), order, size, token)
+    expressed = test_of(request.get("SearchExpression"), searched)
+    visible = visibility_of(request.get("VisibilityConditions") or (), searched)
+    return Query(resource, lambda described: expressed(described) and visible(described), order, size, token)
 
 
 def answer(query: Query, candidates: Iterable[Json]) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,18 @@ def test_of(expression: Json | None, searched: Searched) -> Test:
         reason = "'CONTAINS' operator usage limit of 1 exceeded."
         raise InvalidValue("searchExpression", len(contains), reason, code="verbatim")
     return _test(expression, searched)
+
+
+def visibility_of(conditions: Sequence[Json], searched: Searched) -> Test:
+    """The test of VisibilityConditions: a resource that has the tag of one has it with that value. Raises InvalidValue for a
+    key that is not of the form ``Tags.<key>``."""
+    terms: list[tuple[Property, str | None]] = []
+    for sent in conditions:
+        key = sent.get("Key") or ""
+        if not key.removeprefix("Tags.") or not key.startswith("Tags."):
+            raise InvalidValue("visibilityConditions", key, "a condition's Key is of the form Tags.<key>")
+        terms.append((searched.property(key), sent.get("Value")))
+    return lambda described: all(set(found.values(described)) <= {value} for found, value in terms)
 
 
 def _elements(expression: Json) -> Iterator[Json]:

@@ -44,7 +44,7 @@ def training_spec(part: Part, extras: Json) -> TrainingSpec:
     return TrainingSpec(
         algorithm=_algorithm(part.part("AlgorithmSpecification")),
         role=part.need("RoleArn", str),
-        channels=tuple(_channel(item, mode) for item in part.items("InputDataConfig")),
+        channels=_channels(part, mode),
         output=_output(part.part("OutputDataConfig")),
         checkpoints=_checkpoints(part.part("CheckpointConfig")),
         resources=_resources(part),
@@ -95,6 +95,16 @@ def _metrics(part: Part, image: str | None) -> tuple[MetricDefinition, ...]:
     return given or builtin
 
 
+def _channels(part: Part, mode: str | None) -> tuple[Channel, ...]:
+    """The channels: each is a folder of its name, so that no two may share one."""
+    found = tuple(_channel(item, mode) for item in part.items("InputDataConfig"))
+    names = [channel.name for channel in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidValue(part.inner("InputDataConfig"), twice, "two channels have this name")
+    return found
+
+
 def _channel(part: Part, mode: str | None) -> Channel:
     """A channel; ``mode`` is that of the algorithm, which holds where the channel names none."""
     source = part.part("DataSource").part("S3DataSource")
@@ -128,22 +138,33 @@ def _checkpoints(part: Part) -> Checkpoints | None:
 
 def _resources(part: Part) -> Resources:
     """What the training job needs; of several instance configurations the first, as an allocation by priority would."""
-    plain, tuning = part.part("ResourceConfig"), part.part("HyperParameterTuningResourceConfig")
-    if bool(plain) == bool(tuning):
-        sent = "both" if plain else None
-        reason = "exactly one of ResourceConfig and HyperParameterTuningResourceConfig"
-        raise InvalidValue(part.inner("ResourceConfig"), sent, reason)
-    chosen = plain or tuning
-    first = next(chosen.items("InstanceConfigs"), None)
-    if first is not None and chosen.get("InstanceType"):
-        raise InvalidValue(
-            chosen.inner("InstanceConfigs"), chosen.get("InstanceType"), "either InstanceType or InstanceConfigs"
-        )
-    chosen = first or next(chosen.items("InstanceGroups"), None) or chosen
-    default = Resources()
-    volume = (plain or tuning).integer("VolumeSizeInGB") if first is None else first.integer("VolumeSizeInGB")
+    whole = _resource_part(part)
+    configs, groups = list(whole.items("InstanceConfigs")), list(whole.items("InstanceGroups"))
+    if configs and whole.get("InstanceType"):
+        raise InvalidValue(whole.inner("InstanceConfigs"), whole.get("InstanceType"), "either InstanceType or InstanceConfigs")
+    if len(groups) > 1:
+        reason = "one group of instances at most: a training job here has instances of one kind"
+        raise InvalidValue(whole.inner("InstanceGroups"), len(groups), reason)
+    chosen = (configs or groups or [whole])[0]
+    count, default = chosen.integer("InstanceCount"), Resources()
+    if count == 0:
+        raise InvalidValue(chosen.inner("InstanceCount"), 0, "at least 1: nothing can run on no instance")
+    volume = (configs or [whole])[0].integer("VolumeSizeInGB")
     return Resources(
         instance_type=chosen.get("InstanceType", str) or default.instance_type,
-        instance_count=chosen.integer("InstanceCount") or 1,
+        instance_count=count or default.instance_count,
         volume_gb=default.volume_gb if volume is None else volume,
+    )
+
+
+def _resource_part(part: Part) -> Part:
+    """The one structure that says on what to run: a training job of its own knows only the first of the two."""
+    plain, tuning = part.part("ResourceConfig"), part.part("HyperParameterTuningResourceConfig")
+    if bool(plain) != bool(tuning):
+        return plain or tuning
+    if not part.path:
+        raise InvalidValue(part.inner("ResourceConfig"), None, "missing: it says on what to run")
+    sent = "both" if plain else None
+    raise InvalidValue(
+        part.inner("ResourceConfig"), sent, "exactly one of ResourceConfig and HyperParameterTuningResourceConfig"
     )
