@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probab
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, Parent
 from rekindle.search.parent_rows import ParentRows, rows_of
-from rekindle.search.space import Categorical
+from rekindle.search.space import Categorical, Configuration
 
 Array = NDArray[np.float64]
 
@@ -91,16 +92,17 @@ def at_held(parent: Parent, direction: Direction) -> Parent:
     model = None if rows is None else model_of(rows, encoding, direction)
     if rows is None or model is None or model.reliability < RELIABLE:
         return parent
-    x = encoding.encode([c for c, _ in parent.trials])
+    trials = list(parent.trials)
+    readable = [i for i, (c, v) in enumerate(trials) if v is not None and math.isfinite(v) and _readable(parent, c)]
+    x = encoding.encode([trials[i][0] for i in readable])
     moved = x.copy()
     for j, p in enumerate(parent.space.parameters):
         if p.name in held:
             moved[:, j] = p.to_unit(held[p.name])
     targets, shift = Targets.of(rows.values[rows.succeeded], direction), model.mean(moved) - model.mean(x)
-    trials = [
-        (c, None if v is None else float(targets.backward(targets.forward(np.array([v])) + by)[0]))
-        for (c, v), by in zip(parent.trials, shift, strict=True)
-    ]
+    there = targets.backward(targets.forward(np.array([trials[i][1] for i in readable])) + shift)
+    for i, value in zip(readable, there, strict=True):
+        trials[i] = (trials[i][0], float(value))
     return replace(parent, trials=trials)
 
 
@@ -108,3 +110,9 @@ def _placed(parent: Parent, name: str) -> bool:
     """Whether the parent's model knows where the held value of a parameter lies."""
     p = next(p for p in parent.space.parameters if p.name == name)
     return p.size != 1 and (not isinstance(p, Categorical) or p.contains(parent.held[name]))
+
+
+def _readable(parent: Parent, configuration: Configuration) -> bool:
+    """Whether a configuration has a value that can be placed for each of the parent's parameters."""
+    values = [(p, configuration.get(p.name)) for p in parent.space.parameters]
+    return all(p.contains(v) if isinstance(p, Categorical) else isinstance(v, (int, float)) for p, v in values)

@@ -362,6 +362,17 @@ def test_a_held_value_that_a_parent_cannot_place_leaves_its_results_as_they_are(
         Parent(space, trials, held={"q": 1})
 
 
+def test_trials_that_a_parent_cannot_place_stay_as_they_are() -> None:
+    odd: list[tuple[Configuration, float | None]] = [
+        ({"x": 0.5}, 1.0),
+        ({"x": 0.1, "y": "text"}, 2.0),
+        ({"x": 0.2, "y": 0.3}, None),
+    ]
+    moved = at_held(Parent(SPACE, [*results(ridge, 30), *odd], held={"y": 0.9}), "minimize")
+    assert list(moved.trials[30:]) == odd
+    assert moved.trials[:30] != tuple(results(ridge, 30))
+
+
 def test_what_a_search_holds_is_part_of_what_its_parents_are_kept_by() -> None:
     here, trials = Encoding(Space([SPACE.parameters[0]])), results(ridge, 30)
     low, high = (kin_of(here, "minimize", (Parent(SPACE, trials, held={"y": y}),)) for y in (0.1, 0.9))
