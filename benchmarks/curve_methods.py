@@ -18,6 +18,7 @@ from benchmarks.tasks.curve_families import EPOCHS
 from rekindle.search import Categorical, Integer, Space, Tuner
 from rekindle.search.early_stopping import MedianStopping
 from rekindle.search.hyperband import Hyperband
+from rekindle.search.hyperband import sampler as hyperband_sampler
 from rekindle.search.space import Value
 from rekindle.search.tuner import make_strategy
 
@@ -38,13 +39,16 @@ class Ours:
     """Rekindle's strategies, through its ask/tell face."""
 
     def __init__(self, space: Space, seed: int, sampler: str, rule: str = "") -> None:
-        inner = make_strategy(sampler, space, "minimize", seed)
-        strategy = {
-            "": lambda: inner,
-            "median": lambda: MedianStopping(inner, "minimize"),
-            "hyperband": lambda: Hyperband(inner, "minimize", 1, EPOCHS),
-        }[rule]()
+        made = {
+            "": lambda: make_strategy(sampler, space, "minimize", seed),
+            "median": lambda: MedianStopping(make_strategy(sampler, space, "minimize", seed), "minimize"),
+            "hyperband": lambda: Hyperband(hyperband_sampler(sampler, space, "minimize", seed), "minimize", 1, EPOCHS),
+        }
+        strategy = made[rule]()
         self.tuner = Tuner(space, strategy=strategy)
+        # Between rungs Hyperband stops nobody: no need to ask.
+        rungs = strategy.rungs(strategy.brackets - 1) if isinstance(strategy, Hyperband) else range(1, EPOCHS + 1)
+        self.asked_at = set(rungs)
 
     def ask(self) -> tuple[Any, dict[str, Value]]:
         trial = self.tuner.ask()
@@ -52,7 +56,7 @@ class Ours:
 
     def report(self, handle: Any, step: int, value: float) -> bool:
         self.tuner.report(handle, step, value)
-        return handle not in self.tuner.to_stop()
+        return step not in self.asked_at or handle not in self.tuner.to_stop()
 
     def end(self, handle: Any, step: int, value: float) -> None:
         self.tuner.tell(handle, value)

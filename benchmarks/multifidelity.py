@@ -154,10 +154,12 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trainings", type=int, default=20, help="epochs of a run, in full trainings")
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 4])
+    parser.add_argument("--only", nargs="*", default=[""], help="parts of the names of the tasks to run and tell of")
     parser.add_argument("--median", action="store_true", help="run the comparison of the median rule instead")
     parser.add_argument("--report", action="store_true", help="run nothing")
     args = parser.parse_args()
-    tasks, results = curve_tasks(), Results("multifidelity")
+    tasks = [t for t in curve_tasks() if any(part in t.name for part in args.only)]
+    results = Results("multifidelity")
     if not args.report:
         with threadpool_limits(1):
             _run_all(results, tasks, args)
@@ -171,7 +173,7 @@ def _run_all(results: Results, tasks: Sequence[CurveTask], args: argparse.Namesp
     names = ["random", "rekindle random, median rule", "rekindle bayesian", "rekindle bayesian, median rule"]
     for workers in [1] if args.median else args.workers:
         for seed in range(args.first_seed, args.seeds):
-            for method in names if args.median else args.methods:
+            for method in [n for n in names if n in args.methods] if args.median else args.methods:
                 for task in tasks:
                     execute(results, method, task, seed, workers, None if args.median else args.trainings)
             print(f"workers {workers}: seed {seed} done", flush=True)

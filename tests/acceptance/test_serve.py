@@ -108,6 +108,29 @@ def test_a_worker_that_is_killed_is_started_again_and_nothing_runs_twice(serving
     assert "the worker ended; another is started" in serving.log.read_text()
 
 
+def test_autotune_chooses_what_is_left_out_and_runs_it(serving: Serving) -> None:
+    request = tuning_request("auto", uploaded(serving), 3)
+    config = request["HyperParameterTuningJobConfig"]
+    config["ParameterRanges"] = {"AutoParameters": [{"Name": "lr", "ValueHint": "0.08"}]}
+    sagemaker = serving.client("sagemaker")
+    sagemaker.create_hyper_parameter_tuning_job(**request, Autotune={"Mode": "Enabled"})
+    job = ended(serving, "auto")
+    assert (job["HyperParameterTuningJobStatus"], job["Autotune"]) == ("Completed", {"Mode": "Enabled"}), job
+    shown = job["HyperParameterTuningJobConfig"]
+    (tuned,) = shown["ParameterRanges"]["ContinuousParameterRanges"]
+    assert (tuned["Name"], tuned["MinValue"], tuned["MaxValue"]) == ("lr", "0.04", "0.16")
+    assert shown["TrainingJobEarlyStoppingType"] == "Auto"
+    assert shown["TuningJobCompletionCriteria"] == {"ConvergenceDetected": {"CompleteOnConvergence": "Enabled"}}
+    assert job["TrainingJobDefinition"]["RetryStrategy"] == {"MaximumRetryAttempts": 3}
+    listed = sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName="auto")
+    rates = [float(t["TunedHyperParameters"]["lr"]) for t in listed["TrainingJobSummaries"]]
+    assert len(set(rates)) == 3
+    assert all(0.04 <= rate <= 0.16 for rate in rates)
+    for trial, rate in zip(listed["TrainingJobSummaries"], rates, strict=True):
+        found = sagemaker.describe_training_job(TrainingJobName=trial["TrainingJobName"])
+        assert (found["TrainingJobStatus"], float(found["HyperParameters"]["lr"])) == ("Completed", rate)
+
+
 def test_a_worker_leaves_with_its_server(serving: Serving) -> None:
     until(lambda: len(serving.workers()) == 1)
     (worker,) = serving.workers()

@@ -204,7 +204,7 @@ def _failed(record: dict[str, Any]) -> int:
 
 def _show_record(record: dict[str, Any]) -> None:
     from rekindle.cli.printing import one_line, pairs, settings_text, show
-    from rekindle.cli.summary import model_place
+    from rekindle.cli.summary import model_place, saved_line
 
     warm = record["warm_start"]
     rows: dict[str, object] = {
@@ -215,7 +215,7 @@ def _show_record(record: dict[str, Any]) -> None:
         "strategy": f"{record['strategy']}, seed {record['seed']}",
         "training jobs": _counted(record["training_jobs"], record["limits"]["jobs"]),
         "limits": settings_text({k: v for k, v in record["limits"].items() if v is not None}),
-        "early stopping": _saved_line(record["early_stopping"]),
+        "early stopping": saved_line(record["early_stopping"]),
         "warm start": None if warm is None else f"{warm['type']} from {', '.join(warm['parents'])}",
         "best": _best_line(record["best"]),
         "overall best": _best_line(record["overall_best"]),
@@ -234,13 +234,6 @@ def _show_record(record: dict[str, Any]) -> None:
             typer.echo(f"note: {one_line(note['text'])}")
             for line in note.get("log", ()):
                 typer.echo(f"      | {one_line(line)}")
-
-
-def _saved_line(saved: dict[str, Any] | None) -> str | None:
-    if saved is None:
-        return None
-    epochs = f"{saved['epochs_saved']} epochs ({saved['share']:.0%}) and about {saved['seconds_saved']:.0f} s of training saved"
-    return f"{saved['stopped']} stopped early: {epochs}, had each run {saved['full_epochs']:g} epochs"
 
 
 def _importance_line(importances: list[dict[str, Any]]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import typer
@@ -24,20 +24,31 @@ def show_best(view: TuningJobView) -> None:
     show(table(columns, [[label, *(text for _, text in cells)] for label, cells in _labelled(list(rows))]))
 
 
-def show_end(view: TuningJobView, last: str | None) -> None:
-    """How a tuning job ended, its best training job, and the next commands; ``last`` is its last training job."""
+def show_end(view: TuningJobView, last: str | None, saved: dict[str, Any] | None = None) -> None:
+    """How a tuning job ended, its best training job, and the next commands; ``last`` is its last training job, ``saved`` what
+    early stopping saved."""
     name, counters = view.job.name, view.counters
     failed = counters.non_retryable_error + counters.retryable_error
     total = counters.completed + counters.stopped + failed + counters.in_progress
     typer.echo(f"\n{name}: {view.status.value}: {total} training jobs, {failed} failed.")
     if view.job.failure_reason:
         typer.echo(view.job.failure_reason)
+    if saved is not None:
+        typer.echo(f"{saved_line(saved)}.")
     if view.best is not None or view.overall_best is not None:
         typer.echo("")
         show_best(view)
     typer.echo("\nNext:")
     for command, purpose in _next(view, last):
         typer.echo(f"  {command:<58}  {purpose}")
+
+
+def saved_line(saved: dict[str, Any] | None) -> str | None:
+    """What early stopping saved, in words (``records.early_stopping_record``)."""
+    if saved is None:
+        return None
+    epochs = f"{saved['epochs_saved']} epochs ({saved['share']:.0%}) and about {saved['seconds_saved']:.0f} s of training saved"
+    return f"{saved['stopped']} stopped early: {epochs}, had each run {saved['full_epochs']:g} epochs"
 
 
 def model_place(uri: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from rekindle.cli.problems import ExitCode
 
 if TYPE_CHECKING:
     from rekindle.bootstrap import App
+    from rekindle.domain.training_job import TrainingJob
     from rekindle.domain.tuning_job import TuningJob
     from rekindle.engine.queries import TuningJobView
 
@@ -83,20 +85,20 @@ def _run(app: App, job: TuningJob, quiet: bool, as_json: bool) -> ExitCode:
     if not ended:
         _say_interrupted(view)
         return ExitCode.INTERRUPTED
-    jobs = app.store.jobs_of(job.id)
-    return _say_end(app, view, jobs[-1].name if jobs else None, as_json)
+    return _say_end(app, view, app.store.jobs_of(job.id), as_json)
 
 
-def _say_end(app: App, view: TuningJobView, last: str | None, as_json: bool) -> ExitCode:
+def _say_end(app: App, view: TuningJobView, jobs: Sequence[TrainingJob], as_json: bool) -> ExitCode:
     from rekindle.cli.printing import write_json
-    from rekindle.cli.records import tuning_record
+    from rekindle.cli.records import early_stopping_record, tuning_record
     from rekindle.cli.summary import show_end
     from rekindle.domain.tuning_job import TuningJobStatus
 
+    saved = early_stopping_record(view.job, jobs, app.store)
     if as_json:
-        write_json(tuning_record(view))
+        write_json({**tuning_record(view), "early_stopping": saved})
     else:
-        show_end(view, last)
+        show_end(view, jobs[-1].name if jobs else None, saved)
         _say_notes(app, view)
     return ExitCode.FAILED if view.status is TuningJobStatus.FAILED else ExitCode.OK
 

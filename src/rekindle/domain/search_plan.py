@@ -25,7 +25,7 @@ from rekindle.domain.tuning_job import (
 from rekindle.domain.warm_start import namer, renamed
 from rekindle.search.early_stopping import MedianStopping
 from rekindle.search.history import History, Observation, Parent, ParentKind, Trial, TrialState
-from rekindle.search.hyperband import Hyperband
+from rekindle.search.hyperband import Hyperband, sampler
 from rekindle.search.space import Categorical, Configuration, Continuous, Integer, Parameter, Space, Value
 from rekindle.search.strategy import Proposal, Strategy
 from rekindle.search.tuner import make_strategy
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rekindle.search.transfer import TransferReport
 
 #: Changes whenever the same history could give another suggestion than before.
-ALGORITHM_VERSION = 7
+ALGORITHM_VERSION = 8
 
 #: A parent's results with another value of what is static here are set aside when this many others are left.
 LEAST_ALIKE = 5
@@ -57,8 +57,8 @@ def _hyperband(job: TuningJob, definition: Definition) -> Strategy:
     if resources is None:
         raise InvalidValue("hyperband.max_resource", None, "neither given nor inferable", code="max-resource")
     direction = definition.objective.direction
-    sampler = job.spec.hyperband.sampler if job.spec.hyperband else "random"
-    return Hyperband(make_strategy(sampler, definition.space, direction, job.spec.seed), direction, *resources)
+    name = job.spec.hyperband.sampler if job.spec.hyperband else "random"
+    return Hyperband(sampler(name, definition.space, direction, job.spec.seed), direction, *resources)
 
 
 def watches_curves(spec: TuningJobSpec) -> bool:

@@ -19,10 +19,14 @@ from rekindle.search.history import Direction, History, Observation, Trial, Tria
 from rekindle.search.random_search import RandomSearch
 from rekindle.search.space import Space
 from rekindle.search.strategy import Proposal, Strategy
+from rekindle.search.tuner import make_strategy
 
 #: The reduction factor: one in this many goes on at each rung.
 ETA = 3
 GOLDEN = (5**0.5 - 1) / 2
+#: A model chooses among so many random draws. Seeking the best of the whole space, it comes back to one spot again and again:
+#: most trials end at the first rungs, which say little of the last.
+DRAWS = 32
 #: A model sees values on the scale of the highest rung that at least this many trials have reached.
 MIN_POINTS = 4
 #: From one rung to the next the spread of values is taken to change by this factor at most.
@@ -38,7 +42,7 @@ class Hyperband:
     The resource is counted in emissions of the objective. Bracket s has the rungs ``max_resource * ETA**-s, ...,
     max_resource`` (none below ``min_resource``): bracket 0 runs its trials to the end, the last one judges them from
     ``min_resource`` on. Trials go to brackets by ``shares``. At a rung a trial goes on when it is among the best third of
-    all trials that had got there by then (itself included, at least one); at ``max_resource`` it ends.
+    all trials that had got there by then (itself included; rounded down, at least one); at ``max_resource`` it ends.
     """
 
     inner: Strategy
@@ -93,7 +97,7 @@ class Hyperband:
             cost = _cost(seen.value, self.direction)
             ahead = bisect_right(costs, cost)
             costs.insert(ahead, cost)
-            if rung in judged[id_] and ahead >= max(1, math.ceil(place / ETA)):
+            if rung in judged[id_] and ahead >= max(1, place // ETA):
                 yield id_
 
     def rungs(self, bracket: int) -> tuple[int, ...]:
@@ -115,6 +119,17 @@ class Hyperband:
     def brackets(self) -> int:
         """How many brackets there are."""
         return int(math.log(self.max_resource / self.min_resource) / math.log(ETA) + 1e-9) + 1
+
+
+def sampler(name: str, space: Space, direction: Direction, seed: int) -> Strategy:
+    """What draws configurations for Hyperband: "random", or "bayesian": the best of ``DRAWS`` random draws by a model, as
+    BOHB chooses (Falkner et al., ICML 2018); the model is that of Bayesian search."""
+    if name != "bayesian":
+        return make_strategy(name, space, direction, seed)
+    # Imported where it is used, as in ``make_strategy``.
+    from rekindle.search.bayesian.strategy import BayesianSearch, Options
+
+    return BayesianSearch(space, direction, seed, options=Options(draws=DRAWS))
 
 
 @cache

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.search import Continuous, Space
+from rekindle.search import Categorical, Continuous, Space, Tuner
 from rekindle.search.bayesian.strategy import BayesianSearch
 from rekindle.search.history import History, Observation, Trial, TrialState
-from rekindle.search.hyperband import ETA, Hyperband, on_one_scale, shares
+from rekindle.search.hyperband import ETA, Hyperband, on_one_scale, sampler, shares
 from rekindle.search.random_search import RandomSearch
 
 SPACE = Space([Continuous("x", 0, 1)])
@@ -78,6 +78,53 @@ def test_the_best_third_at_a_rung_goes_on() -> None:
     assert stopped == judged - {0}
     better = tuple(running(i, -float(i), first=i) for i in range(count))
     assert band.to_stop(History(better)) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "worse_than", "on"), [(2, 1, False), (5, 1, False), (6, 1, True), (6, 2, False), (9, 2, True)]
+)
+def test_a_third_is_rounded_down_but_for_the_first_one(place: int, worse_than: int, on: bool) -> None:
+    """Whoever arrives at a rung as number ``place`` goes on if fewer than a third of all so far are better."""
+    band = hyperband(1, 9)
+    ids = in_bracket(band, 2, place)
+    others = [running(i, 0.5, first=1) for i in range(max(ids)) if i not in ids]
+    earlier = [running(i, 0.0 if k < worse_than else 0.9, first=100 + i) for k, i in enumerate(ids[:-1])]
+    # Those of other brackets are not there yet: they emit nothing.
+    waiting = [Trial(t.id, t.configuration) for t in others]
+    newcomer = running(ids[-1], 0.4, first=1000)
+    assert (ids[-1] not in band.turned_away(History((*waiting, *earlier, newcomer)))) == on
+
+
+def test_a_model_chooses_among_draws_and_keeps_off_one_spot() -> None:
+    """Its proposals lie where the values are good, and yet apart; a small space is gone through without repetition."""
+    model = Hyperband(sampler("bayesian", SPACE, "minimize", 0), "minimize", 1, 3)
+    seen: list[Trial] = [
+        Trial(i, {"x": x}, TrialState.SUCCEEDED, (x - 0.3) ** 2, (Observation(1, (x - 0.3) ** 2, i),), True, i)
+        for i, x in enumerate((0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 0.28, 0.32))
+    ]
+    found = []
+    for _ in range(6):
+        proposal = model.propose(History(tuple(seen)))
+        assert proposal is not None
+        assert proposal == model.propose(History(tuple(seen)))
+        found.append(float(proposal.configuration["x"]))
+        value, number = (found[-1] - 0.3) ** 2, len(seen)
+        seen.append(
+            Trial(number, proposal.configuration, TrialState.SUCCEEDED, value, (Observation(1, value, number),), True, number)
+        )
+    assert all(abs(x - 0.3) < 0.15 for x in found)
+    # Sought over the whole space, they lie within 0.006.
+    assert max(found) - min(found) > 0.02
+
+    small = Space([Categorical("a", ["x", "y", "z"]), Categorical("b", ["u", "v", "w", "t"])])
+    tuner = Tuner(small, strategy=Hyperband(sampler("bayesian", small, "minimize", 0), "minimize", 1, 3))
+    asked = []
+    for _ in range(12):
+        trial = tuner.ask()
+        asked.append(small.key(trial.values))
+        tuner.report(trial.id, 1, float(len(asked)))
+        tuner.tell(trial.id, float(len(asked)))
+    assert len(set(asked)) == 12
 
 
 def test_what_comes_later_changes_no_earlier_judgement() -> None:

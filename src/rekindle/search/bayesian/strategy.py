@@ -45,6 +45,8 @@ class Options:
     safety_every: int = 0
     #: Points of the initial design; 0 for a number that depends on the dimension.
     initial: int = 0
+    #: The next trial is the best of so many random draws; 0 for the best of the whole space.
+    draws: int = 0
     priors: Priors = field(default_factory=Priors)
 
 
@@ -149,17 +151,23 @@ class _Suggestion:
         return Proposal(configuration, source, dict(self._facts))
 
     def _ranked(self) -> tuple[Array, Array, Acquisition]:
-        acquisition = self._acquisition()
-        size = self.search.space.size
-        if size is not None and size <= self.search.options.enumerate_up_to:
-            rows = self._unseen_rows()
-            values = acquisition(rows)
+        acquisition, rng = self._acquisition(), generator(self.search.seed, self.history.asked, 1)
+        listed = self._listed(rng)
+        if listed is not None:
+            values = acquisition(listed)
             order = np.argsort(-values, kind="stable")
-            return rows[order], values[order], acquisition
-        rng = generator(self.search.seed, self.history.asked, 1)
+            return listed[order], values[order], acquisition
         incumbents = np.clip(self.x[np.argsort(self.y, kind="stable")[:10]], 0.0, 1.0)
         rows, values = maximise(acquisition, self.search.encoding, incumbents, rng, self.prior.candidates)
         return rows, values, acquisition
+
+    def _listed(self, rng: np.random.Generator) -> Array | None:
+        """The rows that are scored one by one: the draws, or all of a small space; None where the best row is sought."""
+        size, draws = self.search.space.size, self.search.options.draws
+        if size is not None and size <= self.search.options.enumerate_up_to:
+            rows = self._unseen_rows()
+            return rows[rng.permutation(len(rows))[:draws]] if draws else rows
+        return self.search.encoding.snap(rng.random((draws, len(self.search.space)))) if draws else None
 
     def _unseen_rows(self) -> Array:
         rows = self.search.encoding.all_rows()
