@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -76,7 +77,7 @@ def test_a_thousand_training_jobs() -> None:
 
 
 def check_promotions(history: History, band: Halving) -> None:
-    """By the words of the rule and not by its code: at each rung the best third of the arrivals so far goes on."""
+    """By the words of the rule and not by its code: at each rung the best third of the arrivals so far (rounded down) goes on."""
     away: dict[int, int] = {}
     numbers = sorted(t.id for t in history.trials)
     for rung in band.rungs(band.brackets - 1)[:-1]:
@@ -87,7 +88,9 @@ def check_promotions(history: History, band: Halving) -> None:
             value = trial.curve[rung - 1].value
             rank = sum(v <= value for v in before)
             before.append(value)
-            if rung in band.rungs(band.bracket(numbers.index(trial.id))) and rank >= max(1, -(-len(before) // 3)):
+            if rung in band.rungs(band.bracket(numbers.index(trial.id))) and rank >= max(
+                1, math.floor(Fraction(len(before), 3))
+            ):
                 away[trial.id] = rung
             else:
                 on += 1
