@@ -77,7 +77,7 @@ def test_a_thousand_training_jobs() -> None:
 
 
 def check_promotions(history: History, band: Halving) -> None:
-    """By the words of the rule and not by its code: at each rung the best third of the arrivals so far (rounded down) goes on."""
+    """By the words of the rule and not by its code: at each rung the best third of arrivals so far, rounded down, goes on."""
     away: dict[int, int] = {}
     numbers = sorted(t.id for t in history.trials)
     for rung in band.rungs(band.brackets - 1)[:-1]:
