@@ -43,6 +43,9 @@ class ObjectStoreSuite(ABC):
         expected = {"train/a.csv": b"a", "train/deep/b ü.csv": b"bb", "train-2/c.csv": b"ccc"}
         assert self.got(store, f"{filled}/tr", tmp_path) == expected
 
+    def test_where_something_can_be_put(self, store: ObjectStore, base: str) -> None:
+        store.check_target(f"{base}/none/")
+
     def test_nothing_there(self, store: ObjectStore, filled: str, tmp_path: Path) -> None:
         assert list(store.list(f"{filled}/none/")) == []
         with pytest.raises(InvalidValue, match=f"uri: '{filled}/none/'"):

@@ -92,6 +92,10 @@ class TestS3(ObjectStoreSuite):
         with pytest.raises(InvalidValue, match="not a URI of the form"):
             store.check("s3:///x")
 
+    def test_nothing_can_be_put_where_there_is_no_bucket(self, store: ObjectStore) -> None:
+        with pytest.raises(InvalidValue, match=r"uri: 's3://no-such-bucket-1/x': The specified bucket does not exist"):
+            store.check_target("s3://no-such-bucket-1/x")
+
     def test_a_folder_is_uploaded_file_by_file(self, store: ObjectStore, base: str, tmp_path: Path) -> None:
         (tmp_path / "model" / "deep").mkdir(parents=True)
         (tmp_path / "model" / "deep" / "m").write_bytes(b"m")

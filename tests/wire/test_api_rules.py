@@ -586,6 +586,10 @@ class OneBucket:
         if not uri.startswith("s3://bucket/there"):
             raise InvalidValue("uri", uri, "nothing is there")
 
+    def check_target(self, uri: str) -> None:
+        if not uri.startswith("s3://bucket/"):
+            raise InvalidValue("uri", uri, "The specified bucket does not exist")
+
 
 def test_inputs_are_looked_for_at_creation() -> None:
     def channels(uri: str) -> list[Json]:
@@ -625,6 +629,24 @@ def test_the_archive_of_a_script_is_looked_for_at_creation(quoted: bool) -> None
         assert "hyperParameters.sagemaker_submit_directory" in error_of(service.client.create_training_job, **direct)[1]
         request[DEFINITION]["StaticHyperParameters"] = sent("s3://bucket/data/a")
         service.create(request=request)
+
+
+@pytest.mark.parametrize(
+    ("member", "sent", "path"),
+    [
+        ("OutputDataConfig", {"S3OutputPath": "s3://none/x"}, "outputDataConfig.s3OutputPath"),
+        ("CheckpointConfig", {"S3Uri": "s3://none/x"}, "checkpointConfig.s3Uri"),
+    ],
+)
+def test_a_bucket_for_results_is_looked_for_at_creation(member: str, sent: Json, path: str) -> None:
+    told = f"{path}: 's3://none/x': The specified bucket does not exist. Create the bucket first, or name another."
+    with wire(objects=OneBucket()) as service:  # type: ignore[arg-type]
+        direct = training_request(**{member: sent})
+        assert error_of(service.client.create_training_job, **direct) == ("ValidationException", told)
+        tuning = changed(tuning_request(), f"{DEFINITION}.{member}", sent)
+        code, message = error_of(service.client.create_hyper_parameter_tuning_job, **tuning)
+        assert (code, message) == ("ValidationException", told)
+        service.client.create_training_job(**changed(direct, member, dict.fromkeys(sent, "s3://bucket/x")))
 
 
 class Listed(OneBucket):

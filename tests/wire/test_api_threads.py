@@ -32,6 +32,9 @@ class OwnObjects:
             raise InvalidValue("uri", uri, "the object store did not answer")
         connection.close()
 
+    def check_target(self, uri: str) -> None:
+        self.check(uri)
+
 
 async def threaded_store(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers from a thread, as the object store does."""

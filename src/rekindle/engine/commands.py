@@ -82,6 +82,7 @@ def check_tuning_job(
     for definition in spec.definitions:
         executor.check(definition.training, definition.statics)
         check_inputs(objects, definition.training)
+        check_outputs(objects, definition.training)
         check_code(objects, definition.statics, "static")
     spec, parents = with_ancestors(store, spec, find_parents(store, owner, spec))
     check_warm_start(spec, parents, quotas)
@@ -122,6 +123,7 @@ def create_training_job(
     _check_training_name_free(store, executor, job)
     executor.check(job.spec, job.hyperparameters)
     check_inputs(objects, job.spec)
+    check_outputs(objects, job.spec)
     check_code(objects, job.hyperparameters, "hyperparameters")
     now = clock.now()
     transitions = moved((), SecondaryStatus.STARTING, now, "Starting the training job")
@@ -138,6 +140,19 @@ def check_inputs(objects: ObjectStore | None, spec: TrainingSpec) -> None:
         except InvalidValue as error:
             where, code = f"channels.{channel.name}", "" if error.code == "manifest" else "no-input"
             raise InvalidValue(where, channel.uri, error.reason, error.hint, code=code, role=spec.role) from error
+
+
+def check_outputs(objects: ObjectStore | None, spec: TrainingSpec) -> None:
+    """Whether results and checkpoints have a bucket to go to: a job without would fail after all its work. Raises
+    InvalidValue."""
+    targets = {"output": spec.output.uri, "checkpoints": spec.checkpoints.uri if spec.checkpoints else None}
+    for field, uri in targets.items():
+        if objects is None or uri is None:
+            continue
+        try:
+            objects.check_target(uri)
+        except InvalidValue as error:
+            raise InvalidValue(field, uri, error.reason, error.hint or "Create the bucket first, or name another.") from error
 
 
 def check_code(objects: ObjectStore | None, hyperparameters: Mapping[str, str], field: str) -> None:

@@ -462,6 +462,10 @@ class ObjectStore(Protocol):
         """Raises InvalidValue when nothing is there to read."""
         ...
 
+    def check_target(self, uri: str) -> None:
+        """Raises InvalidValue when nothing could ever be put there: its bucket does not exist or is somebody else's."""
+        ...
+
     def list(self, uri: str) -> Sequence[tuple[str, int]]:
         """Keys below a prefix, relative to it, with their sizes in bytes."""
         ...

@@ -20,6 +20,10 @@ class FileObjects:
         if next(self._found(uri), None) is None:
             raise InvalidValue("uri", uri, "there is no file")
 
+    def check_target(self, uri: str) -> None:
+        """See ObjectStore. Folders are made as they are needed."""
+        _path(uri)
+
     def list(self, uri: str) -> Sequence[tuple[str, int]]:
         """See ObjectStore."""
         return sorted((name, path.stat().st_size) for name, path in self._found(uri))

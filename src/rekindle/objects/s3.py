@@ -26,6 +26,18 @@ class S3Objects:
         if next(self._found(uri), None) is None:
             raise InvalidValue("uri", uri, "no objects are found there", code="NoObjects")
 
+    def check_target(self, uri: str) -> None:
+        """See ObjectStore. A bucket that we may not look at may still be one that we may write to."""
+        from botocore.exceptions import ClientError
+
+        bucket, _ = _parts(uri)
+        with _told(uri):
+            try:
+                self._client.head_bucket(Bucket=bucket)
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    raise InvalidValue("uri", uri, "The specified bucket does not exist") from error
+
     def list(self, uri: str) -> Sequence[tuple[str, int]]:
         """See ObjectStore."""
         return sorted((name, size) for name, _, size in self._found(uri))

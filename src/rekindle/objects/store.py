@@ -22,6 +22,10 @@ class Objects(ObjectStore):
         """See ObjectStore."""
         self._for(uri).check(uri)
 
+    def check_target(self, uri: str) -> None:
+        """See ObjectStore."""
+        self._for(uri).check_target(uri)
+
     def list(self, uri: str) -> Sequence[tuple[str, int]]:
         """See ObjectStore."""
         return self._for(uri).list(uri)

@@ -34,6 +34,10 @@ class FolderObjects:
         if next(iter(self._found(uri)), None) is None:
             raise InvalidValue("uri", uri, "no objects are found there", code="NoObjects")
 
+    def check_target(self, uri: str) -> None:
+        """See ObjectStore."""
+        self._parts(uri)
+
     def list(self, uri: str) -> Sequence[tuple[str, int]]:
         """See ObjectStore."""
         bucket, _ = self._parts(uri)
