@@ -60,6 +60,18 @@ CASES = [
     (WrongState("training job", "a", "Stopped", "It is over."), "StopTrainingJob", Code.VALIDATION, "It is over."),
     (WrongState("training job", "a", "InProgress", "It runs."), "DeleteTrainingJob", Code.IN_USE, "It runs."),
     (Unsupported("not here.", "Go there."), "CreateTrainingJob", Code.VALIDATION, "not here. Go there."),
+    *(
+        (Unsupported(f"{field}: 'x': no: not here."), "CreateTrainingJob", Code.VALIDATION, f"{path}: 'x': no: not here.")
+        for field, path in (
+            ("image", "algorithmSpecification.trainingImage"),
+            ("algorithm", "algorithmSpecification.algorithmName"),
+            ("entrypoint", "algorithmSpecification.containerEntrypoint"),
+            ("output.uri", "outputDataConfig.s3OutputPath"),
+            ("checkpoints.uri", "checkpointConfig.s3Uri"),
+            ("channels.train.uri", "inputDataConfig.train.dataSource.s3DataSource.s3Uri"),
+            ("InputDataConfig.1.DataSource", "inputDataConfig.1.dataSource"),
+        )
+    ),
     (
         LimitExceeded("number of running tuning jobs", 2, 3, used=2),
         "CreateHyperParameterTuningJob",

@@ -120,10 +120,15 @@ _PATHS = tuple(
         (r"^resources\.instances$", f"{_DEFINITION}.resourceConfig.instanceCount"),
         (r"^next_token$", "nextToken"),
         (r"^hyperparameters\b", "hyperParameters"),
-        (r"^output\b", "outputDataConfig.s3OutputPath"),
-        (r"^checkpoints\b", "checkpointConfig.s3Uri"),
+        (r"^output(\.uri)?\b", "outputDataConfig.s3OutputPath"),
+        (r"^checkpoints(\.uri)?\b", "checkpointConfig.s3Uri"),
+        (r"^algorithm\b", "algorithmSpecification.algorithmName"),
+        (r"^entrypoint\b", "algorithmSpecification.containerEntrypoint"),
+        (r"^arguments\b", "algorithmSpecification.containerArguments"),
     )
 )
+#: The field with which a sentence begins that names one.
+_SAID = re.compile(r"^[A-Za-z_]+(?:\.[^\s:.]+)*(?=: )")
 _INNER_PATHS = (
     (".objective.metric", ".hyperParameterTuningJobObjective.metricName"),
     (".objective.goal", ".hyperParameterTuningJobObjective.type"),
@@ -165,7 +170,7 @@ def _translated(error: RekindleError, context: Context) -> tuple[Code, str]:
         case LimitExceeded():
             return Code.LIMIT_EXCEEDED, _limit(error)
         case Unsupported():
-            return Code.VALIDATION, str(error)
+            return Code.VALIDATION, _SAID.sub(lambda said: wire_path(said[0]), str(error), count=1)
         case _:
             return Code.VALIDATION, str(error)
 
