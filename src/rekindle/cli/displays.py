@@ -176,7 +176,7 @@ def _line(job: TrainingJob, snapshot: Snapshot, ended: Sequence[TrainingJob]) ->
 
 def _result(job: TrainingJob) -> str:
     if job.objective_value is not None and job.objective_status.value == "Succeeded":
-        early = " (stopped early)" if job.stopped_early else ""
+        early = " (stopped early)" if job.cut_short else ""
         return f"{job.objective_metric}={cell(job.objective_value)}{early}"
     reason = f": {_short(job.failure_reason)}" if job.failure_reason else ""
     return f"{job.status.value}{reason}" if reason or job.status.value != "Completed" else "Completed without a metric"

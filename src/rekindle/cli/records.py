@@ -37,7 +37,7 @@ def training_record(job: TrainingJob, definition: Definition | None = None) -> d
         "metrics": {name: metric.value for name, metric in job.final_metrics.items()},
         "values": values_of(job, definition),
         "source": job.proposal.get("source"),
-        "stopped_early": job.stopped_early,
+        "stopped_early": job.cut_short,
         "created_at": moment(job.created_at),
         "started_at": moment(job.started_at),
         "ended_at": moment(job.ended_at),
@@ -85,7 +85,7 @@ def early_stopping_record(job: TuningJob, trials: Sequence[TrainingJob], store: 
     """What early stopping saved, estimated (``domain/savings``)."""
     from rekindle.domain.savings import savings
 
-    if not any(t.stopped_early for t in trials):
+    if not any(t.cut_short for t in trials):
         return None
     found = savings(job.spec, trials, {job_id: len(curve) for job_id, curve in store.curves(job.id).items()})
     return None if found is None else {**asdict(found), "share": found.share}

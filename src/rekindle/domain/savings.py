@@ -38,9 +38,11 @@ def savings(spec: TuningJobSpec, jobs: Sequence[TrainingJob], epochs: Mapping[in
     for definition in spec.definitions:
         mine = [j for j in jobs if j.definition_name == definition.name]
         total += sum(epochs.get(j.id, 0) for j in mine)
-        stopped = [j for j in mine if j.stopped_early and not j.is_running]
+        stopped = [j for j in mine if j.cut_short and not j.is_running]
         resources = hyperband_resources(spec.hyperband, definition.statics) if spec.hyperband else None
         length = resources[1] if resources else _usual_length(mine, epochs)
+        # Hyperband also stops whoever has reached its largest resource.
+        stopped = [j for j in stopped if not resources or epochs.get(j.id, 0) < resources[1]]
         if not stopped or length is None:
             continue
         lengths += [length] * len(stopped)

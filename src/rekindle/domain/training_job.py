@@ -243,6 +243,11 @@ class TrainingJob:
         return not self.status.is_terminal
 
     @property
+    def cut_short(self) -> bool:
+        """Whether early stopping ended the job: a stop that came when it had already done all its work changed nothing."""
+        return self.stopped_early and self.status is not TrainingJobStatus.COMPLETED
+
+    @property
     def awaits_retry(self) -> bool:
         """Whether an attempt ended by a failure of the infrastructure and the next one has not begun."""
         return self.status is TrainingJobStatus.IN_PROGRESS and self.attempt > 1 and self.started_at is None

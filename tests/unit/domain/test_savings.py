@@ -45,8 +45,14 @@ def test_hyperband_knows_the_length() -> None:
     spec = replace(tuning_spec(strategy=StrategyName.HYPERBAND), hyperband=Hyperband(1, 27))
     found = savings(spec, [job(1, 4, stopped=True), job(2, 9, stopped=True)], {1: 2, 2: 27})
     assert found is not None
-    assert (found.epochs_saved, found.full_epochs) == (25, 27)
+    assert (found.stopped, found.epochs_saved, found.full_epochs) == (1, 25, 27), "who reached the largest resource was not cut"
     assert found.seconds_saved == pytest.approx(25 * 2.0)
+
+
+def test_a_stop_that_came_too_late_saved_nothing() -> None:
+    late = replace(job(2, 9, stopped=True), status=TrainingJobStatus.COMPLETED)
+    assert not late.cut_short
+    assert savings(SPEC, [job(1, 10), late], {1: 10, 2: 9}) is None
 
 
 def test_nothing_is_made_up() -> None:
