@@ -371,6 +371,19 @@ def test_a_home_that_is_a_file_says_so_and_the_way_out(cli, folder, monkeypatch,
     assert f"the home folder {folder / 'file'} cannot be made (File exists). Set REKINDLE_HOME" in error
 
 
+@pytest.mark.parametrize("command", [["env"], ["env", "--all"], ["keys", "list"], ["serve", "--port", "8999"]])
+def test_keys_that_cannot_be_read_say_so_and_the_way_out(cli, folder, monkeypatch, command):
+    home = folder / "keyless"
+    home.mkdir(exist_ok=True)
+    (home / "credentials.json").write_text("{garbage")
+    (home / "credentials.json").chmod(0o600)
+    monkeypatch.setenv("REKINDLE_HOME", str(home))
+    error = cli.refused(2, *command)
+    assert f"error: {home / 'credentials.json'}: not a key file" in error
+    assert "restore it, or delete it to have a new pair made" in error
+    assert "defect" not in error
+
+
 def test_a_database_that_is_none_is_not_to_be_tried_again(cli, folder, monkeypatch):
     (folder / "spoilt").mkdir()
     (folder / "spoilt" / "rekindle.db").write_text("garbage, and enough of it to be read as a header of a database\n" * 20)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from rekindle.cli.options import JsonOption
-from rekindle.cli.problems import ExitCode
 
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account: 12 digits.", show_default=False)]
 
@@ -29,8 +26,7 @@ def list_keys(as_json: JsonOption = False) -> None:
     from rekindle.settings import load_settings
 
     settings = load_settings()
-    with _said():
-        pairs = load_or_create(settings.home, settings.account).pairs.values()
+    pairs = load_or_create(settings.home, settings.account).pairs.values()
     if as_json:
         write_json([{"access_key": pair.access_key, "account": pair.account} for pair in pairs])
         return
@@ -44,24 +40,12 @@ def add_key(account: AccountArgument, as_json: JsonOption = False) -> None:
     from rekindle.settings import load_settings
 
     settings = load_settings()
-    with _said():
-        # The installation's own pair comes first, whoever else is let in.
-        load_or_create(settings.home, settings.account)
-        pair = add_pair(settings.home, account)
+    # The installation's own pair comes first, whoever else is let in.
+    load_or_create(settings.home, settings.account)
+    pair = add_pair(settings.home, account)
     if as_json:
         write_json({"access_key": pair.access_key, "secret_key": pair.secret_key, "account": pair.account})
         return
     typer.echo(f"export AWS_ACCESS_KEY_ID={pair.access_key}")
     typer.echo(f"export AWS_SECRET_ACCESS_KEY={pair.secret_key}")
     typer.echo(f"for account {pair.account}; restart `rekindle serve` if it runs, so that it knows the key", err=True)
-
-
-@contextmanager
-def _said() -> Iterator[None]:
-    from rekindle.gateway.credentials import CredentialsError
-
-    try:
-        yield
-    except CredentialsError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(ExitCode.BAD_INPUT) from error

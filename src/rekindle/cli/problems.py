@@ -65,9 +65,20 @@ def explained(error: Exception) -> tuple[ExitCode, str]:
             return ExitCode.UNREACHABLE, sentence(f"{error.filename or 'the system'}: {error.strerror or error}")
         case _ if hasattr(error, "format_message"):  # a wrong option or argument, found by typer
             return ExitCode.BAD_INPUT, _usage(error)
+        case _ if _is_of_the_gateway(error):
+            return ExitCode.BAD_INPUT, sentence(str(error))
         case _:
             found = f"unexpected {type(error).__name__}: {error}"
             return ExitCode.DEFECT, sentence(found, "This is a defect; `rekindle --debug ...` shows where.")
+
+
+def _is_of_the_gateway(error: Exception) -> bool:
+    """Whether a setting, the keys or the certificates of the server are what is wrong."""
+    from rekindle.gateway.app import GatewayError
+    from rekindle.gateway.credentials import CredentialsError
+    from rekindle.gateway.tls import TlsError
+
+    return isinstance(error, GatewayError | CredentialsError | TlsError)
 
 
 def sentence(message: str, hint: str = "") -> str:

@@ -28,7 +28,6 @@ def run(
     ] = False,
 ) -> None:
     """Run a command that finds SageMaker here: a script, `jupyter lab`, a shell. Its exit code is the command's."""
-    from rekindle.gateway.tls import TlsError
     from rekindle.serving import UNSET, UNSET_FOR_PROXY, announced, proxied_environment
     from rekindle.settings import load_settings
 
@@ -39,11 +38,7 @@ def run(
         typer.echo(f"error: no server answers at {address.url}; start one in another terminal: rekindle serve", err=True)
         raise typer.Exit(ExitCode.UNREACHABLE)
     with contextlib.nullcontext() if running else _server(settings, address):
-        try:
-            variables = proxied_environment(settings, announced(settings))
-        except TlsError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(ExitCode.BAD_INPUT) from error
+        variables = proxied_environment(settings, announced(settings))
         kept = {name: value for name, value in settings.environment.items() if name not in (*UNSET, *UNSET_FOR_PROXY)}
         if running:
             _become(command, kept | variables)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rekindle.cli.options import JsonOption
-from rekindle.cli.problems import ExitCode
 
 if TYPE_CHECKING:
     import socket
@@ -37,9 +36,6 @@ def serve(
     from rekindle.cli.beside import worker_beside
     from rekindle.cli.follow import Interrupt
     from rekindle.cli.logging import log_to_stderr
-    from rekindle.gateway.app import GatewayError
-    from rekindle.gateway.credentials import CredentialsError
-    from rekindle.gateway.tls import TlsError
     from rekindle.serving import announcing, build_proxy, build_server
     from rekindle.settings import load_settings
 
@@ -49,12 +45,8 @@ def serve(
     with proxy_socket:
         make_home(settings)
         worker = worker_beside(address)
-        try:
-            server = build_server(settings, address, insecure=insecure_no_auth, worker_runs=worker.runs)
-            proxy = build_proxy(settings, address)
-        except (GatewayError, CredentialsError, TlsError) as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(ExitCode.BAD_INPUT) from error
+        server = build_server(settings, address, insecure=insecure_no_auth, worker_runs=worker.runs)
+        proxy = build_proxy(settings, address)
         config = uvicorn.Config(
             server.asgi,
             host=address.host,
