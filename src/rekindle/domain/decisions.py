@@ -85,7 +85,7 @@ def decide(snapshot: Snapshot, now: float, to_stop: tuple[int, ...] = ()) -> lis
         return []
     ending = _ending(snapshot, now)
     if ending is not None:
-        return _wind_down(snapshot, ending)
+        return _wind_down(snapshot, ending, to_stop)
     return [*_stops(snapshot, to_stop), *_launches(snapshot)]
 
 
@@ -98,12 +98,14 @@ def _ending(snapshot: Snapshot, now: float) -> Ending | None:
     return reason if reason is not None and not reason.drain else job.ending
 
 
-def _wind_down(snapshot: Snapshot, ending: Ending) -> list[Action]:
+def _wind_down(snapshot: Snapshot, ending: Ending, to_stop: tuple[int, ...]) -> list[Action]:
     if not snapshot.running:
         return [Finish(final(ending, snapshot.jobs))]
     actions: list[Action] = [] if snapshot.job.ending == ending else [WindDown(ending)]
-    names = [t.name for t in snapshot.running if _stoppable(t) and (t.stop_requested or not ending.drain)]
-    return [*actions, *(StopTrial(name) for name in names)]
+    if ending.drain:
+        # The last ones are judged like all others.
+        return [*actions, *_stops(snapshot, to_stop)]
+    return [*actions, *(StopTrial(t.name) for t in snapshot.running if _stoppable(t))]
 
 
 def _stops(snapshot: Snapshot, to_stop: tuple[int, ...]) -> list[Action]:

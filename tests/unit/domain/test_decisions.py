@@ -96,6 +96,15 @@ def test_a_training_job_that_the_search_gives_up_is_stopped_early() -> None:
     assert decide(snapshot(tuning_spec(jobs=6, parallel=2), *two), NOW, to_stop=(2,)) == [StopTrial("job-002", early=True)]
 
 
+def test_the_last_training_jobs_are_given_up_like_all_others() -> None:
+    two = [training_job(1, running=True), training_job(2, running=True)]
+    ending = Ending(TuningJobStatus.COMPLETED, drain=True)
+    spent = snapshot(tuning_spec(jobs=2, parallel=2), *two)
+    assert decide(spent, NOW, to_stop=(2,)) == [WindDown(ending), StopTrial("job-002", early=True)]
+    draining = snapshot(tuning_spec(jobs=2, parallel=2), *two, ending=ending)
+    assert decide(draining, NOW, to_stop=(2,)) == [StopTrial("job-002", early=True)]
+
+
 def test_a_training_job_already_stopping_is_left_alone() -> None:
     stopping = replace(training_job(1, running=True), status=TrainingJobStatus.STOPPING, stop_requested=True)
     assert decide(snapshot(tuning_spec(jobs=6, parallel=1), stopping), NOW) == []
