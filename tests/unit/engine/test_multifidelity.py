@@ -67,11 +67,12 @@ def test_a_thousand_training_jobs() -> None:
     lengths = {t.id: len(t.curve) for t in history.trials}
     assert sum(lengths.values()) < 0.25 * 1000 * 81
     check_promotions(history, band)
-    # Every bracket had its share, and each ran somebody to the end: nothing starves.
+    # Every bracket had its share, and whoever was in it ran to its first rung at least: nothing starves. (A bracket of nine
+    # trials need not bring one to the end: at a rung they are judged among all that got there.)
     for bracket in range(band.brackets):
         mine = [i for i in range(1000) if band.bracket(i) == bracket]
         assert abs(len(mine) - 1000 * shares(band.brackets)[bracket]) < 5
-        assert any(lengths[number + 1] >= 81 for number in mine)
+        assert all(lengths[number + 1] >= band.rungs(bracket)[0] for number in mine)
     best = min(t.objective_value for t in trials if t.objective_value is not None)
     assert best <= sorted(t.objective_value for t in trials if t.objective_value is not None)[10]
 
