@@ -32,11 +32,13 @@ _FANTASY_NOISE = 1e-6
 
 @dataclass(frozen=True)
 class Member:
-    """One GP of the mixture; ``best`` (m,) is the incumbent of each set of values."""
+    """One GP of the mixture; ``best`` (m,) is the incumbent of each set of values. An improvement counts as far as it goes
+    beyond ``lower`` (>= 0, in model values) below the incumbent."""
 
     gp: GP
     weight: float
     best: Array
+    lower: float = 0.0
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Mean (q, m) and variance (q,) of f at rows ``x``, in model values."""
@@ -46,14 +48,14 @@ class Member:
     def log_improvement(self, x: Array) -> Array:
         """Log expected improvement (q,), averaged over the sets of values."""
         mean, variance = self.predict(x)
-        values = log_expected_improvement(mean, np.sqrt(variance)[:, None], self.best)
+        values = log_expected_improvement(mean, np.sqrt(variance)[:, None], self.best - self.lower)
         return log_sum(values, axis=1) - math.log(values.shape[1]) + log_worth_of_looking(variance, self._look)
 
     def log_improvement_with_gradients(self, x: Array) -> tuple[Array, Array]:
         """The same at rows ``x`` (q, d), and its gradients (q, d)."""
         mean, variance, dmean, dvariance = self.gp.predict_with_gradients(x)
         deviation = np.sqrt(variance)[:, None]
-        values, by_mean, by_deviation = log_expected_improvement_with_slopes(mean, deviation, self.best)
+        values, by_mean, by_deviation = log_expected_improvement_with_slopes(mean, deviation, self.best - self.lower)
         total = log_sum(values, axis=1)
         share = np.exp(values - total[:, None])
         by_variance = 0.5 * np.sum(share * by_deviation, axis=1) / deviation[:, 0] + log_worth_slope(variance, self._look)
@@ -108,7 +110,9 @@ def _flattened(value: Array) -> Array:
     return np.asarray(np.logaddexp(value, _LOG_TRIFLE) + np.tanh(_BELOW * value))
 
 
-def member(gp: GP, weight: float, own: slice, pending: Array, fantasies: int, rng: np.random.Generator) -> Member:
+def member(
+    gp: GP, weight: float, own: slice, pending: Array, fantasies: int, rng: np.random.Generator, lower: float = 0.0
+) -> Member:
     """A member of the mixture that knows of pending rows (p, d) by ``fantasies`` joint draws of their values.
 
     The incumbent is the best posterior mean among the GP's rows ``own`` and the pending ones, in each draw.
@@ -117,7 +121,7 @@ def member(gp: GP, weight: float, own: slice, pending: Array, fantasies: int, rn
         gp = _with_fantasies(gp, pending, fantasies, rng)
         own = slice(own.start, len(gp.x))
     fitted = gp.fitted()[own]
-    return Member(gp, weight, np.min(fitted.reshape(len(fitted), -1), axis=0))
+    return Member(gp, weight, np.min(fitted.reshape(len(fitted), -1), axis=0), lower)
 
 
 def _with_fantasies(gp: GP, pending: Array, fantasies: int, rng: np.random.Generator) -> GP:

@@ -9,12 +9,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from rekindle.search.bayesian.aim import Aim, Elsewhere, aim_of
 from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.feasibility import Feasibility
 from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
 from rekindle.search.bayesian.initial import covering, design_point, initial_size, sobol
-from rekindle.search.bayesian.maximise import maximise
+from rekindle.search.bayesian.maximise import Objective, maximise
 from rekindle.search.bayesian.model import Acquisition, member
 from rekindle.search.bayesian.prior import Context, PriorFactory, PriorModel, View, cold_start
 from rekindle.search.bayesian.targets import Targets
@@ -101,11 +102,11 @@ class _Suggestion:
         planned = self._planned()
         if planned is not None:
             return planned
-        rows, values, acquisition = self._ranked()
-        for row, value in zip(rows, values, strict=True):
+        rows, acquisition = self._ranked()
+        for row in rows:
             configuration = self.search.encoding.decode(row)
             if self.search.space.key(configuration) not in self.seen:
-                return Proposal(configuration, "model", self._why(row, float(value), acquisition))
+                return Proposal(configuration, "model", self._why(row, acquisition))
         return self._draw("random")
 
     def _planned(self) -> Proposal | None:
@@ -124,7 +125,7 @@ class _Suggestion:
     def _in_design(self) -> bool:
         if any(v.x is not None or v.model is not None for v in self.prior.views):
             return False
-        size = self.search.options.initial or initial_size(len(self.search.space))
+        size = self._design_size
         return len(self.history.succeeded) == 0 or self.history.asked < size or len(self.history.succeeded) < min(size, 3)
 
     def _design(self) -> Proposal:
@@ -150,16 +151,35 @@ class _Suggestion:
             configuration = self.search.encoding.decode(self._unseen_rows()[0])
         return Proposal(configuration, source, dict(self._facts))
 
-    def _ranked(self) -> tuple[Array, Array, Acquisition]:
+    def _ranked(self) -> tuple[Array, Acquisition]:
         acquisition, rng = self._acquisition(), generator(self.search.seed, self.history.asked, 1)
+        goal = self._goal(acquisition)
         listed = self._listed(rng)
         if listed is not None:
-            values = acquisition(listed)
-            order = np.argsort(-values, kind="stable")
-            return listed[order], values[order], acquisition
+            return listed[np.argsort(-goal(listed), kind="stable")], acquisition
         incumbents = np.clip(self.x[np.argsort(self.y, kind="stable")[:10]], 0.0, 1.0)
-        rows, values = maximise(acquisition, self.search.encoding, incumbents, rng, self.prior.candidates)
-        return rows, values, acquisition
+        rows, _ = maximise(goal, self.search.encoding, incumbents, rng, self.prior.candidates)
+        return rows, acquisition
+
+    def _goal(self, acquisition: Acquisition) -> Objective:
+        """What is maximised: the acquisition, where the aim lets the suggestion go."""
+        column = self.aim.column
+        if column is None:
+            return acquisition
+        return Elsewhere(acquisition, column, float(self.x[np.argmin(self.y), column]))
+
+    @cached_property
+    def aim(self) -> Aim:
+        """What this suggestion aims at. With parents always at improvement: a search that starts with what they know soon
+        stands still because it has arrived. So among draws, whose chance goes elsewhere by itself."""
+        if self.search.parents or self.search.options.draws:
+            return Aim()
+        pending = len(self.history.pending)
+        return aim_of(self.y, self.history.asked, self._design_size, pending, self.search.encoding.columns)
+
+    @property
+    def _design_size(self) -> int:
+        return self.search.options.initial or initial_size(len(self.search.space))
 
     def _listed(self, rng: np.random.Generator) -> Array | None:
         """The rows that are scored one by one: the draws, or all of a small space; None where the best row is sought."""
@@ -182,7 +202,7 @@ class _Suggestion:
         weights = self._view_weights(models)
         for (gp, own), weight in zip(models, weights, strict=True):
             if weight >= _LEAST_WEIGHT:
-                members.append(member(gp, weight, own, pending, self.search.options.fantasies, rng))
+                members.append(member(gp, weight, own, pending, self.search.options.fantasies, rng, self.aim.lower))
         return Acquisition(members, self.feasibility, dict(zip([v.name for v in self.prior.views], weights, strict=True)))
 
     def _view_weights(self, models: Sequence[tuple[GP, slice]]) -> list[float]:
@@ -213,16 +233,18 @@ class _Suggestion:
         part = noise[subset] if isinstance(noise, np.ndarray) else noise
         return most_probable(x[subset], y[subset], self.search.encoding.columns, self.search.options.priors, part)[0]
 
-    def _why(self, row: Array, value: float, acquisition: Acquisition) -> dict[str, object]:
+    def _why(self, row: Array, acquisition: Acquisition) -> dict[str, object]:
         best = float(np.mean(acquisition.members[0].best))
         at = row[None, :]
         log_p = 0.0 if self.feasibility is None else float(self.feasibility.log_probability(at)[0])
+        value = float(acquisition(at)[0])
         mean, deviation = acquisition.predict(at)
         reward = 0.0 if self.feasibility is None else float(self.feasibility.reward(at)[0])
         why = {
             **self._facts,
             "log_expected_improvement": value - reward,
             "acquisition": value,
+            "aim": self.aim.name,
             "failure_probability": -float(np.expm1(log_p)),
             "lengthscales": self._lengthscales(acquisition),
             "noise_deviation": float(np.sqrt(acquisition.members[0].gp.noise)),
