@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.search import Categorical, Continuous, Space, Tuner
-from rekindle.search.bayesian.strategy import BayesianSearch
 from rekindle.search.history import History, Observation, Trial, TrialState
 from rekindle.search.hyperband import ETA, Hyperband, on_one_scale, sampler, shares
 from rekindle.search.random_search import RandomSearch
@@ -159,7 +158,7 @@ def test_about_a_third_goes_on(order: list[int]) -> None:
 
 
 def test_a_model_sees_every_trial_at_one_rung() -> None:
-    band = Hyperband(BayesianSearch(SPACE, "minimize", 0), "minimize", 1, 9)
+    band = Hyperband(sampler("bayesian", SPACE, "minimize", 0), "minimize", 1, 9)
     ended = tuple(
         Trial(
             i,
