@@ -35,13 +35,13 @@ def test_one_that_stands_still_takes_turns() -> None:
 
 
 def test_results_that_are_still_to_come_are_waited_for() -> None:
-    assert aim_of(STILL, 3, 3, 4, COLUMNS).name == "farther"
-    assert aim_of(STILL, 3, 3, 5, COLUMNS) == Aim()
+    assert aim_of(STILL, 3, 3, 1, COLUMNS).name == "farther"
+    assert aim_of(STILL, 3, 3, 2, COLUMNS) == Aim()
 
 
 def test_the_initial_design_is_no_standstill() -> None:
-    assert aim_of(STILL, 3, 7, 0, COLUMNS).name == "farther"
-    assert aim_of(STILL, 3, 8, 0, COLUMNS) == Aim()
+    assert aim_of(STILL, 3, 4, 0, COLUMNS).name == "farther"
+    assert aim_of(STILL, 3, 5, 0, COLUMNS) == Aim()
 
 
 class Hill:

@@ -18,7 +18,7 @@ from rekindle.search.bayesian.maximise import Objective
 Array = NDArray[np.float64]
 
 #: A search stands still after this many results (and as many more as there are pending trials) without a better one.
-_STILL_AFTER = 5
+_STILL_AFTER = 8
 #: How far below the incumbent a suggestion aims that shall go farther, in model values: only where much is unknown can it win.
 _FARTHER = 1.0
 #: Taken off where a suggestion must not go; more than any difference of log expected improvement.
