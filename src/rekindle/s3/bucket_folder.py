@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rekindle.s3 import metadata as documents
 from rekindle.s3.errors import S3Error
-from rekindle.s3.files import read_json, remove_quietly, sync_folder, write_json
+from rekindle.s3.files import read_json, remove_quietly, sync_folder_if_there, write_json
 from rekindle.s3.layout import Layout
 from rekindle.s3.listing import Walk
 from rekindle.s3.metadata import Identity, Metadata, Stored
@@ -90,8 +90,7 @@ class BucketFolder:
             remove_quietly(document)
             raise
         for folder in changed:
-            with contextlib.suppress(FileNotFoundError):
-                sync_folder(folder)
+            sync_folder_if_there(folder)
         return stored
 
     def delete(self, key: str, check: Check | None = None) -> bool:
@@ -105,8 +104,7 @@ class BucketFolder:
             self._unlink(key)
             remove_quietly(self._document(key, located[1]))
             survivor = self._prune(located[0].parent)
-        with contextlib.suppress(FileNotFoundError):
-            sync_folder(survivor)
+        sync_folder_if_there(survivor)
         return True
 
     def change(self, key: str, edit: Callable[[Metadata], Metadata]) -> Stored | None:

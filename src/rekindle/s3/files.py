@@ -23,6 +23,12 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
+def sync_folder_if_there(path: Path) -> None:
+    """The same, unless the folder is gone by now, or a file has its name: who removed it makes that durable."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        sync_folder(path)
+
+
 def make_folders(path: Path) -> None:
     """Make a folder and those above it, durably."""
     missing = list(itertools.takewhile(lambda folder: not folder.is_dir(), [path, *path.parents]))

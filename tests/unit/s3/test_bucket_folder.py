@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from rekindle.s3.bucket_folder import HASHED_BY_HAND_BYTES
 from rekindle.s3.errors import S3Error
+from rekindle.s3.files import sync_folder_if_there
 from rekindle.s3.metadata import Metadata, Stored
 from support.object_store import ACCOUNT, Shelf, memory_folder, shelf
 
@@ -177,6 +179,13 @@ def test_the_last_of_concurrent_puts_wins_whole() -> None:
         assert torn == []
         assert made.keys() == ["k"]
         assert len(list(made.layout.metadata("shelf").rglob("*.json"))) == 1
+
+
+def test_a_folder_that_gave_way_needs_no_sync(tmp_path: Path) -> None:
+    """Between a deletion and the sync of its folder another may have removed the folder, and put a file in its place."""
+    (tmp_path / "file").write_bytes(b"")
+    for path in (tmp_path / "file", tmp_path / "gone", tmp_path / "file" / "below", tmp_path):
+        sync_folder_if_there(path)
 
 
 def test_only_one_of_many_may_create() -> None:
