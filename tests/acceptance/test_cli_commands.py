@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -276,7 +277,8 @@ def test_a_tuning_job_that_fails(cli):
     shown = cli.json("show", "fails")
     assert len(shown["failure_causes"]) == 1
     assert "no such data: " in shown["failure_causes"][0]["reason"]
-    assert "failed: 6 like fails-00" in cli.ok("show", "fails")
+    # The fifth failure ends it: the sixth, which ran beside it, has failed by then or is stopped.
+    assert re.search("failed: [56] like fails-00", cli.ok("show", "fails"))
     assert shown["best"] is None
     assert "no finished training job" in cli.refused(3, "best", "fails")
 

@@ -64,8 +64,9 @@ def test_kills_at_random_moments_and_a_receiver_that_is_often_down_lose_no_event
             worker.send_signal(signal.SIGKILL)
             worker.wait()
         receiver.status = 200
+        last = subprocess.run([REKINDLE, "resume", "--quiet", "told"], env=environ, check=False, stdout=subprocess.DEVNULL)
+        assert last.returncode in (0, 3), "3: under load it may have ended at the last kill"
         # A killed process keeps a sink to itself for a minute at most.
-        subprocess.run([REKINDLE, "resume", "--quiet", "told"], env=environ, check=True, stdout=subprocess.DEVNULL)
         with app.telling():
             until(lambda: all(s.waiting == 0 for s in app.outbox.sink_states()), 180)
         check(app, receiver, [json.loads(line) for line in log.read_text().splitlines()])
