@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +12,7 @@ from rekindle.cli.problems import ExitCode
 
 if TYPE_CHECKING:
     from rekindle.bootstrap import App
+    from rekindle.domain.decisions import Snapshot
     from rekindle.domain.training_job import TrainingJob
     from rekindle.domain.tuning_job import TuningJob
     from rekindle.engine.queries import TuningJobView
@@ -88,10 +88,11 @@ def _run(app: App, job: TuningJob, quiet: bool, as_json: bool) -> ExitCode:
     return _say_end(app, view, app.store.jobs_of(job.id), as_json)
 
 
-def _say_end(app: App, view: TuningJobView, jobs: Sequence[TrainingJob], as_json: bool) -> ExitCode:
+def _say_end(app: App, view: TuningJobView, jobs: tuple[TrainingJob, ...], as_json: bool) -> ExitCode:
     from rekindle.cli.printing import write_json
     from rekindle.cli.records import early_stopping_record, tuning_record
     from rekindle.cli.summary import show_end
+    from rekindle.domain.decisions import Snapshot
     from rekindle.domain.tuning_job import TuningJobStatus
 
     saved = early_stopping_record(view.job, jobs, app.store)
@@ -99,17 +100,16 @@ def _say_end(app: App, view: TuningJobView, jobs: Sequence[TrainingJob], as_json
         write_json({**tuning_record(view), "early_stopping": saved})
     else:
         show_end(view, jobs[-1].name if jobs else None, saved)
-        _say_notes(app, view)
+        _say_notes(app, Snapshot(view.job, jobs))
     return ExitCode.FAILED if view.status is TuningJobStatus.FAILED else ExitCode.OK
 
 
-def _say_notes(app: App, view: TuningJobView) -> None:
+def _say_notes(app: App, snapshot: Snapshot) -> None:
     """What is worth knowing about a tuning job that has ended."""
     from rekindle.cli.printing import one_line
-    from rekindle.domain.decisions import Snapshot
     from rekindle.engine.health import notes_on
 
-    for note in notes_on(app.executor, Snapshot(view.job, app.store.jobs_of(view.job.id))):
+    for note in notes_on(app.executor, snapshot):
         typer.echo(f"note: {one_line(note.text)}")
 
 

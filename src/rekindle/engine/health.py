@@ -36,12 +36,13 @@ def examine(executor: Executor, snapshot: Snapshot) -> list[Note]:
 def last_notes(executor: Executor, snapshot: Snapshot) -> tuple[Note, ...] | None:
     """The findings on a tuning job that ends, to be kept with it; None where a defect of ours was met, which is logged: a
     tuning job ends, whatever we may have to say about it."""
-    import structlog
-
     try:
         found = tuple(examine(executor, snapshot))
         json.dumps([note.facts for note in found], allow_nan=False)
     except Exception:
+        # Imported when there is something to say.
+        import structlog
+
         log = structlog.get_logger(__name__).bind(tuning_job=snapshot.job.name)
         log.exception("a defect in the notes on a tuning job's health")
         return None

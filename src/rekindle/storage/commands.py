@@ -15,7 +15,7 @@ from rekindle.domain.tuning_job import TuningJob
 from rekindle.storage.dialects import insert_new
 from rekindle.storage.encoding import dumps
 from rekindle.storage.questions import training_job_by_id
-from rekindle.storage.records import new_training_job, new_tuning_job, point_values, spec_documents
+from rekindle.storage.records import Values, new_training_job, new_tuning_job, point_values, spec_documents
 from rekindle.storage.schema import leases, metric_points, training_jobs, training_specs, tuning_jobs
 
 KINDS = {"tuning": "tuning job", "training": "training job"}
@@ -56,10 +56,14 @@ def import_tuning_job(
     """Stores a tuning job that has ended, with its training jobs and their emissions by name."""
     stored = create_tuning_job(connection, job)
     made = insert_training_jobs(connection, [replace(j, tuning_job_id=stored.id) for j in jobs])
-    rows = [point_values(j, point, j.finished_seq or 0) for j in made for point in points.get(j.name, ())]
+    insert_points(connection, [point_values(j, point, j.finished_seq or 0) for j in made for point in points.get(j.name, ())])
+    return stored
+
+
+def insert_points(connection: Connection, rows: Sequence[Values]) -> None:
+    """Stores emissions; one that is there already stays as it is."""
     if rows:
         connection.execute(insert_new(connection, metric_points), rows)
-    return stored
 
 
 def create_training_job(connection: Connection, job: TrainingJob) -> TrainingJob:

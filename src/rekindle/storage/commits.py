@@ -10,10 +10,9 @@ from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.engine.ports import Announcer, Change, Lease, LeaseLost
 from rekindle.storage import leasing, outbox
-from rekindle.storage.commands import insert_training_jobs
-from rekindle.storage.dialects import insert_new
+from rekindle.storage.commands import insert_points, insert_training_jobs
 from rekindle.storage.records import Values, point_values, training_job_state, tuning_job_state
-from rekindle.storage.schema import metric_points, training_jobs, tuning_jobs
+from rekindle.storage.schema import training_jobs, tuning_jobs
 
 # What is set follows from the values that the statements are given.
 _UPDATE_TUNING_JOB = update(tuning_jobs).where(tuning_jobs.c.id == bindparam("job_id"))
@@ -58,8 +57,7 @@ def _save_points(connection: Connection, change: Change, jobs: Sequence[Training
     for name, points in change.points.items():
         events = change.events.get(name) or (change.seq,) * len(points)
         rows += [point_values(by_name[name], p, seq) for p, seq in zip(points, events, strict=True)]
-    if rows:
-        connection.execute(insert_new(connection, metric_points), rows)
+    insert_points(connection, rows)
 
 
 def _is_finished(lease: Lease, change: Change) -> bool:
