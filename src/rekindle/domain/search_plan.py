@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rekindle.search.transfer import TransferReport
 
 #: Changes whenever the same history could give another suggestion than before.
-ALGORITHM_VERSION = 9
+ALGORITHM_VERSION = 10
 
 #: A parent's results with another value of what is static here are set aside when this many others are left.
 LEAST_ALIKE = 5

@@ -12,8 +12,7 @@ from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, Parent
-from rekindle.search.parent_rows import ParentRows, rows_of
-from rekindle.search.space import Categorical, Configuration
+from rekindle.search.parent_rows import ParentRows, coordinates_of, place, rows_of
 
 Array = NDArray[np.float64]
 
@@ -86,19 +85,19 @@ def at_held(parent: Parent, direction: Direction) -> Parent:
     In standard units, y + m(x at the held values) - m(x): what the model does not explain of a result stays with it. A parent
     whose model explains next to nothing stays as it is, as does a parameter whose held value it cannot place.
     """
-    held = {n: v for n, v in parent.held.items() if _placed(parent, n)}
+    held = _held_places(parent)
     encoding = Encoding(parent.space)
     rows = rows_of(parent, encoding, direction) if held else None
     model = None if rows is None else model_of(rows, encoding, direction)
     if rows is None or model is None or model.reliability < RELIABLE:
         return parent
     trials = list(parent.trials)
-    readable = [i for i, (c, v) in enumerate(trials) if v is not None and math.isfinite(v) and _readable(parent, c)]
-    x = encoding.encode([trials[i][0] for i in readable])
+    places = np.column_stack([coordinates_of(p, parent) for p in parent.space.parameters])
+    unknown = set(np.flatnonzero(np.isnan(places).any(axis=1)))
+    readable = [i for i, (_, v) in enumerate(trials) if i not in unknown and v is not None and math.isfinite(v)]
+    x = places[readable]
     moved = x.copy()
-    for j, p in enumerate(parent.space.parameters):
-        if p.name in held:
-            moved[:, j] = p.to_unit(held[p.name])
+    moved[:, list(held)] = list(held.values())
     targets, shift = Targets.of(rows.values[rows.succeeded], direction), model.mean(moved) - model.mean(x)
     there = targets.backward(targets.forward(np.array([trials[i][1] for i in readable])) + shift)
     for i, value in zip(readable, there, strict=True):
@@ -106,13 +105,9 @@ def at_held(parent: Parent, direction: Direction) -> Parent:
     return replace(parent, trials=trials)
 
 
-def _placed(parent: Parent, name: str) -> bool:
-    """Whether the parent's model knows where the held value of a parameter lies."""
-    p = next(p for p in parent.space.parameters if p.name == name)
-    return p.size != 1 and (not isinstance(p, Categorical) or p.contains(parent.held[name]))
-
-
-def _readable(parent: Parent, configuration: Configuration) -> bool:
-    """Whether a configuration has a value that can be placed for each of the parent's parameters."""
-    values = [(p, configuration.get(p.name)) for p in parent.space.parameters]
-    return all(p.contains(v) if isinstance(p, Categorical) else isinstance(v, (int, float)) for p, v in values)
+def _held_places(parent: Parent) -> dict[int, float]:
+    """Where the values that the new search holds lie in the parent's cube, by column: of those that the parent varied and that
+    can be placed."""
+    columns = [(j, p) for j, p in enumerate(parent.space.parameters) if p.name in parent.held and p.size != 1]
+    found = {j: place(p, parent.held[p.name]) for j, p in columns}
+    return {j: u for j, u in found.items() if not math.isnan(u)}

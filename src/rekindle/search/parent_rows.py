@@ -71,7 +71,7 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int
     beyond ``limit``. A row with a value outside a range is kept (``clipped``).
     """
     space = encoding.space
-    coordinates = [_coordinates(p, parent) for p in space.parameters]
+    coordinates = [coordinates_of(p, parent) for p in space.parameters]
     columns = tuple(_column_map(p, parent.space, u) for p, u in zip(space.parameters, coordinates, strict=True))
     x = np.array([u if c.known else np.full(len(u), 0.5) for u, c in zip(coordinates, columns, strict=True)])
     x = x.T.reshape(len(parent.trials), len(space))
@@ -103,8 +103,8 @@ def chosen_rows(rows: NDArray[np.intp], values: Array, limit: int) -> NDArray[np
     return np.sort(np.concatenate([best, rest[steps]]))
 
 
-def _coordinates(parameter: Parameter, parent: Parent) -> Array:
-    """The coordinate of each trial, shape (n,); nan where its value cannot be read as one of ``parameter``."""
+def coordinates_of(parameter: Parameter, parent: Parent) -> Array:
+    """The ``place`` of each trial of ``parent`` along ``parameter``, shape (n,)."""
     known: dict[tuple[type, Value], float] = {}
     found = np.full(len(parent.trials), math.nan)
     for i, (configuration, _) in enumerate(parent.trials):
@@ -113,17 +113,22 @@ def _coordinates(parameter: Parameter, parent: Parent) -> Array:
             continue
         key = (type(value), value)
         if key not in known:
-            known[key] = _coordinate(parameter, value)
+            known[key] = place(parameter, value)
         found[i] = known[key]
     return found
 
 
-def _coordinate(parameter: Parameter, value: Value) -> float:
+def place(parameter: Parameter, value: Value) -> float:
+    """The coordinate of a value that some parent used or some search holds, outside [0, 1] where it lies outside the range; nan
+    where it cannot be read as a value of ``parameter``: an unknown category, or no finite number.
+
+    A value counts as what it is written like: '3' is 3.
+    """
     if isinstance(parameter, Categorical):
         return next((parameter.to_unit(v) for v in parameter.values if same_category(v, value)), math.nan)
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
     return parameter.to_unit(number) if math.isfinite(number) else math.nan
 

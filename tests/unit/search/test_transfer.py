@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from rekindle.search import Categorical, Continuous, History, Integer, Parent, S
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.initial import design_point
 from rekindle.search.parent_model import at_held, model_of
-from rekindle.search.parent_rows import MAX_ROWS, rows_of
-from rekindle.search.space import Configuration, Value
+from rekindle.search.parent_rows import MAX_ROWS, coordinates_of, place, rows_of
+from rekindle.search.space import Configuration, Parameter, Value
 from rekindle.search.strategy import generator
 from rekindle.search.transfer import Kin, kin_of, report, standing
 
@@ -371,6 +372,40 @@ def test_trials_that_a_parent_cannot_place_stay_as_they_are() -> None:
     moved = at_held(Parent(SPACE, [*results(ridge, 30), *odd], held={"y": 0.9}), "minimize")
     assert list(moved.trials[30:]) == odd
     assert moved.trials[:30] != tuple(results(ridge, 30))
+
+
+PLACES: list[tuple[str, Parameter, Value, float]] = [
+    ("a number", Continuous("p", 0.0, 4.0, "Linear"), 3, 0.75),
+    ("a number that is written out", Continuous("p", 0.0, 4.0, "Linear"), "3", 0.75),
+    ("a number outside the range", Continuous("p", 0.0, 4.0, "Linear"), 6.0, 1.5),
+    ("a number far outside", Continuous("p", 0.0, 4.0, "Linear"), 1e300, 2.0),
+    ("a number that no logarithm has", Continuous("p", 0.1, 10.0, "Logarithmic"), -3.0, -1.0),
+    ("a whole number", Integer("p", 1, 4), 3, 0.625),
+    ("a whole number that is written out", Integer("p", 1, 4), "3", 0.625),
+    ("a whole number as a float", Integer("p", 1, 4), 3.0, 0.625),
+    ("text", Continuous("p", 0.0, 4.0, "Linear"), "three", math.nan),
+    ("no number", Continuous("p", 0.0, 4.0, "Linear"), math.nan, math.nan),
+    ("no finite number", Integer("p", 1, 4), math.inf, math.nan),
+    ("no finite number, written out", Integer("p", 1, 4), "-inf", math.nan),
+    ("a number beyond floats", Integer("p", 1, 4), 10**400, math.nan),
+    ("a category", Categorical("p", ["a", "b"]), "b", 0.75),
+    ("a category that is not there", Categorical("p", ["a", "b"]), "c", math.nan),
+    ("a category that is written alike", Categorical("p", ["2", "3"]), 3, 0.75),
+]
+
+
+@pytest.mark.parametrize(("parameter", "value", "at"), [case[1:] for case in PLACES], ids=[case[0] for case in PLACES])
+def test_a_value_has_one_place_wherever_it_is_asked_for(parameter: Parameter, value: Value, at: float) -> None:
+    assert place(parameter, value) == pytest.approx(at, nan_ok=True)
+    other = Continuous("x", 0.0, 1.0, "Linear")
+    trials = [*({"x": i / 20, "p": parameter.from_unit(i % 7 / 6)} for i in range(20)), {"x": 0.5, "p": value}]
+    parent = Parent(Space([parameter, other]), [(c, bowl({"x": c["x"], "y": 0.0}) + i % 7) for i, c in enumerate(trials)])
+    assert coordinates_of(parameter, parent)[-1] == pytest.approx(at, nan_ok=True)
+    # A row that a new search uses, a row that is moved to what it holds, and what it holds itself.
+    assert rows_of(parent, Encoding(parent.space), "minimize").counts["used"] == (20 if math.isnan(at) else 21)
+    moved = at_held(replace(parent, held={"p": parameter.from_unit(0.0 if at > 0.5 else 1.0)}), "minimize")
+    assert (moved.trials[-1] == parent.trials[-1]) == math.isnan(at)
+    assert (at_held(replace(parent, held={"p": value}), "minimize").trials == parent.trials) == math.isnan(at)
 
 
 def test_what_a_search_holds_is_part_of_what_its_parents_are_kept_by() -> None:
