@@ -24,6 +24,7 @@ from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.gp import Priors
 from rekindle.search.bayesian.initial import design_point, sobol
+from rekindle.search.bayesian.model import Member
 from rekindle.search.bayesian.prior import Context, PriorModel, View
 from rekindle.search.bayesian.strategy import BayesianSearch
 from rekindle.search.bayesian.targets import Targets
@@ -42,11 +43,13 @@ _ALL_ROWS = 400
 _TRUST = 3.0
 #: Below this weight a parent has no say.
 _NO_SAY = 1e-3
-#: Of so many of each parent's best the family chooses the first suggestion.
-_NAMED = 10
+#: Of so many of each parent's best the family chooses the first suggestion, and those at these numbers of asked trials: what
+#: was found good elsewhere is a better bet, while there are few results, than where nobody has looked.
+_NAMED, _NAMED_AT = 10, (1, 3, 4, 6)
 #: Asked trials at which a point of the cold search's design may be drawn for contrast: results in one corner of the space
-#: cannot tell a good parent from a contrary one. Past the first only below this rank correlation of results and predictions.
-_CONTRAST, _DOUBT = (2, 5, 8, 11), 0.5
+#: cannot tell a good parent from a contrary one. Past the first only below this rank correlation of results and predictions,
+#: where the parents' best are left, too.
+_CONTRAST, _DOUBT = (2, 5, 8, 11), 0.0
 #: Rows that all parents of a family lend it together, and at least each.
 _FAMILY_ROWS, _LEAST_ROWS = 180, 30
 #: Parents are judged by at most this many of the latest results.
@@ -159,29 +162,51 @@ class Kin:
         sign = 1.0 if self.direction == "minimize" else -1.0
         return [min(found, key=lambda pair: sign * pair[0])[1]] if found else []
 
-    def first(self) -> list[Configuration]:
-        """What the family thinks best here of each parent's own best; or none."""
+    @cached_property
+    def named(self) -> tuple[tuple[Configuration, Array], ...]:
+        """The best of each member of the family that this search may propose, each with its row (d,)."""
         found: list[tuple[Configuration, Array]] = []
         for i in self.members:
             rows = self.rows[i]
             best = best_rows(rows, self.direction, _NAMED)
             found += [(c, rows.x[j]) for j in best if (c := rows.configurations[j]) is not None]
-        if self.family is None or not found:
+        return tuple(found)
+
+    def first(self) -> list[Configuration]:
+        """What the family thinks best here of each parent's own best; or none."""
+        if self.family is None or not self.named:
             return []
-        mean = self.family.alone.mean(np.array([x for _, x in found]))
-        return [found[int(np.argmin(mean))][0]]
+        mean = self.family.alone.mean(np.array([x for _, x in self.named]))
+        return [self.named[int(np.argmin(mean))][0]]
+
+    def further(self, context: Context, model: tuple[KinGP, slice]) -> dict[int, Configuration]:
+        """The suggestions after the first that are parents' best, too, by the number of asked trials: the one of them, not yet
+        seen here, of which the family expects the greatest improvement."""
+        if not 0 < len(context.y) <= _NAMED_AT[-1] or self._doubted(context):
+            return {}
+        tried = {row.tobytes() for row in context.x}
+        left = [(c, x) for c, x in self.named if x.tobytes() not in tried]
+        if not left:
+            return {}
+        gp, own = model
+        improvement = Member(gp, 1.0, np.min(gp.fitted()[own], keepdims=True)).log_improvement(np.array([x for _, x in left]))
+        return dict.fromkeys(_NAMED_AT, left[int(np.argmax(improvement))][0])
 
     def contrast(self, context: Context) -> dict[int, Configuration]:
         """Points of the cold search's own design between the suggestions, by the number of asked trials: one in any case, more
-        while the new search's results do not go along with what the family said of them."""
+        while the new search's results contradict what the family said of them."""
         if self.family is None or len(context.y) > _CONTRAST[-1]:
             return {}
-        predicted = self.family.alone.mean(context.x)
-        doubted = len(context.y) > 1 and _rank_correlation(predicted, context.y) < _DOUBT
-        chosen = _CONTRAST if doubted else _CONTRAST[:1]
+        chosen = _CONTRAST if self._doubted(context) else _CONTRAST[:1]
         d = len(context.encoding.space)
         points = np.array([design_point(d, k, generator(context.seed)) for k in range(len(chosen))])
         return {k: context.encoding.decode(p) for k, p in zip(chosen, context.encoding.snap(points), strict=True)}
+
+    def _doubted(self, context: Context) -> bool:
+        """Whether the new search's results go against what the family said of them before it knew any."""
+        if self.family is None or len(context.y) < 2:
+            return False
+        return _rank_correlation(self.family.alone.mean(context.x), context.y) < _DOUBT
 
 
 @dataclass(frozen=True)
@@ -314,7 +339,7 @@ class WarmStart:
         views = [View(_FAITH, model=now.model, name="parents")]
         if len(values):
             views.append(View(1.0 - _FAITH))
-        initial = dict(enumerate(kin.first())) | kin.contrast(context)
+        initial = dict(enumerate(kin.first())) | kin.contrast(context) | kin.further(context, now.model)
         return PriorModel(initial, tuple(views), kin.candidates, report=told)
 
 

@@ -182,5 +182,12 @@ def test_the_second_suggestion_is_the_familys_too() -> None:
     assert tuner.explain(first.id)["source"] == "parent"
     tuner.tell(first.id, bowl(first.values))
     second = tuner.ask()
-    assert tuner.explain(second.id)["source"] == "model"
+    assert tuner.explain(second.id)["source"] == "parent"
     assert bowl(second.values) < 0.1
+    tuner.tell(second.id, bowl(second.values))
+    contrast, model = tuner.ask(), None
+    tuner.tell(contrast.id, bowl(contrast.values))
+    while model is None or tuner.explain(model.id)["source"] == "parent":
+        model = tuner.ask()
+        tuner.tell(model.id, bowl(model.values))
+    assert bowl(model.values) < 0.1
