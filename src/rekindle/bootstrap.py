@@ -20,6 +20,7 @@ from rekindle.engine.worker import OnStep, Worker, holder_name
 from rekindle.executors import machine
 from rekindle.executors.ledger import Amount
 from rekindle.settings import Settings, load_settings
+from rekindle.sinks.receivers import Receiver
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,7 @@ def build(
     slots = slots if settings.slots is None else settings.slots or None
     clock = SystemClock()
     make_home(settings)
-    sinks = _sinks(settings, clock)
-    store = open_store(settings.database_url, announcer=_announcer(sinks))
+    store = open_store(settings.database_url, announcer=_announcer(settings.receivers))
     executor = ProcessExecutor(
         settings.runs,
         clock,
@@ -93,7 +93,7 @@ def build(
         instances=settings.instances,
         total=_total(settings),
     )
-    return App(settings, store, executor, clock, slots, store, sinks)
+    return App(settings, store, executor, clock, slots, store, tuple(r.sink(clock) for r in settings.receivers))
 
 
 def make_home(settings: Settings) -> None:
@@ -114,26 +114,12 @@ def _total(settings: Settings) -> Amount | None:
     return Amount(settings.cpus or float(machine.cpus()), settings.memory or machine.memory())
 
 
-def _sinks(settings: Settings, clock: Clock) -> tuple[Sink, ...]:
-    """Whom the settings name."""
-    sinks: list[Sink] = []
-    if settings.events_file is not None:
-        from rekindle.sinks.file import EventFile
-
-        sinks.append(EventFile(settings.events_file))
-    if settings.events_webhook:
-        from rekindle.sinks.webhook import Webhook
-
-        sinks.append(Webhook(settings.events_webhook, settings.events_secret, clock))
-    return tuple(sinks)
-
-
-def _announcer(sinks: Sequence[Sink]) -> Announcer | None:
-    if not sinks:
+def _announcer(receivers: Sequence[Receiver]) -> Announcer | None:
+    if not receivers:
         return None
     from rekindle.api.translate.events import Events
 
-    return Events(tuple(sink.name for sink in sinks))
+    return Events({r.name: r.pattern for r in receivers})
 
 
 def _suggestion_pool() -> Suggester:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner
 from rekindle.executors.images import ImageRule, load_rules
 from rekindle.executors.instances import InstanceType, parse_instances
+from rekindle.sinks.receivers import Receiver, distinct, load_receivers, read_secret, read_url
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 #: Variables that training jobs do not inherit.
-_OURS_ALONE = ("REKINDLE_EVENTS_WEBHOOK", "REKINDLE_EVENTS_SECRET", "REKINDLE_EVENTS_FILE")
-#: What stands for a value that is nobody's business.
-_HIDDEN = "..."
+_OURS_ALONE = ("REKINDLE_EVENTS", "REKINDLE_EVENTS_WEBHOOK", "REKINDLE_EVENTS_SECRET", "REKINDLE_EVENTS_FILE")
 _ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")
 
 
@@ -37,8 +34,7 @@ class Settings:
     ``images`` says how training images are run, before what is known of them.
     ``slots`` is how many training jobs run at once on this machine; 0: any number; None: what suits the command. They share
     ``cpus`` and ``memory`` (GB; None: the machine's), of which ``instances`` says what an instance of each type takes.
-    ``events_webhook`` (a URL) and ``events_file`` are told of state changes; ``events_secret`` is the key that signs what the
-    webhook is sent. ``environment`` is what training jobs inherit.
+    ``receivers`` are told of state changes. ``environment`` is what training jobs inherit.
     """
 
     home: Path
@@ -57,9 +53,7 @@ class Settings:
     cpus: float | None = None
     memory: float | None = None
     instances: tuple[InstanceType, ...] = ()
-    events_webhook: str = field(default="", repr=False)
-    events_secret: bytes = field(default=b"", repr=False)
-    events_file: Path | None = None
+    receivers: tuple[Receiver, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -111,9 +105,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         cpus=_amount("REKINDLE_CPUS", environ.get("REKINDLE_CPUS") or None),
         memory=_amount("REKINDLE_MEMORY", environ.get("REKINDLE_MEMORY") or None),
         instances=parse_instances(environ.get("REKINDLE_INSTANCES") or ""),
-        events_webhook=_webhook(environ.get("REKINDLE_EVENTS_WEBHOOK") or ""),
-        events_secret=_signing_key(environ.get("REKINDLE_EVENTS_SECRET") or ""),
-        events_file=_path(environ.get("REKINDLE_EVENTS_FILE") or ""),
+        receivers=_receivers(environ, home),
         # Whoever writes a training program need not be who may speak in our name.
         environment={name: value for name, value in environ.items() if name not in _OURS_ALONE},
     )
@@ -161,37 +153,21 @@ def _endpoint(text: str) -> str:
     raise InvalidValue("REKINDLE_S3_ENDPOINT", text, "not a URL that begins with http:// or https://")
 
 
-def _webhook(text: str) -> str:
-    """The URL as it is. An error does not repeat it: tokens stand in such URLs."""
-    if not text:
-        return ""
-    try:
-        parts = urlsplit(text)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.fragment
-    except ValueError:
-        valid = False
-    if valid and text.isascii() and text.isprintable() and " " not in text:
-        return text
-    reason = "not a URL of the form https://HOST[:PORT]/PATH"
-    raise InvalidValue("REKINDLE_EVENTS_WEBHOOK", _HIDDEN, reason)
-
-
-def _signing_key(text: str) -> bytes:
-    """The key in a secret as Standard Webhooks writes it: ``whsec_`` and base64 of 24 to 64 bytes."""
-    if not text:
-        return b""
-    try:
-        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
-    except ValueError:
-        key = b""
-    if text.startswith("whsec_") and 24 <= len(key) <= 64:
-        return key
-    way_out = 'Make one by: echo "whsec_$(openssl rand -base64 32)"'
-    raise InvalidValue("REKINDLE_EVENTS_SECRET", _HIDDEN, "not whsec_ and base64 of 24 to 64 bytes", way_out)
-
-
-def _path(text: str) -> Path | None:
-    return Path(text).expanduser().absolute() if text else None
+def _receivers(environ: Mapping[str, str], home: Path) -> tuple[Receiver, ...]:
+    """Those of single variables, which are told of everything, and those of the file of receivers."""
+    found: list[Receiver] = []
+    if path := environ.get("REKINDLE_EVENTS_FILE"):
+        found.append(Receiver("file", file=Path(path).expanduser().absolute()))
+    secret = environ.get("REKINDLE_EVENTS_SECRET")
+    key = read_secret("REKINDLE_EVENTS_SECRET", secret) if secret else b""
+    if url := environ.get("REKINDLE_EVENTS_WEBHOOK"):
+        found.append(Receiver("webhook", read_url("REKINDLE_EVENTS_WEBHOOK", url), key))
+    named, own = environ.get("REKINDLE_EVENTS"), home / "events.yaml"
+    if named:
+        found.extend(load_receivers(Path(named).expanduser().absolute()))
+    elif own.is_file():
+        found.extend(load_receivers(own))
+    return distinct(found)
 
 
 def _listed(name: str, text: str, form: re.Pattern[str], reason: str) -> tuple[str, ...]:

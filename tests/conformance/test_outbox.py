@@ -25,10 +25,10 @@ class Plain:
     sinks: Sequence[str] = ("file", "webhook")
 
     def training_job(self, job: TrainingJob) -> Event:
-        return Event(f"{job.name} {job.secondary} {job.attempt}", job.created_at, json.dumps(job.status))
+        return Event(f"{job.name} {job.secondary} {job.attempt}", job.created_at, json.dumps(job.status), tuple(self.sinks))
 
     def tuning_job(self, job: TuningJob, jobs: Sequence[TrainingJob]) -> Event:
-        return Event(f"{job.name} {job.status} {len(jobs)}", job.created_at, "{}")
+        return Event(f"{job.name} {job.status} {len(jobs)}", job.created_at, "{}", tuple(self.sinks))
 
 
 @pytest.fixture(params=["memory", "file", "postgres"])

@@ -51,9 +51,10 @@ def test_events_are_told_to_whom_the_settings_name() -> None:
             "PATH": "/bin",
         }
     )
-    assert settings.events_webhook == "https://me:hidden@hooks.lab:8443/x?token=hidden"
-    assert settings.events_secret == key
-    assert settings.events_file == Path("/logs/events.jsonl")
+    file, webhook = settings.receivers
+    assert (file.name, file.file, file.pattern) == ("file", Path("/logs/events.jsonl"), None)
+    assert (webhook.name, webhook.webhook) == ("webhook", "https://me:hidden@hooks.lab:8443/x?token=hidden")
+    assert (webhook.secret, webhook.pattern) == (key, None)
     assert settings.environment == {"PATH": "/bin"}, "training jobs would inherit it"
     assert "hidden" not in repr(settings)
     assert repr(key) not in repr(settings)

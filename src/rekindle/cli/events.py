@@ -9,7 +9,7 @@ import typer
 from rekindle.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from rekindle.engine.ports import SinkState
+    from rekindle.engine.ports import Outbox, SinkState
 
 
 def events(
@@ -17,7 +17,7 @@ def events(
     drop: Annotated[bool, typer.Option("--drop", help="Throw away every event that has not been told.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how the telling of state changes goes: to the webhook and the file that the settings name."""
+    """Show how the telling of state changes goes: to each webhook and file that the settings name."""
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import write_json
 
@@ -29,11 +29,19 @@ def events(
     elif retry:
         typer.echo(f"{app.outbox.try_again()} events that were given up wait again; the next worker tells them", err=True)
     named = {sink.name for sink in app.sinks}
-    records = [_record(state, named) for state in app.outbox.sink_states()]
+    records = [_record(state, named) for state in _states(app.outbox, named)]
     if as_json:
         write_json(records)
     else:
-        _show(records, named)
+        _show(records)
+
+
+def _states(outbox: Outbox, named: set[str]) -> list[SinkState]:
+    """How it goes with each that ever had an event, and with each that the settings name."""
+    from rekindle.engine.ports import SinkState
+
+    known = {state.name: state for state in outbox.sink_states()}
+    return [known.get(name) or SinkState(name) for name in sorted({*known, *named})]
 
 
 def _record(state: SinkState, named: set[str]) -> dict[str, Any]:
@@ -52,12 +60,11 @@ def _record(state: SinkState, named: set[str]) -> dict[str, Any]:
     }
 
 
-def _show(records: list[dict[str, Any]], named: set[str]) -> None:
+def _show(records: list[dict[str, Any]]) -> None:
     from rekindle.cli.printing import show, table
 
     if not records:
-        where = f"the next state change goes to: {', '.join(sorted(named))}" if named else "the settings name nobody"
-        typer.echo(f"No events yet; {where}. See docs/events.md.")
+        typer.echo("No events yet; the settings name nobody. See docs/events.md.")
         return
     columns = ["sink", "told", "waiting", "oldest", "given up", "next try", "last error"]
     keys = ["sink", "told", "waiting", "oldest", "given_up", "next_try", "error"]

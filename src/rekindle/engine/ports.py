@@ -244,20 +244,17 @@ class JobStore(Protocol):
 
 @dataclass(frozen=True)
 class Event:
-    """A state change as other systems are told of it: an id of its own, when it was (seconds since the epoch), its JSON."""
+    """A state change as other systems are told of it: an id of its own, when it was (seconds since the epoch), its JSON.
+    One that has just been made says by ``sinks`` whom it is for."""
 
     id: str
     at: float
     body: str
+    sinks: tuple[str, ...] = ()
 
 
 class Announcer(Protocol):
-    """Makes events of state changes. A store calls it within the transaction that saves them, so it is pure and quick."""
-
-    @property
-    def sinks(self) -> Sequence[str]:
-        """The names of the sinks that each event is for."""
-        ...
+    """Makes events of state changes, and says whom each is for. A store calls it within the transaction that saves them, so it is pure and quick."""
 
     def training_job(self, job: TrainingJob) -> Event:
         """The event of a training job's being in the state that it is in."""

@@ -79,18 +79,19 @@ def announce_change(
 
 def announce_training_jobs(connection: Connection, announcer: Announcer, jobs: Iterable[TrainingJob]) -> None:
     """Writes an event for the state of each."""
-    _write(connection, announcer, [announcer.training_job(job) for job in jobs])
+    _write(connection, [announcer.training_job(job) for job in jobs])
 
 
 def announce_tuning_job(connection: Connection, announcer: Announcer, job: TuningJob) -> None:
     """Writes an event for its state, with what its training jobs have come to."""
-    _write(connection, announcer, [announcer.tuning_job(job, jobs_of(connection, job.id))])
+    _write(connection, [announcer.tuning_job(job, jobs_of(connection, job.id))])
 
 
-def _write(connection: Connection, announcer: Announcer, found: Sequence[Event]) -> None:
-    rows = [{"sink": sink, "id": e.id, "at": e.at, "body": e.body} for e in found for sink in announcer.sinks]
+def _write(connection: Connection, found: Sequence[Event]) -> None:
+    rows = [{"sink": sink, "id": e.id, "at": e.at, "body": e.body} for e in found for sink in e.sinks]
     if rows:
-        connection.execute(insert_new(connection, event_sinks), [_new_sink(sink) for sink in announcer.sinks])
+        sinks = sorted({sink for e in found for sink in e.sinks})
+        connection.execute(insert_new(connection, event_sinks), [_new_sink(sink) for sink in sinks])
         connection.execute(insert(events), rows)
 
 

@@ -29,7 +29,7 @@ TUNING = {
 def told(**training: object) -> list[dict]:
     spec = tuning_spec("Job", jobs=1, parallel=1, statics={"Environment": "kept", "warmUpTime": "9"})
     definition = replace(spec.definition, training=replace(spec.definition.training, **training))
-    engine = Engine(store=open_store("sqlite://", announcer=Events(("file",))), program=lambda _: Script((0.5,), 10))
+    engine = Engine(store=open_store("sqlite://", announcer=Events({"file": None})), program=lambda _: Script((0.5,), 10))
     engine.create(replace(spec, definitions=(definition,), tags={"team": "vision"}))
     engine.run("Job")
     return [json.loads(e.body) for e in engine.store.claim_events("file", "a", 0, 1, 100)]

@@ -39,7 +39,7 @@ class Ear:
 
 
 def engine_with(sinks: tuple[str, ...] = ("ear",), jobs: int = 3) -> Engine:
-    engine = Engine(store=open_store("sqlite://", announcer=Events(sinks)))
+    engine = Engine(store=open_store("sqlite://", announcer=Events(dict.fromkeys(sinks))))
     engine.create(tuning_spec(jobs=jobs, parallel=1))
     return engine
 

@@ -22,7 +22,7 @@ def told(engine: Engine) -> list[str]:
 
 
 def test_jobs_by_state_and_events_that_wait() -> None:
-    engine = Engine(store=open_store("sqlite://", announcer=Events(("file",))))
+    engine = Engine(store=open_store("sqlite://", announcer=Events({"file": None})))
     engine.create(tuning_spec("first", jobs=2, parallel=1))
     engine.run("first")
     engine.create(tuning_spec("second", jobs=2, parallel=1))

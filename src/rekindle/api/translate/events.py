@@ -17,6 +17,7 @@ from rekindle.api.translate.arns import training_job_arn, tuning_job_arn
 from rekindle.api.translate.stamps import Json
 from rekindle.api.translate.training_view import describe_training_job
 from rekindle.api.translate.tuning_view import describe_tuning_job
+from rekindle.domain.event_pattern import EventPattern
 from rekindle.domain.training_job import Owner, TrainingJob
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.engine.ports import Event
@@ -32,24 +33,33 @@ _LEFT_OUT = frozenset({"Environment", "ConsumedResources"})
 
 @dataclass(frozen=True)
 class Events:
-    """The Announcer: makes the events for the sinks of that name. One state change has one id, however often it is made."""
+    """The Announcer: makes the events for sinks by their names, each with the pattern of what it wants to be told (None:
+    everything). One state change has one id, however often it is made."""
 
-    sinks: tuple[str, ...]
+    sinks: Mapping[str, EventPattern | None]
 
     def training_job(self, job: TrainingJob) -> Event:
         """See Announcer."""
         detail = {**_plain(describe_training_job(job)), "Tags": dict(job.tags)}
         state = (job.created_at, job.status, job.secondary, job.attempt, len(job.transitions))
-        return _event(TRAINING_JOB, training_job_arn(job), job.owner, job.modified_at or job.created_at, state, detail)
+        return self._event(TRAINING_JOB, training_job_arn(job), job.owner, job.modified_at or job.created_at, state, detail)
 
     def tuning_job(self, job: TuningJob, jobs: Sequence[TrainingJob]) -> Event:
         """See Announcer."""
         at = job.modified_at or job.created_at
         detail = {**_plain(describe_tuning_job(view(job, jobs), at)), "Tags": dict(job.spec.tags)}
-        return _event(TUNING_JOB, tuning_job_arn(job), job.owner, at, (job.uid, job.status), detail)
+        return self._event(TUNING_JOB, tuning_job_arn(job), job.owner, at, (job.uid, job.status), detail)
+
+    def _event(self, kind: str, arn: str, owner: Owner, at: float, state: tuple[object, ...], detail: Json) -> Event:
+        number, body = _envelope(kind, arn, owner, at, state, detail)
+        sinks = tuple(name for name, pattern in self.sinks.items() if pattern is None or pattern.fits(body))
+        return Event(number, at, json.dumps(body, separators=(",", ":")), sinks)
 
 
-def _event(kind: str, arn: str, owner: Owner, at: float, state: tuple[object, ...], detail: Json) -> Event:
+def _envelope(
+    kind: str, arn: str, owner: Owner, at: float, state: tuple[object, ...], detail: Json
+) -> tuple[str, Mapping[str, Any]]:
+    """An event's id and all of it."""
     number = str(uuid.uuid5(_IDS, json.dumps([arn, *map(str, state)])))
     body = {
         "version": "0",
@@ -62,7 +72,7 @@ def _event(kind: str, arn: str, owner: Owner, at: float, state: tuple[object, ..
         "resources": [arn],
         "detail": detail,
     }
-    return Event(number, at, json.dumps(body, separators=(",", ":")))
+    return number, body
 
 
 def _plain(value: Any) -> Any:
