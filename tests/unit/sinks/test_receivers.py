@@ -67,7 +67,10 @@ REFUSED = [
     ("- {name: a, webhook: 'ftp://hidden'}", r"events.yaml\[1\].webhook: '...': not a URL"),
     ("- {name: a, webhook: [hidden]}", r"events.yaml\[1\].webhook: '...': not a URL"),
     ("- {name: a, webhook: 'https://x.lab', secret: hidden}", r"events.yaml\[1\].secret: '...': not whsec_"),
-    ("- {name: a, file: x, filter: hidden}", r"events.yaml\[1\].filter: '...': not one of name, webhook, secret, file, pattern"),
+    (
+        "- {name: a, file: x, filter: hidden}",
+        r"events.yaml\[1\].filter: '...': not one of name, webhook, secret, file, pattern",
+    ),
     ("- {name: a, file: x, pattern: {detail: Failed}}", r"events.yaml\[1\].pattern.detail: 'Failed': not a list of values"),
     ("- name: a\n  secret: 'hidden\n", r"events.yaml: .*not YAML at line \d"),
 ]
