@@ -2,6 +2,7 @@
 
     python -m benchmarks.multifidelity                        # every method that is installed
     python -m benchmarks.multifidelity --methods random "rekindle hyperband, bayesian" --seeds 5 --workers 1
+    python -m benchmarks.multifidelity --set fresh            # on curves that nothing was chosen on
     python -m benchmarks.multifidelity --median               # what the median rule saves, trial for trial
     python -m benchmarks.multifidelity --report               # no runs, only the tables
 
@@ -24,14 +25,16 @@ from benchmarks.curve_methods import METHODS
 from benchmarks.report import markdown, replace_section
 from benchmarks.results import Results, version_of_ours
 from benchmarks.simulate_curves import Trace, run
-from benchmarks.tasks.curve_families import EPOCHS
-from benchmarks.tasks.curves import CurveTask, curve_tasks, rows
+from benchmarks.tasks.curve_families import EPOCHS, TASKS
+from benchmarks.tasks.curves import CurveTask, curve_tasks
 
 #: Shares of the epochs at which the regret is told.
 SHARES = (0.125, 0.25, 0.5, 1.0)
 #: Trials of one run of the median rule's comparison.
 TRIALS = 60
 BOOTSTRAPS = 1000
+#: The part of the results that each set's tables go to.
+SECTIONS = {"choosing": "multifidelity", "fresh": "fresh curves"}
 RESULTS_FILE = Path(__file__).parent / "RESULTS-multifidelity.md"
 
 Record = dict[str, object]
@@ -40,7 +43,7 @@ Record = dict[str, object]
 def key_of(method: str, task: CurveTask, seed: int, workers: int, budget: str) -> str:
     """What makes a run the same run: ours also by the library's hash."""
     version = f"@{version_of_ours()}" if method.startswith("rekindle") else ""
-    return f"{method}{version}|{task.name}:{rows(task.name.split('/')[0])}|{seed}|{workers}|{budget}"
+    return f"{method}{version}|{task.name}:{len(task.curves)}|{seed}|{workers}|{budget}"
 
 
 def budget_name(trainings: int | None) -> str:
@@ -154,19 +157,21 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trainings", type=int, default=20, help="epochs of a run, in full trainings")
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 4])
+    parser.add_argument("--set", choices=list(TASKS), default="choosing", help="which curves")
     parser.add_argument("--only", nargs="*", default=[""], help="parts of the names of the tasks to run and tell of")
     parser.add_argument("--median", action="store_true", help="run the comparison of the median rule instead")
     parser.add_argument("--report", action="store_true", help="run nothing")
     args = parser.parse_args()
-    tasks = [t for t in curve_tasks() if any(part in t.name for part in args.only)]
+    tasks = [t for t in curve_tasks(args.set) if any(part in t.name for part in args.only)]
     results = Results("multifidelity")
     if not args.report:
         with threadpool_limits(1):
             _run_all(results, tasks, args)
     text = "\n\n".join([section(table(results, tasks, args.seeds, w, args.trainings), w, args.trainings) for w in args.workers])
-    text += "\n\n" + median_section(results, tasks, args.seeds)
+    if args.set == "choosing":
+        text += "\n\n" + median_section(results, tasks, args.seeds)
     print(text)
-    replace_section(RESULTS_FILE, "multifidelity", text)
+    replace_section(RESULTS_FILE, SECTIONS[args.set], text)
 
 
 def _run_all(results: Results, tasks: Sequence[CurveTask], args: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """Recorded learning curves as tasks for multi-fidelity searches.
 
-Between the rows of ``curves-*.parquet`` we interpolate whole curves, and the time of an epoch with them, as ``tables`` does
+Between the rows of the files of curves we interpolate whole curves, and the time of an epoch with them, as ``tables`` does
 with single values: a weighted mean of the four nearest rows with the same categories, so that rows are met exactly, curves
 still cross, and the best value is that of a row.
 """
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from benchmarks.tasks.curve_families import EPOCHS, SPACES, TASKS
+from benchmarks.tasks.curve_families import EPOCHS, FILES, SPACES, TASKS
 from benchmarks.tasks.tables import DATA, categories, relevance, shepard
 from rekindle.search import Categorical, Space
 from rekindle.search.space import Configuration
@@ -75,20 +76,19 @@ def _numeric(space: Space) -> np.ndarray:
     return np.array([not isinstance(p, Categorical) for p in space.parameters])
 
 
-@cache
-def _frame(algorithm: str) -> pd.DataFrame:
-    return pd.read_parquet(DATA / f"curves-{algorithm}.parquet")
-
-
-def rows(algorithm: str) -> int:
-    """How many configurations an algorithm's file holds."""
-    return len(_frame(algorithm))
+def _path(set_name: str, algorithm: str) -> Path:
+    return DATA / f"{FILES[set_name]}-{algorithm}.parquet"
 
 
 @cache
-def curve_task(algorithm: str, data: str) -> CurveTask:
-    """One algorithm on one data set, e.g. ``("mlp", "even-30")``."""
-    space, frame = SPACES[algorithm], _frame(algorithm)
+def _frame(set_name: str, algorithm: str) -> pd.DataFrame:
+    return pd.read_parquet(_path(set_name, algorithm))
+
+
+@cache
+def curve_task(set_name: str, algorithm: str, data: str) -> CurveTask:
+    """One algorithm on one data set, e.g. ``("choosing", "mlp", "even-30")``."""
+    space, frame = SPACES[algorithm], _frame(set_name, algorithm)
     known = [dict(r) for r in frame[list(space.names)].to_dict("records")]
     curves = np.stack(frame[f"curve:{data}"].to_numpy()).astype(float)
     seconds = frame[f"seconds:{data}"].to_numpy(float)
@@ -105,7 +105,7 @@ def curve_task(algorithm: str, data: str) -> CurveTask:
     )
 
 
-def curve_tasks() -> list[CurveTask]:
-    """Every task whose curves are there."""
-    there = [a for a in TASKS if (DATA / f"curves-{a}.parquet").exists()]
-    return [curve_task(a, t) for a in there for t in TASKS[a]]
+def curve_tasks(set_name: str = "choosing") -> list[CurveTask]:
+    """Every task of a set whose curves are there."""
+    there = [a for a in TASKS[set_name] if _path(set_name, a).exists()]
+    return [curve_task(set_name, a, t) for a in there for t in TASKS[set_name][a]]

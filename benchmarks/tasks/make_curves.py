@@ -1,6 +1,7 @@
 """Makes the learning curves: trains scikit-learn's algorithms epoch by epoch, over a Sobol design, and keeps every value.
 
     python -m benchmarks.tasks.make_curves --rows 1000
+    python -m benchmarks.tasks.make_curves --rows 250 --set fresh
 
 Row k of an algorithm is point k of one scrambled Sobol sequence, the same for all of its data sets. The command continues
 where an earlier one ended. A curve holds the held-out objective after each of ``EPOCHS`` epochs (``partial_fit``) or
@@ -25,7 +26,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
-from benchmarks.tasks.curve_families import EPOCHS, SPACES, TASKS
+from benchmarks.tasks.curve_families import EPOCHS, FILES, SPACES, TASKS
 from benchmarks.tasks.make_tables import DATA, Array, Config, split
 
 #: Rows between two saves.
@@ -111,15 +112,15 @@ def design(algorithm: str, rows: int) -> list[Config]:
     return [space.decode(u) for u in points]
 
 
-def extend(algorithm: str, rows: int) -> bool:
+def extend(set_name: str, algorithm: str, rows: int) -> bool:
     """Adds one chunk of rows, up to ``rows``; False when there is nothing left to add."""
-    path = DATA / f"curves-{algorithm}.parquet"
+    path = DATA / f"{FILES[set_name]}-{algorithm}.parquet"
     done = pd.read_parquet(path) if path.exists() else pd.DataFrame()
     todo = design(algorithm, 4096)[len(done) : min(rows, len(done) + CHUNK)]
     if not todo:
         return False
     started = time.perf_counter()
-    frame = pd.concat([done, pd.DataFrame([_row(algorithm, c) for c in todo])], ignore_index=True)
+    frame = pd.concat([done, pd.DataFrame([_row(set_name, algorithm, c) for c in todo])], ignore_index=True)
     fresh = path.with_suffix(".tmp")
     frame.to_parquet(fresh, compression="zstd", compression_level=19, index=False)
     fresh.replace(path)
@@ -127,20 +128,20 @@ def extend(algorithm: str, rows: int) -> bool:
     return True
 
 
-def _row(algorithm: str, configuration: Config) -> Config:
+def _row(set_name: str, algorithm: str, configuration: Config) -> Config:
     row = dict(configuration)
-    for task in TASKS[algorithm]:
+    for task in TASKS[set_name][algorithm]:
         values, seconds = curve(algorithm, configuration, task)
         row[f"curve:{task}"] = np.array(values, dtype=np.float32)
         row[f"seconds:{task}"] = np.float32(seconds)
     return row
 
 
-def grow(algorithms: Iterable[str], rows: int) -> None:
+def grow(set_name: str, algorithms: Iterable[str], rows: int) -> None:
     """Chunk by chunk, each algorithm in turn."""
     left = list(algorithms)
     while left:
-        left = [a for a in left if extend(a, rows)]
+        left = [a for a in left if extend(set_name, a, rows)]
 
 
 def main() -> None:
@@ -148,12 +149,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--algorithms", nargs="*", default=list(SPACES))
+    parser.add_argument("--set", choices=list(TASKS), default="choosing")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     DATA.mkdir(exist_ok=True)
     with threadpool_limits(1), config_context(assume_finite=True, skip_parameter_validation=True):
-        grow(args.algorithms, args.rows)
+        grow(args.set, args.algorithms, args.rows)
 
 
 if __name__ == "__main__":

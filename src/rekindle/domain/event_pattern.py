@@ -1,7 +1,8 @@
 """Event patterns, as Amazon EventBridge has them: which events somebody wants to be told.
 
 A pattern has the shape of the event. Its leaves are lists: of values, one of which the event's own must be, and of filters
-(``{"prefix": "digits-"}``). An event's list fits where one of its values does; of a list of groups, one must fit by itself. What a pattern does not name does not matter.
+(``{"prefix": "digits-"}``). An event's list fits where one of its values does; of a list of groups, one must fit by itself.
+What a pattern does not name does not matter.
 """
 
 from __future__ import annotations

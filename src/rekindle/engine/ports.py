@@ -254,7 +254,8 @@ class Event:
 
 
 class Announcer(Protocol):
-    """Makes events of state changes, and says whom each is for. A store calls it within the transaction that saves them, so it is pure and quick."""
+    """Makes events of state changes, and says whom each is for. A store calls it within the transaction that saves them, so it
+    is pure and quick."""
 
     def training_job(self, job: TrainingJob) -> Event:
         """The event of a training job's being in the state that it is in."""

@@ -69,7 +69,7 @@ REFUSED = [
     ("- {name: a, webhook: 'https://x.lab', secret: hidden}", r"events.yaml\[1\].secret: '...': not whsec_"),
     (
         "- {name: a, file: x, filter: hidden}",
-        r"events.yaml\[1\].filter: '...': not one of name, webhook, secret, file, pattern",
+        r"events.yaml\[1\].filter: '...': not one of name, webhook, secret",
     ),
     ("- {name: a, file: x, pattern: {detail: Failed}}", r"events.yaml\[1\].pattern.detail: 'Failed': not a list of values"),
     ("- name: a\n  secret: 'hidden\n", r"events.yaml: .*not YAML at line \d"),
