@@ -268,22 +268,16 @@ def standing(kin: Kin, x: Array, y: Array, values: Array, targets: Targets | Non
     """Judges the parents by own rows ``x`` (n, d), results ``values`` (n,), and the same in model values ``y``, which
     ``targets`` made."""
     late_x, late_y, late = x[-_JUDGED:], y[-_JUDGED:], values[-_JUDGED:]
-    surprise = np.array([_surprise(kin, i, late_x, late) for i in range(len(kin.parents))])
+    judged = [_judged(kin, i, late_x, late_y, late) for i in range(len(kin.parents))]
+    surprise, agreement = np.array([s for s, _ in judged]), np.array([a for _, a in judged])
     identical = np.array([p.kind == "identical" for p in kin.parents], dtype=bool)
     usable = np.array([bool(r.succeeded.any()) and bool(r.known.all()) for r in kin.rows], dtype=bool)
     trusted = identical & usable & (surprise <= _TRUST)
-    agreement = np.array([_agreement(m, late_x, late_y) for m in kin.models])
     model = None
     if kin.family is not None and not trusted.any():
         model = kin.family.model(x, y, 1.0 if targets is None else targets.scale * targets.stretch)
     kinship = np.zeros(len(kin.members)) if model is None else model[0].kinship
     return Standing(trusted, kin.spread(kinship), agreement, surprise, model)
-
-
-def _agreement(model: ParentModel | None, x: Array, y: Array) -> float:
-    if model is None or len(y) < 2:
-        return 0.0
-    return _rank_correlation(model.mean(x), y)
 
 
 def _rank_correlation(a: Array, b: Array) -> float:
@@ -293,19 +287,20 @@ def _rank_correlation(a: Array, b: Array) -> float:
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
 
 
-def _surprise(kin: Kin, i: int, x: Array, values: Array) -> float:
-    """Root mean square of (result - prediction) / deviation over the new search's results; 0 before there are any."""
+def _judged(kin: Kin, i: int, x: Array, y: Array, values: Array) -> tuple[float, float]:
+    """Surprise and agreement of parent ``i``, as ``Standing`` has them, at own rows ``x`` (n, d) with results ``values`` (n,),
+    which are ``y`` in model values; 0 before there are any."""
     model, rows = kin.models[i], kin.rows[i]
     if model is None or len(values) == 0:
-        return 0.0
+        return 0.0, 0.0
     known = rows.values[rows.succeeded]
     targets = Targets.of(known, kin.direction)
     forward = targets.forward(known)
-    y = np.full(len(rows.values), forward.max())
-    y[rows.succeeded] = forward
+    lent = np.full(len(rows.values), forward.max())
+    lent[rows.succeeded] = forward
     mean, variance = model.gp.predict(np.where(model.known, x, 0.5))
-    z = (targets.forward(values) - y.mean() - mean) / np.sqrt(variance + model.gp.noise + 0.15**2)
-    return float(np.sqrt(np.mean(np.clip(z, -1e6, 1e6) ** 2)))
+    z = (targets.forward(values) - lent.mean() - mean) / np.sqrt(variance + model.gp.noise + 0.15**2)
+    return float(np.sqrt(np.mean(np.clip(z, -1e6, 1e6) ** 2))), _rank_correlation(mean, y)
 
 
 @dataclass(frozen=True)
