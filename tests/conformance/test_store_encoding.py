@@ -78,7 +78,9 @@ def test_ranges_with_their_types(parameter):
 @given(st.lists(records.transitions, max_size=3).map(tuple), st.none() | records.endings)
 def test_histories_and_endings(transitions, ending):
     assert decode_transitions(strict(dumps(encode_transitions(transitions)))) == transitions
-    assert decode_ending(strict(dumps(encode_ending(ending)))) == ending
+    kept = decode_ending(strict(dumps(encode_ending(ending))))
+    assert kept == ending
+    assert (kept and kept.because) == (ending and ending.because)
 
 
 def same(a: object, b: object) -> bool:

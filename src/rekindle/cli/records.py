@@ -71,14 +71,21 @@ def tuning_summary(job: TuningJob, status: str) -> dict[str, Any]:
         "name": job.name,
         "status": status,
         "failure_reason": job.failure_reason,
+        "ended_because": ended_because(job),
         "strategy": spec.strategy.value,
         "seed": spec.seed,
         "objective": {"metric": spec.definition.objective.metric, "goal": spec.definition.objective.direction},
         "limits": limits_record(spec),
+        "completion": completion_record(spec),
         "warm_start": warm_start_record(spec),
         "created_at": moment(job.created_at),
         "ended_at": moment(job.ended_at),
     }
+
+
+def ended_because(job: TuningJob) -> str | None:
+    """What made a tuning job end before its number of training jobs."""
+    return job.ending.because or None if job.ending is not None and job.ended_at is not None else None
 
 
 def early_stopping_record(job: TuningJob, trials: Sequence[TrainingJob], store: JobStore) -> dict[str, Any] | None:
@@ -97,6 +104,13 @@ def best_record(job: TrainingJob | None, tuning_job: TuningJob) -> dict[str, Any
         return None
     known = {d.name: d for d in tuning_job.spec.definitions}
     return training_record(job, known.get(job.definition_name, tuning_job.spec.definition))
+
+
+def completion_record(spec: TuningJobSpec) -> dict[str, Any]:
+    """The reasons for which a tuning job ends early."""
+    criteria = spec.completion
+    asked = {"target": criteria.target, "not_improving": criteria.max_not_improving, "convergence": criteria.on_convergence}
+    return {name: value for name, value in asked.items() if value is not None and value is not False}
 
 
 def limits_record(spec: TuningJobSpec) -> dict[str, Any]:

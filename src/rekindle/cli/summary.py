@@ -27,12 +27,16 @@ def show_best(view: TuningJobView) -> None:
 def show_end(view: TuningJobView, last: str | None, saved: dict[str, Any] | None = None) -> None:
     """How a tuning job ended, its best training job, and the next commands; ``last`` is its last training job, ``saved`` what
     early stopping saved."""
+    from rekindle.cli.records import ended_because
+
     name, counters = view.job.name, view.counters
     failed = counters.non_retryable_error + counters.retryable_error
     total = counters.completed + counters.stopped + failed + counters.in_progress
     typer.echo(f"\n{name}: {view.status.value}: {total} training jobs, {failed} failed.")
     if view.job.failure_reason:
         typer.echo(view.job.failure_reason)
+    if because := ended_because(view.job):
+        typer.echo(f"It ended because {because}.")
     if saved is not None:
         typer.echo(f"{saved_line(saved)}.")
     if view.best is not None or view.overall_best is not None:

@@ -70,7 +70,7 @@ def reason_to_end(job: TuningJob, jobs: Sequence[TrainingJob], now: float) -> En
 
 def exhausted() -> Ending:
     """The ending of a tuning job whose every configuration has been tried."""
-    return Ending(TuningJobStatus.COMPLETED, drain=True)
+    return Ending(TuningJobStatus.COMPLETED, drain=True, because="every configuration has been tried")
 
 
 def final(ending: Ending, jobs: Sequence[TrainingJob]) -> Ending:
@@ -98,22 +98,25 @@ def _failure(sentence: str, jobs: Sequence[TrainingJob]) -> Ending:
 
 
 def _criterion(job: TuningJob, jobs: Sequence[TrainingJob]) -> Ending | None:
-    criteria, direction = job.spec.completion, job.spec.definition.objective.direction
+    criteria, objective = job.spec.completion, job.spec.definition.objective
+    direction, metric = objective.direction, objective.metric
     best = best_job(jobs, direction)
     if criteria.target is not None and best is not None and best.objective_value is not None:
         if not better(criteria.target, best.objective_value, direction):
-            return Ending(TuningJobStatus.COMPLETED)
+            reached = f"{metric} = {best.objective_value:g} of {best.name} reaches the target, {criteria.target:g}"
+            return Ending(TuningJobStatus.COMPLETED, because=reached)
+    stale = f"{not_improving(jobs, direction)} training jobs in a row have not improved {metric} by {IMPROVEMENT_SHARE:.0%}"
     if criteria.on_convergence and converged(jobs, direction):
-        return Ending(TuningJobStatus.COMPLETED)
+        return Ending(TuningJobStatus.COMPLETED, because=f"the search has converged: {stale}")
     if criteria.max_not_improving is not None and not_improving(jobs, direction) >= criteria.max_not_improving:
-        return Ending(TuningJobStatus.COMPLETED)
+        return Ending(TuningJobStatus.COMPLETED, because=stale)
     return None
 
 
 def _out_of_time(job: TuningJob, now: float) -> Ending | None:
     limit = job.spec.limits.max_runtime_seconds
     if limit is not None and now - job.created_at >= limit:
-        return Ending(TuningJobStatus.COMPLETED)
+        return Ending(TuningJobStatus.COMPLETED, because=f"its time is over: {limit} s")
     return None
 
 

@@ -175,11 +175,13 @@ class TuningJobSpec:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a tuning job that is winding down will end. ``drain``: what runs may finish; else it is stopped."""
+    """How a tuning job that is winding down will end. ``drain``: what runs may finish; else it is stopped. ``because`` says
+    what made it end before its number of training jobs, for people; empty where nothing did, or ``reason`` says it."""
 
     status: TuningJobStatus
     reason: str | None = None
     drain: bool = False
+    because: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

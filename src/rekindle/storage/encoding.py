@@ -349,12 +349,18 @@ def decode_range(document: Json) -> Parameter:
 
 def encode_ending(ending: Ending | None) -> Json | None:
     """How a tuning job will end."""
-    return None if ending is None else {"status": ending.status.value, "reason": ending.reason, "drain": ending.drain}
+    if ending is None:
+        return None
+    because = {"because": ending.because} if ending.because else {}
+    return {"status": ending.status.value, "reason": ending.reason, "drain": ending.drain, **because}
 
 
 def decode_ending(document: Json | None) -> Ending | None:
     """What ``encode_ending`` wrote."""
-    return None if document is None else Ending(TuningJobStatus(document["status"]), document["reason"], document["drain"])
+    if document is None:
+        return None
+    status = TuningJobStatus(document["status"])
+    return Ending(status, document["reason"], document["drain"], document.get("because", ""))
 
 
 def check_version(document: Json) -> None:

@@ -134,6 +134,25 @@ def test_not_improving_counts_from_the_last_gain_of_one_percent() -> None:
     assert reason_to_end(tuning_job(spec), jobs, NOW) == Ending(TuningJobStatus.COMPLETED)
 
 
+def test_who_ends_early_says_why() -> None:
+    stale = [training_job(1, 1.0), *(training_job(i, 1.0) for i in range(2, 21))]
+    criteria = {
+        CompletionCriteria(target=1.5): "loss = 1 of job-001 reaches the target, 1.5",
+        CompletionCriteria(max_not_improving=3): "19 training jobs in a row have not improved loss by 1%",
+        CompletionCriteria(on_convergence=True): (
+            "the search has converged: 19 training jobs in a row have not improved loss by 1%"
+        ),
+        CompletionCriteria(): "its time is over: 600 s",
+    }
+    for completion, because in criteria.items():
+        (action,) = decide(snapshot(tuning_spec(jobs=50, runtime=600, completion=completion), *stale), NOW + 700)
+        assert isinstance(action, Finish)
+        assert action.ending.because == because
+    (action,) = decide(snapshot(tuning_spec(jobs=20), *stale), NOW)
+    assert isinstance(action, Finish)
+    assert action.ending.because == "", "it ran to its end"
+
+
 def test_gives_up_after_five_failures() -> None:
     four = [training_job(i, completed=False) for i in range(1, 5)]
     spec = tuning_spec(jobs=20, parallel=1)
