@@ -160,7 +160,7 @@ tuning_specs = _every(
     tags=string_maps,
     extras=free,
 )
-endings = _every(Ending, status=st.sampled_from(TuningJobStatus), reason=maybe_text, drain=flags, because=text)
+endings = _every(Ending, status=st.sampled_from(TuningJobStatus), reason=maybe_text, drain=flags, because=texts)
 tuning_jobs = _every(
     TuningJob,
     spec=tuning_specs,
