@@ -99,12 +99,13 @@ def build(
 def make_home(settings: Settings) -> None:
     """Makes the home folder where it is not there yet. Raises StoreUnavailable where it cannot be made or written."""
     way_out = "Set REKINDLE_HOME to a folder that you may write."
+    home = f"the home folder {settings.home}"
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreUnavailable(f"the home folder {settings.home} cannot be made ({error.strerror}). {way_out}") from error
+        raise StoreUnavailable(f"{home} cannot be made ({error.strerror}).", way_out) from error
     if not os.access(settings.home, os.R_OK | os.W_OK | os.X_OK):
-        raise StoreUnavailable(f"the home folder {settings.home} cannot be read and written by this user. {way_out}")
+        raise StoreUnavailable(f"{home} cannot be read and written by this user.", way_out)
 
 
 def _total(settings: Settings) -> Amount | None:

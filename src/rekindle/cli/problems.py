@@ -56,29 +56,17 @@ def explained(error: Exception) -> tuple[ExitCode, str]:
         case RekindleError():
             return ExitCode.BAD_INPUT, sentence(error.message, error.hint)
         case StoreUnavailable():
-            # One that ends as a sentence has said what to do.
-            hint = "" if str(error).endswith(".") else "Nothing is lost; try again."
-            return ExitCode.UNREACHABLE, sentence(f"the store cannot be reached: {error}", hint)
+            hint = error.hint or "Nothing is lost; try again."
+            return ExitCode.UNREACHABLE, sentence(f"the store cannot be reached: {error.message}", hint)
         case BrokenPipeError():
             return ExitCode.PIPE_CLOSED, ""
         case OSError():
             return ExitCode.UNREACHABLE, sentence(f"{error.filename or 'the system'}: {error.strerror or error}")
         case _ if hasattr(error, "format_message"):  # a wrong option or argument, found by typer
             return ExitCode.BAD_INPUT, _usage(error)
-        case _ if _is_of_the_gateway(error):
-            return ExitCode.BAD_INPUT, sentence(str(error))
         case _:
             found = f"unexpected {type(error).__name__}: {error}"
             return ExitCode.DEFECT, sentence(found, "This is a defect; `rekindle --debug ...` shows where.")
-
-
-def _is_of_the_gateway(error: Exception) -> bool:
-    """Whether a setting, the keys or the certificates of the server are what is wrong."""
-    from rekindle.gateway.app import GatewayError
-    from rekindle.gateway.credentials import CredentialsError
-    from rekindle.gateway.tls import TlsError
-
-    return isinstance(error, GatewayError | CredentialsError | TlsError)
 
 
 def sentence(message: str, hint: str = "") -> str:

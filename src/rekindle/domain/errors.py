@@ -2,7 +2,7 @@
 
 ::
 
-    RekindleError
+    RekindleError         (also the root of what single rooms add: a job file's errors, the gateway's)
     ├── InvalidValue      a field holds what it may not (what validation refuses)
     ├── NotFound          a named thing does not exist
     ├── NameInUse         a name is taken
@@ -14,8 +14,8 @@
 from __future__ import annotations
 
 
-class RekindleError(Exception):
-    """The root. ``message`` is one line for people; ``hint`` says the way out, where there is one."""
+class WithHint(Exception):
+    """An error for people: ``message`` is one line that says what is wrong; ``hint`` says the way out, where there is one."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -24,6 +24,10 @@ class RekindleError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message.rstrip('.')}. {self.hint}" if self.hint else self.message
+
+
+class RekindleError(WithHint):
+    """The root."""
 
 
 class InvalidValue(RekindleError):

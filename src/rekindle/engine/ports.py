@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from rekindle.domain.capacity import Room
 from rekindle.domain.decisions import CurvePoint
+from rekindle.domain.errors import WithHint
 from rekindle.domain.training_job import MetricPoint, Owner, SecondaryStatus, TrainingJob, TrainingJobStatus, TrainingSpec
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
 from rekindle.search.history import Direction
@@ -22,9 +23,9 @@ class LeaseLost(Exception):
     """Somebody else holds the lease now: what was about to be written must be thrown away."""
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(WithHint):
     """The database or object store cannot be reached, or stayed locked for longer than its time-out; the call may be
-    repeated."""
+    repeated. Not a RekindleError: what was asked for was right."""
 
 
 class Clock(Protocol):

@@ -109,7 +109,7 @@ class Worker:
             self._move_all([s for s in self._leases if everything or s in answered])
         except StoreUnavailable as error:
             # The leases stay ours while they last; one that was lost meanwhile is refused when it is used.
-            _log().warning("store unavailable; trying again", reason=str(error))
+            _log().warning("store unavailable; trying again", reason=error.message, hint=error.hint)
 
     def wait(self) -> None:
         """Waits for a training job to end, for a suggestion, or for the next look around."""

@@ -27,6 +27,7 @@ from rekindle.gateway.answers import answer
 from rekindle.gateway.bodies import WatchedBody, drain, read_whole, replayed
 from rekindle.gateway.canonical import WireRequest
 from rekindle.gateway.credentials import Credentials
+from rekindle.gateway.errors import GatewayError
 from rekindle.gateway.lifespan import relay
 from rekindle.gateway.origin import check_host, check_origin, check_same_site, is_loopback
 from rekindle.gateway.refusal import Reason, Refusal
@@ -35,10 +36,6 @@ from rekindle.gateway.sigv4 import Claim
 from rekindle.gateway.telemetry import Record, Telemetry
 
 _LOG = structlog.get_logger("rekindle.gateway")
-
-
-class GatewayError(Exception):
-    """The gateway cannot be set up as asked; says which setting and why."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class GatewaySettings:
     def __post_init__(self) -> None:
         if self.insecure_no_auth and not is_loopback(self.bind_host):
             raise GatewayError(
-                f"insecure_no_auth: not on {self.bind_host!r}, which others can reach; use 127.0.0.1 or drop the option"
+                f"insecure_no_auth: not on {self.bind_host!r}, which others can reach.", "Use 127.0.0.1 or drop the option."
             )
 
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from rekindle.gateway.errors import CredentialsError
+
 DEFAULT_ACCOUNT: Final = "000000000000"
 FILE_NAME: Final = "credentials.json"
 
@@ -27,10 +29,6 @@ _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 #: Ours are long; those of an object store of the user's own may be as short as that store takes them.
 _ACCESS_KEY = re.compile(r"[!-~]{3,128}", re.ASCII)
 _MIN_SECRET = 3
-
-
-class CredentialsError(Exception):
-    """The key file or a key in it cannot be used; says which, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Credentials:
         """The given pairs; raises CredentialsError where two share an access key."""
         by_key = {pair.access_key: pair for pair in pairs}
         if len(by_key) != len(pairs):
-            raise CredentialsError("an access key is listed twice; each may act for one account only")
+            raise CredentialsError("an access key is listed twice.", "Each may act for one account only.")
         return cls(MappingProxyType(by_key))
 
     def with_first(self, pair: KeyPair) -> Credentials:
@@ -147,13 +145,13 @@ def _write(path: Path, pairs: Sequence[KeyPair]) -> None:
 def _read(path: Path) -> list[KeyPair]:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        raise CredentialsError(f"{path}: mode {mode:04o} lets others read the secrets; run: chmod 600 {path}")
+        raise CredentialsError(f"{path}: mode {mode:04o} lets others read the secrets.", f"Run: chmod 600 {path}")
     try:
         pairs = [_from_json(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["keys"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise CredentialsError(f"{path}: not a key file ({error}); restore it, or delete it to have a new pair made") from None
+        raise CredentialsError(f"{path}: not a key file ({error}).", "Restore it, or delete it for a new pair.") from None
     if not pairs:
-        raise CredentialsError(f"{path}: holds no key; delete it to have a new pair made")
+        raise CredentialsError(f"{path}: holds no key.", "Delete it to have a new pair made.")
     return pairs
 
 

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rekindle.gateway.aws_names import AWS_DOMAINS, is_aws
+from rekindle.gateway.errors import TlsError
 
 FOLDER: Final = "tls"
 BUNDLE: Final = "bundle.pem"
@@ -38,12 +39,10 @@ _LEAF_LIFE = timedelta(days=7)
 _LEAF_RENEWAL = timedelta(days=1)
 #: How far back certificates are dated, for clients whose clock is late.
 _SKEW = timedelta(hours=6)
+#: The way out of damaged files.
+_ANEW = "Delete the folder to have new ones."
 #: Hosts whose certificates are kept in memory.
 _KEPT_LEAFS = 256
-
-
-class TlsError(Exception):
-    """The authority's files cannot be used; says which, and what to do."""
 
 
 class Authority:
@@ -197,14 +196,14 @@ def _read(folder: Path, now: Callable[[], float]) -> Authority:
     path = folder / _KEY
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        raise TlsError(f"{path}: mode {mode:04o} lets others read the authority's key; run: chmod 600 {path}")
+        raise TlsError(f"{path}: mode {mode:04o} lets others read the authority's key.", f"Run: chmod 600 {path}")
     try:
         key = load_pem_private_key(path.read_bytes(), None)
         certificate = x509.load_pem_x509_certificate((folder / _CERTIFICATE).read_bytes())
     except (OSError, ValueError, TypeError) as error:
-        raise TlsError(f"{folder}: the authority's files are damaged ({error}); delete the folder to have new ones") from None
+        raise TlsError(f"{folder}: the authority's files are damaged ({error}).", _ANEW) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-        raise TlsError(f"{folder}: {_KEY} and {_CERTIFICATE} do not belong together; delete the folder to have new ones")
+        raise TlsError(f"{folder}: {_KEY} and {_CERTIFICATE} do not belong together.", _ANEW)
     return Authority(key, certificate, now)
 
 

@@ -1,4 +1,4 @@
-"""What databases complain about, as one sentence that says what to do."""
+"""What databases complain about, in one sentence, and what to do."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from rekindle.engine.ports import StoreUnavailable
 
-# By the start of SQLite's error name, the first that fits.
+# By the start of SQLite's error name, the first that fits: what is wrong, and the way out.
 _SQLITE = (
-    ("SQLITE_BUSY", "another process kept it locked for too long. Try again; `rekindle jobs` shows what works on it."),
-    ("SQLITE_LOCKED", "another process kept it locked for too long. Try again."),
-    ("SQLITE_FULL", "the disk is full. Free some space and try again; nothing that was recorded is lost."),
-    ("SQLITE_READONLY", "it cannot be written. Check the permissions of the file and its folder."),
-    ("SQLITE_CANTOPEN", "it cannot be opened. Check that its folder exists and may be written, or set REKINDLE_HOME."),
-    ("SQLITE_PERM", "it may not be opened. Check the permissions of the file and its folder."),
-    ("SQLITE_NOTADB", "the file is not a database. Move it away, or set REKINDLE_HOME to another folder."),
-    ("SQLITE_CORRUPT", "the file is damaged. Move it away and put back a copy, or recover it with `sqlite3 FILE .recover`."),
-    ("SQLITE_IOERR", "reading or writing the file failed. Check the disk."),
+    ("SQLITE_BUSY", "another process kept it locked for too long.", "Try again; `rekindle jobs` shows what works on it."),
+    ("SQLITE_LOCKED", "another process kept it locked for too long.", "Try again."),
+    ("SQLITE_FULL", "the disk is full.", "Free some space and try again; nothing that was recorded is lost."),
+    ("SQLITE_READONLY", "it cannot be written.", "Check the permissions of the file and its folder."),
+    ("SQLITE_CANTOPEN", "it cannot be opened.", "Check that its folder exists and may be written, or set REKINDLE_HOME."),
+    ("SQLITE_PERM", "it may not be opened.", "Check the permissions of the file and its folder."),
+    ("SQLITE_NOTADB", "the file is not a database.", "Move it away, or set REKINDLE_HOME to another folder."),
+    ("SQLITE_CORRUPT", "the file is damaged.", "Move it away and put back a copy, or recover it with `sqlite3 FILE .recover`."),
+    ("SQLITE_IOERR", "reading or writing the file failed.", "Check the disk."),
 )
 
 
 def unavailable(error: Exception, url: URL) -> StoreUnavailable | None:
     """The error that callers get instead, or None for one that is a defect of ours."""
     if isinstance(error, PoolTimeout):
-        return _sentence(url, "all its connections are in use. Try again.")
+        return _told(url, "all its connections are in use.", "Try again.")
     # The driver's own errors come from where SQLAlchemy does not wrap them: while a connection is made.
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, sqlite3.Error):
@@ -39,14 +39,14 @@ def unavailable(error: Exception, url: URL) -> StoreUnavailable | None:
 
 def locked(url: URL) -> StoreUnavailable:
     """For a lock that we waited for in vain."""
-    return _sentence(url, _SQLITE[0][1])
+    return _told(url, *_SQLITE[0][1:])
 
 
 def _of_sqlite(error: sqlite3.Error, url: URL) -> StoreUnavailable | None:
     name = getattr(error, "sqlite_errorname", "")
-    for prefix, sentence in _SQLITE:
+    for prefix, reason, hint in _SQLITE:
         if name.startswith(prefix):
-            return _sentence(url, sentence)
+            return _told(url, reason, hint)
     return None
 
 
@@ -56,9 +56,9 @@ def _of_postgresql(error: BaseException, url: URL) -> StoreUnavailable | None:
     if not isinstance(error, psycopg.OperationalError | psycopg.InternalError | psycopg.InterfaceError):
         return None
     first = (str(error).strip().splitlines() or ["no reason given"])[0]
-    return _sentence(url, f"{first}. Check that the server runs and REKINDLE_DATABASE_URL is right, then try again.")
+    return _told(url, f"{first}.", "Check that the server runs and REKINDLE_DATABASE_URL is right, then try again.")
 
 
-def _sentence(url: URL, reason: str) -> StoreUnavailable:
+def _told(url: URL, reason: str, hint: str) -> StoreUnavailable:
     where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
-    return StoreUnavailable(f"the database {where or 'in memory'}: {reason}")
+    return StoreUnavailable(f"the database {where or 'in memory'}: {reason}", hint)

@@ -21,7 +21,8 @@ from starlette.types import Message
 from structlog.testing import capture_logs
 
 from rekindle.gateway.answers import Dialect, codes
-from rekindle.gateway.app import Gateway, GatewayError, GatewaySettings
+from rekindle.gateway.app import Gateway, GatewaySettings
+from rekindle.gateway.errors import GatewayError
 from rekindle.gateway.refusal import Reason
 from rekindle.gateway.routing import Apps
 from support.gateway import ALICE, Echo, echo_apps, gateway

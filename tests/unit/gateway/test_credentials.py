@@ -11,12 +11,12 @@ from rekindle.gateway.credentials import (
     DEFAULT_ACCOUNT,
     FILE_NAME,
     Credentials,
-    CredentialsError,
     KeyPair,
     add_pair,
     load_or_create,
     new_pair,
 )
+from rekindle.gateway.errors import CredentialsError
 
 
 def test_the_first_start_makes_one_pair_and_keeps_it(tmp_path):

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from rekindle.gateway import tls
 from rekindle.gateway.aws_names import is_aws
+from rekindle.gateway.errors import TlsError
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -43,7 +44,7 @@ def test_it_is_renewed_before_its_end(tmp_path: Path) -> None:
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     authority(tmp_path)
     (tmp_path / "tls" / "ca.key").chmod(0o640)
-    with pytest.raises(tls.TlsError, match="chmod 600"):
+    with pytest.raises(TlsError, match="Run: chmod 600"):
         authority(tmp_path)
 
 
@@ -51,7 +52,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
     authority(tmp_path)
     (tmp_path / "tls" / name).write_text("nonsense")
-    with pytest.raises(tls.TlsError, match="delete the folder"):
+    with pytest.raises(TlsError, match="Delete the folder"):
         authority(tmp_path)
 
 
@@ -59,7 +60,7 @@ def test_a_key_of_another_authority_is_refused(tmp_path: Path) -> None:
     authority(tmp_path)
     authority(tmp_path / "other")
     os.replace(tmp_path / "other" / "tls" / "ca.key", tmp_path / "tls" / "ca.key")
-    with pytest.raises(tls.TlsError, match="do not belong together"):
+    with pytest.raises(TlsError, match="do not belong together"):
         authority(tmp_path)
 
 

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from rekindle.cli.problems import ExitCode, explained
+from rekindle.engine.ports import StoreUnavailable
+from rekindle.gateway.credentials import KeyPair
+from rekindle.gateway.errors import CredentialsError, GatewayError, TlsError
+from rekindle.storage.store import open_store
+
+
+def test_a_store_that_is_away_says_its_own_way_out():
+    error = StoreUnavailable("the database a.db: the disk is full.", "Free some space.")
+    expected = "the store cannot be reached: the database a.db: the disk is full. Free some space."
+    assert explained(error) == (ExitCode.UNREACHABLE, expected)
+
+
+@pytest.mark.parametrize("message", ["a: no answer", "a: no answer."])
+def test_one_that_knows_no_way_out_is_to_be_tried_again_however_its_sentence_ends(message):
+    expected = "the store cannot be reached: a: no answer. Nothing is lost; try again."
+    assert explained(StoreUnavailable(message)) == (ExitCode.UNREACHABLE, expected)
+
+
+def test_a_real_store_that_cannot_be_opened_says_what_to_do(tmp_path):
+    (tmp_path / "rekindle.db").mkdir()
+    with pytest.raises(StoreUnavailable) as caught:
+        open_store(f"sqlite:///{tmp_path / 'rekindle.db'}")
+    code, text = explained(caught.value)
+    assert code is ExitCode.UNREACHABLE
+    assert text.endswith("it cannot be opened. Check that its folder exists and may be written, or set REKINDLE_HOME.")
+
+
+@pytest.mark.parametrize("kind", [GatewayError, CredentialsError, TlsError])
+def test_what_keeps_the_gateway_from_starting_is_bad_input_with_a_way_out(kind):
+    assert explained(kind("ca.key: others may read it.", "Run: chmod 600 ca.key")) == (
+        ExitCode.BAD_INPUT,
+        "ca.key: others may read it. Run: chmod 600 ca.key",
+    )
+
+
+def test_a_key_that_cannot_be_is_bad_input():
+    with pytest.raises(CredentialsError) as caught:
+        KeyPair("A" * 20, "s" * 40, "123")
+    assert explained(caught.value)[0] is ExitCode.BAD_INPUT
+
+
+def test_anything_else_is_a_defect_of_ours():
+    code, text = explained(ZeroDivisionError("division by zero"))
+    assert code is ExitCode.DEFECT
+    assert "`rekindle --debug ...`" in text
