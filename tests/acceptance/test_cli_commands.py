@@ -382,7 +382,7 @@ def test_keys_that_cannot_be_read_say_so_and_the_way_out(cli, folder, monkeypatc
     monkeypatch.setenv("REKINDLE_HOME", str(home))
     error = cli.refused(2, *command)
     assert f"error: {home / 'credentials.json'}: not a key file" in error
-    assert "restore it, or delete it to have a new pair made" in error
+    assert "Restore it, or delete it to have a new pair made." in error
     assert "defect" not in error
 
 

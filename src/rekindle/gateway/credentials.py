@@ -149,7 +149,8 @@ def _read(path: Path) -> list[KeyPair]:
     try:
         pairs = [_from_json(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["keys"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise CredentialsError(f"{path}: not a key file ({error}).", "Restore it, or delete it for a new pair.") from None
+        way_out = "Restore it, or delete it to have a new pair made."
+        raise CredentialsError(f"{path}: not a key file ({error}).", way_out) from None
     if not pairs:
         raise CredentialsError(f"{path}: holds no key.", "Delete it to have a new pair made.")
     return pairs
