@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 
 from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import Priors
+from rekindle.search.bayesian.gp import GP, Priors
 from rekindle.search.bayesian.initial import design_point, sobol
 from rekindle.search.bayesian.model import Member
 from rekindle.search.bayesian.prior import Context, PriorModel, View
@@ -46,6 +46,8 @@ _NO_SAY = 1e-3
 #: Of so many of each parent's best the family chooses the first suggestion, and those at these numbers of asked trials: what
 #: was found good elsewhere is a better bet, while there are few results, than where nobody has looked.
 _NAMED, _NAMED_AT = 10, (1, 3, 4, 6)
+#: Variance of the noise with which an expected value counts as seen.
+_AS_SEEN = 1e-6
 #: Asked trials at which a point of the cold search's design may be drawn for contrast: results in one corner of the space
 #: cannot tell a good parent from a contrary one. Past the first only below this rank correlation of results and predictions,
 #: where the parents' best are left, too.
@@ -180,17 +182,17 @@ class Kin:
         return [self.named[int(np.argmin(mean))][0]]
 
     def further(self, context: Context, model: tuple[KinGP, slice]) -> dict[int, Configuration]:
-        """The suggestions after the first that are parents' best, too, by the number of asked trials: the one of them, not yet
+        """The suggestions after the first that are parents' best, too, by the number of asked trials: those of them, not yet
         seen here, of which the family expects the greatest improvement."""
-        if not 0 < len(context.y) <= _NAMED_AT[-1] or self._doubted(context):
+        n = len(context.y)
+        if n > _NAMED_AT[-1] or self._doubted(context):
             return {}
         tried = {row.tobytes() for row in context.x}
-        left = [(c, x) for c, x in self.named if x.tobytes() not in tried]
-        if not left:
-            return {}
-        gp, own = model
-        improvement = Member(gp, 1.0, np.min(gp.fitted()[own], keepdims=True)).log_improvement(np.array([x for _, x in left]))
-        return dict.fromkeys(_NAMED_AT, left[int(np.argmax(improvement))][0])
+        left = list({x.tobytes(): (c, x) for c, x in self.named if x.tobytes() not in tried}.values())
+        # Numbers before this one that have no result yet are taken to be running, with what comes first in turn.
+        running = {k: sum(n <= j < k for j in (0, *_NAMED_AT)) for k in _NAMED_AT if k >= n}
+        turns = _in_turn(model, np.array([x for _, x in left]), min(max(running.values()) + 1, len(left)))
+        return {k: left[turns[place]][0] for k, place in running.items() if place < len(turns)}
 
     def contrast(self, context: Context) -> dict[int, Configuration]:
         """Points of the cold search's own design between the suggestions, by the number of asked trials: one in any case, more
@@ -207,6 +209,21 @@ class Kin:
         if self.family is None or len(context.y) < 2:
             return False
         return _rank_correlation(self.family.alone.mean(context.x), context.y) < _DOUBT
+
+
+def _in_turn(model: tuple[KinGP, slice], x: Array, count: int) -> list[int]:
+    """Which ``count`` of rows ``x`` (m, d) to try: each that of the greatest expected improvement if those before it come out
+    as the model expects."""
+    gp: GP = model[0]
+    best, found = np.min(gp.fitted()[model[1]], keepdims=True), list[int]()
+    for _ in range(count):
+        improvement = Member(gp, 1.0, best).log_improvement(x)
+        improvement[found] = -np.inf
+        found.append(int(np.argmax(improvement)))
+        at = x[found[-1:]]
+        mean = gp.mean(at)
+        gp, best = gp.with_rows(at, mean, _AS_SEEN - gp.noise), np.minimum(best, mean)
+    return found
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,17 @@ def test_while_there_are_few_results_the_next_best_of_the_parents_are_tried() ->
     assert from_parents(kin, bowl) == [0, 1, 3, 4, 6]
 
 
+def test_side_by_side_trials_try_different_ones_of_the_parents_best() -> None:
+    kin = [Parent(SPACE, results(lambda c: bowl(c, 0.6, 0.3), 40, seed)) for seed in range(2)]
+    tuner = Tuner(SPACE, parents=kin)
+    trials = [tuner.ask() for _ in range(5)]
+    assert [tuner.explain(t.id)["source"] for t in trials] == ["parent"] * 5
+    assert len({tuple(t.values.values()) for t in trials}) == 5
+    tuner.tell(trials[1].id, bowl(trials[1].values))
+    sixth, seventh = tuner.ask(), tuner.ask()
+    assert [tuner.explain(t.id)["source"] for t in (sixth, seventh)] == ["model", "parent"]
+
+
 def test_a_contrary_parents_best_are_left() -> None:
     kin = Parent(SPACE, [(c, -v) for c, v in results(bowl, 40) if v is not None])
     assert from_parents(kin, bowl) == [0, 1]
