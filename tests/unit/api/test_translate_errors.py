@@ -123,6 +123,8 @@ PATHS = [
     ("warm_start", "warmStartConfig.warmStartType"),
     ("seed", "hyperParameterTuningJobConfig.randomSeed"),
     ("next_token", "nextToken"),
+    ("resources.instances", "trainingJobDefinition.resourceConfig.instanceCount"),
+    ("resources.instance_type", "trainingJobDefinition.resourceConfig.instanceType"),
     ("TrainingJobDefinition.RoleArn", "trainingJobDefinition.roleArn"),
     ("channels.train.uri", "inputDataConfig.train.dataSource.s3DataSource.s3Uri"),
     ("channels.train.data_type", "inputDataConfig.train.dataSource.s3DataSource.s3DataType"),

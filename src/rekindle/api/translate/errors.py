@@ -118,6 +118,7 @@ _PATHS = tuple(
         (r"^warm_start\b", "warmStartConfig.warmStartType"),
         (r"^channels\b", "inputDataConfig"),
         (r"^resources\.instances$", f"{_DEFINITION}.resourceConfig.instanceCount"),
+        (r"^resources\.instance_type$", f"{_DEFINITION}.resourceConfig.instanceType"),
         (r"^next_token$", "nextToken"),
         (r"^hyperparameters\b", "hyperParameters"),
         (r"^output(\.uri)?\b", "outputDataConfig.s3OutputPath"),
