@@ -60,6 +60,8 @@ _START_ROWS, _OWN_ROWS = 160, 120
 _FIT_ROWS, _LENT_ROWS = (80, 40), (180, 60)
 #: Rows of the new search that the model holds.
 _KEPT_ROWS = 300
+#: Fits that a family remembers.
+_KEPT_FITS = 16
 #: log u: deviation of the vague prior, least deviation of the one around the parents' raw unit, and the share of the latter.
 _UNIT_VAGUE, _UNIT_KNOWN, _UNIT_SHARE = 1.0, 0.7, 0.7
 _UNITS = np.linspace(-4.0, 2.5, 131)
@@ -201,6 +203,20 @@ def _alike(lent: Array, n: int, distances: Array, own: float) -> Array:
 
 
 @dataclass(frozen=True)
+class Results:
+    """Results of the new search: rows ``x`` (n, d), model values ``y`` (n,), and the unit of the latter in the objective's."""
+
+    x: Array
+    y: Array
+    unit: float
+
+    def kept(self, most: int) -> Results:
+        """At most so many of them."""
+        chosen = working_set(self.y, most)
+        return Results(self.x[chosen], self.y[chosen], self.unit)
+
+
+@dataclass(frozen=True)
 class Family:
     """The parents' rows: ``x`` (m, d) in the new search's cube, ``y`` (m,) in each parent's own standard units, ``members``
     (m, k), ``noise`` (m,) the variance of each row's noise as its own parent's model found it; ``units`` (k,) the parents'
@@ -215,6 +231,7 @@ class Family:
     units: Array
     priors: Priors
     own_priors: Priors = field(default_factory=Priors)
+    _kept: dict[bytes, tuple[Theta, Own]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -265,18 +282,25 @@ class Family:
         weight = np.exp(density - density.max())
         return math.exp(round(float(weight @ _UNITS / weight.sum()) / _STEP) * _STEP)
 
-    def model(self, x: Array, y: Array, unit: float) -> tuple[KinGP, slice]:
-        """The model of the new search's values ``y`` (n,) at rows ``x`` (n, d), in their unit, and which of its rows the
-        incumbent is sought in: its own, or while it has none the parents'."""
-        kept = working_set(y, _KEPT_ROWS)
-        x, y = x[kept], y[kept]
-        u, v = self.unit(x, y, unit)
-        theta, own = self.start, self.alone.own
-        if len(y) > 1:
-            chosen = working_set(y, _OWN_ROWS)
-            theta, own = self._moved(x[chosen], u * y[chosen] + v)
-        gp = self._model(theta, own, x, y, u, v)
-        return gp, slice(len(gp.lent), None) if len(y) else slice(0, len(gp.lent))
+    def model(self, results: Results, fitted_to: Results) -> tuple[KinGP, slice]:
+        """The model of the new search's ``results``, in their unit, with the hyperparameters of ``fitted_to``, and which of its
+        rows the incumbent is sought in: its own, or while it has none the parents'."""
+        results, fitted_to = results.kept(_KEPT_ROWS), fitted_to.kept(_KEPT_ROWS)
+        gp = self._model(*self._fit(fitted_to), results.x, results.y, *self.unit(results.x, results.y, results.unit))
+        return gp, slice(len(gp.lent), None) if len(results.y) else slice(0, len(gp.lent))
+
+    def _fit(self, results: Results) -> tuple[Theta, Own]:
+        """The most probable hyperparameters given ``results``, too; kept for the next suggestions."""
+        if len(results.y) < 2:
+            return self.start, self.alone.own
+        key = results.x.tobytes() + results.y.tobytes()
+        if key not in self._kept:
+            if len(self._kept) >= _KEPT_FITS:
+                self._kept.clear()
+            u, v = self.unit(results.x, results.y, results.unit)
+            chosen = results.kept(_OWN_ROWS)
+            self._kept[key] = self._moved(chosen.x, u * chosen.y + v)
+        return self._kept[key]
 
     def _moved(self, x: Array, y: Array) -> tuple[Theta, Own]:
         """The most probable hyperparameters given results ``y`` (n,) at rows ``x``, too, in the parents' units. Of the

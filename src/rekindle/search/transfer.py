@@ -29,7 +29,7 @@ from rekindle.search.bayesian.prior import Context, PriorModel, View
 from rekindle.search.bayesian.strategy import BayesianSearch
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, History, Parent
-from rekindle.search.kinship import Family, KinGP, family_of
+from rekindle.search.kinship import Family, KinGP, Results, family_of
 from rekindle.search.parent_model import RELIABLE, ParentModel, at_held, model_of
 from rekindle.search.parent_rows import MAX_ROWS, ParentRows, best_rows, chosen_rows, rows_of
 from rekindle.search.space import Configuration, Space
@@ -56,6 +56,8 @@ _CONTRAST, _DOUBT = (2, 5, 8, 11), 0.0
 _FAMILY_ROWS, _LEAST_ROWS = 180, 30
 #: Parents are judged by at most this many of the latest results.
 _JUDGED = 200
+#: Up to so many results the family's hyperparameters are fitted after each, then after every so many.
+_EACH, _EVERY = 24, 4
 #: Weight of the model with the parents against the one without, before any evidence.
 _FAITH = 0.9
 #: Deviation of a child's logarithmic lengthscales from a parent's.
@@ -292,9 +294,21 @@ def standing(kin: Kin, x: Array, y: Array, values: Array, targets: Targets | Non
     trusted = identical & usable & (surprise <= _TRUST)
     model = None
     if kin.family is not None and not trusted.any():
-        model = kin.family.model(x, y, 1.0 if targets is None else targets.scale * targets.stretch)
+        model = kin.family.model(_results(x, y, targets), _results_fitted_to(x, values, kin.direction))
     kinship = np.zeros(len(kin.members)) if model is None else model[0].kinship
     return Standing(trusted, kin.spread(kinship), agreement, surprise, model)
+
+
+def _results(x: Array, y: Array, targets: Targets | None) -> Results:
+    return Results(x, y, 1.0 if targets is None else targets.scale * targets.stretch)
+
+
+def _results_fitted_to(x: Array, values: Array, direction: Direction) -> Results:
+    """The results that hyperparameters are fitted to: all of few, later without the last few, so that most suggestions need
+    no fit of their own."""
+    n = len(values) if len(values) <= _EACH else len(values) - len(values) % _EVERY
+    targets = Targets.of(values[:n], direction) if n else None
+    return _results(x[:n], values[:n] if targets is None else targets.forward(values[:n]), targets)
 
 
 def _rank_correlation(a: Array, b: Array) -> float:

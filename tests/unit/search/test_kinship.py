@@ -10,7 +10,7 @@ import pytest
 from rekindle.search import Categorical, Continuous, Parent, Space, Tuner
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.gp import GP, Hyperparameters, matern, squared_distances
-from rekindle.search.kinship import Family, KinGP, Own, Theta, Together, likeness, negative_log_posterior
+from rekindle.search.kinship import Family, KinGP, Own, Results, Theta, Together, likeness, negative_log_posterior
 from rekindle.search.space import Configuration
 from rekindle.search.transfer import Kin
 
@@ -46,7 +46,8 @@ def own(f: Function, n: int) -> tuple[Array, Array]:
 
 def model(kin: Family, f: Function, n: int) -> KinGP:
     x, y = own(f, n)
-    return kin.model(x, y, float(np.std([f(c) for c in drawn(n, 99)])))[0]
+    found = Results(x, y, float(np.std([f(c) for c in drawn(n, 99)])))
+    return kin.model(found, found)[0]
 
 
 def test_gradient_of_the_posterior_of_hyperparameters() -> None:
@@ -160,7 +161,8 @@ def test_pending_rows_join_as_the_new_searchs_own() -> None:
 
 def test_before_any_result_the_model_is_the_parents_and_the_incumbent_among_their_rows() -> None:
     kin = family(parent(bowl, 0), parent(bowl, 1))
-    gp, rows = kin.model(np.zeros((0, 3)), np.zeros(0), 1.0)
+    none = Results(np.zeros((0, 3)), np.zeros(0), 1.0)
+    gp, rows = kin.model(none, none)
     assert (rows.start, rows.stop) == (0, len(kin.y))
     best = Encoding(SPACE).decode(gp.x[int(np.argmin(gp.fitted()))])
     assert bowl(best) < 0.1

@@ -17,7 +17,7 @@ from rekindle.search.parent_model import at_held, model_of
 from rekindle.search.parent_rows import MAX_ROWS, coordinates_of, place, rows_of
 from rekindle.search.space import Configuration, Parameter, Value
 from rekindle.search.strategy import generator
-from rekindle.search.transfer import Kin, kin_of, report, standing
+from rekindle.search.transfer import Kin, _kin, _results_fitted_to, kin_of, report, standing
 
 SPACE = Space([Continuous("x", 0.0, 1.0, "Linear"), Continuous("y", 0.0, 1.0, "Linear")])
 Function = Callable[[Configuration], float]
@@ -158,6 +158,25 @@ def test_suggestions_are_a_function_of_the_arguments() -> None:
     first, second = search(kin, bowl, 8, seed=4), search(kin, bowl, 8, seed=4)
     assert [t.configuration for t in first.history.trials] == [t.configuration for t in second.history.trials]
     assert [first.explain(i) for i in range(8)] == [second.explain(i) for i in range(8)]
+
+
+def test_a_suggestion_does_not_depend_on_the_fits_that_are_kept() -> None:
+    kin = [Parent(SPACE, results(bowl, seed=s)) for s in range(2)]
+    asked = search(kin, bowl, 27)
+    with_kept = asked.ask()
+    _kin.cache_clear()
+    fresh = search(kin, bowl, 0)
+    for trial in asked.history.trials[:27]:
+        fresh.add(trial.configuration, trial.value)
+    again = fresh.ask()
+    assert again.values == with_kept.values
+    assert fresh.explain(again.id) == asked.explain(with_kept.id)
+
+
+def test_of_many_results_the_last_few_wait_for_the_next_fit() -> None:
+    values = np.random.default_rng(0).random(31)
+    sizes = [len(_results_fitted_to(np.zeros((n, 2)), values[:n], "minimize").y) for n in (0, 1, 24, 25, 27, 28, 31)]
+    assert sizes == [0, 1, 24, 24, 24, 28, 28]
 
 
 def test_maximising_is_minimising_the_negative() -> None:
