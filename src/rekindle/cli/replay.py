@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from rekindle.cli.options import JsonOption, TuningJobArgument
 from rekindle.cli.problems import ExitCode
 
 if TYPE_CHECKING:
-    from rekindle.engine.replay import Checked
+    from rekindle.engine.replay import Checked, Replay
 
 
 def explain(
@@ -22,14 +23,15 @@ def explain(
     """Show where suggestions came from: one training job's figures, or what a tuning job took from its parents."""
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import write_json
+    from rekindle.cli.reasons import show_training_job, show_tuning_job
     from rekindle.domain.errors import NotFound
     from rekindle.engine.explain import explain_training_job, explain_tuning_job
 
     app = open_app()
     try:
-        found, show = explain_tuning_job(app.store, app.owner, name), _show_tuning_job
+        found, show = explain_tuning_job(app.store, app.owner, name), show_tuning_job
     except NotFound:
-        found, show = explain_training_job(app.store, app.owner, name), _show_training_job
+        found, show = explain_training_job(app.store, app.owner, name), show_training_job
     if as_json:
         write_json(found)
     else:
@@ -43,75 +45,105 @@ def verify(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     from rekindle.engine.replay import replay
 
     app = open_app()
-    checked = list(replay(app.store, app.owner, name))
-    different = [c for c in checked if c.incomparable is None and not c.agrees]
-    reasons = Counter(c.incomparable for c in checked if c.incomparable is not None)
+    replayed = replay(app.store, app.owner, name)
+    found = Findings(name, replayed.snapshot.job.imported, replayed.missing, tuple(_watched(replayed)))
     if as_json:
-        found = {"tuning_job": name, "suggestions": len(checked), "not_comparable": dict(reasons)}
-        write_json({**found, "different": _records(different)})
+        write_json(found.record())
     else:
-        _say(name, len(checked), different, reasons)
-    raise typer.Exit(ExitCode.FAILED if different else ExitCode.OK)
+        found.say()
+    raise typer.Exit(ExitCode.OK if found.all_is_well else ExitCode.FAILED)
 
 
-def _records(checked: list[Checked]) -> list[dict[str, Any]]:
-    return [
-        {
-            "training_job": c.job.name,
-            "number": c.job.number,
-            "recorded": dict(c.recorded),
-            "replayed": None if c.replayed is None else dict(c.replayed),
+def _watched(replayed: Replay) -> Iterable[Checked]:
+    """The same, with a bar on stderr where somebody watches: a thousand suggestions take a minute or more."""
+    from rich.progress import track
+
+    from rekindle.cli.printing import console
+
+    screen = console(stderr=True)
+    return track(replayed, "replaying", console=screen, transient=True, disable=not screen.is_terminal)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the replay of a tuning job showed; ``missing`` are numbers of training jobs that are not there."""
+
+    name: str
+    imported: bool
+    missing: Sequence[int]
+    checked: Sequence[Checked]
+
+    @property
+    def all_is_well(self) -> bool:
+        """Whether nothing speaks against the record; what cannot be compared does not."""
+        return not (self.missing or self.different or self.unreadable)
+
+    @property
+    def different(self) -> list[Checked]:
+        """Suggestions that do not follow from what they saw."""
+        return [c for c in self.checked if c.comparable and not c.agrees]
+
+    @property
+    def unreadable(self) -> list[Checked]:
+        """Suggestions whose record cannot be replayed."""
+        return [c for c in self.checked if c.unreadable is not None]
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Why suggestions cannot be compared, and how many."""
+        return Counter(c.incomparable for c in self.checked if c.incomparable is not None)
+
+    def record(self) -> dict[str, Any]:
+        """The findings as plain data."""
+        return {
+            "tuning_job": self.name,
+            "suggestions": len(self.checked),
+            "not_comparable": dict(self.reasons),
+            "missing": list(self.missing),
+            "unreadable": [
+                {"training_job": c.job.name, "number": c.job.number, "reason": c.unreadable} for c in self.unreadable
+            ],
+            "different": [
+                {
+                    "training_job": c.job.name,
+                    "number": c.job.number,
+                    "recorded": dict(c.recorded),
+                    "replayed": None if c.replayed is None else dict(c.replayed),
+                }
+                for c in self.different
+            ],
         }
-        for c in checked
-    ]
+
+    def say(self) -> None:
+        """The findings for people, on stdout."""
+        for number in self.missing:
+            typer.echo(f"{self.name}: training job #{number} is missing: its record is not in the store.")
+        for c in self.unreadable:
+            typer.echo(f"{self.name}: the record of {c.job.name} (#{c.job.number}) cannot be right: {c.unreadable}.")
+        for reason, count in self.reasons.items():
+            typer.echo(f"{self.name}: {count} of {len(self.checked)} suggestions cannot be compared: {reason}.")
+        compared = sum(c.comparable for c in self.checked)
+        if compared:
+            agreeing = compared - len(self.different)
+            typer.echo(f"{self.name}: {agreeing} of {compared} suggestions follow from what they saw, bit for bit.")
+        elif not self.checked:
+            why = "it was imported" if self.imported else "no suggestion has been made yet"
+            typer.echo(f"{self.name}: there is nothing to replay: {why}.")
+        for first in self.different[:1]:
+            _say_difference(first)
 
 
-def _say(name: str, suggestions: int, different: list[Checked], reasons: Mapping[str, int]) -> None:
-    for reason, count in reasons.items():
-        typer.echo(f"{name}: {count} of {suggestions} suggestions cannot be compared: {reason}.")
-    compared = suggestions - sum(reasons.values())
-    typer.echo(f"{name}: {compared - len(different)} of {compared} suggestions follow from what they saw, bit for bit.")
-    for first in different[:1]:
-        typer.echo(f"the first that does not: {first.job.name}")
-        for parameter, value in first.recorded.items():
-            now = None if first.replayed is None else first.replayed[parameter]
-            typer.echo(f"  {parameter}: recorded {value}, replayed {now}")
+def _say_difference(found: Checked) -> None:
+    from rekindle.cli.printing import show, table
 
-
-def _show_training_job(found: Mapping[str, Any]) -> None:
-    from rekindle.cli.printing import pairs, show, table
-
-    why = dict(found["why"])
-    parents = why.pop("parents", None) or {}
-    keys = ("training_job", "original_name", "tuning_job", "source", "objective", "seen_events")
-    facts = {key: found[key] for key in keys if key != "original_name" or found[key] is not None}
-    show(pairs({**facts, **_flat("", found["configuration"]), **_flat("", why), **_flat("say.", parents.get("views") or {})}))
-    if parents.get("parents"):
-        rows = [[p["name"], p["role"], f"{p['weight']:.2f}", f"{p['agreement']:+.2f}"] for p in parents["parents"]]
-        show("", table(["parent", "role", "weight then", "agreement"], rows))
-
-
-def _show_tuning_job(found: Mapping[str, Any]) -> None:
-    from rekindle.cli.kin import show_warm_start
-    from rekindle.cli.printing import pairs, show
-
-    sources = ", ".join(f"{count} {source}" for source, count in found["sources"].items())
-    facts = {"tuning job": found["tuning_job"], "strategy": found["strategy"], "suggestions": sources or "none yet"}
-    show(pairs(facts), "")
-    if found["warm_start"] is not None:
-        show_warm_start(found)
-    elif found["imported"]:
-        typer.echo("It was imported: nothing was suggested here.")
+    typer.echo(f"\nThe first that does not: {found.job.name} (#{found.job.number}, event {found.job.launched_seq})")
+    if found.replayed is None:
+        typer.echo("Now the search says that every combination was tried or was running.")
     else:
-        typer.echo("It has no parents: it started from nothing.")
-
-
-def _flat(prefix: str, value: Mapping[str, Any]) -> dict[str, object]:
-    """Nested figures as one line each: ``lengthscales.lr``."""
-    flat: dict[str, object] = {}
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            flat |= _flat(f"{prefix}{key}.", item)
-        else:
-            flat[f"{prefix}{key}"] = item
-    return flat
+        now, names = found.replayed, [*found.recorded, *(n for n in found.replayed if n not in found.recorded)]
+        rows = [[n, found.recorded.get(n), now.get(n)] for n in names if found.recorded.get(n) != now.get(n)]
+        show(table(["parameter", "recorded", "replayed"], rows), "")
+    typer.echo(
+        f"Its own record was changed, or that of a result up to event {found.job.proposal['seen_seq']}, which it saw; or\n"
+        "another build made it (processor, numpy, scipy), of which the last digits may differ."
+    )

@@ -7,26 +7,30 @@ from typing import Any
 
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import ParentJob, Snapshot
+from rekindle.domain.errors import NotFound
 from rekindle.domain.search_plan import comparable, warm_start_report
 from rekindle.domain.training_job import Owner, TrainingJob
-from rekindle.domain.tuning_job import StrategyName, WarmStart
+from rekindle.domain.tuning_job import Definition, StrategyName, WarmStart
 from rekindle.domain.warm_start import namer
 from rekindle.engine.ports import JobStore
 from rekindle.engine.queries import parents_of
+from rekindle.search.space import Categorical, resolved_scaling
 
 
 def explain_training_job(store: JobStore, owner: Owner, name: str) -> Mapping[str, Any]:
     """What was recorded when a training job's configuration was chosen. Raises NotFound."""
     job = store.training_job(owner, name)
-    proposal = job.proposal
+    proposal, definition = job.proposal, _definition_of(store, job)
     return {
         "training_job": job.name,
         "tuning_job": job.tuning_job_name,
         "number": job.number,
         "configuration": dict(job.tuned),
+        "scaling": {} if definition is None else _scaling(definition),
         "source": proposal.get("source"),
         "algorithm_version": proposal.get("algorithm"),
         "seen_events": proposal.get("seen_seq"),
+        "metric": job.objective_metric,
         "objective": job.objective_value,
         "original_name": proposal.get("name"),
         "why": proposal.get("why", {}),
@@ -45,10 +49,28 @@ def explain_tuning_job(store: JobStore, owner: Owner, name: str) -> Mapping[str,
         "seed": job.spec.seed,
         "objective": {"metric": objective.metric, "goal": objective.direction},
         "imported": job.imported,
+        "scaling": _scaling(job.spec.definition),
         "sources": _sources(snapshot),
         "best": None if own is None else _best(own),
         "warm_start": None if job.spec.warm_start is None else _warm_start(snapshot, job.spec.warm_start),
     }
+
+
+def _definition_of(store: JobStore, job: TrainingJob) -> Definition | None:
+    """What a training job was one of; None for one that no search made, or whose tuning job was deleted since."""
+    if job.tuning_job_id is None:
+        return None
+    try:
+        definitions = store.tuning_job_by_id(job.tuning_job_id).spec.definitions
+    except NotFound:
+        return None
+    return next((d for d in definitions if d.name == job.definition_name), None)
+
+
+def _scaling(definition: Definition) -> dict[str, dict[str, str]]:
+    """The scale of each numeric range: as it was declared, and what ``Auto`` chose."""
+    numeric = [p for p in definition.ranges if not isinstance(p, Categorical)]
+    return {p.name: {"declared": p.scaling, "used": resolved_scaling(p)} for p in numeric}
 
 
 def _sources(snapshot: Snapshot) -> dict[str, int]:

@@ -2,62 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from rekindle.domain.decisions import Snapshot
-from rekindle.domain.search_plan import ALGORITHM_VERSION, history_for, strategy_for, tuned_values
+from rekindle.domain.errors import InvalidValue, shown
+from rekindle.domain.search_plan import ALGORITHM_VERSION, configuration_of, history_for, strategy_for, trial_of, tuned_values
 from rekindle.domain.training_job import Owner, TrainingJob
 from rekindle.domain.tuning_job import Definition
 from rekindle.engine.ports import JobStore
 from rekindle.engine.queries import parents_of
+from rekindle.search.space import SpaceError
+from rekindle.search.strategy import Strategy
 
 
 @dataclass(frozen=True)
 class Checked:
     """One suggestion replayed: what is recorded and what the search gives now (None: nothing left to try).
 
-    ``incomparable`` says why the two say nothing of each other: the suggestion was made by another version of the search, or
-    from parents that are not there any more. None when they can be compared.
+    ``unreadable`` says what is wrong with a record that cannot be replayed. ``incomparable`` says why the two say nothing of
+    each other: the suggestion was made by another version of the search, or from results that are not there any more. Both
+    are None when they can be compared.
     """
 
     job: TrainingJob
     recorded: Mapping[str, str]
     replayed: Mapping[str, str] | None
     incomparable: str | None = None
+    unreadable: str | None = None
+
+    @property
+    def comparable(self) -> bool:
+        """Whether what is recorded and what is replayed say anything of each other."""
+        return self.incomparable is None and self.unreadable is None
 
     @property
     def agrees(self) -> bool:
         """Whether both are the same, to the last bit."""
-        return self.incomparable is None and self.replayed is not None and dict(self.recorded) == dict(self.replayed)
+        return self.comparable and self.replayed is not None and dict(self.recorded) == dict(self.replayed)
 
 
-def replay(store: JobStore, owner: Owner, name: str) -> Iterator[Checked]:
-    """Every suggestion of a tuning job in the order in which they were made. Raises NotFound. Jobs without a recorded
-    proposal (imported ones) are left out."""
+@dataclass(frozen=True)
+class Replay:
+    """The replay of a tuning job: going through it gives every suggestion in the order in which they were made."""
+
+    snapshot: Snapshot
+
+    def __len__(self) -> int:
+        """How many suggestions there are; what was imported was not suggested here."""
+        return 0 if self.snapshot.job.imported else len(self.snapshot.jobs)
+
+    def __iter__(self) -> Iterator[Checked]:
+        if not self.snapshot.job.imported:
+            yield from map(self._check, self.snapshot.jobs)
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Numbers of training jobs that the store does not have, though it has later ones."""
+        there = [trial.number for trial in self.snapshot.jobs]
+        return tuple(sorted(set(range(1, max(there, default=0))) - set(there)))
+
+    def _check(self, trial: TrainingJob) -> Checked:
+        wrong, incomparable = self._unreadable.get(trial.number), self._incomparable(trial)
+        if wrong is not None or incomparable is not None:
+            return Checked(trial, trial.tuned, None, None if wrong else incomparable, wrong)
+        definition = self._definitions[trial.definition_name]
+        history = history_for(self._seen, definition, trial.proposal["seen_seq"])
+        proposal = self._strategies[definition.name].propose(history)
+        return Checked(trial, trial.tuned, None if proposal is None else tuned_values(proposal))
+
+    def _incomparable(self, trial: TrainingJob) -> str | None:
+        if trial.proposal.get("algorithm") != ALGORITHM_VERSION:
+            return "they were made by another version of the search"
+        if self._gone is not None:
+            return self._gone
+        lost = min([*self.missing, *self._unreadable], default=trial.number)
+        return f"they come after training job #{lost}, whose record is lost" if lost < trial.number else None
+
+    @cached_property
+    def _definitions(self) -> Mapping[str | None, Definition]:
+        return {d.name: d for d in self.snapshot.job.spec.definitions}
+
+    @cached_property
+    def _unreadable(self) -> Mapping[int, str]:
+        """What is wrong with records that cannot be replayed, by number."""
+        told = {t.number: _wrong(t, self._definitions.get(t.definition_name)) for t in self.snapshot.jobs}
+        return {number: wrong for number, wrong in told.items() if wrong is not None}
+
+    @cached_property
+    def _gone(self) -> str | None:
+        """Which parents were deleted since, in words; None when all are there."""
+        job, there = self.snapshot.job, {p.job.id for p in self.snapshot.parents}
+        warm = job.spec.warm_start
+        names = () if warm is None else (*warm.parents, *warm.ancestors)
+        missing = [repr(name) for name, parent in zip(names, job.parents, strict=True) if parent not in there]
+        return f"they were made with the results of {', '.join(missing)}, deleted since" if missing else None
+
+    @cached_property
+    def _seen(self) -> Snapshot:
+        """The snapshot with its training jobs that have ended made into trials once, not for each suggestion again."""
+        s = self.snapshot
+        ended = [j for j in s.jobs if j.finished_seq is not None and j.number not in self._unreadable]
+        trials = {j.id: trial_of(j, self._definitions[j.definition_name], s.curves.get(j.id, ())) for j in ended}
+        return Snapshot(s.job, s.jobs, s.parents, s.curves, trials)
+
+    @cached_property
+    def _strategies(self) -> Mapping[str | None, Strategy]:
+        s = self.snapshot
+        return {name: strategy_for(s.job, definition, s.parents) for name, definition in self._definitions.items()}
+
+
+def replay(store: JobStore, owner: Owner, name: str) -> Replay:
+    """The replay of a tuning job as it is recorded now. Raises NotFound."""
     job = store.tuning_job(owner, name)
-    snapshot = Snapshot(job, store.jobs_of(job.id), tuple(parents_of(store, job)), store.curves(job.id))
-    definitions = {d.name: d for d in job.spec.definitions}
-    gone = _gone(snapshot)
-    for trial in snapshot.jobs:
-        if "seen_seq" in trial.proposal:
-            yield _check(snapshot, definitions[trial.definition_name], trial, gone)
+    return Replay(Snapshot(job, store.jobs_of(job.id), tuple(parents_of(store, job)), store.curves(job.id)))
 
 
-def _gone(snapshot: Snapshot) -> str | None:
-    """Which parents of a tuning job were deleted since, in words; None when all are there."""
-    job, there = snapshot.job, {p.job.id for p in snapshot.parents}
-    warm = job.spec.warm_start
-    names = () if warm is None else (*warm.parents, *warm.ancestors)
-    missing = [repr(name) for name, parent in zip(names, job.parents, strict=True) if parent not in there]
-    return f"they were made with the results of {', '.join(missing)}, deleted since" if missing else None
+def _wrong(trial: TrainingJob, definition: Definition | None) -> str | None:
+    """Why no search could have seen or made what is recorded of a training job; None when one could."""
+    if definition is None:
+        return f"it is of a definition that the tuning job does not have, {shown(trial.definition_name)}"
+    if set(trial.tuned) != set(definition.space.names):
+        return f"it has values of {_names(trial.tuned)}; the ranges are of {_names(definition.space.names)}"
+    if trial.objective_value is not None and not math.isfinite(trial.objective_value):
+        return f"its objective value is {trial.objective_value}"
+    if not isinstance(trial.proposal.get("seen_seq"), int):
+        return "what its suggestion saw is not recorded"
+    try:
+        definition.space.check(configuration_of(definition, trial.tuned))
+    except InvalidValue as error:
+        return error.message
+    except SpaceError as error:
+        return str(error)
+    return None
 
 
-def _check(snapshot: Snapshot, definition: Definition, trial: TrainingJob, gone: str | None) -> Checked:
-    if trial.proposal.get("algorithm") != ALGORITHM_VERSION:
-        return Checked(trial, trial.tuned, None, "they were made by another version of the search")
-    if gone is not None:
-        return Checked(trial, trial.tuned, None, gone)
-    strategy = strategy_for(snapshot.job, definition, snapshot.parents)
-    proposal = strategy.propose(history_for(snapshot, definition, trial.proposal["seen_seq"]))
-    return Checked(trial, trial.tuned, None if proposal is None else tuned_values(proposal))
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"

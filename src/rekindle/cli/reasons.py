@@ -1,0 +1,144 @@
+"""Explanations for people: why one training job's configuration was chosen, and where a tuning job's came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import typer
+
+#: What chose a configuration, by its recorded source.
+_CHOOSERS = {
+    "initial": "the initial design: points spread over the ranges, before there is a model",
+    "model": "the model: the greatest log expected improvement that was found",
+    "random": "a random draw on the ranges' scales",
+    "safety": "a random draw for safety, whatever the model says",
+    "grid": "the grid: the next combination",
+    "parent": "the parents: what they know is tried before the model has a say",
+    "imported": "nobody here: it was imported",
+    None: "nobody: it is a training job of its own, not of a search",
+}
+_AIMS = {
+    "another category": " among other categories than the best one's, since the search stood still",
+    "farther": " far below the incumbent, since the search stood still",
+}
+#: What the terminal tells in words of its own; the rest of what was recorded follows as it is.
+_TOLD = frozenset(
+    (
+        *("n", "failed", "pending", "scaling", "aim", "index", "mean", "deviation", "incumbent", "lengthscales", "parents"),
+        *("acquisition", "log_expected_improvement", "failure_probability", "noise_deviation", "bracket", "rungs"),
+    )
+)
+
+
+def show_training_job(found: Mapping[str, Any]) -> None:
+    """One training job's explanation on stdout."""
+    from rekindle.cli.printing import pairs, show, table
+
+    why = found["why"]
+    show(pairs(dict(_facts(found))), "")
+    if found["configuration"]:
+        show(table(*_parameters(found)))
+    parents = why.get("parents") or {}
+    if parents.get("parents"):
+        rows = [[p["name"], p["role"], f"{p['weight']:.2f}", f"{p['agreement']:+.2f}"] for p in parents["parents"]]
+        show("", table(["parent", "role", "weight then", "agreement"], rows))
+
+
+def show_tuning_job(found: Mapping[str, Any]) -> None:
+    """A tuning job's explanation on stdout."""
+    from rekindle.cli.kin import show_warm_start
+    from rekindle.cli.printing import pairs, show
+
+    sources = ", ".join(f"{count} {source}" for source, count in found["sources"].items())
+    facts = {"tuning job": found["tuning_job"], "strategy": found["strategy"], "suggestions": sources or "none yet"}
+    scales = ", ".join(f"{name} {_scale(scale)}" for name, scale in found["scaling"].items())
+    best = found["best"]
+    told = None if best is None else f"{found['objective']['metric']} {best['objective']:.6g} by #{best['number']}"
+    show(pairs({**facts, **({"scales": scales} if scales else {}), **({"best": told} if told else {})}), "")
+    if found["warm_start"] is not None:
+        show_warm_start(found)
+    elif found["imported"]:
+        typer.echo("It was imported: nothing was suggested here.")
+    else:
+        typer.echo("It has no parents: it started from nothing.")
+
+
+def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    why, metric = found["why"], found["metric"] or "objective"
+    if found["tuning_job"] is None:
+        yield "training job", found["training_job"]
+    else:
+        yield "training job", f"{found['training_job']}, #{found['number']} of {found['tuning_job']}"
+    if found["original_name"] is not None:
+        yield "originally", found["original_name"]
+    yield "chosen by", _chooser(found)
+    if "n" in why:
+        yield (
+            "which saw",
+            f"{why['n']} results, {why['failed']} failed, {why['pending']} running (events up to {found['seen_events']})",
+        )
+    elif found["seen_events"] is not None:
+        yield "which saw", f"events up to {found['seen_events']}"
+    if "rungs" in why:
+        yield "bracket", f"{why['bracket']}, judged after {', '.join(map(str, why['rungs']))} epochs"
+    yield from _forecast(why, metric)
+    if found["objective"] is not None:
+        yield "came out as", f"{metric} {found['objective']:.6g}{_off(found)}"
+    yield from ((key, value) for key, value in _flat("", why).items() if key.partition(".")[0] not in _TOLD)
+
+
+def _chooser(found: Mapping[str, Any]) -> str:
+    why, source = found["why"], found["source"]
+    chooser = _CHOOSERS.get(source, str(source))
+    return chooser + _AIMS.get(why.get("aim"), "") if source == "model" else chooser
+
+
+def _forecast(why: Mapping[str, Any], metric: str) -> Iterator[tuple[str, object]]:
+    """What the model said before the training job ran."""
+    if "mean" in why:
+        yield "model said", f"{metric} {why['mean']:.6g} ± {why['deviation']:.3g} (mean and deviation)"
+        yield "incumbent", f"{metric} {why['incumbent']:.6g} (the best so far, as the model sees it)"
+    if "acquisition" in why:
+        yield "acquisition", f"{why['acquisition']:.4g} (log expected improvement {why['log_expected_improvement']:.4g})"
+        yield "may fail", f"with probability {abs(why['failure_probability']):.2g}"
+        yield "noise", f"{why['noise_deviation']:.2g} of the results' spread"
+    views = (why.get("parents") or {}).get("views") or {}
+    if views:
+        yield "say", ", ".join(f"{name} {weight:.2f}" for name, weight in views.items())
+
+
+def _off(found: Mapping[str, Any]) -> str:
+    """How far a result is from what the model said of it."""
+    why = found["why"]
+    if not why.get("deviation"):
+        return ""
+    off = (found["objective"] - why["mean"]) / why["deviation"]
+    return f" ({abs(off):.1f} deviations {'above' if off > 0 else 'below'} the mean)"
+
+
+def _parameters(found: Mapping[str, Any]) -> tuple[list[str], list[list[object]]]:
+    lengths = found["why"].get("lengthscales") or {}
+    columns = ["parameter", "value", "scale", *(["length scale"] if lengths else [])]
+    rows: list[list[object]] = []
+    for name, value in found["configuration"].items():
+        length = [lengths.get(name)] if lengths else []
+        rows.append([name, value, _scale(found["scaling"].get(name)), *length])
+    return columns, rows
+
+
+def _scale(scale: Mapping[str, str] | None) -> str:
+    if scale is None:
+        return "-"
+    return f"{scale['used']} (chosen by Auto)" if scale["declared"] == "Auto" else scale["used"]
+
+
+def _flat(prefix: str, value: Mapping[str, Any]) -> dict[str, object]:
+    """Nested figures as one line each: ``lengthscales.lr``."""
+    flat: dict[str, object] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat |= _flat(f"{prefix}{key}.", item)
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat

@@ -1,0 +1,126 @@
+"""What ``explain`` and ``verify`` show people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from rekindle.cli.reasons import show_training_job, show_tuning_job
+from rekindle.cli.replay import Findings
+from rekindle.domain.tuning_job import StrategyName
+from rekindle.engine.explain import explain_training_job, explain_tuning_job
+from rekindle.engine.replay import Checked, replay
+from rekindle.search.space import Continuous, Integer
+from support.engine import Engine
+from support.specs import RANGES, tuning_spec
+
+AUTO = (Continuous("lr", 1e-5, 1.0, "Auto"), Integer("layers", 1, 5), RANGES[2])
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    engine = Engine()
+    engine.create(tuning_spec(strategy=StrategyName.BAYESIAN, jobs=8, ranges=AUTO))
+    engine.run("job")
+    return engine
+
+
+def shown(engine: Engine, capsys: Any, number: int) -> str:
+    trial = engine.trials("job")[number - 1]
+    show_training_job(explain_training_job(engine.store, engine.owner, trial.name))
+    return str(capsys.readouterr().out)
+
+
+def test_a_suggestion_of_the_model_tells_its_forecast_and_what_came_of_it(engine: Engine, capsys: Any) -> None:
+    told = shown(engine, capsys, 8)
+    why = engine.trials("job")[7].proposal["why"]
+    assert "chosen by     the model: the greatest log expected improvement" in told
+    assert f"{why['n']} results, 0 failed, {why['pending']} running (events up to" in told
+    assert f"model said    loss {why['mean']:.6g} ± {why['deviation']:.3g}" in told
+    assert f"incumbent     loss {why['incumbent']:.6g}" in told
+    assert f"acquisition   {why['acquisition']:.4g} (log expected improvement" in told
+    assert f"{why['lengthscales']['lr']:.6g}" in told
+    assert "Logarithmic (chosen by Auto)" in told
+    assert "Linear (chosen by Auto)" in told
+    assert "deviations " in told
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_a_first_point_says_that_there_was_no_model(engine: Engine, capsys: Any) -> None:
+    told = shown(engine, capsys, 1)
+    assert "chosen by     the initial design: points spread over the ranges, before there is a model" in told
+    assert "model said" not in told
+    assert "length scale" not in told
+
+
+def test_what_is_recorded_and_not_told_in_words_is_told_as_it_is(engine: Engine, capsys: Any) -> None:
+    found = dict(explain_training_job(engine.store, engine.owner, engine.trials("job")[0].name))
+    show_training_job({**found, "why": {"novelty": {"lr": 0.5}}})
+    assert "novelty.lr    0.5" in capsys.readouterr().out
+
+
+def test_a_training_job_outlives_its_tuning_job_with_its_reasons(capsys: Any) -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=2))
+    engine.run("job")
+    trial = engine.trials("job")[0]
+    engine.store.delete_tuning_job(engine.job("job").id)
+    show_training_job(explain_training_job(engine.store, engine.owner, trial.name))
+    assert "chosen by     a random draw" in capsys.readouterr().out
+
+
+def test_a_tuning_job_tells_its_scales_and_its_best(engine: Engine, capsys: Any) -> None:
+    found = explain_tuning_job(engine.store, engine.owner, "job")
+    assert found["scaling"] == {
+        "lr": {"declared": "Auto", "used": "Logarithmic"},
+        "layers": {"declared": "Auto", "used": "Linear"},
+    }
+    show_tuning_job(found)
+    told = capsys.readouterr().out
+    assert "lr Logarithmic (chosen by Auto), layers Linear (chosen by Auto)" in told
+    assert f"loss {found['best']['objective']:.6g} by #{found['best']['number']}" in told
+
+
+def findings(engine: Engine, **changes: Any) -> Findings:
+    checked = list(replay(engine.store, engine.owner, "job"))
+    seventh = checked[6]
+    checked[6] = Checked(seventh.job, seventh.recorded, {**seventh.recorded, **changes})
+    return Findings("job", False, (), tuple(checked))
+
+
+def test_the_first_difference_is_shown_and_only_what_differs(engine: Engine, capsys: Any) -> None:
+    found = findings(engine, lr="0.5")
+    found.say()
+    told = capsys.readouterr().out
+    assert "job: 7 of 8 suggestions follow from what they saw, bit for bit." in told
+    seventh = engine.trials("job")[6]
+    assert f"The first that does not: {seventh.name} (#7, event {seventh.launched_seq})" in told
+    assert [line.split() for line in told.splitlines() if line.startswith("lr")] == [["lr", seventh.tuned["lr"], "0.5"]]
+    assert "act" not in told.partition("The first")[2].partition("Its own")[0]
+    assert not found.all_is_well
+    assert found.record()["different"][0]["replayed"]["lr"] == "0.5"
+
+
+def test_nothing_to_replay_is_said(capsys: Any) -> None:
+    Findings("theirs", True, (), ()).say()
+    Findings("fresh", False, (), ()).say()
+    assert capsys.readouterr().out.splitlines() == [
+        "theirs: there is nothing to replay: it was imported.",
+        "fresh: there is nothing to replay: no suggestion has been made yet.",
+    ]
+
+
+def test_missing_and_unreadable_records_are_findings(engine: Engine, capsys: Any) -> None:
+    trial = engine.trials("job")[2]
+    lost = Checked(trial, trial.tuned, None, None, "lr: 'x': not a number")
+    found = Findings("job", False, (2,), (lost,))
+    found.say()
+    assert capsys.readouterr().out.splitlines() == [
+        "job: training job #2 is missing: its record is not in the store.",
+        f"job: the record of {trial.name} (#3) cannot be right: lr: 'x': not a number.",
+    ]
+    assert not found.all_is_well
+    assert found.reasons == Counter()
+    assert found.record()["unreadable"] == [{"training_job": trial.name, "number": 3, "reason": "lr: 'x': not a number"}]
