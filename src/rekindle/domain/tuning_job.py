@@ -422,7 +422,8 @@ def _check_hyperband(spec: TuningJobSpec) -> None:
         resources = hyperband_resources(spec.hyperband, definition.statics)
         if resources is None:
             reason = f"not given, and none of {', '.join(EPOCH_NAMES)} is a static hyperparameter with a whole number"
-            raise InvalidValue("hyperband.max_resource", None, reason, code="max-resource")
+            hint = "Give it: how often a training job that runs to its end emits the objective."
+            raise InvalidValue("hyperband.max_resource", None, reason, hint, code="max-resource")
         least, most = resources
         if most > MAX_HYPERBAND_RESOURCE:
             raise InvalidValue("hyperband.max_resource", most, f"at most {MAX_HYPERBAND_RESOURCE}")
