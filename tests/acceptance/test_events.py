@@ -88,3 +88,48 @@ def check(app: App, receiver: Receiver, lines: list[dict]) -> None:
     assert Counter(e["id"] for e in receiver.events).keys() == Counter(e["id"] for e in lines).keys()
     printed, _ = app.executor.read_log(app.owner, trials[0].name)
     assert b"secret is []" in printed
+
+
+LISTED = """\
+- name: ends
+  webhook: {url}/ends
+  pattern: {{detail: {{HyperParameterTuningJobStatus: [Completed, Failed, Stopped]}}}}
+- name: failures
+  webhook: {url}/failures
+  pattern: {{detail: {{TrainingJobStatus: [Failed]}}}}
+- name: low
+  file: low.jsonl
+  pattern: {{detail: {{FinalMetricDataList: {{MetricName: [loss], Value: [{{numeric: ["<", 0.5]}}]}}}}}}
+"""
+
+
+@pytest.mark.timeout(400)
+def test_each_receiver_of_the_list_hears_what_it_asked_for(tmp_path: Path) -> None:
+    failing = "case $SM_HP_X in 0.[89]*) exit 3;; esac; echo loss=$SM_HP_X"
+    job = JOB.replace('sleep 0.1; echo "secret is [$REKINDLE_EVENTS_WEBHOOK]"; echo loss=$SM_HP_X', failing)
+    assert failing in job
+    (tmp_path / "job.yaml").write_text(job)
+    home = tmp_path / "home"
+    home.mkdir()
+    environ = {**os.environ, "REKINDLE_HOME": str(home)}
+    with receiving() as receiver:
+        (home / "events.yaml").write_text(LISTED.format(url=receiver.url))
+        subprocess.run([REKINDLE, "tune", "--quiet", str(tmp_path / "job.yaml")], env=environ, check=True, capture_output=True)
+        app = build(load_settings(environ))
+        # A loaded machine may leave some for the next process.
+        with app.telling():
+            until(lambda: all(s.waiting == 0 for s in app.outbox.sink_states()), 180)
+    trials = app.store.jobs_of(app.store.tuning_job(app.owner, "told").id)
+    heard = Counter((path, _state(e)) for path, e in zip(receiver.paths, receiver.events, strict=True))
+    failed = Counter(("/failures", (t.name, "Failed")) for t in trials if t.status.value == "Failed")
+    assert failed, "the seed draws some above 0.8"
+    assert heard == failed + Counter({("/ends", ("told", "Completed")): 1})
+    low = [json.loads(line)["detail"]["TrainingJobName"] for line in (home / "low.jsonl").read_text().splitlines()]
+    assert sorted(low) == sorted(t.name for t in trials if t.objective_value is not None and t.objective_value < 0.5)
+
+
+def _state(event: dict) -> tuple[str, str]:
+    detail = event["detail"]
+    if "TrainingJobName" in detail:
+        return detail["TrainingJobName"], detail["TrainingJobStatus"]
+    return detail["HyperParameterTuningJobName"], detail["HyperParameterTuningJobStatus"]
