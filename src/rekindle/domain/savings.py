@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from rekindle.domain.training_job import TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import TuningJobSpec, hyperband_resources
+from rekindle.domain.tuning_job import StrategyName, TuningJobSpec, hyperband_resources
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def savings(spec: TuningJobSpec, jobs: Sequence[TrainingJob], epochs: Mapping[in
         mine = [j for j in jobs if j.definition_name == definition.name]
         total += sum(epochs.get(j.id, 0) for j in mine)
         stopped = [j for j in mine if j.cut_short and not j.is_running]
-        resources = hyperband_resources(spec.hyperband, definition.statics) if spec.hyperband else None
+        halving = spec.strategy is StrategyName.HYPERBAND
+        resources = hyperband_resources(spec.hyperband, definition.statics) if halving else None
         length = resources[1] if resources else _usual_length(mine, epochs)
         # Hyperband also stops whoever has reached its largest resource.
         stopped = [j for j in stopped if not resources or epochs.get(j.id, 0) < resources[1]]

@@ -18,6 +18,7 @@ from rekindle.domain.tuning_job import (
     TuningJob,
     TuningJobSpec,
     WarmStartType,
+    epochs_of,
     format_value,
     hyperband_resources,
     parse_value,
@@ -58,7 +59,8 @@ def _hyperband(job: TuningJob, definition: Definition) -> Strategy:
         raise InvalidValue("hyperband.max_resource", None, "neither given nor inferable", code="max-resource")
     direction = definition.objective.direction
     name = job.spec.hyperband.sampler if job.spec.hyperband else "random"
-    return Hyperband(sampler(name, definition.space, direction, job.spec.seed), direction, *resources)
+    drawn = sampler(name, definition.space, direction, job.spec.seed)
+    return Hyperband(drawn, direction, *resources, self_ending=epochs_of(definition.statics) == resources[1])
 
 
 def watches_curves(spec: TuningJobSpec) -> bool:

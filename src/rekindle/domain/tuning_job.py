@@ -407,8 +407,13 @@ def hyperband_resources(hyperband: Hyperband | None, statics: Mapping[str, str])
     """The least and the most resource of one definition; the most from an epochs-like static where it is not given. None
     where nothing says it."""
     given = hyperband or Hyperband()
-    most = given.max_resource or next((n for n in map(_whole, map(statics.get, EPOCH_NAMES)) if n), None)
+    most = given.max_resource or epochs_of(statics)
     return None if most is None else (given.min_resource or 1, most)
+
+
+def epochs_of(statics: Mapping[str, str]) -> int | None:
+    """How many epochs a training job is told to train, where one of the usual names says it."""
+    return next((n for n in map(_whole, map(statics.get, EPOCH_NAMES)) if n), None)
 
 
 def _whole(text: str | None) -> int | None:

@@ -42,13 +42,16 @@ class Hyperband:
     The resource is counted in emissions of the objective. Bracket s has the rungs ``max_resource * ETA**-s, ...,
     max_resource`` (none below ``min_resource``): bracket 0 runs its trials to the end, the last one judges them from
     ``min_resource`` on. Trials go to brackets by ``shares``. At a rung a trial goes on when it is among the best third of
-    all trials that had got there by then (itself included; rounded down, at least one); at ``max_resource`` it ends.
+    all trials that had got there by then (itself included; rounded down, at least one); at ``max_resource`` it ends. Where
+    trials are known to end there by themselves (``self_ending``) they are left to it, since what they still do, such as
+    saving a model, is wanted; one that goes on all the same is ended then.
     """
 
     inner: Strategy
     direction: Direction
     min_resource: int
     max_resource: int
+    self_ending: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_resource <= self.max_resource:
@@ -73,7 +76,8 @@ class Hyperband:
     def to_stop(self, history: History) -> Sequence[int]:
         """Ids of pending trials that a rung has not let through, or that have reached the largest resource."""
         away = self.turned_away(history)
-        return [t.id for t in history.pending if t.id in away or len(t.curve) >= self.max_resource]
+        most = self.max_resource + self.self_ending
+        return [t.id for t in history.pending if t.id in away or len(t.curve) >= most]
 
     def turned_away(self, history: History) -> dict[int, int]:
         """For each trial that a rung has not let through, that rung.

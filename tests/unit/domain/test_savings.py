@@ -49,6 +49,13 @@ def test_hyperband_knows_the_length() -> None:
     assert found.seconds_saved == pytest.approx(25 * 2.0)
 
 
+def test_hyperband_knows_the_length_that_it_inferred() -> None:
+    spec = tuning_spec(strategy=StrategyName.HYPERBAND, statics={"epochs": "27"})
+    found = savings(spec, [job(1, 4, stopped=True), job(2, 9)], {1: 2, 2: 25})
+    assert found is not None
+    assert (found.stopped, found.epochs_saved, found.full_epochs) == (1, 25, 27)
+
+
 def test_a_stop_that_came_too_late_saved_nothing() -> None:
     late = replace(job(2, 9, stopped=True), status=TrainingJobStatus.COMPLETED)
     assert not late.cut_short

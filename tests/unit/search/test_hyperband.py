@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -65,6 +66,12 @@ def test_a_trial_ends_at_the_largest_resource() -> None:
     band = hyperband(9, 9)
     assert band.to_stop(History((running(0, *[1.0] * 8),))) == []
     assert band.to_stop(History((running(0, *[1.0] * 9),))) == [0]
+
+
+def test_one_that_is_known_to_end_by_itself_is_stopped_only_when_it_goes_on() -> None:
+    band = replace(hyperband(9, 9), self_ending=True)
+    assert band.to_stop(History((running(0, *[1.0] * 9),))) == []
+    assert band.to_stop(History((running(0, *[1.0] * 10),))) == [0]
 
 
 def test_the_best_third_at_a_rung_goes_on() -> None:

@@ -1,0 +1,159 @@
+"""Rules that say which trials go on, compared on the same random draws: 120 runs of a rule take seconds.
+
+    python -m benchmarks.halving                     # 20 seeds on the six tasks of the choosing set
+    python -m benchmarks.halving --set fresh --seeds 10
+
+Random draws look at no value, so that every rule can be given the same configurations, whose curves are looked up once. One
+worker takes them in order and trains each as far as the rule lets it. What is told is that of ``multifidelity``, and in
+brackets each rule's difference to ours, run by run, with its standard error. The table goes to RESULTS-multifidelity.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from benchmarks.multifidelity import RESULTS_FILE, SHARES
+from benchmarks.report import markdown, replace_section
+from benchmarks.tasks.curve_families import EPOCHS, TASKS
+from benchmarks.tasks.curves import CurveTask, curve_tasks
+from rekindle.search.hyperband import ETA, Hyperband
+from rekindle.search.random_search import RandomSearch
+
+#: Full trainings' worth of epochs in a run.
+TRAININGS = 20
+#: Configurations of a run at most.
+DRAWS = 450
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which trials go on. ``on(ahead, there)``: whether one goes on that has ``ahead`` better ones (``ties``: or equal ones)
+    among the ``there`` that have got to the rung, itself included. ``single``: all in the most eager bracket. ``best``: judged
+    by the best value so far, not the last. ``hopeless``: every ninth of the way a trial ends, too, that could not reach the
+    incumbent if it gained as much from there on as any trial that ran to its end (four of them at least)."""
+
+    on: Callable[[int, int], bool] = lambda ahead, there: ahead < max(1, there // ETA)
+    ties: bool = True
+    single: bool = False
+    best: bool = False
+    hopeless: bool = False
+
+
+RULES: Mapping[str, Rule] = {
+    "ours": Rule(),
+    "Syne Tune's ASHA": Rule(lambda ahead, there: there == 1 or ahead <= there / ETA, ties=False, single=True),
+    "ours, the most eager bracket alone": Rule(single=True),
+    "Syne Tune's third, our brackets": Rule(lambda ahead, there: there == 1 or ahead <= there / ETA, ties=False),
+    "by the best value so far": Rule(best=True),
+    "a fourth goes on": Rule(lambda ahead, there: ahead < max(1, there // 4)),
+    "the hopeless end, too": Rule(hopeless=True),
+}
+
+
+@dataclass
+class Run:
+    """A run of one rule: the state that trials leave behind, and what was found."""
+
+    rule: Rule
+    band: Hyperband
+    rungs: dict[int, list[float]]
+    full: list[np.ndarray] = field(default_factory=list)
+    best: float = np.inf
+    epochs: int = 0
+    clock: float = 0.0
+    trials: int = 0
+    found: list[tuple[int, float, float]] = field(default_factory=list)
+
+    def train(self, curve: np.ndarray, seconds: float, most: int) -> None:
+        """One trial, as far as the rule and the epochs that are left let it."""
+        bracket = self.band.brackets - 1 if self.rule.single else self.band.bracket(self.trials)
+        judged, own = set(self.band.rungs(bracket)), np.inf
+        self.trials += 1
+        for step, value in enumerate(curve, start=1):
+            self.epochs, self.clock, own = self.epochs + 1, self.clock + seconds, min(own, value)
+            if value < self.best:
+                self.best = value
+                self.found.append((self.epochs, self.clock, value))
+            goes_on = self._goes_on(step, own if self.rule.best else value, step in judged)
+            if self.epochs >= most or not goes_on or self._hopeless(step, value, own):
+                return
+        self.full.append(curve)
+
+    def _goes_on(self, step: int, value: float, judged: bool) -> bool:
+        if step not in self.rungs or step == EPOCHS:
+            return True
+        there = self.rungs[step]
+        ahead = (bisect_right if self.rule.ties else bisect_left)(there, value)
+        insort(there, value)
+        return not judged or self.rule.on(ahead, len(there))
+
+    def _hopeless(self, step: int, value: float, own: float) -> bool:
+        if not self.rule.hopeless or step % (EPOCHS // 9) or step == EPOCHS or len(self.full) < 4:
+            return False
+        gain = max(curve[step - 1] - curve[step:].min() for curve in self.full)
+        return value - max(gain, 0.0) >= self.best and own > self.best
+
+
+def configurations(task: CurveTask, seed: int) -> list[tuple[np.ndarray, float]]:
+    """Curves and seconds per epoch of the random draws of a seed."""
+    rng = np.random.default_rng([seed, 77])
+    return [task.curve(task.space.decode(rng.random(len(task.space)))) for _ in range(DRAWS)]
+
+
+def measure(task: CurveTask, rule: Rule, drawn: Sequence[tuple[np.ndarray, float]], target: float) -> list[float]:
+    """Regrets at ``SHARES`` of the epochs, when the regret ``target`` was reached, and how many trials were begun."""
+    band, most = Hyperband(RandomSearch(task.space, 0), "minimize", 1, EPOCHS), TRAININGS * EPOCHS
+    run = Run(rule, band, {step: [] for step in band.rungs(band.brackets - 1)})
+    for curve, seconds in drawn:
+        if run.epochs >= most:
+            break
+        run.train(curve, seconds, most)
+    regrets = [min([task.regret(v) for e, _, v in run.found if e <= s * most], default=1.0) for s in SHARES]
+    reached = min([clock for _, clock, v in run.found if task.regret(v) <= target + 1e-9], default=run.clock)
+    return [*regrets, reached, run.trials]
+
+
+def measured(tasks: Sequence[CurveTask], seeds: int) -> dict[str, np.ndarray]:
+    """For each rule its runs, shape (tasks x seeds, columns of ``measure``), times as shares of random search's run."""
+    found: dict[str, list[list[float]]] = {name: [] for name in RULES}
+    for task in tasks:
+        drawn = [configurations(task, seed) for seed in range(seeds)]
+        whole = [d[:TRAININGS] for d in drawn]
+        target = float(np.median([task.regret(min(float(curve.min()) for curve, _ in d)) for d in whole]))
+        length = float(np.mean([EPOCHS * sum(seconds for _, seconds in d) for d in whole]))
+        for name, rule in RULES.items():
+            rows = [measure(task, rule, d, target) for d in drawn]
+            found[name] += [[*row[:-2], row[-2] / length, row[-1]] for row in rows]
+    return {name: np.array(rows) for name, rows in found.items()}
+
+
+def line(name: str, values: np.ndarray, ours: np.ndarray) -> list[str]:
+    """A rule's line of the table."""
+    change = (values - ours)[:, :-1]
+    means, by, errors = values.mean(axis=0), change.mean(axis=0), change.std(axis=0) / len(change) ** 0.5
+    told = [f"{m:.3f} ({d:+.3f} ± {e:.3f})" for m, d, e in zip(means[:-1], by, errors, strict=True)]
+    cells = [f"{m:.3f}" for m in means[:-1]] if values is ours else told
+    return [name, *cells, f"{means[-1]:.0f}"]
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--set", choices=list(TASKS), default="choosing")
+    args = parser.parse_args()
+    found = measured(curve_tasks(args.set), args.seeds)
+    header = ["rule", *[f"regret at {s:g}" for s in SHARES], "time to random's final value", "trials"]
+    table = markdown(header, [line(name, values, found["ours"]) for name, values in found.items()])
+    text = f"### {args.set}, {len(found['ours'])} runs of each rule\n\n{table}"
+    print(text)
+    replace_section(RESULTS_FILE, f"rules, {args.set}", text)
+
+
+if __name__ == "__main__":
+    main()
