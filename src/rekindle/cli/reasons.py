@@ -14,7 +14,7 @@ _CHOOSERS = {
     "random": "a random draw on the ranges' scales",
     "safety": "a random draw for safety, whatever the model says",
     "grid": "the grid: the next combination",
-    "parent": "the parents: what they know is tried before the model has a say",
+    "parent": "the parents: one of their best, or a point for contrast, in turn with the model's own suggestions",
     "imported": "nobody here: it was imported",
     None: "nobody: it is a training job of its own, not of a search",
 }
