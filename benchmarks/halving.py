@@ -30,15 +30,29 @@ TRAININGS = 20
 DRAWS = 450
 
 
+def ours(there: Sequence[float], value: float) -> bool:
+    """Among the best third, itself included, rounded down, at least one; equals are ahead."""
+    return bisect_right(there, value) < max(1, (len(there) + 1) // ETA)
+
+
+def syne_tune(there: Sequence[float], value: float) -> bool:
+    """Its rank among all, from 0 on, is at most a third of their number; equals are not ahead."""
+    return not there or bisect_left(there, value) <= (len(there) + 1) / ETA
+
+
+def ray_tune(there: Sequence[float], value: float) -> bool:
+    """Not worse than the percentile of a third, interpolated, of those before it."""
+    return not there or value <= float(np.percentile(there, 100 / ETA))
+
+
 @dataclass(frozen=True)
 class Rule:
-    """Which trials go on. ``on(ahead, there)``: whether one goes on that has ``ahead`` better ones (``ties``: or equal ones)
-    among the ``there`` that have got to the rung, itself included. ``single``: all in the most eager bracket. ``best``: judged
-    by the best value so far, not the last. ``hopeless``: every ninth of the way a trial ends, too, that could not reach the
-    incumbent if it gained as much from there on as any trial that ran to its end (four of them at least)."""
+    """Which trials go on. ``on(there, value)``: whether one goes on with that value at a rung which the ``there`` (ascending)
+    reached before it. ``single``: all in the most eager bracket. ``best``: judged by the best value so far, not the last.
+    ``hopeless``: every ninth of the way a trial ends, too, that could not reach the incumbent if it gained as much from there
+    on as any trial that ran to its end (four of them at least)."""
 
-    on: Callable[[int, int], bool] = lambda ahead, there: ahead < max(1, there // ETA)
-    ties: bool = True
+    on: Callable[[Sequence[float], float], bool] = ours
     single: bool = False
     best: bool = False
     hopeless: bool = False
@@ -46,11 +60,11 @@ class Rule:
 
 RULES: Mapping[str, Rule] = {
     "ours": Rule(),
-    "Syne Tune's ASHA": Rule(lambda ahead, there: there == 1 or ahead <= there / ETA, ties=False, single=True),
-    "ours, the most eager bracket alone": Rule(single=True),
-    "Syne Tune's third, our brackets": Rule(lambda ahead, there: there == 1 or ahead <= there / ETA, ties=False),
+    "Syne Tune's ASHA": Rule(syne_tune, single=True),
+    "Ray Tune's ASHA": Rule(ray_tune, single=True),
+    "ours in the most eager bracket alone, as Optuna's successive halving": Rule(single=True),
+    "Syne Tune's third, our brackets": Rule(syne_tune),
     "by the best value so far": Rule(best=True),
-    "a fourth goes on": Rule(lambda ahead, there: ahead < max(1, there // 4)),
     "the hopeless end, too": Rule(hopeless=True),
 }
 
@@ -88,9 +102,9 @@ class Run:
         if step not in self.rungs or step == EPOCHS:
             return True
         there = self.rungs[step]
-        ahead = (bisect_right if self.rule.ties else bisect_left)(there, value)
+        goes_on = not judged or self.rule.on(there, value)
         insort(there, value)
-        return not judged or self.rule.on(ahead, len(there))
+        return goes_on
 
     def _hopeless(self, step: int, value: float, own: float) -> bool:
         if not self.rule.hopeless or step % (EPOCHS // 9) or step == EPOCHS or len(self.full) < 4:
