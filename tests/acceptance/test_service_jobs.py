@@ -108,6 +108,10 @@ def test_each_instance_has_a_log_and_a_stream_of_its_own(app: App, tmp_path: Pat
     assert subprocess.run(one, env=environ, capture_output=True, text=True, check=True).stdout == "I am algo-2\nloss=1\n"
     wrong = subprocess.run([*one[:-1], "algo-9"], env=environ, capture_output=True, text=True, check=False)
     assert (wrong.returncode, "the training job has algo-1, algo-2" in wrong.stderr) == (2, True)
+    first = subprocess.run([*one, "--attempt", "1"], env=environ, capture_output=True, text=True, check=True)
+    assert first.stdout == "I am algo-2\nloss=1\n"
+    never = subprocess.run([*one, "--attempt", "2"], env=environ, capture_output=True, text=True, check=False)
+    assert (never.returncode, "the training job has had 1" in never.stderr) == (2, True)
 
 
 @pytest.mark.timeout(300)

@@ -411,7 +411,7 @@ class ExecutorSuite(ABC):
         assert bench.marked("ready") == 1
 
     def test_the_next_attempt_starts_clean_but_keeps_checkpoints(self, bench: Bench, executor: Executor) -> None:
-        first = "open('../checkpoints/c', 'w').write('5'); open('../model/m', 'w'); open('left', 'w')\n"
+        first = "print('begins'); open('../checkpoints/c', 'w').write('5'); open('../model/m', 'w'); open('left', 'w')\n"
         executor.launch(bench.run(first + WAIT_FOREVER))
         bench.await_mark("ready")
         self.kill_supervisor(executor, KEY)
@@ -420,6 +420,9 @@ class ExecutorSuite(ABC):
         executor.launch(bench.run("print(os.listdir('.'), os.listdir('../model'), open('../checkpoints/c').read())", key=again))
         assert finished(executor, again).state is RunState.COMPLETED
         assert executor.read_log(KEY.owner, KEY.name)[0] == b"['train.py'] [] 5\n"
+        assert executor.read_log(KEY.owner, KEY.name, attempt=2) == executor.read_log(KEY.owner, KEY.name)
+        assert executor.read_log(KEY.owner, KEY.name, attempt=1)[0] == b"begins\n"
+        assert executor.read_log(KEY.owner, KEY.name, attempt=3) == (b"", 0)
         assert finished(executor).state is RunState.LOST
 
     def test_an_attempt_does_not_start_beside_the_one_before(self, bench: Bench, executor: Executor) -> None:

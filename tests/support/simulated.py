@@ -114,7 +114,9 @@ class SimulatedExecutor:
         ends = [e for e in ends if e > self.clock.now()]
         self.clock.at = min([*ends, self.clock.at + seconds]) if ends else self.clock.at + seconds
 
-    def read_log(self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20, host: str = "") -> tuple[bytes, int]:
+    def read_log(
+        self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20, host: str = "", attempt: int = 0
+    ) -> tuple[bytes, int]:
         return b"", offset
 
     def forget(self, owner: Owner, name: str) -> None:

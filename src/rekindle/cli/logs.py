@@ -19,13 +19,16 @@ def logs(
     name: Annotated[str, typer.Argument(metavar="TRAINING_JOB", help="A training job's name.", show_default=False)],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the training job ends.")] = False,
     instance: Annotated[str | None, typer.Option(help="Only this instance, such as algo-2.", show_default="all")] = None,
+    attempt: Annotated[
+        int | None, typer.Option(help="This attempt of one that was started again.", show_default="latest")
+    ] = None,
 ) -> None:
     """Print what a training job wrote to stdout and stderr. Of several instances, each line says whose it is."""
     from rekindle.cli.opened import open_app
 
     app = open_app()
     job = _training_job(app, name)
-    printers = _printers(app, job, instance)
+    printers = _printers(app, job, instance, _attempt(job, attempt))
     _print_all(printers)
     while follow and app.store.training_job(app.owner, name).is_running and not _ended(app, job):
         app.clock.sleep(FOLLOW_SECONDS)
@@ -38,8 +41,8 @@ def logs(
 class _Printer:
     """Prints the log of one instance as it grows. With a ``label``, whole lines, each behind it."""
 
-    def __init__(self, app: App, job: TrainingJob, host: str, label: str) -> None:
-        self._app, self._job, self._host, self._label = app, job, host, label.encode()
+    def __init__(self, app: App, job: TrainingJob, host: str, attempt: int, label: str = "") -> None:
+        self._app, self._job, self._host, self._attempt, self._label = app, job, host, attempt, label.encode()
         self._offset = 0
         self._rest = b""
 
@@ -47,7 +50,8 @@ class _Printer:
         """What is new."""
         while True:
             job = self._job
-            chunk, self._offset = self._app.executor.read_log(job.owner, job.name, self._offset, host=self._host)
+            read = self._app.executor.read_log
+            chunk, self._offset = read(job.owner, job.name, self._offset, host=self._host, attempt=self._attempt)
             if not chunk:
                 return
             sys.stdout.buffer.write(self._labelled(chunk) if self._label else chunk)
@@ -64,15 +68,24 @@ class _Printer:
         return b"".join(self._label + line + b"\n" for line in lines)
 
 
-def _printers(app: App, job: TrainingJob, instance: str | None) -> list[_Printer]:
+def _attempt(job: TrainingJob, attempt: int | None) -> int:
+    """The attempt that is meant, 0 for the latest. Raises InvalidValue for one that never was."""
+    from rekindle.domain.errors import InvalidValue
+
+    if attempt is not None and not 1 <= attempt <= job.attempt:
+        raise InvalidValue("--attempt", attempt, f"the training job has had {job.attempt}")
+    return attempt or 0
+
+
+def _printers(app: App, job: TrainingJob, instance: str | None, attempt: int) -> list[_Printer]:
     from rekindle.domain.errors import InvalidValue
 
     hosts = job.spec.resources.hosts
     if instance is not None and instance not in hosts:
         raise InvalidValue("--instance", instance, f"the training job has {', '.join(hosts)}")
     if instance is not None or len(hosts) == 1:
-        return [_Printer(app, job, instance or hosts[0], "")]
-    return [_Printer(app, job, host, f"[{host}] ") for host in hosts]
+        return [_Printer(app, job, instance or hosts[0], attempt)]
+    return [_Printer(app, job, host, attempt, f"[{host}] ") for host in hosts]
 
 
 def _print_all(printers: list[_Printer]) -> None:

@@ -442,10 +442,12 @@ class Executor(Protocol):
         is first; it may return early."""
         ...
 
-    def read_log(self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20, host: str = "") -> tuple[bytes, int]:
-        """At most ``limit`` bytes of a training job's log (stdout and stderr of its latest attempt) from ``offset``, and
-        the offset to go on from; of the instance ``host``, where it has several
-        (empty: the first). Offsets count all bytes ever logged, also those since dropped from a long log."""
+    def read_log(
+        self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20, host: str = "", attempt: int = 0
+    ) -> tuple[bytes, int]:
+        """At most ``limit`` bytes of a training job's log (stdout and stderr) from ``offset``, and the offset to go on from;
+        of the instance ``host``, where it has several (empty: the first), and of an ``attempt`` (0: the latest). Offsets
+        count all bytes ever logged, also those since dropped from a long log."""
         ...
 
     def forget(self, owner: Owner, name: str) -> None:

@@ -161,9 +161,11 @@ class ProcessExecutor(Executor):
                 if poll is None or poll.poll(pause * 1000) or pause == rest:
                     return
 
-    def read_log(self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20, host: str = "") -> tuple[bytes, int]:
+    def read_log(
+        self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20, host: str = "", attempt: int = 0
+    ) -> tuple[bytes, int]:
         """See Executor. What lies before and after a dropped part never comes in one piece."""
-        attempts = self._attempts(owner, name)
+        attempts = [folder for folder in self._attempts(owner, name) if attempt in (0, int(folder.name))]
         if not attempts:
             return b"", offset
         return logfile.read(logfile.folder_of(str(attempts[-1]), _safe(host, "host") if host else ""), offset, limit)

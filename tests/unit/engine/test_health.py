@@ -25,7 +25,7 @@ class Logging(SimulatedExecutor):
     log: bytes = b""
     reads: int = field(default=0)
 
-    def read_log(self, owner, name, offset=0, limit=1 << 20, host=""):
+    def read_log(self, owner, name, offset=0, limit=1 << 20, host="", attempt=0):
         self.reads += 1
         piece = self.log[offset : offset + limit]
         return piece, offset + len(piece)
