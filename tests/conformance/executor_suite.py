@@ -414,6 +414,7 @@ class ExecutorSuite(ABC):
         first = "print('begins'); open('../checkpoints/c', 'w').write('5'); open('../model/m', 'w'); open('left', 'w')\n"
         executor.launch(bench.run(first + WAIT_FOREVER))
         bench.await_mark("ready")
+        until(lambda: executor.read_log(KEY.owner, KEY.name)[0] == b"begins\n", "the log")
         self.kill_supervisor(executor, KEY)
         assert finished(executor).state is RunState.LOST
         again = RunKey(KEY.name, 2)
