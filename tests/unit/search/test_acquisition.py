@@ -25,6 +25,14 @@ def test_log_h_is_the_log_of_the_integral(z: float) -> None:
     assert log_h(np.array([z]))[0] == pytest.approx(math.log(integral), abs=1e-8)
 
 
+@pytest.mark.parametrize("sigmas", [8.0, 20.0, 40.0, 99.0, 101.0, 150.0, 1e4])
+def test_log_h_far_below_the_incumbent_is_the_log_of_the_integral(sigmas: float) -> None:
+    """With phi(z - t) = phi(z) exp(z t - t^2 / 2) taken out, nothing underflows: h is 1e-350 at 40 sigma."""
+    integral, _ = quad(lambda u: u * math.exp(-u - 0.5 * (u / sigmas) ** 2), 0.0, 60.0, epsabs=0.0, epsrel=1e-12, limit=200)
+    expected = norm.logpdf(sigmas) + math.log(integral) - 2 * math.log(sigmas)
+    assert log_h(np.array([-sigmas]))[0] == pytest.approx(expected, abs=1e-8)
+
+
 def test_log_h_is_finite_and_rising_at_any_distance() -> None:
     z = -np.logspace(-3, 150, 2000)[::-1]
     values = log_h(z)

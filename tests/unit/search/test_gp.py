@@ -13,6 +13,7 @@ from rekindle.search.bayesian.gp import (
     Columns,
     Hyperparameters,
     Priors,
+    _cholesky,
     correlation,
     fit,
     matern,
@@ -128,8 +129,24 @@ def test_near_duplicate_rows_do_not_break_it(gap: float) -> None:
 
 def test_an_ill_conditioned_kernel_is_jittered() -> None:
     x = np.linspace(0, 1, 200)[:, None]
-    gp = GP(x, np.sin(3 * x[:, 0]), Columns((0,)), Hyperparameters(np.array([1e3]), 20.0, 1e-12))
-    assert np.all(np.isfinite(gp.predict(x)[0]))
+    for noise in (1e-12, 0.0):
+        gp = GP(x, np.sin(3 * x[:, 0]), Columns((0,)), Hyperparameters(np.array([1e3]), 20.0, noise))
+        assert np.all(np.isfinite(gp.predict(x)[0]))
+
+
+@pytest.mark.parametrize(("below", "expected"), [(-1e-3, 1e-9), (3e-9, 1e-8), (3e-7, 1e-6), (5e-3, 1e-2)])
+def test_a_matrix_gets_as_little_jitter_as_it_takes(below: float, expected: float) -> None:
+    """Its least eigenvalue is ``-below``; jitter is relative to the signal."""
+    signal, ones = 4.0, np.ones((30, 30))
+    matrix = signal * (ones - below * np.eye(30))
+    lower = _cholesky(matrix.copy(), 0.0, signal)
+    added = np.diag(lower @ lower.T - matrix)
+    np.testing.assert_allclose(added, expected * signal, rtol=1e-4, atol=1e-13)
+
+
+def test_a_matrix_that_no_jitter_helps_is_no_kernel() -> None:
+    with pytest.raises(np.linalg.LinAlgError):
+        _cholesky(np.ones((5, 5)) - np.eye(5), 0.0, 1.0)
 
 
 @settings(max_examples=25, deadline=None)
