@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from rekindle.cli.options import JsonOption, TuningJobArgument
 from rekindle.cli.problems import ExitCode
 
 if TYPE_CHECKING:
+    from rekindle.bootstrap import App
     from rekindle.engine.replay import Checked, Replay
 
 
@@ -25,17 +26,27 @@ def explain(
     from rekindle.cli.printing import write_json
     from rekindle.cli.reasons import show_training_job, show_tuning_job
     from rekindle.domain.errors import NotFound
-    from rekindle.engine.explain import explain_training_job, explain_tuning_job
+    from rekindle.engine.explain import explain_tuning_job
 
     app = open_app()
     try:
         found, show = explain_tuning_job(app.store, app.owner, name), show_tuning_job
     except NotFound:
-        found, show = explain_training_job(app.store, app.owner, name), show_training_job
+        found, show = _of_training_job(app, name), show_training_job
     if as_json:
         write_json(found)
     else:
         show(found)
+
+
+def _of_training_job(app: App, name: str) -> Mapping[str, Any]:
+    from rekindle.domain.errors import NotFound
+    from rekindle.engine.explain import explain_training_job
+
+    try:
+        return explain_training_job(app.store, app.owner, name)
+    except NotFound as error:
+        raise NotFound("tuning job or training job", name) from error
 
 
 def verify(name: TuningJobArgument, as_json: JsonOption = False) -> None:

@@ -17,6 +17,8 @@ from rekindle.engine.queries import parents_of
 from rekindle.search.space import SpaceError
 from rekindle.search.strategy import Strategy
 
+_BEGUN_AGAIN = "they saw the curve of a training job that was lost and begun again since"
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -65,9 +67,10 @@ class Replay:
         return tuple(sorted(set(range(1, max(there, default=0))) - set(there)))
 
     def _check(self, trial: TrainingJob) -> Checked:
-        wrong, incomparable = self._unreadable.get(trial.number), self._incomparable(trial)
-        if wrong is not None or incomparable is not None:
-            return Checked(trial, trial.tuned, None, None if wrong else incomparable, wrong)
+        wrong = self._unreadable.get(trial.number)
+        incomparable = None if wrong else self._incomparable(trial)
+        if wrong or incomparable:
+            return Checked(trial, trial.tuned, None, incomparable, wrong)
         definition = self._definitions[trial.definition_name]
         history = history_for(self._seen, definition, trial.proposal["seen_seq"])
         proposal = self._strategies[definition.name].propose(history)
@@ -79,7 +82,18 @@ class Replay:
         if self._gone is not None:
             return self._gone
         lost = min([*self.missing, *self._unreadable], default=trial.number)
-        return f"they come after training job #{lost}, whose record is lost" if lost < trial.number else None
+        if lost < trial.number:
+            return f"they come after training job #{lost}, whose record is lost"
+        return _BEGUN_AGAIN if self._saw_a_lost_attempt(trial) else None
+
+    def _saw_a_lost_attempt(self, trial: TrainingJob) -> bool:
+        """Whether the search looked at curves of running training jobs, one of which was lost and begun again: what the earlier
+        attempt had printed by then is not told apart from what it had not."""
+        rule, seen = self.snapshot.job.spec.hyperband, trial.proposal["seen_seq"]
+        if rule is None or rule.sampler == "random":
+            return False
+        again = [t for t in self.snapshot.jobs if t.attempt > 1 and t.definition_name == trial.definition_name]
+        return any(t.launched_seq <= seen and (t.finished_seq is None or t.finished_seq > seen) for t in again)
 
     @cached_property
     def _definitions(self) -> Mapping[str | None, Definition]:

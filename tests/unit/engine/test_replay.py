@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rekindle.domain.tuning_job import RELAXED, StrategyName, TuningJobStatus, WarmStart, WarmStartType
+from rekindle.domain.tuning_job import RELAXED, Hyperband, StrategyName, TuningJobStatus, WarmStart, WarmStartType
 from rekindle.engine.imports import Result, import_tuning_job
-from rekindle.engine.ports import RunState
+from rekindle.engine.ports import RunKey, RunState
 from rekindle.engine.replay import Replay, replay
 from rekindle.search.space import Categorical, Continuous
+from support.curves import ranges, replayed
 from support.engine import Engine, by_learning_rate
 from support.simulated import Script
 from support.specs import RANGES, tuning_spec
@@ -176,3 +177,26 @@ def test_suggestions_of_another_version_are_not_compared(ran: Engine) -> None:
     checked = list(found(ran))
     assert {c.incomparable for c in checked[:3]} == {"they were made by another version of the search"}
     assert all(c.agrees for c in checked[3:])
+
+
+@pytest.mark.parametrize("sampler", ["random", "bayesian"])
+def test_what_saw_the_curve_of_a_lost_attempt_is_not_compared(sampler: str) -> None:
+    engine = Engine(lambda h: replayed(h, epochs=27))
+    spec = tuning_spec(strategy=StrategyName.HYPERBAND, jobs=24, parallel=4, ranges=ranges())
+    engine.create(replace(spec, hyperband=Hyperband(1, 27, sampler)))
+
+    def lose(step: int) -> None:
+        running = [t for t in engine.trials("job") if t.is_running and t.started_at is not None and t.attempt == 1]
+        if step in (9, 18) and running:
+            engine.executor.lose(RunKey.of(running[0]))
+
+    engine.run("job", before=lose)
+    again = [t for t in engine.trials("job") if t.attempt > 1]
+    assert again
+    checked = list(found(engine))
+    assert all(c.agrees for c in checked if c.comparable)
+    told = {c.incomparable for c in checked} - {None}
+    assert told == (
+        set() if sampler == "random" else {"they saw the curve of a training job that was lost and begun again since"}
+    )
+    assert sum(c.agrees for c in checked) >= 8
