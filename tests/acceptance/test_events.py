@@ -119,6 +119,10 @@ def test_each_receiver_of_the_list_hears_what_it_asked_for(tmp_path: Path) -> No
         # A loaded machine may leave some for the next process.
         with app.telling():
             until(lambda: all(s.waiting == 0 for s in app.outbox.sink_states()), 180)
+    one = subprocess.run([REKINDLE, "events", "--only", "low", "--json"], env=environ, check=True, capture_output=True)
+    assert [record["sink"] for record in json.loads(one.stdout)] == ["low"]
+    none = subprocess.run([REKINDLE, "events", "--only", "lo"], env=environ, check=False, capture_output=True, text=True)
+    assert (none.returncode, "'lo': not one of ends, failures, low" in none.stderr) == (2, True)
     trials = app.store.jobs_of(app.store.tuning_job(app.owner, "told").id)
     heard = Counter((path, _state(e)) for path, e in zip(receiver.paths, receiver.events, strict=True))
     failed = Counter(("/failures", (t.name, "Failed")) for t in trials if t.status.value == "Failed")

@@ -113,9 +113,12 @@ def test_what_was_told_put_off_and_given_up_is_counted(store: SqlStore) -> None:
     states = {s.name: s for s in store.sink_states()}
     assert states["file"] == SinkState("file", 1, 1, 2.0, 1, 1, 50.0, "down")
     assert states["webhook"] == SinkState("webhook", 0, 3, 1.0)
+    assert store.try_again("webhook") == 0
     assert store.try_again() == 1
     assert waiting(store, now=3.0) == ["job-001-x Starting 1", "job-002-x Starting 1"]
-    assert store.drop_events() == 5
+    assert store.drop_events("webhook") == 3
+    assert len(waiting(store)) == 2
+    assert store.drop_events() == 2
     assert waiting(store) == []
 
 

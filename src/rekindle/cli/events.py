@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def events(
     retry: Annotated[bool, typer.Option("--retry", help="Tell at once what failed, and what was given up too.")] = False,
     drop: Annotated[bool, typer.Option("--drop", help="Throw away every event that has not been told.")] = False,
+    only: Annotated[str, typer.Option("--only", metavar="NAME", help="Just this receiver.", show_default="all")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Show how the telling of state changes goes: to each webhook and file that the settings name."""
@@ -24,16 +25,27 @@ def events(
     app = open_app()
     if app.outbox is None:
         return
-    if drop:
-        typer.echo(f"{app.outbox.drop_events()} events thrown away", err=True)
-    elif retry:
-        typer.echo(f"{app.outbox.try_again()} events that were given up wait again; the next worker tells them", err=True)
     named = {sink.name for sink in app.sinks}
-    records = [_record(state, named) for state in _states(app.outbox, named)]
+    _check_known(app.outbox, named, only)
+    if drop:
+        typer.echo(f"{app.outbox.drop_events(only)} events thrown away", err=True)
+    elif retry:
+        again = app.outbox.try_again(only)
+        typer.echo(f"{again} events that were given up wait again; the next worker tells them", err=True)
+    records = [_record(state, named) for state in _states(app.outbox, named) if only in ("", state.name)]
     if as_json:
         write_json(records)
     else:
         _show(records)
+
+
+def _check_known(outbox: Outbox, named: set[str], only: str) -> None:
+    """Raises InvalidValue for a receiver that nobody knows."""
+    from rekindle.domain.errors import InvalidValue
+
+    known = [state.name for state in _states(outbox, named)]
+    if only and only not in known:
+        raise InvalidValue("--only", only, f"not one of {', '.join(known)}" if known else "there are no receivers")
 
 
 def _states(outbox: Outbox, named: set[str]) -> list[SinkState]:

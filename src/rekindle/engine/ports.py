@@ -331,12 +331,12 @@ class Outbox(Protocol):
         """Every sink that ever had an event."""
         ...
 
-    def try_again(self) -> int:
-        """Lets the events that were set aside wait again, and all sinks be tried at once; how many events."""
+    def try_again(self, sink: str = "") -> int:
+        """Lets the events of a sink (empty: of all) that were set aside wait again, and it be tried at once; how many."""
         ...
 
-    def drop_events(self) -> int:
-        """Throws away every event that has not been told; how many."""
+    def drop_events(self, sink: str = "") -> int:
+        """Throws away every event that a sink (empty: any) has not been told; how many."""
         ...
 
 

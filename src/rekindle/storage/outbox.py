@@ -155,12 +155,12 @@ def states(connection: Connection) -> list[SinkState]:
     return found
 
 
-def try_again(connection: Connection) -> int:
-    """Events that were given up wait again, and all sinks are due; how many events."""
-    connection.execute(_DUE)
-    return connection.execute(_REVIVE).rowcount
+def try_again(connection: Connection, sink: str = "") -> int:
+    """A sink's events (empty: all sinks') that were given up wait again, and it is due; how many events."""
+    connection.execute(_DUE.where(_s.name == sink) if sink else _DUE)
+    return connection.execute(_REVIVE.where(_e.sink == sink) if sink else _REVIVE).rowcount
 
 
-def drop(connection: Connection) -> int:
-    """Throws away all events that have not been told; how many."""
-    return connection.execute(_DROP).rowcount
+def drop(connection: Connection, sink: str = "") -> int:
+    """Throws away all of a sink's events (empty: all sinks') that have not been told; how many."""
+    return connection.execute(_DROP.where(_e.sink == sink) if sink else _DROP).rowcount

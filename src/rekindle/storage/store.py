@@ -215,12 +215,12 @@ class SqlStore(JobStore, Outbox):
         with self.database.reading() as connection:
             return outbox.states(connection)
 
-    def try_again(self) -> int:
+    def try_again(self, sink: str = "") -> int:
         """See the port."""
         with self.database.writing() as connection:
-            return outbox.try_again(connection)
+            return outbox.try_again(connection, sink)
 
-    def drop_events(self) -> int:
+    def drop_events(self, sink: str = "") -> int:
         """See the port."""
         with self.database.writing() as connection:
-            return outbox.drop(connection)
+            return outbox.drop(connection, sink)
