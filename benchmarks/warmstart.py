@@ -3,7 +3,7 @@
     python -m benchmarks.warmstart
     python -m benchmarks.warmstart --seeds 3 --methods cold rekindle --relations related
     python -m benchmarks.warmstart --half B --seeds 20 --spread 4 --evaluations 25
-    python -m benchmarks.warmstart --timing      # set-up and suggestions with five parents of 5,000 jobs
+    python -m benchmarks.warmstart --timing      # five parents of 5,000 jobs; three of 100 beside a cold search
 
 ``--spread K``: each seed runs every K-th child only, in turn. ``--evaluations N``: all but the cold search end after N.
 
@@ -30,7 +30,7 @@ from benchmarks.tasks.kin import CHILDREN, HALF_A, HALF_B, Relation, member, par
 from benchmarks.tasks.tables import rows
 from benchmarks.tasks.task import Task
 from rekindle.search import Categorical, Continuous, Direction, Integer, Parent, Space, Tuner
-from rekindle.search.space import Parameter, Value
+from rekindle.search.space import Configuration, Parameter, Value
 
 EVALUATIONS = 50
 HALVES = {None: CHILDREN, "A": HALF_A, "B": HALF_B}
@@ -317,7 +317,42 @@ def timing() -> str:
             tuner.tell(trial.id, sum((float(v) - 0.3) ** 2 for v in trial.values.values()))
         name = f"5 {kind} parents of 5,000 trials"
         lines.append([name, f"{spent[0]:.2f} s", f"{1e3 * np.median(spent[1:]):.0f} ms", f"{1e3 * max(spent[1:]):.0f} ms"])
-    return report.markdown(["10 dimensions, CPU time", "set-up and first suggestion", "median of the next 29", "worst"], lines)
+    header = ["10 dimensions, CPU time", "set-up and first suggestion", "median of the next 29", "worst"]
+    return f"{report.markdown(header, lines)}\n\n{beside_cold(space)}"
+
+
+def beside_cold(space: Space) -> str:
+    """Suggestions with three parents of 100 trials and with none, in turn."""
+
+    def objective(c: Configuration, optimum: float, rng: np.random.Generator) -> float:
+        return sum((float(v) - optimum) ** 2 * (1 + j % 3) for j, v in enumerate(c.values())) + 0.1 * rng.standard_normal()
+
+    def drawn(count: int, optimum: float, rng: np.random.Generator) -> list[tuple[Configuration, float | None]]:
+        found = [space.decode(rng.random(len(space))) for _ in range(count)]
+        return [(c, objective(c, optimum, rng)) for c in found]
+
+    rng, lines = np.random.default_rng(0), []
+    kin = [Parent(space, drawn(100, 0.3 + 0.03 * i, rng), "transfer", f"p{i}") for i in range(3)]
+    for count in (10, 50, 100):
+        own, tuners, spent = (
+            drawn(count, 0.3, rng),
+            [Tuner(space, seed=0), Tuner(space, seed=0, parents=kin)],
+            np.zeros((2, 13)),
+        )
+        for tuner in tuners:
+            for configuration, value in own:
+                tuner.add(configuration, value)
+        for k in range(spent.shape[1]):
+            for i, tuner in enumerate(tuners):
+                start = time.process_time()
+                trial = tuner.ask()
+                spent[i, k] = time.process_time() - start
+                tuner.tell(trial.id, objective(trial.values, 0.3, rng))
+        # The first one models the parents.
+        least, median = 1e3 * spent[:, 1:].min(axis=1), 1e3 * np.median(spent[:, 1:], axis=1)
+        cells = [f"{least[0]:.0f}, {median[0]:.0f} ms", f"{least[1]:.0f}, {median[1]:.0f} ms", f"{median[1] / median[0]:.2f}"]
+        lines.append([f"{count} results", *cells])
+    return report.markdown(["least and median of 12", "no parent", "3 parents of 100 trials", "ratio of medians"], lines)
 
 
 def main() -> None:
