@@ -10,7 +10,7 @@ from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.errors import NotFound
 from rekindle.domain.search_plan import comparable, warm_start_report
 from rekindle.domain.training_job import Owner, TrainingJob
-from rekindle.domain.tuning_job import Definition, StrategyName, WarmStart
+from rekindle.domain.tuning_job import Definition, StrategyName, TuningJobSpec, WarmStart
 from rekindle.domain.warm_start import namer
 from rekindle.engine.ports import JobStore
 from rekindle.engine.queries import parents_of
@@ -49,7 +49,7 @@ def explain_tuning_job(store: JobStore, owner: Owner, name: str) -> Mapping[str,
         "seed": job.spec.seed,
         "objective": {"metric": objective.metric, "goal": objective.direction},
         "imported": job.imported,
-        "scaling": _scaling(job.spec.definition),
+        "scaling": _scalings(job.spec),
         "sources": _sources(snapshot),
         "best": None if own is None else _best(own),
         "warm_start": None if job.spec.warm_start is None else _warm_start(snapshot, job.spec.warm_start),
@@ -65,6 +65,13 @@ def _definition_of(store: JobStore, job: TrainingJob) -> Definition | None:
     except NotFound:
         return None
     return next((d for d in definitions if d.name == job.definition_name), None)
+
+
+def _scalings(spec: TuningJobSpec) -> dict[str, dict[str, str]]:
+    """Of all definitions; where there are several, their names stand before the ranges'."""
+    if len(spec.definitions) == 1:
+        return _scaling(spec.definition)
+    return {f"{d.name}.{name}": scale for d in spec.definitions for name, scale in _scaling(d).items()}
 
 
 def _scaling(definition: Definition) -> dict[str, dict[str, str]]:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from rekindle.domain.tuning_job import RELAXED, Hyperband, StrategyName, TuningJobStatus, WarmStart, WarmStartType
+from rekindle.engine.explain import explain_training_job, explain_tuning_job
 from rekindle.engine.imports import Result, import_tuning_job
 from rekindle.engine.ports import RunKey, RunState
 from rekindle.engine.replay import Replay, replay
@@ -200,3 +201,19 @@ def test_what_saw_the_curve_of_a_lost_attempt_is_not_compared(sampler: str) -> N
         set() if sampler == "random" else {"they saw the curve of a training job that was lost and begun again since"}
     )
     assert sum(c.agrees for c in checked) >= 8
+
+
+def test_several_definitions_are_replayed_each_by_its_own_history() -> None:
+    engine = Engine()
+    spec = tuning_spec(strategy=StrategyName.BAYESIAN, jobs=16)
+    narrow = (Continuous("lr", 1e-4, 2e-3, "Linear"), *RANGES[1:])
+    one, two = replace(spec.definition, name="one"), replace(spec.definition, name="two", ranges=narrow)
+    engine.create(replace(spec, definitions=(one, two)))
+    engine.run("job")
+    checked = list(found(engine))
+    assert {c.job.definition_name for c in checked} == {"one", "two"}
+    assert [c.agrees for c in checked] == [True] * 16
+    told = explain_tuning_job(engine.store, engine.owner, "job")["scaling"]
+    assert (told["one.lr"]["used"], told["two.lr"]["used"]) == ("Logarithmic", "Linear")
+    mine = next(t for t in engine.trials("job") if t.definition_name == "two")
+    assert explain_training_job(engine.store, engine.owner, mine.name)["scaling"]["lr"]["used"] == "Linear"
