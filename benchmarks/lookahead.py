@@ -8,7 +8,7 @@ in minutes. Here each gets the same history (12, 20 or 35 results of a search th
 ``STEPS`` suggestions; what counts is the regret after them. That is one tenth of the cost at a third of the spread. It says
 little about how a search explores, so a variant that wins here still has to hold in whole searches (``benchmarks.ablation``).
 
-``--tasks first`` takes half a minute of one core (81 looks). The same code under another name differs by nothing: luck is shared.
+``--tasks first`` takes half a minute of one core (81 looks). The same code under another name differs by nothing.
 """
 
 from __future__ import annotations

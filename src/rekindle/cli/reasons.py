@@ -73,6 +73,8 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     if found["original_name"] is not None:
         yield "originally", found["original_name"]
     yield "chosen by", _chooser(found)
+    if found["taken_from"]:
+        yield "taken from", "; ".join(_origin(origin, metric) for origin in found["taken_from"])
     if "n" in why:
         yield (
             "which saw",
@@ -86,6 +88,11 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     if found["objective"] is not None:
         yield "came out as", f"{metric} {found['objective']:.6g}{_off(found)}"
     yield from ((key, value) for key, value in _flat("", why).items() if key.partition(".")[0] not in _TOLD)
+
+
+def _origin(origin: Mapping[str, Any], metric: str) -> str:
+    result = "failed there" if origin["objective"] is None else f"{metric} {origin['objective']:.6g} there"
+    return f"#{origin['number']} of {origin['parent']}: {result}"
 
 
 def _chooser(found: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.errors import NotFound
 from rekindle.domain.search_plan import comparable, warm_start_report
 from rekindle.domain.training_job import Owner, TrainingJob
-from rekindle.domain.tuning_job import Definition, StrategyName, TuningJobSpec, WarmStart
+from rekindle.domain.tuning_job import Definition, StrategyName, TuningJob, TuningJobSpec, WarmStart
 from rekindle.domain.warm_start import namer
 from rekindle.engine.ports import JobStore
 from rekindle.engine.queries import parents_of
@@ -20,14 +20,16 @@ from rekindle.search.space import Categorical, resolved_scaling
 def explain_training_job(store: JobStore, owner: Owner, name: str) -> Mapping[str, Any]:
     """What was recorded when a training job's configuration was chosen. Raises NotFound."""
     job = store.training_job(owner, name)
-    proposal, definition = job.proposal, _definition_of(store, job)
+    proposal, tuning_job = job.proposal, _tuning_job_of(store, job)
+    definitions = () if tuning_job is None else tuning_job.spec.definitions
     return {
         "training_job": job.name,
         "tuning_job": job.tuning_job_name,
         "number": job.number,
         "configuration": dict(job.tuned),
-        "scaling": {} if definition is None else _scaling(definition),
+        "scaling": next((_scaling(d) for d in definitions if d.name == job.definition_name), {}),
         "source": proposal.get("source"),
+        "taken_from": [] if tuning_job is None else _taken_from(store, tuning_job, job),
         "algorithm_version": proposal.get("algorithm"),
         "seen_events": proposal.get("seen_seq"),
         "metric": job.objective_metric,
@@ -56,15 +58,23 @@ def explain_tuning_job(store: JobStore, owner: Owner, name: str) -> Mapping[str,
     }
 
 
-def _definition_of(store: JobStore, job: TrainingJob) -> Definition | None:
-    """What a training job was one of; None for one that no search made, or whose tuning job was deleted since."""
-    if job.tuning_job_id is None:
-        return None
+def _tuning_job_of(store: JobStore, job: TrainingJob) -> TuningJob | None:
+    """The search that made a training job; None where none did, or where it was deleted since."""
     try:
-        definitions = store.tuning_job_by_id(job.tuning_job_id).spec.definitions
+        return None if job.tuning_job_id is None else store.tuning_job_by_id(job.tuning_job_id)
     except NotFound:
         return None
-    return next((d for d in definitions if d.name == job.definition_name), None)
+
+
+def _taken_from(store: JobStore, tuning_job: TuningJob, job: TrainingJob) -> list[dict[str, Any]]:
+    """The parents' training jobs that had a configuration before, where it was taken from the parents."""
+    warm = tuning_job.spec.warm_start
+    if warm is None or job.proposal.get("source") != "parent":
+        return []
+    pairs = ((p, j) for p in parents_of(store, tuning_job) for j in _originals(warm, p, job))
+    return [
+        {"parent": p.job.name, "training_job": j.name, "number": j.number, "objective": j.objective_value} for p, j in pairs
+    ]
 
 
 def _scalings(spec: TuningJobSpec) -> dict[str, dict[str, str]]:
@@ -158,11 +168,16 @@ def _tried(snapshot: Snapshot, warm: WarmStart) -> dict[int, list[str]]:
         if trial.proposal.get("source") != "parent":
             continue
         for parent in snapshot.parents:
-            called = namer(warm.names_in(parent.job.name))
-            statics = {called(n): v for n, v in parent.job.spec.definition.statics.items()}
-            if any(_same(trial.tuned, {**statics, **{called(n): v for n, v in j.tuned.items()}}) for j in parent.jobs):
+            if _originals(warm, parent, trial):
                 found.setdefault(trial.number, []).append(parent.job.name)
     return found
+
+
+def _originals(warm: WarmStart, parent: ParentJob, trial: TrainingJob) -> list[TrainingJob]:
+    """A parent's training jobs that had the configuration of ``trial``, by the names that it has here."""
+    called = namer(warm.names_in(parent.job.name))
+    statics = {called(n): v for n, v in parent.job.spec.definition.statics.items()}
+    return [j for j in parent.jobs if _same(trial.tuned, {**statics, **{called(n): v for n, v in j.tuned.items()}})]
 
 
 def _same(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rekindle.cli.reasons import show_training_job
 from rekindle.domain.decisions import ParentJob
 from rekindle.domain.search_plan import comparable, strategy_for
 from rekindle.domain.tuning_job import RELAXED, StrategyName, TuningJobSpec, WarmStart, WarmStartType
@@ -62,6 +63,18 @@ def test_an_identical_parent_s_best_is_tried_first_and_named(engine: Engine) -> 
     assert {p["how"] for p in old["parameters"]} == {"value"}
     best = min(t.objective_value for t in engine.trials("old") if t.objective_value is not None)
     assert old["best"]["objective"] == best
+
+
+def test_a_suggestion_taken_from_a_parent_names_the_training_job_that_had_it(engine: Engine, capsys: Any) -> None:
+    run(engine, tuning_spec("old", jobs=12))
+    run(engine, bayesian("child", WarmStartType.IDENTICAL, "old"))
+    best = min(engine.trials("old"), key=lambda t: t.objective_value or 0.0)
+    told = [explain_training_job(engine.store, engine.owner, t.name) for t in engine.trials("child")]
+    expected = {"parent": "old", "training_job": best.name, "number": best.number, "objective": best.objective_value}
+    assert told[0]["taken_from"] == [expected]
+    assert all(t["taken_from"] == [] for t in told if t["source"] != "parent")
+    show_training_job(told[0])
+    assert f"taken from    #{best.number} of old: loss {best.objective_value:.6g} there" in capsys.readouterr().out
 
 
 def test_the_weights_are_those_that_were_recorded(engine: Engine) -> None:
