@@ -248,3 +248,11 @@ def test_opening_a_current_database_does_not_import_alembic(path):
     code = "import sys; from rekindle.storage.store import open_store; open_store(sys.argv[1]); print('alembic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, f"sqlite:///{path}"], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_record_that_something_else_wrote_is_told(store):
+    job = store.create_tuning_job(tuning_job())
+    with store.database.writing() as connection:
+        connection.execute(text("UPDATE tuning_jobs SET spec = '{these are my notes'"))
+    with pytest.raises(Unsupported, match=r"damaged: '\{these are my notes' is no JSON.*put back a copy"):
+        store.tuning_job_by_id(job.id)

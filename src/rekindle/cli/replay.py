@@ -155,6 +155,7 @@ def _say_difference(found: Checked) -> None:
         rows = [[n, found.recorded.get(n), now.get(n)] for n in names if found.recorded.get(n) != now.get(n)]
         show(table(["parameter", "recorded", "replayed"], rows), "")
     typer.echo(
-        f"Its own record was changed, or that of a result up to event {found.job.proposal['seen_seq']}, which it saw; or\n"
-        "another build made it (processor, numpy, scipy), of which the last digits may differ."
+        f"Its record was changed, or what it follows from: a result up to event {found.job.proposal['seen_seq']}, the tuning"
+        " job's\nranges or seed, a parent's results. Or another build made it (processor, numpy, scipy): then the last digits"
+        " differ."
     )

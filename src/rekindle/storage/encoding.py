@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rekindle.domain.errors import Unsupported
+from rekindle.domain.errors import Unsupported, shown
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import (
     Algorithm,
@@ -55,8 +55,15 @@ def dumps(document: Any) -> str:
 
 
 def loads(text: str) -> Any:
-    """What ``dumps`` wrote, which begins at once and ends with the text: looking for blanks takes half of the time."""
-    return _reader.raw_decode(text)[0]
+    """What ``dumps`` wrote, which begins at once and ends with the text: looking for blanks takes half of the time. Raises
+    Unsupported for what it did not write."""
+    try:
+        return _reader.raw_decode(text)[0]
+    except json.JSONDecodeError as error:
+        raise Unsupported(
+            f"a record of the database is damaged: {shown(text, 40)} is no JSON ({error.msg}).",
+            "Something else than Rekindle wrote into it: put back a copy of the database.",
+        ) from error
 
 
 def quoted(text: str) -> str:

@@ -98,7 +98,7 @@ def test_the_first_difference_is_shown_and_only_what_differs(engine: Engine, cap
     seventh = engine.trials("job")[6]
     assert f"The first that does not: {seventh.name} (#7, event {seventh.launched_seq})" in told
     assert [line.split() for line in told.splitlines() if line.startswith("lr")] == [["lr", seventh.tuned["lr"], "0.5"]]
-    assert "act" not in told.partition("The first")[2].partition("Its own")[0]
+    assert "act" not in told.partition("The first")[2].partition("Its record")[0]
     assert not found.all_is_well
     assert found.record()["different"][0]["replayed"]["lr"] == "0.5"
 
