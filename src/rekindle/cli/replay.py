@@ -66,7 +66,7 @@ def verify(name: TuningJobArgument, as_json: JsonOption = False) -> None:
 
 
 def _watched(replayed: Replay) -> Iterable[Checked]:
-    """The same, with a bar on stderr where somebody watches: a thousand suggestions take a minute or more."""
+    """The same, with a bar on stderr where somebody watches: a thousand suggestions take minutes."""
     from rich.progress import track
 
     from rekindle.cli.printing import console
