@@ -304,6 +304,17 @@ def _unwarp(w: float, p: Continuous | Integer) -> float:
     return w
 
 
+def positions(p: Continuous | Integer, values: Iterable[Value]) -> NDArray[np.float64]:
+    """``to_unit`` of each value, bit for bit, shape (n,): for histories of many values."""
+    x = [float(v) for v in values]
+    a, b = p.ends
+    if p.low == p.high or not b > a:
+        return np.full(len(x), 0.5)
+    if p.scale != "Linear":
+        x = [_warp(v, p) for v in x]
+    return np.clip((np.array(x) - a) / (b - a), -1.0, 2.0)
+
+
 def _position(x: float, p: Continuous) -> float:
     if p.low == p.high:
         return 0.5

@@ -17,7 +17,7 @@ _SQRT_HALF_PI = math.sqrt(0.5 * math.pi)
 def log_h(z: Array) -> Array:
     """log(phi(z) + z Phi(z)), elementwise: the log expected improvement of a unit normal; finite for z down to -1e150.
 
-    Above -1 directly. Below, phi(z) (1 - |z| Phi(z) / phi(z)) with the Mills ratio by erfcx; below -1e4 by its series
+    Above -1 directly. Below, phi(z) (1 - |z| Phi(z) / phi(z)) with the Mills ratio by erfcx; below -100 by its series
     1 - |z| m(|z|) = 1/z^2 - 3/z^4 + ...
     """
     z = np.asarray(z, dtype=np.float64)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rekindle.search.bayesian.gp import Columns
-from rekindle.search.space import Categorical, Configuration, Integer, Parameter, Space, Value
+from rekindle.search.space import Categorical, Configuration, Integer, Parameter, Space, Value, positions
 
 Array = NDArray[np.float64]
 
@@ -108,6 +108,8 @@ def _edges(parameter: Parameter) -> Array | None:
 
 
 def _column(parameter: Parameter, values: Sequence[Value]) -> Array:
+    if not isinstance(parameter, Categorical):
+        return positions(parameter, values)
     known: dict[tuple[type, Value], float] = {}
     for value in values:
         key = (type(value), value)

@@ -29,6 +29,8 @@ _SQRT5 = math.sqrt(5.0)
 BIAS = 1.0
 #: Jitters tried, relative to the signal, until the kernel matrix has a Cholesky factor.
 _JITTERS = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+#: Rows predicted at once: what fits into the processor's cache is done in half the time.
+_BLOCK = 192
 #: Fitted hyperparameters are rounded to this step of their logarithm: rounding errors of the fit end here.
 _THETA_STEP = 2.0**-10
 
@@ -148,8 +150,11 @@ class Priors:
 
 def squared_distances(a: Array, b: Array) -> Array:
     """Squared Euclidean distances, shape (n, q), of the rows of ``a`` (n, m) and ``b`` (q, m)."""
-    r2 = np.add.outer(np.einsum("ij,ij->i", a, a), np.einsum("ij,ij->i", b, b))
-    r2 -= 2.0 * (a @ b.T)
+    # (|a|^2, 1, -2 a) . (1, |b|^2, b): one product is faster than a product and two sums of its size.
+    left, right = np.ones((len(a), a.shape[1] + 2)), np.ones((len(b), b.shape[1] + 2))
+    left[:, 0], right[:, 1] = np.einsum("ij,ij->i", a, a), np.einsum("ij,ij->i", b, b)
+    left[:, 2:], right[:, 2:] = -2.0 * a, b
+    r2 = left @ right.T
     return np.asarray(np.maximum(r2, 0.0, out=r2))
 
 
@@ -230,10 +235,10 @@ def _inverse(lower: Array) -> Array:
         # LAPACK would print a complaint.
         return lower
     inverse, _ = lapack.dpotri(lower, lower=1)
-    below = np.tril(inverse, -1)
-    below += below.T
-    below[np.diag_indices(len(lower))] = np.diag(inverse)
-    return np.asarray(below)
+    # Above the diagonal it is zero, as the factor is.
+    whole = inverse + inverse.T
+    whole[np.diag_indices(len(lower))] *= 0.5
+    return np.asarray(whole)
 
 
 def by_lengthscale(w: Array, scaled: Array, columns: Columns) -> Array:
@@ -275,6 +280,12 @@ class GP:
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Mean, shape (q,) or (q, m), and variance, shape (q,), of f (without noise) at rows ``x`` (q, d)."""
+        if len(x) <= _BLOCK:
+            return self._predict(x)
+        parts = [self._predict(x[i : i + _BLOCK]) for i in range(0, len(x), _BLOCK)]
+        return np.concatenate([mean for mean, _ in parts]), np.concatenate([variance for _, variance in parts])
+
+    def _predict(self, x: Array) -> tuple[Array, Array]:
         k = self._cross(x)
         v = solve_triangular(self._lower, k, lower=True, check_finite=False)
         variance = self.hyper.signal + self._bias - np.einsum("ij,ij->j", v, v)

@@ -179,11 +179,13 @@ def _update(inverse: Array, moved: Array, fall: Array, rises: NDArray[np.bool_])
     """BFGS updates in place of the inverse Hessians (s, d, d) of minus the function, from moves (s, d) and the gradient's fall
     along them; only where the step was taken and the curvature is positive."""
     along = np.einsum("sd,sd->s", moved, fall)
-    for i in np.flatnonzero(rises & (along > 1e-14)):
-        rho, h = 1.0 / along[i], inverse[i]
-        hy = h @ fall[i]
-        cross = np.outer(hy, moved[i])
-        h += (rho + rho * rho * float(fall[i] @ hy)) * np.outer(moved[i], moved[i]) - rho * (cross + cross.T)
+    taken = rises & (along > 1e-14)
+    rho = np.where(taken, 1.0 / np.where(taken, along, 1.0), 0.0)
+    hy = (inverse @ fall[:, :, None])[:, :, 0]
+    much = rho + rho * rho * np.einsum("sd,sd->s", fall, hy)
+    cross = (rho[:, None] * hy)[:, :, None] * moved[:, None, :]
+    inverse += (much[:, None] * moved)[:, :, None] * moved[:, None, :]
+    inverse -= cross + cross.transpose(0, 2, 1)
 
 
 def _step(objective: Objective, encoding: Encoding, x: Array, value: float) -> tuple[Array, float]:

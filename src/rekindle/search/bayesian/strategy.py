@@ -245,7 +245,7 @@ class _Suggestion:
             "log_expected_improvement": value - reward,
             "acquisition": value,
             "aim": self.aim.name,
-            "failure_probability": -float(np.expm1(log_p)),
+            "failure_probability": 0.0 - float(np.expm1(log_p)),
             "lengthscales": self._lengthscales(acquisition),
             "noise_deviation": float(np.sqrt(acquisition.members[0].gp.noise)),
         }
