@@ -26,7 +26,8 @@ def events(
     if app.outbox is None:
         return
     named = {sink.name for sink in app.sinks}
-    _check_known(app.outbox, named, only)
+    if only:
+        _check_known(app.outbox, named, only)
     if drop:
         typer.echo(f"{app.outbox.drop_events(only)} events thrown away", err=True)
     elif retry:
@@ -44,7 +45,7 @@ def _check_known(outbox: Outbox, named: set[str], only: str) -> None:
     from rekindle.domain.errors import InvalidValue
 
     known = [state.name for state in _states(outbox, named)]
-    if only and only not in known:
+    if only not in known:
         raise InvalidValue("--only", only, f"not one of {', '.join(known)}" if known else "there are no receivers")
 
 

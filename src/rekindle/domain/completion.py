@@ -105,12 +105,18 @@ def _criterion(job: TuningJob, jobs: Sequence[TrainingJob]) -> Ending | None:
         if not better(criteria.target, best.objective_value, direction):
             reached = f"{metric} = {best.objective_value:g} of {best.name} reaches the target, {criteria.target:g}"
             return Ending(TuningJobStatus.COMPLETED, because=reached)
-    stale = f"{not_improving(jobs, direction)} training jobs in a row have not improved {metric} by {IMPROVEMENT_SHARE:.0%}"
     if criteria.on_convergence and converged(jobs, direction):
+        stale = _stale(not_improving(jobs, direction), metric)
         return Ending(TuningJobStatus.COMPLETED, because=f"the search has converged: {stale}")
-    if criteria.max_not_improving is not None and not_improving(jobs, direction) >= criteria.max_not_improving:
-        return Ending(TuningJobStatus.COMPLETED, because=stale)
+    if criteria.max_not_improving is not None:
+        count = not_improving(jobs, direction)
+        if count >= criteria.max_not_improving:
+            return Ending(TuningJobStatus.COMPLETED, because=_stale(count, metric))
     return None
+
+
+def _stale(count: int, metric: str) -> str:
+    return f"{count} training jobs in a row have not improved {metric} by {IMPROVEMENT_SHARE:.0%}"
 
 
 def _out_of_time(job: TuningJob, now: float) -> Ending | None:

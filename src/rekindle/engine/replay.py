@@ -60,7 +60,7 @@ class Replay:
         if not self.snapshot.job.imported:
             yield from map(self._check, self.snapshot.jobs)
 
-    @property
+    @cached_property
     def missing(self) -> tuple[int, ...]:
         """Numbers of training jobs that the store does not have, though it has later ones."""
         there = [trial.number for trial in self.snapshot.jobs]
