@@ -225,7 +225,7 @@ def test_a_relaxed_warm_start_is_planned_explained_and_verified(cli, done):
     told = cli.ok("explain", "other")
     for words in (
         "warm start: transfer, relaxed; 4 results here",
-        "6: 6 used",
+        "6 of 6   as kin",
         "range [-1.0, 2.0] -> [-1.0, 3.0]",
         "Best here: loss",
     ):

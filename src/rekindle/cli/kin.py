@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 #: The least rank correlation that bears a parent out, and that says anything for it; negative, against it.
 _BORNE_OUT, _SOMETHING = 0.5, 0.2
 _TRUSTED_UP_TO = 3.0
 _KINDS = {"IdenticalDataAndAlgorithm": "identical", "TransferLearning": "transfer"}
-_ROLES = {"rows": "as its own rows", "kin": "as kin", "shape": "as kin", "none": "not at all", None: "-"}
+_ROLES = {"rows": "as rows", "kin": "as kin", "shape": "as kin", "none": "no", None: "-"}
 _SOURCES = {
     "initial": "the search's own first points",
     "parent": "laid out in view of the parents",
@@ -22,56 +23,67 @@ _SOURCES = {
 
 def show_warm_start(found: Mapping[str, Any]) -> None:
     """The whole report on stdout."""
-    from rekindle.cli.printing import show, table
+    from rekindle.cli.printing import show, tell
 
     warm = found["warm_start"]
     if not warm["looks_at_parents"]:
-        typer.echo("Random search draws without a look at the parents; they count for the best overall.")
-    show(table(_COLUMNS, [_row(p) for p in warm["parents"]], _title(found), right=("weight: start", "now", "agreement")), "")
+        tell("Random search draws without a look at the parents; they count for the best overall.")
+    show(_parents(found), "")
     if warm["deleted_parents"]:
-        typer.echo(f"{warm['deleted_parents']} of its parents were deleted since: what they said then is recorded only.\n")
+        tell(f"{warm['deleted_parents']} of its parents were deleted since: what they said then is recorded only.")
+        show("")
     for line in _evidence(warm):
-        typer.echo(line)
+        tell(line)
     if warm["looks_at_parents"]:
-        show("", *_readings(warm["parents"]), "")
+        show("", _readings(warm["parents"]))
+        for line in _unread(warm["parents"]):
+            tell(line)
+        show("")
     for line in _suggestions(warm["suggestions"]):
-        typer.echo(line)
-    typer.echo(_compared(found))
+        tell(line)
+    tell(_compared(found))
 
 
-def _title(found: Mapping[str, Any]) -> str:
+_COLUMNS = ("parent", "used", "counts", "weight", "agreement", "its best")
+
+
+def _parents(found: Mapping[str, Any]) -> RenderableType:
+    """One row for each parent; narrow enough for 80 columns."""
+    from rekindle.cli.printing import table
+
     warm = found["warm_start"]
     relaxed = ", relaxed" if warm["match"] == "relaxed" else ""
-    return f"warm start: {_KINDS[warm['type']]}{relaxed}; {warm['now']['results']} results here to judge the parents by"
-
-
-_COLUMNS = ("parent", "training jobs", "counts", "weight: start", "now", "agreement", "its best")
+    title = f"warm start: {_KINDS[warm['type']]}{relaxed}; {warm['now']['results']} results here to judge the parents by"
+    return table(_COLUMNS, [_row(p) for p in warm["parents"]], title, right=("used", "weight", "agreement", "its best"))
 
 
 def _row(p: Mapping[str, Any]) -> list[object]:
-    best = "none" if p["best"] is None else f"{p['best']['objective']:.6g} by #{p['best']['number']}"
-    name = p["name"] if p["direct"] else f"{p['name']} (ancestor)"
-    return [name, _counts(p), _ROLES[p["role"]], *_shares(p), best]
+    best = "none" if p["best"] is None else p["best"]["objective"]
+    weight, agreement = "-", "-"
+    if p["weight"] is not None:
+        weight, agreement = f"{p['weight_at_start']:.2f} -> {p['weight']:.2f}", f"{p['agreement']:+.2f}"
+    return [_called(p), f"{p['used']} of {p['training_jobs']}", _ROLES[p["role"]], weight, agreement, best]
 
 
-def _shares(p: Mapping[str, Any]) -> list[str]:
-    if p["weight"] is None:
-        return ["-", "-", "-"]
-    return [f"{p['weight_at_start']:.2f}", f"{p['weight']:.2f}", f"{p['agreement']:+.2f}"]
-
-
-def _counts(p: Mapping[str, Any]) -> str:
-    parts = [f"{p['training_jobs']}: {p['used']} used"]
-    parts += [f"{p['failed']} of them failed"] if p["failed"] else []
-    parts += [f"{p['clipped']} of them clipped to the ranges"] if p["clipped"] else []
-    return ", ".join([*parts, *(f"{count} dropped ({why})" for why, count in p["dropped"].items())])
+def _called(p: Mapping[str, Any]) -> str:
+    return str(p["name"]) if p["direct"] else f"{p['name']} (ancestor)"
 
 
 def _evidence(warm: Mapping[str, Any]) -> Iterator[str]:
-    """What this job's own results say of each parent."""
+    """What was used of each parent, where that is not all, and what this job's own results say of it."""
     for p in warm["parents"]:
-        if p["weight"] is not None:
-            yield f"{p['name']}: {_verdict(p, int(warm['now']['results']))}"
+        told = [*_use(p), *([] if p["weight"] is None else [_verdict(p, int(warm["now"]["results"]))])]
+        if told:
+            yield f"{p['name']}: {' '.join(told)}"
+
+
+def _use(p: Mapping[str, Any]) -> Iterator[str]:
+    parts = [f"{p['used']} of {p['training_jobs']} training jobs used"]
+    parts += [f"{p['failed']} of them failed"] if p["failed"] else []
+    parts += [f"{p['clipped']} of them clipped to the ranges"] if p["clipped"] else []
+    parts += [f"{count} dropped ({why})" for why, count in p["dropped"].items()]
+    if len(parts) > 1:
+        yield f"{', '.join(parts)};"
 
 
 def _verdict(p: Mapping[str, Any], results: int) -> str:
@@ -112,7 +124,7 @@ def _change(p: Mapping[str, Any]) -> str:
     return f"{p['weight_at_start']:.2f} to {p['weight']:.2f}"
 
 
-def _readings(parents: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
+def _readings(parents: Sequence[Mapping[str, Any]]) -> RenderableType:
     """How each parameter was read, one row for each: the same reading of several parents stands once."""
     from rekindle.cli.printing import table
 
@@ -124,10 +136,17 @@ def _readings(parents: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
         for i, (reading, names) in enumerate(by_reading.items()):
             whose = "" if len(by_reading) == 1 else ", ".join(names)
             rows.append(["" if i else name, reading, whose])
-    yield table(["parameter", "read", "in" if any(r[2] for r in rows) else ""], rows)
+    return table(["parameter", "read", "in" if any(r[2] for r in rows) else ""], rows)
+
+
+def _unread(parents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What parents varied that is not tuned here; what several left out alike stands once."""
+    by_names: dict[str, list[str]] = {}
     for p in parents:
         if p["unused"]:
-            yield f"{p['name']}: {', '.join(p['unused'])} left out: not tuned here"
+            by_names.setdefault(", ".join(p["unused"]), []).append(p["name"])
+    for names, whose in by_names.items():
+        yield f"{', '.join(whose)}: {names} left out: not tuned here"
 
 
 def _reading(m: Mapping[str, str]) -> str:
@@ -185,7 +204,8 @@ def _compared(found: Mapping[str, Any]) -> str:
         return f"{here}."
     sign = 1.0 if found["objective"]["goal"] == "minimize" else -1.0
     name, best = min(bests, key=lambda pair: sign * pair[1]["objective"])
+    theirs = f"{best['objective']:.6g} by #{best['number']} of {name}"
     gain = sign * (best["objective"] - own["objective"])
     word = "better than" if gain > 0 else "equal to" if gain == 0 else "not as good as"
     caveat = "" if found["warm_start"]["type"].startswith("Identical") else " (on data of its own: scores may not compare)"
-    return f"{here}, {word} the parents' best, {best['objective']:.6g} in {name}{caveat}."
+    return f"{here}, {word} the parents' best, {theirs}{caveat}."

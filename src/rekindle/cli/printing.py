@@ -35,6 +35,17 @@ def show(*things: RenderableType) -> None:
         out.print(thing)
 
 
+def tell(text: str) -> None:
+    """A sentence on stdout. On a terminal it breaks between words, with the lines after the first set in; elsewhere it stays on
+    one line."""
+    import textwrap
+
+    out = console()
+    if out.is_terminal:
+        text = textwrap.fill(text, out.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    typer.echo(text)
+
+
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "", right: Sequence[str] = ()
 ) -> RenderableType:

@@ -9,7 +9,7 @@ import pytest
 
 from rekindle.cli.reasons import show_training_job, show_tuning_job
 from rekindle.cli.replay import Findings
-from rekindle.domain.tuning_job import StrategyName
+from rekindle.domain.tuning_job import StrategyName, WarmStart, WarmStartType
 from rekindle.engine.explain import explain_training_job, explain_tuning_job
 from rekindle.engine.replay import Checked, replay
 from rekindle.search.space import Continuous, Integer
@@ -124,3 +124,42 @@ def test_missing_and_unreadable_records_are_findings(engine: Engine, capsys: Any
     assert not found.all_is_well
     assert found.reasons == Counter()
     assert found.record()["unreadable"] == [{"training_job": trial.name, "number": 3, "reason": "lr: 'x': not a number"}]
+
+
+@pytest.fixture(scope="module")
+def family() -> Engine:
+    """A child that holds what its parents varied, and its parents, with names as people give them."""
+    engine = Engine()
+    parents = ("resnet-cifar-first-1", "resnet-cifar-first-2")
+    for name in parents:
+        engine.create(tuning_spec(name, jobs=20))
+        engine.run(name)
+    warm = WarmStart(WarmStartType.TRANSFER, parents)
+    fewer = {"ranges": RANGES[:2], "statics": {"act": "relu"}}
+    engine.create(tuning_spec("child", strategy=StrategyName.BAYESIAN, jobs=6, warm_start=warm, **fewer))
+    engine.run("child")
+    return engine
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_warm_start_report_fits_a_terminal_without_a_broken_word(
+    family: Engine, columns: int, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = explain_tuning_job(family.store, family.owner, "child")
+    show_tuning_job(found)
+    whole = capsys.readouterr().out
+    for name, value in {"FORCE_COLOR": "1", "TERM": "dumb", "COLUMNS": str(columns)}.items():
+        monkeypatch.setenv(name, value)
+    show_tuning_job(found)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    rules = {"─" * n for n in range(columns + 1)}
+    assert [word for line in lines for word in line.split() if word not in rules] == [
+        word for word in whole.split() if not word.startswith("─")
+    ]
+    for parent in found["warm_start"]["parents"]:
+        assert parent["dropped"]
+        row = next(line.split() for line in lines if line.startswith(parent["name"] + " "))
+        weights = [f"{parent['weight_at_start']:.2f}", "->", f"{parent['weight']:.2f}"]
+        figures = [*str(parent["used"]).split(), "of", "20", "as", "kin", *weights, f"{parent['agreement']:+.2f}"]
+        assert row == [parent["name"], *figures, f"{parent['best']['objective']:.6g}"]
