@@ -106,7 +106,7 @@ def _verdict(p: Mapping[str, Any], results: int) -> str:
     if results < 3:
         return f"too few results here to judge it by yet.{held}"
     said = _said(float(p["agreement"]))
-    say = "it has no say any more" if p["role"] == "none" else f"its weight went from {_change(p)}"
+    say = "it has no say any more" if p["role"] == "none" else f"its weight {_change(p)}"
     if p["agreement"] >= _BORNE_OUT and p["weight"] < p["weight_at_start"] / 2:
         say += ", since this job's own results say more by now"
     return f"{results} results here {said} (rank correlation {p['agreement']:+.2f}); {say}.{held}"
@@ -121,7 +121,8 @@ def _said(agreement: float) -> str:
 
 
 def _change(p: Mapping[str, Any]) -> str:
-    return f"{p['weight_at_start']:.2f} to {p['weight']:.2f}"
+    before, now = f"{p['weight_at_start']:.2f}", f"{p['weight']:.2f}"
+    return f"stays at {now}" if before == now else f"went from {before} to {now}"
 
 
 def _readings(parents: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -15,18 +15,28 @@ _MARKS = {True: "yes", False: "NO", None: ""}
 
 
 def check_records(checks: Sequence[Check]) -> list[dict[str, Any]]:
-    """Rules that were tried, as plain data. ``kept`` is None for what is no rule but worth knowing;
-    ``why`` a rule is broken."""
+    """Rules that were tried, as plain data. ``kept`` is None for what is no rule but worth knowing; ``why`` tells the field and
+    the value that break a rule, and what the parent has."""
     return [
         {
             "parent": c.subject,
             "rule": c.rule,
             "kept": None if c.remark else c.error is None,
             "found": c.found,
-            "why": None if c.error is None else getattr(c.error, "reason", c.error.message),
+            "why": _why(c),
         }
         for c in checks
     ]
+
+
+def _why(check: Check) -> str | None:
+    from rekindle.domain.errors import InvalidValue, shown
+
+    error = check.error
+    if not isinstance(error, InvalidValue):
+        return None if error is None else error.message
+    field = error.field.removeprefix("warm_start.").removeprefix(f"parents.{check.subject}").removeprefix(".")
+    return f"{field + ': ' if field else ''}{shown(error.value)}: {error.reason}"
 
 
 def show_checks(records: Sequence[dict[str, Any]], kind: str) -> None:

@@ -76,10 +76,10 @@ def parent_checks(spec: TuningJobSpec, warm: WarmStart, parent: ParentJob) -> It
         yield _known_names(about, names, job.spec.definition)
     else:
         yield _same_names(about)
-    yield _same_types(about)
+    yield from _same_types(about)
     if parent.direct:
         yield _few_changes(about)
-        yield _same_fields(about)
+        yield from _same_fields(about)
     yield from _remarks(about, warm, parent)
 
 
@@ -247,16 +247,20 @@ def _difference(about: _About) -> tuple[list[str], list[str]]:
     return sorted(_names(about.theirs) - _names(about.ours)), sorted(_names(about.ours) - _names(about.theirs))
 
 
-def _same_types(about: _About) -> Check:
-    before, error = {p.name: p for p in about.theirs.ranges}, None
-    for p in about.ours.ranges:
-        old = before.get(p.name)
-        if old is not None and type(old) is not type(p):
-            reason = f"the parent's range is {_type_name(old)}; the type must stay the same"
-            error = InvalidValue(f"{about.where}.ranges.{p.name}", _type_name(p), reason)
-            break
+def _same_types(about: _About) -> Iterator[Check]:
+    """One check, or one for each range that is of another type."""
+    before, rule = {p.name: p for p in about.theirs.ranges}, "same types"
     types = ", ".join(f"{p.name} {_type_name(p)}" for p in about.theirs.ranges)
-    return about.check("same types", types, error)
+    broken = [
+        InvalidValue(
+            f"{about.where}.ranges.{p.name}",
+            _type_name(p),
+            f"the parent's range is {_type_name(before[p.name])}; the type must stay the same",
+        )
+        for p in about.ours.ranges
+        if p.name in before and type(before[p.name]) is not type(p)
+    ]
+    yield from (about.check(rule, types, error) for error in broken or (None,))
 
 
 def _few_changes(about: _About) -> Check:
@@ -268,16 +272,24 @@ def _few_changes(about: _About) -> Check:
     return about.check(f"at most {MAX_CHANGES} changes", f"{total}: {listed or 'none'}", error)
 
 
-def _same_fields(about: _About) -> Check:
-    ours, theirs, error = about.ours.training, about.theirs.training, None
-    for name in FIXED_FIELDS:
-        before, after = _plain(getattr(theirs, name)), _plain(getattr(ours, name))
-        if before != after:
-            reason = f"the parent has {shown(before)}; this field may not change"
-            error = InvalidValue(f"{about.where}.{name}", after, reason, code="warm-start-fields")
-            break
-    kept = ", ".join(f"{name.replace('_', ' ')} {shown(_plain(getattr(theirs, name)), 30)}" for name in FIXED_FIELDS)
-    return about.check("fields that may not change", kept, error)
+def _same_fields(about: _About) -> Iterator[Check]:
+    """One check, or one for each field that is not as it was."""
+    fields = {
+        name: (_plain(getattr(about.theirs.training, name)), _plain(getattr(about.ours.training, name)))
+        for name in FIXED_FIELDS
+    }
+    broken = [
+        InvalidValue(
+            f"{about.where}.{name}",
+            after,
+            f"the parent has {shown(before)}; this field may not change",
+            code="warm-start-fields",
+        )
+        for name, (before, after) in fields.items()
+        if before != after
+    ]
+    kept = ", ".join(f"{name.replace('_', ' ')} {shown(before, 30)}" for name, (before, _) in fields.items())
+    yield from (about.check("fields that may not change", kept, error) for error in broken or (None,))
 
 
 def _plain(value: object) -> object:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from rekindle.cli.rules import check_records
 from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition
@@ -21,7 +22,7 @@ from rekindle.domain.tuning_job import (
     WarmStartType,
     check_spec,
 )
-from rekindle.domain.warm_start import changes, check_warm_start, lacks_metrics, with_parents_metrics
+from rekindle.domain.warm_start import changes, check_warm_start, lacks_metrics, warm_start_checks, with_parents_metrics
 from rekindle.search.space import Categorical, Continuous, Integer
 from support.specs import RANGES, tuning_spec
 
@@ -122,6 +123,19 @@ def test_other_fields_may_not_change(field: str, value: object) -> None:
     assert error.field == f"warm_start.parents.mother.{field}"
     assert error.value == value
     assert error.code == "warm-start-fields"
+
+
+def test_all_that_is_broken_is_shown_each_with_its_field_and_both_values() -> None:
+    ranges = (Integer("lr", 1, 5), Continuous("layers", 1, 5), RANGES[2])
+    spec = child(metric="auc", ranges=ranges, training=replace(TWO_METRICS, max_retries=2, environment={"A": "2"}))
+    records = check_records(list(warm_start_checks(spec, [parent()], AWS)))
+    assert [r["why"] for r in records if r["kept"] is False] == [
+        "objective.metric: 'auc': the parent's objective is 'loss'; it must be the same metric",
+        "ranges.lr: 'integer': the parent's range is continuous; the type must stay the same",
+        "ranges.layers: 'continuous': the parent's range is integer; the type must stay the same",
+        "environment: {'A': '2'}: the parent has {}; this field may not change",
+        "max_retries: 2: the parent has 0; this field may not change",
+    ]
 
 
 def test_the_changeable_fields_may_change() -> None:
