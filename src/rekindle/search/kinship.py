@@ -23,6 +23,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,7 @@ from rekindle.search.bayesian.strategy import working_set
 from rekindle.search.parent_rows import chosen_rows
 
 Array = NDArray[np.float64]
+T = TypeVar("T")
 
 #: Prior of a parent's distance: mode and deviation of its logarithm. The mode is a correlation of 0.9.
 _DISTANCE = (0.1, 0.7)
@@ -60,7 +62,7 @@ _START_ROWS, _OWN_ROWS = 160, 120
 _FIT_ROWS, _LENT_ROWS = (80, 40), (180, 60)
 #: Rows of the new search that the model holds.
 _KEPT_ROWS = 300
-#: Fits that a family remembers.
+#: Fits that are kept in memory.
 _KEPT_FITS = 16
 #: log u: deviation of the vague prior, least deviation of the one around the parents' raw unit, and the share of the latter.
 _UNIT_VAGUE, _UNIT_KNOWN, _UNIT_SHARE = 1.0, 0.7, 0.7
@@ -201,10 +203,30 @@ class Results:
     y: Array
     unit: float
 
+    @property
+    def key(self) -> bytes:
+        """Their content, for what is kept by it."""
+        return self.x.tobytes() + self.y.tobytes() + np.float64(self.unit).tobytes()
+
     def kept(self, most: int) -> Results:
         """At most so many of them."""
         chosen = working_set(self.y, most)
         return Results(self.x[chosen], self.y[chosen], self.unit)
+
+
+@dataclass(frozen=True)
+class Kept(Generic[T]):
+    """Fits by the results that they are made of, the last few: what is found here is what would be made anew."""
+
+    _found: dict[bytes, T] = field(default_factory=dict)
+
+    def get(self, key: bytes, make: Callable[[], T]) -> T:
+        """What is kept by ``key``, or else what ``make`` gives."""
+        if key not in self._found:
+            if len(self._found) >= _KEPT_FITS:
+                self._found.clear()
+            self._found[key] = make()
+        return self._found[key]
 
 
 @dataclass(frozen=True)
@@ -222,7 +244,8 @@ class Family:
     units: Array
     priors: Priors
     own_priors: Priors = field(default_factory=Priors)
-    _kept: dict[bytes, tuple[Theta, Own]] = field(default_factory=dict, repr=False, compare=False)
+    _fits: Kept[tuple[Theta, Own]] = field(default_factory=Kept, repr=False, compare=False)
+    _units: Kept[tuple[float, float]] = field(default_factory=Kept, repr=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -249,21 +272,24 @@ class Family:
         own = Own(_OWN_DISTANCE[0], np.exp(self.own_priors.modes(self.columns.size)[:-2]))
         return self._model(self.start, own, np.zeros((0, self.columns.size)), np.zeros(0), 1.0, 0.0)
 
-    def unit(self, x: Array, y: Array, unit: float) -> tuple[float, float]:
-        """(u, v): values ``y`` (n,) of the new search at rows ``x`` are u y + v in the parents' unit. ``unit`` is the unit of
-        y in that of the objective. log u is its mean given y, v the most probable given u."""
+    def unit(self, results: Results) -> tuple[float, float]:
+        """(u, v): values y (n,) of ``results`` are u y + v in the parents' unit. log u is its mean given y, v the most probable
+        given u."""
+        return self._units.get(results.key, lambda: self._unit_of(results.x, results.y, results.unit))
+
+    def _unit_of(self, x: Array, y: Array, unit: float) -> tuple[float, float]:
         if len(y) == 0:
             return 1.0, 0.0
-        mean, _ = self.alone.predict(x)
+        mean = self.alone.mean(x)
         precision = np.linalg.inv(self.alone.covariance(x) + np.eye(len(y)) * (self.start.hyper.noise + 1e-4))
         ones = precision.sum(axis=1)
         free = precision - np.outer(ones, ones) / ones.sum()
         u = 1.0
         if len(y) > 1 and np.ptp(y) > 0:
-            u = self._unit(float(y @ free @ y), float(y @ free @ mean), len(y), unit)
+            u = self._scale(float(y @ free @ y), float(y @ free @ mean), len(y), unit)
         return u, float(ones @ (mean - u * y) / ones.sum())
 
-    def _unit(self, yy: float, ym: float, n: int, unit: float) -> float:
+    def _scale(self, yy: float, ym: float, n: int, unit: float) -> float:
         raw = np.log(self.units)
         known, deviation = math.log(unit) - float(raw.mean()), max(_UNIT_KNOWN, float(raw.std()))
         vague = math.log(1 - _UNIT_SHARE) - 0.5 * (_UNITS / _UNIT_VAGUE) ** 2 - math.log(_UNIT_VAGUE)
@@ -277,25 +303,21 @@ class Family:
         """The model of the new search's ``results``, in their unit, with the hyperparameters of ``fitted_to``, and which of its
         rows the incumbent is sought in: its own, or while it has none the parents'."""
         results, fitted_to = results.kept(_KEPT_ROWS), fitted_to.kept(_KEPT_ROWS)
-        gp = self._model(*self._fit(fitted_to), results.x, results.y, *self.unit(results.x, results.y, results.unit))
+        gp = self._model(*self._fit(fitted_to), results.x, results.y, *self.unit(results))
         return gp, slice(len(gp.lent), None) if len(results.y) else slice(0, len(gp.lent))
 
     def _fit(self, results: Results) -> tuple[Theta, Own]:
         """The most probable hyperparameters given ``results``, too; kept for the next suggestions."""
         if len(results.y) < 2:
             return self.start, self.alone.own
-        key = results.x.tobytes() + results.y.tobytes()
-        if key not in self._kept:
-            if len(self._kept) >= _KEPT_FITS:
-                self._kept.clear()
-            u, v = self.unit(results.x, results.y, results.unit)
-            chosen = results.kept(_OWN_ROWS)
-            self._kept[key] = self._moved(chosen.x, u * chosen.y + v)
-        return self._kept[key]
+        return self._fits.get(results.key, lambda: self._moved(results))
 
-    def _moved(self, x: Array, y: Array) -> tuple[Theta, Own]:
-        """The most probable hyperparameters given results ``y`` (n,) at rows ``x``, too, in the parents' units. Of the
-        lengthscales of the shared part only the parents tell."""
+    def _moved(self, results: Results) -> tuple[Theta, Own]:
+        """The most probable hyperparameters given ``results``, too. Of the lengthscales of the shared part only the parents
+        tell."""
+        u, v = self.unit(results)
+        chosen = results.kept(_OWN_ROWS)
+        x, y = chosen.x, u * chosen.y + v
         start, d, lent = self.start, self.columns.size, self._beside(len(y), *_FIT_ROWS)
         z = self.columns.features(np.vstack([self.x[lent], x]))
         scaled = z / start.hyper.lengthscales[self.columns.owner]

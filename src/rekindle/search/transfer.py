@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import marshal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -22,14 +22,14 @@ from scipy.stats import rankdata
 
 from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import GP, Priors
+from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
 from rekindle.search.bayesian.initial import design_point, sobol
 from rekindle.search.bayesian.model import Member
 from rekindle.search.bayesian.prior import Context, PriorModel, View
-from rekindle.search.bayesian.strategy import BayesianSearch
+from rekindle.search.bayesian.strategy import BayesianSearch, Options, working_set
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, History, Parent
-from rekindle.search.kinship import Family, KinGP, Results, family_of
+from rekindle.search.kinship import Family, Kept, KinGP, Results, family_of
 from rekindle.search.parent_model import RELIABLE, ParentModel, at_held, model_of
 from rekindle.search.parent_rows import MAX_ROWS, ParentRows, best_rows, chosen_rows, rows_of
 from rekindle.search.space import Configuration, Space
@@ -56,10 +56,12 @@ _CONTRAST, _DOUBT = (2, 5, 8, 11), 0.0
 _FAMILY_ROWS, _LEAST_ROWS = 180, 30
 #: Parents are judged by at most this many of the latest results.
 _JUDGED = 200
-#: Up to so many results the family's hyperparameters are fitted after each, then after every so many.
-_EACH, _EVERY = 24, 4
+#: Up to so many results hyperparameters are fitted after each, then after this share of them more, but at least so many.
+_EACH, _SHARE, _EVERY = 24, 0.1, 4
 #: Weight of the model with the parents against the one without, before any evidence.
 _FAITH = 0.9
+#: Rows of the model without parents, and rows that its hyperparameters are fitted to, at most: the cold search's.
+_OWN_ROWS, _OWN_FIT_ROWS = Options().working_set, Options().fit_set
 #: Deviation of a child's logarithmic lengthscales from a parent's.
 _LENGTHSCALE_DEVIATION = 0.7
 
@@ -88,6 +90,7 @@ class Kin:
     encoding: Encoding
     direction: Direction
     parents: tuple[Parent, ...]
+    _fits: Kept[Hyperparameters] = field(default_factory=Kept, repr=False, compare=False)
 
     @cached_property
     def rows(self) -> tuple[ParentRows, ...]:
@@ -183,11 +186,16 @@ class Kin:
         mean = self.family.alone.mean(np.array([x for _, x in self.named]))
         return [self.named[int(np.argmin(mean))][0]]
 
-    def further(self, context: Context, model: tuple[KinGP, slice]) -> dict[int, Configuration]:
+    def given(self, context: Context, model: tuple[KinGP, slice]) -> dict[int, Configuration]:
+        """The suggestions that are not the model's, by the number of asked trials."""
+        doubted = len(context.y) <= max(_NAMED_AT[-1], _CONTRAST[-1]) and self._doubted(context)
+        return dict(enumerate(self.first())) | self._contrast(context, doubted) | self._further(context, model, doubted)
+
+    def _further(self, context: Context, model: tuple[KinGP, slice], doubted: bool) -> dict[int, Configuration]:
         """The suggestions after the first that are parents' best, too, by the number of asked trials: those of them, not yet
         seen here, of which the family expects the greatest improvement."""
         n = len(context.y)
-        if n > _NAMED_AT[-1] or self._doubted(context):
+        if n > _NAMED_AT[-1] or doubted:
             return {}
         tried = {row.tobytes() for row in context.x}
         left = list({x.tobytes(): (c, x) for c, x in self.named if x.tobytes() not in tried}.values())
@@ -196,12 +204,12 @@ class Kin:
         turns = _in_turn(model, np.array([x for _, x in left]), min(max(running.values()) + 1, len(left)))
         return {k: left[turns[place]][0] for k, place in running.items() if place < len(turns)}
 
-    def contrast(self, context: Context) -> dict[int, Configuration]:
+    def _contrast(self, context: Context, doubted: bool) -> dict[int, Configuration]:
         """Points of the cold search's own design between the suggestions, by the number of asked trials: one in any case, more
         while the new search's results contradict what the family said of them."""
-        if self.family is None or len(context.y) > _CONTRAST[-1]:
+        if len(context.y) > _CONTRAST[-1]:
             return {}
-        chosen = _CONTRAST if self._doubted(context) else _CONTRAST[:1]
+        chosen = _CONTRAST if doubted else _CONTRAST[:1]
         d = len(context.encoding.space)
         points = np.array([design_point(d, k, generator(context.seed)) for k in range(len(chosen))])
         return {k: context.encoding.decode(p) for k, p in zip(chosen, context.encoding.snap(points), strict=True)}
@@ -211,6 +219,18 @@ class Kin:
         if self.family is None or len(context.y) < 2:
             return False
         return _rank_correlation(self.family.alone.mean(context.x), context.y) < _DOUBT
+
+    def without_parents(self, context: Context) -> tuple[GP, slice]:
+        """The model of the new search's n >= 1 results alone, and which of its rows they are."""
+        keep = working_set(context.y, _OWN_ROWS)
+        columns, y = self.encoding.columns, context.y[keep]
+        hyper = self._hyperparameters(_fitted_to(context.x, context.values, self.direction, _EVERY // 2))
+        return GP(context.x[keep], y, columns, hyper), slice(0, len(y))
+
+    def _hyperparameters(self, results: Results) -> Hyperparameters:
+        """The most probable ones of a model of ``results`` alone; kept for the next suggestions."""
+        some, columns = results.kept(_OWN_FIT_ROWS), self.encoding.columns
+        return self._fits.get(results.key, lambda: most_probable(some.x, some.y, columns, Priors())[0])
 
 
 def _in_turn(model: tuple[KinGP, slice], x: Array, count: int) -> list[int]:
@@ -294,7 +314,7 @@ def standing(kin: Kin, x: Array, y: Array, values: Array, targets: Targets | Non
     trusted = identical & usable & (surprise <= _TRUST)
     model = None
     if kin.family is not None and not trusted.any():
-        model = kin.family.model(_results(x, y, targets), _results_fitted_to(x, values, kin.direction))
+        model = kin.family.model(_results(x, y, targets), _fitted_to(x, values, kin.direction, _EVERY))
     kinship = np.zeros(len(kin.members)) if model is None else model[0].kinship
     return Standing(trusted, kin.spread(kinship), agreement, surprise, model)
 
@@ -303,12 +323,22 @@ def _results(x: Array, y: Array, targets: Targets | None) -> Results:
     return Results(x, y, 1.0 if targets is None else targets.scale * targets.stretch)
 
 
-def _results_fitted_to(x: Array, values: Array, direction: Direction) -> Results:
+def _fitted_to(x: Array, values: Array, direction: Direction, wait: int) -> Results:
     """The results that hyperparameters are fitted to: all of few, later without the last few, so that most suggestions need
-    no fit of their own."""
-    n = len(values) if len(values) <= _EACH else len(values) - len(values) % _EVERY
+    no fit of their own. ``wait`` is how many results the second fit comes after ``_EACH``: fits that wait otherwise seldom
+    fall together."""
+    n = _size_at_fit(len(values), wait)
     targets = Targets.of(values[:n], direction) if n else None
     return _results(x[:n], values[:n] if targets is None else targets.forward(values[:n]), targets)
+
+
+def _size_at_fit(n: int, wait: int) -> int:
+    """After how many of ``n`` results the last fit was."""
+    size = min(n, _EACH)
+    while size >= _EACH and size + wait <= n:
+        size += wait
+        wait = max(_EVERY, int(_SHARE * size))
+    return size
 
 
 def _rank_correlation(a: Array, b: Array) -> float:
@@ -364,9 +394,8 @@ class WarmStart:
             return PriorModel(dict(enumerate(kin.best(named))), report=told)
         views = [View(_FAITH, model=now.model, name="parents")]
         if len(values):
-            views.append(View(1.0 - _FAITH))
-        initial = dict(enumerate(kin.first())) | kin.contrast(context) | kin.further(context, now.model)
-        return PriorModel(initial, tuple(views), kin.candidates, report=told)
+            views.append(View(1.0 - _FAITH, model=kin.without_parents(context)))
+        return PriorModel(kin.given(context, now.model), tuple(views), kin.candidates, report=told)
 
 
 def _rows_of(kin: Kin, now: Standing) -> View:

@@ -138,7 +138,7 @@ def test_the_unit_of_the_new_search_is_found_whatever_its_scale(scale: float) ->
     kin = family(parent(bowl, 0, 40))
     x, y = own(here, 8)
     unit = float(np.std([here(c) for c in drawn(8, 99)]))
-    u, v = kin.unit(x, y, unit)
+    u, v = kin.unit(Results(x, y, unit))
     assert u * y + v == pytest.approx(kin.alone.mean(x), abs=0.6)
 
 
@@ -146,7 +146,7 @@ def test_values_that_lie_close_together_are_not_taken_for_the_whole_range() -> N
     """Two results near the optimum differ little in the parents' unit, too, when the raw units are alike."""
     kin = family(parent(bowl, 0, 40))
     x = np.array([[0.7, 0.2, 0.5], [0.71, 0.21, 0.5]])
-    u, _ = kin.unit(x, np.array([-1.0, 1.0]), 1e-4)
+    u, _ = kin.unit(Results(x, np.array([-1.0, 1.0]), 1e-4))
     assert u < 0.2
 
 

@@ -17,7 +17,7 @@ from rekindle.search.parent_model import at_held, model_of
 from rekindle.search.parent_rows import MAX_ROWS, coordinates_of, place, rows_of
 from rekindle.search.space import Configuration, Parameter, Value
 from rekindle.search.strategy import generator
-from rekindle.search.transfer import Kin, _kin, _results_fitted_to, kin_of, report, standing
+from rekindle.search.transfer import Kin, _fitted_to, _kin, _size_at_fit, kin_of, report, standing
 
 SPACE = Space([Continuous("x", 0.0, 1.0, "Linear"), Continuous("y", 0.0, 1.0, "Linear")])
 Function = Callable[[Configuration], float]
@@ -175,8 +175,45 @@ def test_a_suggestion_does_not_depend_on_the_fits_that_are_kept() -> None:
 
 def test_of_many_results_the_last_few_wait_for_the_next_fit() -> None:
     values = np.random.default_rng(0).random(31)
-    sizes = [len(_results_fitted_to(np.zeros((n, 2)), values[:n], "minimize").y) for n in (0, 1, 24, 25, 27, 28, 31)]
-    assert sizes == [0, 1, 24, 24, 24, 28, 28]
+
+    def sizes(wait: int) -> list[int]:
+        return [len(_fitted_to(np.zeros((n, 2)), values[:n], "minimize", wait).y) for n in (0, 1, 24, 25, 26, 28, 31)]
+
+    assert sizes(4) == [0, 1, 24, 24, 24, 28, 28]
+    assert sizes(2) == [0, 1, 24, 24, 26, 26, 30]
+
+
+@pytest.mark.parametrize("wait", [2, 4])
+def test_the_more_results_the_longer_they_wait_and_none_longer_than_a_tenth_of_them(wait: int) -> None:
+    sizes = [_size_at_fit(n, wait) for n in range(600)]
+    assert sizes == sorted(sizes)
+    assert all(n - size < max(4, 0.1 * size) for n, size in enumerate(sizes))
+    assert len(set(sizes[100:200])) <= 10
+    # A fit is a function of what it was made of: from there on it is the same.
+    assert all(_size_at_fit(size, wait) == size for size in sizes)
+
+
+def test_no_suggestion_of_the_first_fifty_past_the_fits_for_each_waits_for_two_fits() -> None:
+    ours, theirs = ({_size_at_fit(n, wait) for n in range(25, 75)} for wait in (2, 4))
+    assert not (ours & theirs) - {24}
+
+
+def test_results_in_another_unit_are_not_taken_for_those_that_are_kept() -> None:
+    """Doubled, results are the same in model values, but not beside what the parents' unit says of them."""
+    half = [(c, None if v is None else v / 2) for c, v in results(bowl, seed=3)]
+    kin = [Parent(SPACE, results(bowl))]
+    _kin.cache_clear()
+    alone = asked_after(kin, half)
+    _kin.cache_clear()
+    asked_after(kin, [(c, None if v is None else 2 * v) for c, v in half])
+    assert asked_after(kin, half) == alone
+
+
+def asked_after(kin: list[Parent], known: list[tuple[Configuration, float | None]]) -> object:
+    tuner = search(kin, bowl, 0)
+    for configuration, value in known:
+        tuner.add(configuration, value)
+    return tuner.explain(tuner.ask().id)
 
 
 def test_maximising_is_minimising_the_negative() -> None:
