@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -18,7 +18,8 @@ import pytest
 from rekindle.bootstrap import App, build
 from rekindle.domain.completion import best_job
 from rekindle.domain.training_job import ObjectiveStatus, TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import TuningJobStatus
+from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
+from rekindle.engine.ports import JobFilter, Page
 from rekindle.settings import load_settings
 
 #: How often the worker dies.
@@ -136,3 +137,73 @@ def check(plug: Plug, app: App) -> None:
     assert best is not None
     assert best.objective_value == min(float(t.tuned["x"]) for t in trials)
     until(lambda: not plug.supervisors())
+
+
+#: Prints nine losses; the first training job is the best, and waits after the third until somebody lets it go on.
+CURVE = """\
+i=1
+while [ $i -le 9 ]; do
+  case "$TRAINING_JOB_NAME" in
+    *-001-*) echo "loss=-$i"; while [ $i = 3 ] && ! [ -e "$GO" ]; do sleep 0.05; done;;
+    *) echo "loss=$SM_HP_X";;
+  esac
+  i=$((i + 1))
+done
+"""
+
+HALVING = """\
+name: halving
+command: sh train.sh
+objective: {metric: loss, goal: minimize, regex: 'loss=([-+0-9.e]+)'}
+ranges:
+  x: {min: 0, max: 1}
+strategy: hyperband
+hyperband: {min_resource: 1, max_resource: 9, sampler: bayesian}
+limits: {jobs: 16, parallel: 3}
+environment: {GO: "%s"}
+"""
+
+
+@pytest.mark.timeout(400)
+def test_suggestions_that_saw_a_run_which_was_killed_are_replayed(tmp_path: Path) -> None:
+    """Hyperband with a model: later suggestions looked at the curve of an attempt that is then lost and begun again."""
+    go = tmp_path / "go"
+    (tmp_path / "train.sh").write_text(CURVE)
+    (tmp_path / "job.yaml").write_text(HALVING % go)
+    environ = {**os.environ, "REKINDLE_HOME": str(tmp_path / "home")}
+    worker = subprocess.Popen([REKINDLE, "tune", "--quiet", str(tmp_path / "job.yaml")], env=environ)
+    app = build(load_settings(environ))
+
+    def trials() -> tuple[TrainingJob, ...]:
+        jobs = [j for j in tuning_jobs(app) if j.name == "halving"]
+        return app.store.jobs_of(jobs[0].id) if jobs else ()
+
+    until(lambda: len(trials()) >= 12, 120)
+    kill_run("halving-001-", str(go))
+    until(lambda: trials()[0].attempt == 2, 120)
+    go.touch()
+    assert worker.wait(timeout=120) == 0
+    (first, *later) = trials()
+    assert first.status is TrainingJobStatus.COMPLETED
+    assert len(app.store.curves_of_attempts(first.tuning_job_id or 0)[first.id, 1]) == 3
+    assert sum(first.attempt_at(t.proposal["seen_seq"]) == 1 for t in later) >= 11
+    told = subprocess.run([REKINDLE, "verify", "halving"], env=environ, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (0, "halving: 16 of 16 suggestions follow from what they saw, bit for bit.\n")
+
+
+def tuning_jobs(app: App) -> Sequence[TuningJob]:
+    return app.store.tuning_jobs(app.owner, JobFilter(), Page())[0]
+
+
+def kill_run(name: str, go: str) -> None:
+    """Kills a training job's supervisor by SIGKILL, and its program."""
+    for process in psutil.process_iter():
+        try:
+            environ = process.environ()
+            if environ.get("GO") == go and environ.get("TRAINING_JOB_NAME", "").startswith(name):
+                parent = process.parent()
+                if parent is not None and "supervisor" in " ".join(parent.cmdline()):
+                    parent.kill()
+                process.kill()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue

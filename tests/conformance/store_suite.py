@@ -548,6 +548,20 @@ class StoreSuite:
         assert list(store.points(one.id)) == list(emissions(1))
         assert [p.seq for p in store.curves(job.id)[one.id]] == [3]
 
+    def test_curves_of_all_attempts_are_kept_apart(self, store):
+        job, lease, (one, two) = started(store, 2)
+        first = (MetricPoint(0, "acc", 0.1, 1.0), *emissions(2, start=1))
+        store.commit(lease, Change(changed=(one,), points={one.name: first}, events={one.name: (2, 3, 4)}))
+        again = replace(one, attempt=2, attempt_seqs={2: 5}, points_seen=0)
+        store.commit(lease, Change(changed=(again, two), points={one.name: emissions(1), two.name: emissions(1)}, seq=6))
+        found = {key: [(p.seq, p.observation.step) for p in curve] for key, curve in store.curves_of_attempts(job.id).items()}
+        assert found == {(one.id, 1): [(3, 1), (4, 2)], (one.id, 2): [(6, 1)], (two.id, 1): [(6, 1)]}
+        assert {key: curve for key, curve in store.curves_of_attempts(job.id).items() if key != (one.id, 1)} == {
+            (one.id, 2): store.curves(job.id)[one.id],
+            (two.id, 1): store.curves(job.id)[two.id],
+        }
+        assert dict(store.curves_of_attempts(job.id + 1)) == {}
+
     def test_curves_hold_the_objective_alone_with_steps_from_1_and_the_event_of_each(self, store):
         job, lease, (one, _two) = started(store, 2)
         first = (MetricPoint(0, "acc", 0.1, 1.0), MetricPoint(1, "loss", 5.0, 1.0), MetricPoint(2, "loss", 4.0, 2.0))

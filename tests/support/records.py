@@ -198,6 +198,7 @@ training_jobs = _every(
     definition_name=maybe_text,
     number=counts,
     attempt=counts,
+    attempt_seqs=st.dictionaries(counts, counts, max_size=2),
     tuned=string_maps,
     proposal=free,
     status=st.sampled_from(TrainingJobStatus),

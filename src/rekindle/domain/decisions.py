@@ -32,13 +32,15 @@ class CurvePoint:
 @dataclass(frozen=True)
 class Snapshot:
     """Everything recorded about one tuning job: its training jobs by number, their curves by id, its parents. ``trials`` are
-    those of training jobs that have ended, by id, where somebody has made them already."""
+    those of training jobs that have ended, by id, where somebody has made them already. ``lost`` are the curves of attempts
+    before the latest, by training job id and attempt: who looks back wants them, who goes on does not."""
 
     job: TuningJob
     jobs: tuple[TrainingJob, ...] = ()
     parents: tuple[ParentJob, ...] = ()
     curves: Mapping[int, tuple[CurvePoint, ...]] = field(default_factory=dict)
     trials: Mapping[int, Trial] = field(default_factory=dict, repr=False, compare=False)
+    lost: Mapping[tuple[int, int], tuple[CurvePoint, ...]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def running(self) -> tuple[TrainingJob, ...]:

@@ -101,7 +101,7 @@ def history_for(snapshot: Snapshot, definition: Definition, seq: int | None = No
     done = sorted((j for j in jobs if _done(j, seq)), key=lambda j: j.finished_seq or 0)
     pending = sorted((j for j in jobs if not _done(j, seq)), key=lambda j: j.launched_seq)
     made = (_known(snapshot, j) or trial_of(j, definition, snapshot.curves.get(j.id, ())) for j in done)
-    rest = (_pending(j, definition, snapshot.curves.get(j.id, ()), seq) for j in pending)
+    rest = (_pending(j, definition, _curve_at(snapshot, j, seq), seq) for j in pending)
     return History((*made, *rest), asked=len(jobs))
 
 
@@ -157,6 +157,13 @@ def trial_of(job: TrainingJob, definition: Definition, curve: Sequence[CurvePoin
 
 def _known(snapshot: Snapshot, job: TrainingJob) -> Trial | None:
     return snapshot.trials.get(job.id)
+
+
+def _curve_at(snapshot: Snapshot, job: TrainingJob, seq: int) -> Sequence[CurvePoint]:
+    """What a training job had emitted in the attempt that it was at by event ``seq``, and maybe later; where that is not
+    recorded, what it emitted in its latest."""
+    attempt = job.attempt_at(seq) or job.attempt
+    return snapshot.curves.get(job.id, ()) if attempt == job.attempt else snapshot.lost.get((job.id, attempt), ())
 
 
 def _pending(job: TrainingJob, definition: Definition, curve: Sequence[CurvePoint], seq: int) -> Trial:

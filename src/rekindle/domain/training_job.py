@@ -199,7 +199,8 @@ class TrainingJob:
     """The record of a training job. Times are seconds since the epoch.
 
     ``id`` is 0 until it is stored; ``number`` counts from 1 within the tuning job. ``launched_seq`` and ``finished_seq``
-    place its start and end in the tuning job's order of events, from which each suggestion's history is rebuilt.
+    place its start and end in the tuning job's order of events, from which each suggestion's history is rebuilt;
+    ``attempt_seqs`` place the starts of its later attempts, but for those that began before this was recorded.
     ``hyperparameters`` are all that the job is given, ``tuned`` those that the search chose: strings as they are passed.
     ``proposal`` is where the configuration came from: plain data.
     """
@@ -222,6 +223,7 @@ class TrainingJob:
     transitions: tuple[Transition, ...] = ()
     launched_seq: int = 0
     finished_seq: int | None = None
+    attempt_seqs: Mapping[int, int] = field(default_factory=dict)
     modified_at: float = 0.0
     started_at: float | None = None
     ended_at: float | None = None
@@ -241,6 +243,16 @@ class TrainingJob:
     def is_running(self) -> bool:
         """Whether the job has not ended."""
         return not self.status.is_terminal
+
+    def attempt_at(self, seq: int) -> int | None:
+        """The attempt that the job was at by event ``seq`` of its tuning job; None where that is not recorded."""
+        for attempt in range(self.attempt, 1, -1):
+            began = self.attempt_seqs.get(attempt)
+            if began is None:
+                return None
+            if began <= seq:
+                return attempt
+        return 1
 
     @property
     def cut_short(self) -> bool:

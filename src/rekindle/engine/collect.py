@@ -37,11 +37,12 @@ _ENDS: Mapping[RunState, tuple[TrainingJobStatus, SecondaryStatus, str]] = {
 @dataclass(frozen=True)
 class Folded:
     """A training job as a report leaves it, and the emissions that are new. ``reported``: there was a report, and it was
-    on the attempt that the job is at."""
+    on the attempt that the job is at. ``began_again``: the attempt was lost, and the job is at its next one."""
 
     job: TrainingJob
     points: tuple[MetricPoint, ...] = ()
     reported: bool = False
+    began_again: bool = False
 
     @property
     def ended(self) -> bool:
@@ -61,7 +62,7 @@ def fold(job: TrainingJob, report: Report, now: float) -> Folded:
         return Folded(_ended(job, report, now), points)
     after = _broken_off(job, report, now)
     # What the next attempt emits is counted from 0 again.
-    return Folded(after, () if after.is_running else points)
+    return Folded(after, began_again=True) if after.is_running else Folded(after, points)
 
 
 def run_time(job: TrainingJob) -> float:

@@ -210,6 +210,10 @@ class JobStore(Protocol):
         after event ``since``, where it is given. Steps count from 1 in what is returned."""
         ...
 
+    def curves_of_attempts(self, tuning_job_id: int) -> Mapping[tuple[int, int], tuple[CurvePoint, ...]]:
+        """As ``curves``, of all attempts: by training job id and attempt."""
+        ...
+
     # The worker's side.
 
     def claim(self, holder: str, now: float, until: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:

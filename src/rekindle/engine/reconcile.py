@@ -97,9 +97,7 @@ def _collect(step: Step, snapshot: Snapshot) -> _Collected:
     reported = frozenset(RunKey.of(f.job) for f in folded if f.reported)
     points = {f.job.name: f.points for f in folded if f.points}
     numbered = _numbered(folded, snapshot.job.seq)
-    jobs = tuple(
-        replace(f.job, finished_seq=numbered.ends.get(f.job.number, f.job.finished_seq)) if f.ended else f.job for f in folded
-    )
+    jobs = tuple(_placed(f.job, numbered) for f in folded)
     curves = _curves(snapshot, folded, numbered)
     job = replace(snapshot.job, seq=numbered.seq)
     return _Collected(replace(snapshot, job=job, jobs=jobs, curves=curves), points, numbered.points, reported)
@@ -132,16 +130,26 @@ def _fold_one(step: Step, job: TrainingJob) -> Folded:
 @dataclass(frozen=True)
 class _Numbered:
     """The places of one step's events among all events of the tuning job: those of emissions by the training job's name, those
-    of ends by its number; ``seq`` is the last."""
+    of ends and of attempts after the first by its number; ``seq`` is the last."""
 
     points: Mapping[str, tuple[int, ...]]
     ends: Mapping[int, int]
+    begins: Mapping[int, int]
     seq: int
+
+
+def _placed(job: TrainingJob, numbered: _Numbered) -> TrainingJob:
+    """A training job with the places of what became of it."""
+    if job.number in numbered.ends:
+        return replace(job, finished_seq=numbered.ends[job.number])
+    if job.number in numbered.begins:
+        return replace(job, attempt_seqs={**job.attempt_seqs, job.attempt: numbered.begins[job.number]})
+    return job
 
 
 def _numbered(folded: list[Folded], seq: int) -> _Numbered:
     """Numbers emissions and ends by the time at which they happened, so that their order does not hang on how often somebody
-    looks; at the same time by the training job's number."""
+    looks; at the same time by the training job's number. A later attempt begins when it is decided on."""
     events: list[tuple[float, int, int, Folded]] = []
     for f in folded:
         last = 0.0
@@ -150,15 +158,20 @@ def _numbered(folded: list[Folded], seq: int) -> _Numbered:
             events.append((last, f.job.number, index, f))
         if f.ended and f.job.finished_seq is None:
             events.append((max(last, f.job.ended_at or 0.0), f.job.number, len(f.points), f))
+        if f.began_again:
+            events.append((f.job.transitions[-1].started_at, f.job.number, 0, f))
     points: dict[str, list[int]] = {}
     ends: dict[int, int] = {}
+    begins: dict[int, int] = {}
     for _, number, index, f in sorted(events, key=lambda e: e[:3]):
         seq += 1
         if index < len(f.points):
             points.setdefault(f.job.name, []).append(seq)
-        else:
+        elif f.ended:
             ends[number] = seq
-    return _Numbered({name: tuple(places) for name, places in points.items()}, ends, seq)
+        else:
+            begins[number] = seq
+    return _Numbered({name: tuple(places) for name, places in points.items()}, ends, begins, seq)
 
 
 def _plan(step: Step, snapshot: Snapshot, reported: frozenset[RunKey]) -> _Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from rekindle.domain.decisions import Snapshot
@@ -87,12 +87,12 @@ class Replay:
         return _BEGUN_AGAIN if self._saw_a_lost_attempt(trial) else None
 
     def _saw_a_lost_attempt(self, trial: TrainingJob) -> bool:
-        """Whether the search looked at curves of running training jobs, one of which was lost and begun again: what the earlier
-        attempt had printed by then is not told apart from what it had not."""
+        """Whether the search looked at curves of running training jobs, one of which was lost and begun again before it was
+        recorded when: what was to be seen of which attempt cannot be told."""
         rule, seen = self.snapshot.job.spec.hyperband, trial.proposal["seen_seq"]
         if rule is None or rule.sampler == "random":
             return False
-        again = [t for t in self.snapshot.jobs if t.attempt > 1 and t.definition_name == trial.definition_name]
+        again = [t for t in self.snapshot.jobs if t.definition_name == trial.definition_name and t.attempt_at(seen) is None]
         return any(t.launched_seq <= seen and (t.finished_seq is None or t.finished_seq > seen) for t in again)
 
     @cached_property
@@ -120,7 +120,7 @@ class Replay:
         s = self.snapshot
         ended = [j for j in s.jobs if j.finished_seq is not None and j.number not in self._unreadable]
         trials = {j.id: trial_of(j, self._definitions[j.definition_name], s.curves.get(j.id, ())) for j in ended}
-        return Snapshot(s.job, s.jobs, s.parents, s.curves, trials)
+        return replace(s, trials=trials)
 
     @cached_property
     def _strategies(self) -> Mapping[str | None, Strategy]:
@@ -131,7 +131,9 @@ class Replay:
 def replay(store: JobStore, owner: Owner, name: str) -> Replay:
     """The replay of a tuning job as it is recorded now. Raises NotFound."""
     job = store.tuning_job(owner, name)
-    return Replay(Snapshot(job, store.jobs_of(job.id), tuple(parents_of(store, job)), store.curves(job.id)))
+    jobs, lost = store.jobs_of(job.id), dict(store.curves_of_attempts(job.id))
+    curves = {j.id: lost.pop((j.id, j.attempt), ()) for j in jobs}
+    return Replay(Snapshot(job, jobs, tuple(parents_of(store, job)), curves, lost=lost))
 
 
 def _wrong(trial: TrainingJob, definition: Definition | None) -> str | None:

@@ -78,12 +78,14 @@ _POINTS = (
     .order_by(_points.idx)
 )
 _POINTS_OF_METRIC = _POINTS.where(_points.metric == bindparam("metric_"))
-_CURVES = (
-    select(_points.training_job_id, _points.seq, _points.value)
-    .join_from(training_jobs, metric_points, and_(_of_latest_attempt, _points.metric == _jobs.objective_metric))
+_of_objective = and_(_points.training_job_id == _jobs.id, _points.metric == _jobs.objective_metric)
+_CURVES_OF_ATTEMPTS = (
+    select(_points.training_job_id, _points.attempt, _points.seq, _points.value)
+    .join_from(training_jobs, metric_points, _of_objective)
     .where(_jobs.tuning_job_id == bindparam("id_"))
-    .order_by(_points.training_job_id, _points.idx)
+    .order_by(_points.training_job_id, _points.attempt, _points.idx)
 )
+_CURVES = _CURVES_OF_ATTEMPTS.where(_points.attempt == _jobs.attempt)
 _CURVES_SINCE = _CURVES.where(_not_ended_by, _points.seq > bindparam("since_"))
 
 
@@ -171,12 +173,22 @@ def points(connection: Connection, job_id: int, metric: str | None) -> list[Metr
 def curves(connection: Connection, tuning_job_id: int, since: int | None = None) -> Mapping[int, tuple[CurvePoint, ...]]:
     """The objective's emissions of a tuning job's training jobs after event ``since`` (None: all); steps count from 1 within
     each."""
-    found: dict[int, list[CurvePoint]] = {}
     query = _CURVES if since is None else _CURVES_SINCE
-    for job_id, seq, value in connection.execute(query, _since(tuning_job_id, since)):
-        curve = found.setdefault(job_id, [])
+    found = _counted(connection.execute(query, _since(tuning_job_id, since)))
+    return {job_id: curve for (job_id, _), curve in found.items()}
+
+
+def curves_of_attempts(connection: Connection, tuning_job_id: int) -> Mapping[tuple[int, int], tuple[CurvePoint, ...]]:
+    """The same of all attempts, by training job id and attempt."""
+    return _counted(connection.execute(_CURVES_OF_ATTEMPTS, {"id_": tuning_job_id}))
+
+
+def _counted(rows: Iterable[AnyRow]) -> dict[tuple[int, int], tuple[CurvePoint, ...]]:
+    found: dict[tuple[int, int], list[CurvePoint]] = {}
+    for job_id, attempt, seq, value in rows:
+        curve = found.setdefault((job_id, attempt), [])
         curve.append(CurvePoint(seq, Observation(len(curve) + 1, value)))
-    return {job_id: tuple(curve) for job_id, curve in found.items()}
+    return {attempt: tuple(curve) for attempt, curve in found.items()}
 
 
 def _since(job_id: int, since: int | None) -> dict[str, int]:

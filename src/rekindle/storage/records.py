@@ -206,6 +206,7 @@ def training_job_of(row: AnyRow, stored: StoredSpec) -> TrainingJob:
         transitions=decode_transitions(outcome["transitions"]),
         launched_seq=row.launched_seq,
         finished_seq=row.finished_seq,
+        attempt_seqs=dict(outcome.get("attempts", ())),
         modified_at=row.modified_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
@@ -235,12 +236,14 @@ def _encode_inputs(job: TrainingJob) -> Values:
 
 
 def _encode_outcome(job: TrainingJob) -> Values:
+    attempts = {"attempts": [list(pair) for pair in job.attempt_seqs.items()]} if job.attempt_seqs else {}
     return {
         "v": VERSION,
         "transitions": encode_transitions(job.transitions),
         "failure_reason": job.failure_reason,
         "final_metrics": encode_final_metrics(job.final_metrics),
         "model_uri": job.model_uri,
+        **attempts,
     }
 
 

@@ -149,6 +149,11 @@ class SqlStore(JobStore, Outbox):
         with self.database.reading() as connection:
             return questions.curves(connection, tuning_job_id, since)
 
+    def curves_of_attempts(self, tuning_job_id: int) -> Mapping[tuple[int, int], tuple[CurvePoint, ...]]:
+        """See the port."""
+        with self.database.reading() as connection:
+            return questions.curves_of_attempts(connection, tuning_job_id)
+
     def claim(self, holder: str, now: float, until: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
         """See the port."""
         with self.database.reading() as connection:

@@ -9,9 +9,20 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import text
 
-from rekindle.domain.tuning_job import RELAXED, Hyperband, StrategyName, TuningJobStatus, WarmStart, WarmStartType
+from rekindle.domain.training_job import TrainingJob
+from rekindle.domain.tuning_job import (
+    RELAXED,
+    Hyperband,
+    StrategyName,
+    TuningJobSpec,
+    TuningJobStatus,
+    WarmStart,
+    WarmStartType,
+)
 from rekindle.engine.explain import explain_training_job, explain_tuning_job
 from rekindle.engine.imports import Result, import_tuning_job
 from rekindle.engine.ports import RunKey, RunState
@@ -180,20 +191,72 @@ def test_suggestions_of_another_version_are_not_compared(ran: Engine) -> None:
     assert all(c.agrees for c in checked[3:])
 
 
+def halving(sampler: str, jobs: int = 24, parallel: int = 4, seed: int = 0) -> tuple[Engine, TuningJobSpec]:
+    spec = tuning_spec(strategy=StrategyName.HYPERBAND, jobs=jobs, parallel=parallel, ranges=ranges())
+    hyperband = Hyperband(1, 27, sampler)
+    return Engine(lambda h: replayed(h, epochs=27)), replace(spec, hyperband=hyperband, random_seed=seed)
+
+
+def running(engine: Engine) -> list[TrainingJob]:
+    return [t for t in engine.trials("job") if t.is_running and t.started_at is not None]
+
+
+@pytest.fixture(scope="module")
+def lost() -> Any:
+    """Hyperband with a model, some of whose training jobs were lost after a suggestion had seen what they had emitted."""
+    engine, spec = halving("bayesian")
+    with closing(engine.store):
+        engine.create(spec)
+        known = [0]
+
+        def lose(step: int) -> None:
+            there = len(engine.trials("job"))
+            watched = [t for t in running(engine) if t.points_seen >= 3]
+            for trial in watched[-1:] if there > max(known[-1], 8) and len(known) < 9 else ():
+                engine.executor.lose(RunKey.of(trial))
+                known.append(there)
+
+        engine.run("job", before=lose)
+        yield engine
+
+
+def test_what_saw_the_curve_of_a_lost_attempt_follows_from_it(lost: Engine) -> None:
+    again = [t for t in lost.trials("job") if t.attempt > 1]
+    assert len(again) >= 2
+    for t in again:
+        assert list(t.attempt_seqs) == list(range(2, t.attempt + 1))
+        assert t.launched_seq < min(t.attempt_seqs.values())
+        assert max(t.attempt_seqs.values()) < (t.finished_seq or 0)
+    checked = list(found(lost))
+    saw = [c for c in checked if any(_was_lost_after(t, c.job.proposal["seen_seq"]) for t in again)]
+    assert len(saw) >= 4
+    assert [c.agrees for c in checked] == [True] * 24
+
+
+def _was_lost_after(trial: TrainingJob, seq: int) -> bool:
+    return trial.launched_seq <= seq and trial.attempt_at(seq) != trial.attempt
+
+
+def test_what_a_lost_attempt_emitted_matters_to_what_saw_it(lost: Engine) -> None:
+    """Otherwise that the replays agree would say nothing."""
+    again = [t for t in lost.trials("job") if t.attempt > 1]
+    changed = [c for c in Replay(replace(found(lost).snapshot, lost={})) if not c.agrees]
+    assert changed
+    for c in changed:
+        assert any(_was_lost_after(t, c.job.proposal["seen_seq"]) for t in again)
+
+
 @pytest.mark.parametrize("sampler", ["random", "bayesian"])
-def test_what_saw_the_curve_of_a_lost_attempt_is_not_compared(sampler: str) -> None:
-    engine = Engine(lambda h: replayed(h, epochs=27))
-    spec = tuning_spec(strategy=StrategyName.HYPERBAND, jobs=24, parallel=4, ranges=ranges())
-    engine.create(replace(spec, hyperband=Hyperband(1, 27, sampler)))
-
-    def lose(step: int) -> None:
-        running = [t for t in engine.trials("job") if t.is_running and t.started_at is not None and t.attempt == 1]
-        if step in (9, 18) and running:
-            engine.executor.lose(RunKey.of(running[0]))
-
-    engine.run("job", before=lose)
-    again = [t for t in engine.trials("job") if t.attempt > 1]
-    assert again
+def test_before_the_starts_of_attempts_were_recorded_they_were_not_comparable(sampler: str) -> None:
+    """A database of such a build still says so, and no more than that."""
+    engine, spec = halving(sampler)
+    engine.create(spec)
+    engine.run("job", before=lambda step: [engine.executor.lose(RunKey.of(t)) for t in running(engine)[: step in (9, 18)]])
+    with engine.store.database.writing() as connection:  # type: ignore[attr-defined]
+        for job_id, outcome in connection.execute(text("SELECT id, outcome FROM training_jobs")).all():
+            old = {key: value for key, value in json.loads(outcome).items() if key != "attempts"}
+            connection.execute(text("UPDATE training_jobs SET outcome = :o WHERE id = :i"), {"o": json.dumps(old), "i": job_id})
+    assert any(t.attempt > 1 and not t.attempt_seqs for t in engine.trials("job"))
     checked = list(found(engine))
     assert all(c.agrees for c in checked if c.comparable)
     told = {c.incomparable for c in checked} - {None}
@@ -201,6 +264,33 @@ def test_what_saw_the_curve_of_a_lost_attempt_is_not_compared(sampler: str) -> N
         set() if sampler == "random" else {"they saw the curve of a training job that was lost and begun again since"}
     )
     assert sum(c.agrees for c in checked) >= 8
+
+
+@settings(max_examples=5, deadline=None)
+@given(
+    losses=st.dictionaries(st.integers(4, 40), st.integers(0, 3), max_size=6),
+    parallel=st.integers(1, 6),
+    seed=st.integers(0, 99),
+    restarts=st.sets(st.integers(4, 40), max_size=2),
+)
+def test_attempts_lost_at_any_moment_leave_every_suggestion_to_be_replayed(
+    losses: dict[int, int], parallel: int, seed: int, restarts: set[int]
+) -> None:
+    engine, spec = halving("bayesian", jobs=14, parallel=parallel, seed=seed)
+    engine.create(spec)
+    worker = engine.worker("0")
+    for step in range(1000):
+        for trial in running(engine)[losses.get(step, 9) :][:1]:
+            engine.executor.lose(RunKey.of(trial))
+        if step in restarts:
+            worker.shut_down()
+            worker = engine.worker(str(step))
+        worker.tick()
+        if engine.job("job").status.is_terminal:
+            break
+        worker.wait()
+    assert engine.job("job").status is TuningJobStatus.COMPLETED
+    assert [c.agrees for c in found(engine)] == [True] * 14
 
 
 def test_several_definitions_are_replayed_each_by_its_own_history() -> None:
