@@ -170,13 +170,14 @@ def _suggestions(suggestions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     by: dict[str, list[Mapping[str, Any]]] = {}
     for s in suggestions:
         whose = " and ".join(s["from"])
-        kind = f"configurations of {whose}, as they were there" if whose else str(s["source"])
-        by.setdefault(kind, []).append(s)
+        by.setdefault(f"of {whose}" if whose else str(s["source"]), []).append(s)
     for kind, group in by.items():
         yield f"{_numbers([s['number'] for s in group])}: {_kind(kind, group)}"
 
 
 def _kind(kind: str, group: Sequence[Mapping[str, Any]]) -> str:
+    if kind.startswith("of "):
+        return f"a configuration {kind}, as it was there" if len(group) == 1 else f"configurations {kind}, as they were there"
     if kind == "model":
         says = [s["parents_say"] for s in group if s["parents_say"] is not None]
         told = f"; the model with parents has {says[0]:.2f} of the say at first, {says[-1]:.2f} at last" if says else ""

@@ -222,11 +222,13 @@ class Kept(Generic[T]):
 
     def get(self, key: bytes, make: Callable[[], T]) -> T:
         """What is kept by ``key``, or else what ``make`` gives."""
-        if key not in self._found:
+        found = self._found.get(key)
+        if found is None:
+            found = make()
             if len(self._found) >= _KEPT_FITS:
                 self._found.clear()
-            self._found[key] = make()
-        return self._found[key]
+            self._found[key] = found
+        return found
 
 
 @dataclass(frozen=True)
