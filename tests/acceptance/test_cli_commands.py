@@ -193,6 +193,28 @@ def test_what_is_not_there(cli, command):
     assert "'nothing'" in cli.refused(3, command, "nothing")
 
 
+@pytest.mark.parametrize("command", ["verify", "show", "best", "trials", "resume", "delete"])
+def test_a_training_jobs_name_where_a_tuning_jobs_is_asked_for(cli, done, command):
+    name = cli.json("trials", done)[2]["name"]
+    told = f"error: there is no tuning job called {name!r}. It is a training job of the tuning job {done!r}.\n"
+    assert cli.refused(3, command, name) == told
+
+
+def test_a_name_that_is_almost_right_is_told(cli, done):
+    name = cli.json("trials", done)[2]["name"]
+    assert name.startswith("done-003-")
+    tuning, training = f"Did you mean {done!r}?", f"Did you mean {name!r}?"
+    assert tuning in cli.refused(3, "verify", "dome")
+    assert tuning in cli.refused(3, "show", "don")
+    assert training in cli.refused(3, "explain", "done-003")
+    assert training in cli.refused(3, "logs", "done-003-")
+    assert training in cli.refused(3, "explain", f"{name[:-1]}_")
+    assert training in cli.refused(3, "stop", name[1:])
+    assert "`rekindle jobs` lists the tuning jobs" in cli.refused(3, "explain", "quite another")
+    # A name that nothing could have, and the other kind's alone, help nobody.
+    assert "Did you mean" not in cli.refused(3, "show", "done-003-0123456")
+
+
 def test_what_has_ended_is_neither_resumed_nor_stopped(cli, done):
     assert "Completed" in cli.refused(3, "resume", done)
     assert "Completed" in cli.refused(3, "stop", done)

@@ -71,7 +71,7 @@ def _is_tuning_job(app: App, name: str) -> bool:
             app.store.training_job(app.owner, name)
             return False
         except NotFound:
-            raise NotFound("tuning job or training job", name, "`rekindle jobs` lists them.") from error
+            raise NotFound("tuning job or training job", name) from error
 
 
 def _stop_tuning_job(app: App, name: str, wait: bool) -> None:

@@ -27,7 +27,7 @@ def logs(
     from rekindle.cli.opened import open_app
 
     app = open_app()
-    job = _training_job(app, name)
+    job = app.store.training_job(app.owner, name)
     printers = _printers(app, job, instance, _attempt(job, attempt))
     _print_all(printers)
     while follow and app.store.training_job(app.owner, name).is_running and not _ended(app, job):
@@ -91,21 +91,6 @@ def _printers(app: App, job: TrainingJob, instance: str | None, attempt: int) ->
 def _print_all(printers: list[_Printer]) -> None:
     for printer in printers:
         printer.print()
-
-
-def _training_job(app: App, name: str) -> TrainingJob:
-    from rekindle.domain.errors import NotFound
-
-    try:
-        return app.store.training_job(app.owner, name)
-    except NotFound as error:
-        hint = "`rekindle trials JOB` lists the training jobs of a tuning job."
-        try:
-            tuning_job = app.store.tuning_job(app.owner, name)
-            hint = f"It is a tuning job; `rekindle trials {tuning_job.name}` lists its training jobs."
-        except NotFound:
-            pass
-        raise NotFound("training job", name, hint) from error
 
 
 def _ended(app: App, job: TrainingJob) -> bool:

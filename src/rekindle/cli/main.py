@@ -71,7 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in arguments[:1]:
             raise
-        return report(error)
+        return report(_directed(error))
+
+
+def _directed(error: Exception) -> Exception:
+    from rekindle.domain.errors import NotFound
+
+    if not isinstance(error, NotFound):
+        return error
+    from rekindle.cli.nearby import directed
+
+    return directed(error)
 
 
 def _print_version(wanted: bool) -> None:
