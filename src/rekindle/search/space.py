@@ -239,9 +239,11 @@ class Space:
             if not p.contains(configuration[p.name]):
                 raise SpaceError(p.name, configuration[p.name], f"outside the range {p}")
 
-    def key(self, configuration: Configuration) -> tuple[Value, ...]:
-        """What makes a configuration the same as another: its values in the order of the parameters."""
-        return tuple(configuration[p.name] for p in self.parameters)
+    def key(self, configuration: Configuration) -> tuple[object, ...]:
+        """What makes a configuration the same as another: its values in the order of the parameters, categories with their
+        types, since 1, 1.0 and True are three."""
+        values = ((p, configuration[p.name]) for p in self.parameters)
+        return tuple((type(v), v) if isinstance(p, Categorical) else v for p, v in values)
 
 
 def size_of(parameters: Iterable[Parameter]) -> int | None:

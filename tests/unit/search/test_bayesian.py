@@ -255,15 +255,35 @@ def test_any_space_any_values(data: st.DataObject, d: int, seed: int, scale: flo
 
 
 def test_thirty_parameters() -> None:
+    """Of all types, categories of up to 30 values; four of them matter. One in six fails, one in nine ends with no number."""
     space = Space(
-        [Continuous(f"x{i}", 0.0, 1.0) for i in range(20)]
-        + [Categorical(f"c{i}", [str(k) for k in range(30)]) for i in range(10)]
+        [Continuous(f"x{i}", 0.0, 1.0) for i in range(8)]
+        + [Continuous(f"lr{i}", 1e-6, 1.0, scaling="Logarithmic") for i in range(6)]
+        + [Integer(f"k{i}", 1, 3 + 40 * i) for i in range(6)]
+        + [Categorical(f"c{i}", [str(k) for k in range(30 if i < 5 else 3)]) for i in range(10)]
     )
-    tuner = Tuner(space, "bayesian", seed=0)
-    for _ in range(12):
+    tuner, keys, values = Tuner(space, "bayesian", seed=0), set(), []
+    for i in range(60):
         trial = tuner.ask()
-        tuner.tell(trial.id, float(trial.values["x0"]))
-    assert len(tuner.history.succeeded) == 12
+        space.check(trial.values)
+        keys.add(space.key(trial.values))
+        if i % 6 == 5:
+            tuner.fail(trial.id)
+        elif i % 9 == 8:
+            tuner.tell(trial.id, math.nan if i % 2 else -math.inf)
+        else:
+            values.append(of_thirty(trial.values))
+            tuner.tell(trial.id, values[-1])
+    assert len(keys) == 60
+    assert len(tuner.history.failed) == 60 - len(values)
+    assert np.mean(values[-15:]) < 0.25 * np.mean(values[:15])
+    assert tuner.best.value < 0.1
+
+
+def of_thirty(c: Configuration) -> float:
+    """From 0 on, 3.3 on average over the ranges."""
+    far = (float(c["x0"]) - 0.2) ** 2 + (float(c["x7"]) - 0.8) ** 2
+    return 4 * far + 0.5 * (math.log10(float(c["lr0"])) + 3) ** 2 + (0.0 if c["c6"] == "1" else 1.0)
 
 
 def test_the_acquisitions_gradient_is_its_finite_difference() -> None:

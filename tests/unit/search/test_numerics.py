@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,10 +16,10 @@ from rekindle.search.history import Direction, Parent
 from rekindle.search.space import Parameter
 from rekindle.search.strategy import Proposal
 from rekindle.search.tuner import make_strategy
+from support.searches import KINDS, figures, objective, trials
 
 #: How far apart rows of one clump lie: the same, the same to the eye, near.
 GAPS = (0.0, 1e-16, 1e-12, 1e-8, 1e-5)
-KINDS = ("equal", "zero", "all but one equal", "steps of the last digit", "far from zero", "heavy tail", "plain")
 SCALES = tuple(10.0**e for e in range(-12, 13, 4))
 
 
@@ -54,42 +53,6 @@ def cases(draw: st.DrawFn) -> Case:
     failing = draw(st.sampled_from((0.0, 0.3)))
     ended = (None if rng.random() < failing else float(v) for v in values)
     return Case(space, tuple(trials(space, rows, [*ended], n)), seed)
-
-
-def objective(kind: str, rng: np.random.Generator, n: int) -> np.ndarray:
-    noise = rng.standard_normal(n)
-    return {
-        "equal": np.full(n, 0.3),
-        "zero": np.zeros(n),
-        "all but one equal": np.where(np.arange(n) == n // 2, -1.0, 0.3),
-        "steps of the last digit": 1.0 + 2.0**-52 * rng.integers(0, 4, n),
-        "far from zero": 1e6 + noise,
-        "heavy tail": np.exp(20 * noise),
-        "plain": noise,
-    }[kind]
-
-
-def trials(space: Space, rows: np.ndarray, ended: list[float | None], n: int) -> Iterator[Trial]:
-    for i, row in enumerate(rows):
-        configuration = space.decode(row)
-        if i >= n:
-            yield Trial(i, configuration)
-        elif ended[i] is None:
-            yield Trial(i, configuration, TrialState.FAILED)
-        else:
-            yield Trial(i, configuration, TrialState.SUCCEEDED, ended[i])
-
-
-def figures(value: object) -> Iterator[float]:
-    """All numbers within plain data."""
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from figures(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from figures(item)
-    elif isinstance(value, int | float):
-        yield float(value)
 
 
 @settings(max_examples=60, deadline=None)

@@ -98,10 +98,14 @@ class _Suggestion:
     history: History
     seen: set[Key]
 
-    def proposal(self) -> Proposal:
-        planned = self._planned()
-        if planned is not None:
-            return planned
+    def proposal(self) -> Proposal | None:
+        given = self._given()
+        if given is not None:
+            return given
+        if self._in_design:
+            return self._design()
+        if self._for_safety:
+            return self._draw("safety")
         rows, acquisition = self._ranked()
         for row in rows:
             configuration = self.search.encoding.decode(row)
@@ -109,17 +113,17 @@ class _Suggestion:
                 return Proposal(configuration, "model", self._why(row, acquisition))
         return self._draw("random")
 
-    def _planned(self) -> Proposal | None:
-        """What comes before the model, or instead of it: parents' points, the initial design, safety."""
+    def _given(self) -> Proposal | None:
+        """A point of the parents' whose turn it is."""
         given = self.prior.initial.get(self.history.asked)
-        if given is not None and self.search.space.key(given) not in self.seen:
-            return Proposal(dict(given), "parent", {**self._facts, "parents": dict(self.prior.report({}))})
-        if self._in_design:
-            return self._design()
+        if given is None or self.search.space.key(given) in self.seen:
+            return None
+        return Proposal(dict(given), "parent", {**self._facts, "parents": dict(self.prior.report({}))})
+
+    @property
+    def _for_safety(self) -> bool:
         every = self.search.options.safety_every
-        if every and self.history.asked % every == every - 1:
-            return self._draw("safety")
-        return None
+        return bool(every) and self.history.asked % every == every - 1
 
     @property
     def _in_design(self) -> bool:
@@ -128,7 +132,7 @@ class _Suggestion:
         size = self._design_size
         return len(self.history.succeeded) == 0 or self.history.asked < size or len(self.history.succeeded) < min(size, 3)
 
-    def _design(self) -> Proposal:
+    def _design(self) -> Proposal | None:
         d = len(self.search.space)
         first = self.history.asked
         own = design_point(d, first, generator(self.search.seed))
@@ -145,11 +149,10 @@ class _Suggestion:
                 return Proposal(configuration, "initial", {**self._facts, "index": first})
         return self._draw("random")
 
-    def _draw(self, source: str) -> Proposal:
+    def _draw(self, source: str) -> Proposal | None:
+        """A random draw; None where nothing new is drawn any more: a range may hold a few floating-point numbers only."""
         configuration = draw_unseen(self.search.space, self.search.seed, self.history.asked, self.seen)
-        if configuration is None:
-            configuration = self.search.encoding.decode(self._unseen_rows()[0])
-        return Proposal(configuration, source, dict(self._facts))
+        return None if configuration is None else Proposal(configuration, source, dict(self._facts))
 
     def _ranked(self) -> tuple[Array, Acquisition]:
         acquisition, rng = self._acquisition(), generator(self.search.seed, self.history.asked, 1)
