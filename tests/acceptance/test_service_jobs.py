@@ -62,7 +62,8 @@ def ended(app: App) -> bool:
 @pytest.mark.timeout(300)
 def test_a_killed_attempt_is_followed_by_another_of_the_same_name_with_its_checkpoints(app: App, tmp_path: Path) -> None:
     script = (
-        "C=$SM_CHECKPOINT_DIR/step; if [ -e $C ]; then echo loss=$(cat $C); else echo 0.25 > $C; touch $READY; sleep 600; fi"
+        "C=$SM_CHECKPOINT_DIR/step; if [ -e $C ]; then echo loss=$(cat $C); "
+        "else echo 0.25 > $C; echo begun; printf half; touch $READY; sleep 600; fi"
     )
     ready = tmp_path / "ready"
     spec = training(script, environment={"READY": str(ready)}, checkpoints=Checkpoints(str(tmp_path / "kept")), max_retries=1)
@@ -87,6 +88,10 @@ def test_a_killed_attempt_is_followed_by_another_of_the_same_name_with_its_check
     assert [t.status.value for t in after.transitions][:4] == ["Starting", "Training", "Interrupted", "Starting"]
     assert max(counted) == 1
     assert counted[-1] == 0
+    logs = JobLogs(app.store, app.executor)
+    streams = [s.name for s in logs.streams(app.owner, f"{after.name}/", "", 10)]
+    assert len(set(streams)) == 2, "each attempt has a stream of its own, the earlier one first"
+    assert [[e.message for e in logs.events(app.owner, s, 0, 10) or ()] for s in streams] == [["begun", "half"], ["loss=0.25"]]
 
 
 @pytest.mark.timeout(300)

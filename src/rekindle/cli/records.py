@@ -71,7 +71,7 @@ def tuning_summary(job: TuningJob, status: str) -> dict[str, Any]:
         "name": job.name,
         "status": status,
         "failure_reason": job.failure_reason,
-        "ended_because": ended_because(job),
+        "ended_because": job.ended_because,
         "strategy": spec.strategy.value,
         "seed": spec.seed,
         "objective": {"metric": spec.definition.objective.metric, "goal": spec.definition.objective.direction},
@@ -81,11 +81,6 @@ def tuning_summary(job: TuningJob, status: str) -> dict[str, Any]:
         "created_at": moment(job.created_at),
         "ended_at": moment(job.ended_at),
     }
-
-
-def ended_because(job: TuningJob) -> str | None:
-    """What made a tuning job end before its number of training jobs."""
-    return job.ending.because or None if job.ending is not None and job.ended_at is not None else None
 
 
 def early_stopping_record(job: TuningJob, trials: Sequence[TrainingJob], store: JobStore) -> dict[str, Any] | None:

@@ -27,7 +27,6 @@ def show_best(view: TuningJobView) -> None:
 def show_end(view: TuningJobView, last: str | None, saved: dict[str, Any] | None = None) -> None:
     """How a tuning job ended, its best training job, and the next commands; ``last`` is its last training job, ``saved`` what
     early stopping saved."""
-    from rekindle.cli.records import ended_because
 
     name, counters = view.job.name, view.counters
     failed = counters.non_retryable_error + counters.retryable_error
@@ -35,7 +34,7 @@ def show_end(view: TuningJobView, last: str | None, saved: dict[str, Any] | None
     typer.echo(f"\n{name}: {view.status.value}: {total} training jobs, {failed} failed.")
     if view.job.failure_reason:
         typer.echo(view.job.failure_reason)
-    if because := ended_because(view.job):
+    if because := view.job.ended_because:
         typer.echo(f"It ended because {because}.")
     if saved is not None:
         typer.echo(f"{saved_line(saved)}.")

@@ -14,7 +14,7 @@ from rekindle.domain.training_job import Owner
 
 @dataclass(frozen=True)
 class LogStream:
-    """The log of one instance of a training job; ``name`` is ``<training job>/algo-N-<milliseconds>``.
+    """The log of one instance in one attempt of a training job; ``name`` is ``<training job>/algo-N-<milliseconds>``.
     Times in milliseconds since the epoch."""
 
     name: str

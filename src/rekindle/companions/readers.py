@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 from rekindle.companions.ports import LogEvent, LogStream, Point
 from rekindle.domain.errors import NotFound
-from rekindle.domain.training_job import Owner, TrainingJob
+from rekindle.domain.training_job import Owner, SecondaryStatus, TrainingJob, Transition
 from rekindle.engine.ports import Executor, JobFilter, JobStore, Page, SortKey
 
 _BLOCK = 1 << 20
 
 
 class JobLogs:
-    """TrainingLogs over the executor: a stream for each instance of each training job. The log keeps no
-    time for each line: an event's time is that of the training's start."""
+    """TrainingLogs over the executor: a stream for each instance of each attempt of each training job. The log keeps no
+    time for each line: an event's time is that of the attempt's training's start."""
 
     def __init__(self, store: JobStore, executor: Executor) -> None:
         self._store = store
@@ -24,8 +26,8 @@ class JobLogs:
         """See TrainingLogs."""
         found: list[LogStream] = []
         for job in self._jobs(owner, prefix.partition("/")[0]):
-            names = ((host, _stream_name(job, host)) for host in job.spec.resources.hosts)
-            found += [self._stream(job, host) for host, name in names if name.startswith(prefix) and name > after]
+            named = ((log, log.stream_name(job)) for log in _logs_of(job))
+            found += [self._stream(job, log) for log, name in named if name.startswith(prefix) and name > after]
         return sorted(found, key=lambda s: s.name)[:limit]
 
     def events(self, owner: Owner, stream: str, position: int, limit: int) -> Sequence[LogEvent] | None:
@@ -34,13 +36,13 @@ class JobLogs:
             job = self._store.training_job(owner, stream.partition("/")[0])
         except NotFound:
             return None
-        host = next((h for h in job.spec.resources.hosts if _stream_name(job, h) == stream), None)
-        return None if host is None else list(self._events(job, host, position, limit))
+        log = next((log for log in _logs_of(job) if log.stream_name(job) == stream), None)
+        return None if log is None else list(self._events(job, log, position, limit))
 
-    def _events(self, job: TrainingJob, host: str, position: int, limit: int) -> Iterator[LogEvent]:
-        at_ms, rest, count = _began_ms(job), b"", 0
+    def _events(self, job: TrainingJob, log: _Log, position: int, limit: int) -> Iterator[LogEvent]:
+        at_ms, rest, count = log.began_ms, b"", 0
         while count < limit:
-            block, end = self._executor.read_log(job.owner, job.name, position, _BLOCK, host)
+            block, end = self._executor.read_log(job.owner, job.name, position, _BLOCK, log.host, log.attempt)
             if not block:
                 break
             *lines, rest = (rest + block).split(b"\n")
@@ -50,7 +52,7 @@ class JobLogs:
                 count += 1
                 yield LogEvent(at_ms, _text(line), begin)
             position = end
-        if rest and count < limit and not job.is_running:
+        if rest and count < limit and (log.attempt < job.attempt or not job.is_running):
             yield LogEvent(at_ms, _text(rest), position)
 
     def _jobs(self, owner: Owner, name: str) -> Iterator[TrainingJob]:
@@ -61,10 +63,10 @@ class JobLogs:
             if after is None:
                 return
 
-    def _stream(self, job: TrainingJob, host: str) -> LogStream:
-        empty = not self._executor.read_log(job.owner, job.name, 0, 1, host)[0]
-        began = None if empty else _began_ms(job)
-        return LogStream(_stream_name(job, host), round(job.created_at * 1000), began, began)
+    def _stream(self, job: TrainingJob, log: _Log) -> LogStream:
+        empty = not self._executor.read_log(job.owner, job.name, 0, 1, log.host, log.attempt)[0]
+        began = None if empty else log.began_ms
+        return LogStream(log.stream_name(job), log.created_ms, began, began)
 
 
 class JobMetrics:
@@ -82,12 +84,36 @@ class JobMetrics:
         return [Point(p.at, p.value) for p in self._store.points(found.id, metric) if start <= p.at < end]
 
 
-def _stream_name(job: TrainingJob, host: str) -> str:
-    return f"{job.name}/{host}-{round(job.created_at * 1000)}"
+@dataclass(frozen=True)
+class _Log:
+    """The log of one instance in one attempt; times in milliseconds since the epoch."""
+
+    host: str
+    attempt: int
+    created_ms: int
+    began_ms: int
+
+    def stream_name(self, job: TrainingJob) -> str:
+        """As CloudWatch has it. Attempts differ by the time, and a later one comes later in the order of names."""
+        return f"{job.name}/{self.host}-{self.created_ms}"
 
 
-def _began_ms(job: TrainingJob) -> int:
-    return round((job.started_at or job.created_at) * 1000)
+def _logs_of(job: TrainingJob) -> Iterator[_Log]:
+    after = -1
+    for attempt, part in enumerate(_attempts(job.transitions), start=1):
+        created = job.created_at if attempt == 1 else part[0].started_at
+        trained = (t.started_at for t in part if t.status is SecondaryStatus.TRAINING)
+        began = next(trained, created) if attempt < job.attempt else job.started_at or created
+        after = max(round(created * 1000), after + 1)
+        yield from (_Log(host, attempt, after, round(began * 1000)) for host in job.spec.resources.hosts)
+
+
+def _attempts(transitions: Sequence[Transition]) -> Iterator[Sequence[Transition]]:
+    """The transitions of each attempt: where one was interrupted and the training job starts again, the next one begins."""
+    again = (SecondaryStatus.INTERRUPTED, SecondaryStatus.STARTING)
+    ends = [i for i, (a, b) in enumerate(pairwise(transitions), start=1) if (a.status, b.status) == again]
+    for begin, end in zip([0, *ends], [*ends, len(transitions)], strict=True):
+        yield transitions[begin:end]
 
 
 def _text(line: bytes) -> str:

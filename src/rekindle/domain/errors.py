@@ -87,7 +87,12 @@ class LimitExceeded(RekindleError):
 
 
 class Unsupported(RekindleError):
-    """A legal request for something that this installation cannot do; the message says what to configure."""
+    """A legal request for something that this installation cannot do; the message says what to configure. ``field`` is the
+    path of the field that asks for it, as in InvalidValue; empty where there is none."""
+
+    def __init__(self, message: str, hint: str = "", field: str = "") -> None:
+        super().__init__(message, hint)
+        self.field = field
 
 
 def shown(value: object, most: int = 80) -> str:

@@ -215,6 +215,11 @@ class TuningJob:
     notes: tuple[Note, ...] | None = None
 
     @property
+    def ended_because(self) -> str | None:
+        """What made a tuning job that has ended end before its number of training jobs; None where nothing did."""
+        return self.ending.because or None if self.ending is not None and self.ended_at is not None else None
+
+    @property
     def name(self) -> str:
         """The tuning job's name, in the case in which it was given."""
         return self.spec.name

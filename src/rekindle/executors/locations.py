@@ -17,7 +17,8 @@ def local_path(uri: str, field: str) -> Path:
     """The path that a ``file://`` URI or an absolute path names. Raises InvalidValue, and Unsupported for other schemes."""
     scheme, found, _ = uri.partition("://")
     if found and scheme != "file":
-        raise Unsupported(f"{field}: {uri!r}: data can be at file:// and s3:// only.", "Copy it to one of them first.")
+        message = f"{field}: {uri!r}: data can be at file:// and s3:// only."
+        raise Unsupported(message, "Copy it to one of them first.", field)
     if found:
         parts = urlsplit(uri)
         if parts.netloc not in ("", "localhost"):

@@ -369,9 +369,8 @@ def _check_channel(channel: Channel, transfer: Sequence[str]) -> None:
         way_out = "Use File or FastFile; both copy the data before the program starts."
         raise InvalidValue(_field(channel, "input_mode"), channel.input_mode, "this mode is not available here", way_out)
     if channel.uri.startswith(JUMPSTART):
-        raise Unsupported(
-            f"{_field(channel, 'uri')}: {channel.uri!r}: data of JumpStart's, in a bucket of AWS's.", "Give your own."
-        )
+        field = _field(channel, "uri")
+        raise Unsupported(f"{field}: {channel.uri!r}: data of JumpStart's, in a bucket of AWS's.", "Give your own.", field)
     if channel.data_type not in _DATA_TYPES:
         way_out = f"Use {' or '.join(_DATA_TYPES)}."
         raise InvalidValue(_field(channel, "data_type"), channel.data_type, "this type is not available here", way_out)
@@ -385,7 +384,7 @@ def _check_channel(channel: Channel, transfer: Sequence[str]) -> None:
 
 def _check_transfer(name: str, uri: str, transfer: Sequence[str]) -> None:
     if not transfer:
-        raise Unsupported(f"{name}: {uri!r}: no object store is set up here.", "Use a path or a file:// URI.")
+        raise Unsupported(f"{name}: {uri!r}: no object store is set up here.", "Use a path or a file:// URI.", name)
 
 
 def _check_writable(name: str, uri: str, path: Path) -> None:

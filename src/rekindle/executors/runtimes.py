@@ -88,8 +88,9 @@ def check_formats(spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> Non
     for channel in spec.channels if builtin else ():
         needed = FORMAT_NEEDS.get(builtin.format_of(channel.content_type)) if builtin else None
         if needed is not None and not _is_there(needed):
-            message = f"channels.{channel.name}.content_type: {channel.content_type!r}: {needed} is not installed here."
-            raise Unsupported(message, f"Install it: pip install {needed}")
+            field = f"channels.{channel.name}.content_type"
+            message = f"{field}: {channel.content_type!r}: {needed} is not installed here."
+            raise Unsupported(message, f"Install it: pip install {needed}", field)
 
 
 def image_program(
@@ -128,13 +129,14 @@ def _way(algorithm: Algorithm, rules: Sequence[ImageRule]) -> ImageRule:
         return way
     if f"{_MARKETPLACE}.dkr.ecr." in algorithm.image:
         message = f"image: {algorithm.image!r}: an image of the AWS Marketplace, which its seller lets run on AWS only."
-        raise Unsupported(message, "Name another image, or give a command to run.")
+        raise Unsupported(message, "Name another image, or give a command to run.", "image")
     if repository(algorithm.image) not in FRAMEWORKS and builtin_named(algorithm.image) is None:
         known = ", ".join(sorted({*FRAMEWORKS, *(image for builtin in BUILTINS for image in builtin.images)}))
         raise Unsupported(
             f"image: {algorithm.image!r}: nothing here knows how to run this image.",
             f"Say it in the file images.yaml (docs/settings.md): a container, or a script in a Python environment. "
             f"Known without it: {known}.",
+            "image",
         )
     return ImageRule(repository(algorithm.image))
 
@@ -200,7 +202,7 @@ def _module(image: str) -> str:
         raise InvalidValue("hyperparameters", image, f"this image runs a script, and there is no {_PROGRAM!r}")
     if not _is_there(builtin.needs):
         message = f"image: {image!r}: its built-in algorithm needs {builtin.needs}, which is not installed here."
-        raise Unsupported(message, f"Install it: pip install 'rekindle[{builtin.extra}]'")
+        raise Unsupported(message, f"Install it: pip install 'rekindle[{builtin.extra}]'", "image")
     return builtin.module
 
 

@@ -58,7 +58,7 @@ class Slots:
         lack = self._lack(spec)
         if lack is not None:
             field, value, text = lack
-            raise Unsupported(f"{field}: {value}: the job {text}.", "Ask for less, or for fewer instances.")
+            raise Unsupported(f"{field}: {value}: the job {text}.", "Ask for less, or for fewer instances.", field)
 
     def room(self, spec: TrainingSpec) -> Room:
         """How many more runs of a spec could start now."""

@@ -41,7 +41,8 @@ class Hyperband:
 
     The resource is counted in emissions of the objective. Bracket s has the rungs ``max_resource * ETA**-s, ...,
     max_resource`` (none below ``min_resource``): bracket 0 runs its trials to the end, the last one judges them from
-    ``min_resource`` on. Trials go to brackets by ``shares``. At a rung a trial goes on when it is among the best third of
+    ``min_resource`` on. Trials go to brackets by ``shares``; where configurations are random draws, the ``first`` ones are
+    of the last bracket, with which Hyperband begins, too. At a rung a trial goes on when it is among the best third of
     all trials that had got there by then (itself included; rounded down, at least one); at ``max_resource`` it ends. Where
     trials are known to end there by themselves (``self_ending``) they are left to it, since what they still do, such as
     saving a model, is wanted; one that goes on all the same is ended then.
@@ -111,6 +112,10 @@ class Hyperband:
 
     def bracket(self, place: int) -> int:
         """The bracket of the trial that was asked for at ``place`` (0, 1, ...)."""
+        return self.brackets - 1 if place < self.first else self.mixed(place)
+
+    def mixed(self, place: int) -> int:
+        """The bracket at ``place`` where the brackets are mixed by ``shares``."""
         # Multiples of the golden ratio fall evenly into the shares, over any stretch of trials.
         left = (place + 0.5) * GOLDEN % 1.0
         for bracket in range(self.brackets - 1, 0, -1):
@@ -118,6 +123,13 @@ class Hyperband:
             if left < 0:
                 return bracket
         return 0
+
+    @cached_property
+    def first(self) -> int:
+        """How many trials come before the brackets are mixed: as many as Hyperband begins with, of which one is expected to
+        reach ``max_resource``. A model is not helped by so many short trials (docs/decisions/0040): for it they are mixed at
+        once."""
+        return ETA ** (self.brackets - 1) if isinstance(self.inner, RandomSearch) else 0
 
     @cached_property
     def brackets(self) -> int:
@@ -138,8 +150,8 @@ def sampler(name: str, space: Space, direction: Direction, seed: int) -> Strateg
 
 @cache
 def shares(brackets: int) -> tuple[float, ...]:
-    """The shares of the brackets in the trials, sum 1. Hyperband gives every bracket the same resource; here each gets half
-    of what the next more eager one gets."""
+    """The shares of the brackets in the trials that are mixed, sum 1. Hyperband gives every bracket the same resource; here
+    each gets half of what the next more eager one gets."""
     weights = [(2.0 * ETA) ** s / (s + 1) for s in range(brackets)]
     return tuple(w / sum(weights) for w in weights)
 

@@ -325,6 +325,20 @@ def test_a_limit_has_a_line_too(change, line, limit, home, tmp_path, capfd, monk
     check_refusal(code, out, err, [f"job.yaml:{line}: ", limit])
 
 
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("resources: {gpus: 900}", "resources.gpus: 900: the job needs 900 GPUs; "),
+        ("channels: {train: gs://bucket/data}", "channels.train.uri: 'gs://bucket/data': data can be at file://"),
+    ],
+)
+def test_what_this_machine_cannot_do_has_a_line_too(wanted, said, home, tmp_path, capfd):
+    (tmp_path / "train.py").touch()
+    code = main(["tune", write(tmp_path, add(wanted)), "--detach"])
+    out, err = capfd.readouterr()
+    check_refusal(code, out, err, ["job.yaml:10: ", said])
+
+
 @pytest.mark.parametrize("path", ["", ".", "missing/job.yaml", "a\0b"])
 def test_a_file_that_cannot_be_read(path, home, capfd):
     assert main(["tune", path]) == 2

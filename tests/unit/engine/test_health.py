@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from structlog.testing import capture_logs
 
 from rekindle.api.operations import HANDLERS, Service
-from rekindle.domain.tuning_job import RELAXED
+from rekindle.domain.tuning_job import RELAXED, CompletionCriteria
 from rekindle.engine.health import Examiner, last_lines
 from rekindle.engine.queries import describe
 from rekindle.engine.reconcile import Step
@@ -77,6 +77,15 @@ def test_a_healthy_description_has_no_members_of_ours() -> None:
     engine.executor.slots = 0
     engine.worker().tick()
     assert described(engine, service)["WaitingFor"] == "waits for a free slot: 0 of 0 in use"
+
+
+def test_a_description_says_what_ended_a_tuning_job() -> None:
+    engine = Engine(program=lambda _: Script((0.5,), 10))
+    engine.create(replace(tuning_spec(jobs=6, parallel=1), completion=CompletionCriteria(target=0.6)))
+    service = Service(engine.store, engine.executor, engine.clock, RELAXED, None)
+    assert "EndedBecause" not in described(engine, service)
+    engine.run("job")
+    assert "0.6" in described(engine, service)["EndedBecause"]
 
 
 @pytest.mark.parametrize("log", [b"", b"\n", b"\xff\xfe"])

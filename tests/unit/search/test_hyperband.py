@@ -39,10 +39,19 @@ def test_rungs_are_powers_below_the_largest_resource() -> None:
 @pytest.mark.parametrize("most", [1, 3, 27, 81, 20_000])
 def test_brackets_have_their_shares_over_any_stretch(most: int) -> None:
     band = hyperband(1, most)
-    for start in (0, 500):
+    first = ETA ** (band.brackets - 1)
+    assert band.first == first
+    assert {band.bracket(i) for i in range(first)} == {band.brackets - 1}, "Hyperband begins with its most eager bracket"
+    for start in (first, first + 500):
         counts = Counter(band.bracket(start + i) for i in range(1000))
         for bracket, share in enumerate(shares(band.brackets)):
             assert abs(counts[bracket] - 1000 * share) < 5
+
+
+def test_a_model_has_its_brackets_mixed_at_once() -> None:
+    band = Hyperband(sampler("bayesian", SPACE, "minimize", 0), "minimize", 1, 81)
+    assert band.first == 0
+    assert Counter(band.bracket(i) for i in range(81))[4] < 70
 
 
 def test_each_bracket_gets_half_the_resource_of_the_next() -> None:
@@ -188,7 +197,7 @@ def test_a_model_sees_every_trial_at_one_rung() -> None:
 def test_a_late_stop_changes_no_verdict() -> None:
     """Whoever was turned away counts nowhere above that rung, however long it went on."""
     band = hyperband(1, 9)
-    mine = in_bracket(band, 2, 12)
+    mine = in_bracket(band, 2, 21)[9:]
     others = [running(i, *[0.5] * 9, first=1 + 100 * i) for i in range(max(mine) + 1) if i not in mine]
     curves = {i: [1.0 / (k + 1)] + [2.0 - k / 20] * 8 for k, i in enumerate(mine)}
     long = [running(i, *curve, first=1 + 100 * i) for i, curve in curves.items()]
