@@ -240,10 +240,15 @@ class Space:
                 raise SpaceError(p.name, configuration[p.name], f"outside the range {p}")
 
     def key(self, configuration: Configuration) -> tuple[object, ...]:
-        """What makes a configuration the same as another: its values in the order of the parameters, categories with their
-        types, since 1, 1.0 and True are three."""
-        values = ((p, configuration[p.name]) for p in self.parameters)
-        return tuple((type(v), v) if isinstance(p, Categorical) else v for p, v in values)
+        """What makes a configuration the same as another: its values in the order of the parameters, and the types of its
+        categories, since 1, 1.0 and True are three."""
+        values, types = self._keyed
+        return (*[configuration[name] for name in values], *[type(configuration[name]) for name in types])
+
+    @cached_property
+    def _keyed(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names whose values, and whose values' types, are part of a key."""
+        return self.names, tuple(p.name for p in self.parameters if isinstance(p, Categorical))
 
 
 def size_of(parameters: Iterable[Parameter]) -> int | None:
