@@ -18,14 +18,17 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from rekindle.domain.search_plan import configuration_of, tuned_values
-from rekindle.domain.tuning_job import Definition
+from rekindle.domain.tuning_job import Definition, StrategyName, TuningJobStatus
+from rekindle.engine.replay import replay
 from rekindle.search import Categorical, Continuous, History, Integer, Space, SpaceExhausted, Trial, TrialState, Tuner
 from rekindle.search.bayesian.strategy import BayesianSearch
 from rekindle.search.history import Direction
 from rekindle.search.space import Configuration, Parameter
 from rekindle.search.strategy import Proposal
 from rekindle.storage.encoding import dumps, loads, plain, unplain
+from support.engine import Engine
 from support.searches import KINDS, figures, objective, trials
+from support.simulated import Script
 from support.specs import tuning_spec
 
 #: How many examples of the long tests: `make fuzz` has a share for them.
@@ -105,7 +108,7 @@ class Case:
 def cases(draw: st.DrawFn) -> Case:
     d = draw(st.integers(1, 6) | st.integers(7, 30))
     space, seed = Space([draw(parameter(f"p{i}")) for i in range(d)]), draw(st.integers(0, 2**31))
-    rng, n = np.random.default_rng(seed), draw(st.integers(0, 40) | st.integers(41, 100))
+    rng, n = np.random.default_rng(seed), draw(st.integers(0, 12) | st.integers(13, 40) | st.integers(41, 100))
     pending = draw(st.sampled_from((0, 1, 9, 100)))
     rows = rng.random((n + pending, d))
     # At the bounds, in one spot, and everywhere.
@@ -113,7 +116,7 @@ def cases(draw: st.DrawFn) -> Case:
     if where != "everywhere":
         rows = np.round(rows) if where == "corners" else np.clip(rows[:1] + 1e-9 * rows, 0.0, 1.0)
     values = 10.0 ** draw(st.integers(-12, 12)) * objective(draw(st.sampled_from(KINDS)), rng, n)
-    failing = draw(st.sampled_from((0.0, 0.3, 1.0)))
+    failing = draw(st.sampled_from((0.0, 0.1, 0.3, 0.5, 1.0)))
     ended = [None if rng.random() < failing else float(v) for v in values]
     return Case(space, tuple(_first_of_each(space, trials(space, rows, ended, n))), seed)
 
@@ -211,3 +214,18 @@ def test_a_range_of_a_few_floating_point_numbers_ends_the_search_and_breaks_noth
     assert len({t.values["x"] for t in found}) == count
     with pytest.raises(SpaceExhausted):
         tuner.ask()
+
+
+@pytest.mark.parametrize("strategy", [StrategyName.BAYESIAN, StrategyName.RANDOM])
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_ranges_at_the_ends_of_what_numbers_can_do_are_a_tuning_job_that_is_replayed(
+    strategy: StrategyName, direction: Direction
+) -> None:
+    """Created by the rules, run, read back from the database."""
+    ranges = [replace(p, name=f"p{i}") for i, p in enumerate(EXTREME)]
+    engine = Engine(lambda h: Script((float(h["p0"]) + len(h["p17"]) * 1e12,), 1.0 + len(h["p17"])))
+    engine.create(tuning_spec(strategy=strategy, jobs=30, parallel=4, ranges=ranges, direction=direction))
+    assert engine.run("job").status is TuningJobStatus.COMPLETED
+    checked = list(replay(engine.store, engine.owner, "job"))
+    assert [c.agrees for c in checked] == [True] * 30
+    assert [c.unreadable for c in checked] == [None] * 30
