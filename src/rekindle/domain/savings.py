@@ -16,7 +16,8 @@ class Savings:
 
     ``stopped`` training jobs were given up by a rule. Each is taken to have needed ``full_epochs`` epochs otherwise: the median
     of those that ran to their end, or Hyperband's largest resource; the rest of them is saved, at the pace of the training job
-    itself. ``epochs`` were trained in all, ``epochs_saved`` and ``seconds_saved`` were not.
+    itself between its emissions; what it took to begin is no part of it. ``epochs`` were trained in all, ``epochs_saved`` and
+    ``seconds_saved`` were not.
     """
 
     stopped: int
@@ -31,9 +32,11 @@ class Savings:
         return self.epochs_saved / max(self.epochs + self.epochs_saved, 1)
 
 
-def savings(spec: TuningJobSpec, jobs: Sequence[TrainingJob], epochs: Mapping[int, int]) -> Savings | None:
-    """What was saved so far. ``epochs`` are how often each training job, by its id, emitted the objective. None where nobody
-    was stopped early, or nobody's full length is known."""
+def savings(
+    spec: TuningJobSpec, jobs: Sequence[TrainingJob], epochs: Mapping[int, int], times: Mapping[int, Sequence[float]]
+) -> Savings | None:
+    """What was saved so far. ``epochs`` are how often each training job, by its id, emitted the objective, ``times`` when those
+    did (in seconds, ascending) that were cut short. None where nobody was stopped early, or nobody's full length is known."""
     total, saved, seconds, lengths = 0, 0.0, 0.0, []
     for definition in spec.definitions:
         mine = [j for j in jobs if j.definition_name == definition.name]
@@ -47,10 +50,12 @@ def savings(spec: TuningJobSpec, jobs: Sequence[TrainingJob], epochs: Mapping[in
         if not stopped or length is None:
             continue
         lengths += [length] * len(stopped)
+        paces = {j.id: pace for j in stopped if (pace := _pace(times.get(j.id, ()))) is not None}
+        usual = median(paces.values()) if paces else None
         for job in stopped:
             left = max(length - epochs.get(job.id, 0), 0)
             saved += left
-            seconds += left * _pace(job, epochs)
+            seconds += left * paces.get(job.id, _whole_pace(job, epochs) if usual is None else usual)
     if not lengths:
         return None
     return Savings(len(lengths), total, round(saved), seconds, float(median(lengths)))
@@ -61,8 +66,13 @@ def _usual_length(jobs: Sequence[TrainingJob], epochs: Mapping[int, int]) -> flo
     return float(median(known)) if known else None
 
 
-def _pace(job: TrainingJob, epochs: Mapping[int, int]) -> float:
-    """Seconds of one epoch."""
+def _pace(times: Sequence[float]) -> float | None:
+    """Seconds from one emission to the next; None where there was only one."""
+    return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
+
+
+def _whole_pace(job: TrainingJob, epochs: Mapping[int, int]) -> float:
+    """Seconds of one epoch, with what it took to begin."""
     if job.started_at is None or job.ended_at is None:
         return 0.0
     return max(job.ended_at - job.started_at, 0.0) / max(epochs.get(job.id, 0), 1)

@@ -34,16 +34,25 @@ def job(number: int, seconds: float, stopped: bool = False, running: bool = Fals
 
 def test_the_rest_of_the_usual_length_at_the_jobs_own_pace() -> None:
     jobs = [job(1, 10), job(2, 10), job(3, 40), job(4, 6, stopped=True), job(5, 30, stopped=True)]
-    found = savings(SPEC, jobs, {1: 10, 2: 10, 3: 20, 4: 3, 5: 15})
+    found = savings(SPEC, jobs, {1: 10, 2: 10, 3: 20, 4: 3, 5: 15}, {})
     assert found is not None
     assert (found.stopped, found.epochs, found.epochs_saved, found.full_epochs) == (2, 58, 7, 10)
     assert found.seconds_saved == pytest.approx(7 * 2.0)
     assert found.share == pytest.approx(7 / 65)
 
 
+def test_what_it_takes_to_begin_is_saved_by_nobody() -> None:
+    """Each began for 60 seconds; epochs of 2, of 4 and, by the one that emitted only once, of an unknown number of seconds."""
+    jobs = [job(1, 80), *(job(n, 70, stopped=True) for n in (2, 3, 4))]
+    times = {2: [160.0, 162.0, 164.0], 3: [160.0, 164.0], 4: [160.0]}
+    found = savings(SPEC, jobs, {1: 10, 2: 3, 3: 2, 4: 1}, times)
+    assert found is not None
+    assert found.seconds_saved == pytest.approx(7 * 2.0 + 8 * 4.0 + 9 * 3.0)
+
+
 def test_hyperband_knows_the_length() -> None:
     spec = replace(tuning_spec(strategy=StrategyName.HYPERBAND), hyperband=Hyperband(1, 27))
-    found = savings(spec, [job(1, 4, stopped=True), job(2, 9, stopped=True)], {1: 2, 2: 27})
+    found = savings(spec, [job(1, 4, stopped=True), job(2, 9, stopped=True)], {1: 2, 2: 27}, {})
     assert found is not None
     assert (found.stopped, found.epochs_saved, found.full_epochs) == (1, 25, 27), "who reached the largest resource was not cut"
     assert found.seconds_saved == pytest.approx(25 * 2.0)
@@ -51,7 +60,7 @@ def test_hyperband_knows_the_length() -> None:
 
 def test_hyperband_knows_the_length_that_it_inferred() -> None:
     spec = tuning_spec(strategy=StrategyName.HYPERBAND, statics={"epochs": "27"})
-    found = savings(spec, [job(1, 4, stopped=True), job(2, 9)], {1: 2, 2: 25})
+    found = savings(spec, [job(1, 4, stopped=True), job(2, 9)], {1: 2, 2: 25}, {})
     assert found is not None
     assert (found.stopped, found.epochs_saved, found.full_epochs) == (1, 25, 27)
 
@@ -59,11 +68,11 @@ def test_hyperband_knows_the_length_that_it_inferred() -> None:
 def test_a_stop_that_came_too_late_saved_nothing() -> None:
     late = replace(job(2, 9, stopped=True), status=TrainingJobStatus.COMPLETED)
     assert not late.cut_short
-    assert savings(SPEC, [job(1, 10), late], {1: 10, 2: 9}) is None
+    assert savings(SPEC, [job(1, 10), late], {1: 10, 2: 9}, {}) is None
 
 
 def test_nothing_is_made_up() -> None:
-    assert savings(SPEC, [], {}) is None
-    assert savings(SPEC, [job(1, 10)], {1: 10}) is None
-    assert savings(SPEC, [job(1, 10, stopped=True)], {1: 3}) is None
-    assert savings(SPEC, [job(1, 10), job(2, 3, stopped=True, running=True)], {1: 10, 2: 3}) is None
+    assert savings(SPEC, [], {}, {}) is None
+    assert savings(SPEC, [job(1, 10)], {1: 10}, {}) is None
+    assert savings(SPEC, [job(1, 10, stopped=True)], {1: 3}, {}) is None
+    assert savings(SPEC, [job(1, 10), job(2, 3, stopped=True, running=True)], {1: 10, 2: 3}, {}) is None
