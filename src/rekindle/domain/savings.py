@@ -51,11 +51,13 @@ def savings(
             continue
         lengths += [length] * len(stopped)
         paces = {j.id: pace for j in stopped if (pace := _pace(times.get(j.id, ()))) is not None}
-        usual = median(paces.values()) if paces else None
+        # Where no stopped one emitted twice, those that ran on: beginning is a small part of them.
+        others = [j for j in mine if j.status is TrainingJobStatus.COMPLETED and epochs.get(j.id, 0)] or stopped
+        usual = median(paces.values() if paces else [_whole_pace(j, epochs) for j in others])
         for job in stopped:
             left = max(length - epochs.get(job.id, 0), 0)
             saved += left
-            seconds += left * paces.get(job.id, _whole_pace(job, epochs) if usual is None else usual)
+            seconds += left * paces.get(job.id, usual)
     if not lengths:
         return None
     return Savings(len(lengths), total, round(saved), seconds, float(median(lengths)))

@@ -34,7 +34,8 @@ def job(number: int, seconds: float, stopped: bool = False, running: bool = Fals
 
 def test_the_rest_of_the_usual_length_at_the_jobs_own_pace() -> None:
     jobs = [job(1, 10), job(2, 10), job(3, 40), job(4, 6, stopped=True), job(5, 30, stopped=True)]
-    found = savings(SPEC, jobs, {1: 10, 2: 10, 3: 20, 4: 3, 5: 15}, {})
+    times = {4: [102.0, 104.0, 106.0], 5: [102.0 + 2 * n for n in range(15)]}
+    found = savings(SPEC, jobs, {1: 10, 2: 10, 3: 20, 4: 3, 5: 15}, times)
     assert found is not None
     assert (found.stopped, found.epochs, found.epochs_saved, found.full_epochs) == (2, 58, 7, 10)
     assert found.seconds_saved == pytest.approx(7 * 2.0)
@@ -48,6 +49,9 @@ def test_what_it_takes_to_begin_is_saved_by_nobody() -> None:
     found = savings(SPEC, jobs, {1: 10, 2: 3, 3: 2, 4: 1}, times)
     assert found is not None
     assert found.seconds_saved == pytest.approx(7 * 2.0 + 8 * 4.0 + 9 * 3.0)
+    alone = savings(SPEC, [jobs[0], jobs[3]], {1: 10, 4: 1}, {4: [160.0]})
+    assert alone is not None
+    assert alone.seconds_saved == pytest.approx(9 * 8.0), "at the pace of those that ran on"
 
 
 def test_hyperband_knows_the_length() -> None:
