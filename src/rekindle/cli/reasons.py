@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,17 +12,23 @@ import typer
 _CHOOSERS = {
     "initial": "the initial design: points spread over the ranges, before there is a model",
     "model": "the model: the greatest log expected improvement that was found",
-    "random": "a random draw on the ranges' scales",
+    "random": "a random draw on the ranges' scales; it looks at no result",
     "safety": "a random draw for safety, whatever the model says",
-    "grid": "the grid: the next combination",
-    "parent": "the parents: one of their best, or a point for contrast, in turn with the model's own suggestions",
+    "grid": "the grid: the next combination that had not been tried",
+    "parent": "the parents: a point for contrast, in turn with the model's own suggestions",
     "imported": "nobody here: it was imported",
     None: "nobody: it is a training job of its own, not of a search",
 }
+_VIEWS = {"parents": "the model with parents", "own": "the one without"}
 _AIMS = {
     "another category": " among other categories than the best one's, since the search stood still",
     "farther": " far below the incumbent, since the search stood still",
 }
+#: The same, where more is known than the source.
+_CENTRE = "the initial design: the middle of all ranges, before there is a model"
+_OF_DRAWS = "the model: the greatest log expected improvement among random draws"
+_TAKEN = "the parents: one of their best, in turn with the model's own suggestions"
+_NOTHING_NEW = "a random draw on the ranges' scales: what the search would rather try had been tried"
 #: What the terminal tells in words of its own; the rest of what was recorded follows as it is.
 _TOLD = frozenset(
     (
@@ -41,8 +48,13 @@ def show_training_job(found: Mapping[str, Any]) -> None:
         show(table(*_parameters(found)))
     parents = why.get("parents") or {}
     if parents.get("parents"):
-        rows = [[p["name"], p["role"], f"{p['weight']:.2f}", f"{p['agreement']:+.2f}"] for p in parents["parents"]]
-        show("", table(["parent", "role", "weight then", "agreement"], rows))
+        show("", table(["parent", "role", "weight then", "agreement"], [_standing(p, why) for p in parents["parents"]]))
+
+
+def _standing(parent: Mapping[str, Any], why: Mapping[str, Any]) -> list[object]:
+    """A parent as it stood; before the first result nothing agrees or disagrees with it."""
+    agreement = f"{parent['agreement']:+.2f}" if why.get("n", 1) else None
+    return [parent["name"], parent["role"], f"{parent['weight']:.2f}", agreement]
 
 
 def show_tuning_job(found: Mapping[str, Any]) -> None:
@@ -76,17 +88,16 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     if found["taken_from"]:
         yield "taken from", "; ".join(_origin(origin, metric) for origin in found["taken_from"])
     if "n" in why:
-        yield (
-            "which saw",
-            f"{why['n']} results, {why['failed']} failed, {why['pending']} running (events up to {found['seen_events']})",
-        )
+        results = f"{why['n']} result{'' if why['n'] == 1 else 's'}"
+        yield "which saw", f"{results}, {why['failed']} failed, {why['pending']} running (events up to {found['seen_events']})"
     elif found["seen_events"] is not None:
         yield "which saw", f"events up to {found['seen_events']}"
     if "rungs" in why:
         yield "bracket", f"{why['bracket']}, judged after {', '.join(map(str, why['rungs']))} epochs"
     yield from _forecast(why, metric)
     if found["objective"] is not None:
-        yield "came out as", f"{metric} {found['objective']:.6g}{_off(found)}"
+        stopped = ", where it was stopped early" if found["stopped_early"] else _off(found)
+        yield "came out as", f"{metric} {found['objective']:.6g}{stopped}"
     yield from ((key, value) for key, value in _flat("", why).items() if key.partition(".")[0] not in _TOLD)
 
 
@@ -98,21 +109,34 @@ def _origin(origin: Mapping[str, Any], metric: str) -> str:
 def _chooser(found: Mapping[str, Any]) -> str:
     why, source = found["why"], found["source"]
     chooser = _CHOOSERS.get(source, str(source))
-    return chooser + _AIMS.get(why.get("aim"), "") if source == "model" else chooser
+    match source:
+        case "model":
+            # Only Hyperband's model, whose training jobs are judged at rungs, chooses among draws.
+            return (_OF_DRAWS if "rungs" in why else chooser) + _AIMS.get(why.get("aim"), "")
+        case "initial" if why.get("index") == 0:
+            return _CENTRE
+        case "parent" if found["taken_from"]:
+            return _TAKEN
+        case "random" if "n" in why:
+            return _NOTHING_NEW
+    return chooser
 
 
 def _forecast(why: Mapping[str, Any], metric: str) -> Iterator[tuple[str, object]]:
     """What the model said before the training job ran."""
     if "mean" in why:
-        yield "model said", f"{metric} {why['mean']:.6g} ± {why['deviation']:.3g} (mean and deviation)"
+        scale = ", on one rung's scale" if "rungs" in why else ""
+        yield "model said", f"{metric} {why['mean']:.6g} ± {why['deviation']:.3g} (mean and deviation{scale})"
         yield "incumbent", f"{metric} {why['incumbent']:.6g} (the best so far, as the model sees it)"
     if "acquisition" in why:
-        yield "acquisition", f"{why['acquisition']:.4g} (log expected improvement {why['log_expected_improvement']:.4g})"
+        hope = why["log_expected_improvement"]
+        yield "hopes for", f"{math.exp(min(hope, 99.0)):.2g} of the results' spread (log expected improvement {hope:.4g})"
+        yield "acquisition", f"{why['acquisition']:.4g} (the same, less what the risk to fail takes off)"
         yield "may fail", f"with probability {abs(why['failure_probability']):.2g}"
         yield "noise", f"{why['noise_deviation']:.2g} of the results' spread"
     views = (why.get("parents") or {}).get("views") or {}
-    if views:
-        yield "say", ", ".join(f"{name} {weight:.2f}" for name, weight in views.items())
+    if len(views) > 1:
+        yield "say", ", ".join(f"{_VIEWS.get(name, name)} {weight:.2f}" for name, weight in views.items())
 
 
 def _off(found: Mapping[str, Any]) -> str:

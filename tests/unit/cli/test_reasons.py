@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rekindle.cli.reasons import show_training_job, show_tuning_job
 from rekindle.cli.replay import Findings
-from rekindle.domain.tuning_job import StrategyName, WarmStart, WarmStartType
+from rekindle.domain.tuning_job import Hyperband, StrategyName, WarmStart, WarmStartType
 from rekindle.engine.explain import explain_training_job, explain_tuning_job
 from rekindle.engine.replay import Checked, replay
-from rekindle.search.space import Continuous, Integer
+from rekindle.search.space import Categorical, Continuous, Integer
 from support.engine import Engine
+from support.simulated import Script
 from support.specs import RANGES, tuning_spec
 
 AUTO = (Continuous("lr", 1e-5, 1.0, "Auto"), Integer("layers", 1, 5), RANGES[2])
@@ -40,7 +43,8 @@ def test_a_suggestion_of_the_model_tells_its_forecast_and_what_came_of_it(engine
     assert f"{why['n']} results, 0 failed, {why['pending']} running (events up to" in told
     assert f"model said    loss {why['mean']:.6g} ± {why['deviation']:.3g}" in told
     assert f"incumbent     loss {why['incumbent']:.6g}" in told
-    assert f"acquisition   {why['acquisition']:.4g} (log expected improvement" in told
+    assert f"hopes for     {math.exp(why['log_expected_improvement']):.2g} of the results' spread (log expected" in told
+    assert f"acquisition   {why['acquisition']:.4g} (the same, less what the risk to fail takes off)" in told
     assert f"{why['lengthscales']['lr']:.6g}" in told
     assert "Logarithmic (chosen by Auto)" in told
     assert "Linear (chosen by Auto)" in told
@@ -50,9 +54,55 @@ def test_a_suggestion_of_the_model_tells_its_forecast_and_what_came_of_it(engine
 
 def test_a_first_point_says_that_there_was_no_model(engine: Engine, capsys: Any) -> None:
     told = shown(engine, capsys, 1)
-    assert "chosen by     the initial design: points spread over the ranges, before there is a model" in told
+    assert "chosen by     the initial design: the middle of all ranges, before there is a model" in told
+    assert "which saw     0 results, 0 failed, 0 running (events up to 0)" in told
     assert "model said" not in told
     assert "length scale" not in told
+    second = shown(engine, capsys, 2)
+    assert "chosen by     the initial design: points spread over the ranges, before there is a model" in second
+
+
+@pytest.mark.parametrize(
+    ("strategy", "told"),
+    [
+        (StrategyName.RANDOM, "a random draw on the ranges' scales; it looks at no result"),
+        (StrategyName.GRID, "the grid: the next combination that had not been tried"),
+    ],
+)
+def test_what_chooses_without_a_model(strategy: StrategyName, told: str, capsys: Any) -> None:
+    engine = Engine()
+    listed = (Categorical("lr", ("0.1", "0.2")), Categorical("layers", ("1", "2")), Categorical("act", ("relu", "tanh")))
+    engine.create(tuning_spec(strategy=strategy, jobs=4 if strategy is StrategyName.RANDOM else None, ranges=listed))
+    engine.run("job")
+    assert f"chosen by     {told}\n" in bare(shown(engine, capsys, 3))
+
+
+def bare(text: str) -> str:
+    return "".join(line.rstrip() + "\n" for line in text.splitlines())
+
+
+def test_hyperbands_suggestions_tell_among_what_a_model_chose_and_which_were_stopped(capsys: Any) -> None:
+    engine = Engine(lambda h: Script([float(h["lr"]) + 1 / k for k in range(1, 10)], 9.0))
+    spec = tuning_spec(strategy=StrategyName.HYPERBAND, jobs=16)
+    engine.create(replace(spec, hyperband=Hyperband(1, 9, "bayesian")))
+    engine.run("job")
+    told = {t.number: bare(shown(engine, capsys, t.number)) for t in engine.trials("job")}
+    chosen = [t for t in engine.trials("job") if t.proposal["source"] == "model"]
+    assert len(chosen) >= 4
+    for trial in chosen:
+        assert "chosen by     the model: the greatest log expected improvement among random draws\n" in told[trial.number]
+        assert "(mean and deviation, on one rung's scale)\n" in told[trial.number]
+    assert any(t.cut_short for t in engine.trials("job"))
+    for trial in engine.trials("job"):
+        ending = f"came out as   loss {trial.objective_value:.6g}, where it was stopped early\n"
+        assert (ending in told[trial.number]) == trial.cut_short
+        assert "bracket" in told[trial.number]
+
+
+def test_a_draw_since_all_else_was_tried_says_so(engine: Engine, capsys: Any) -> None:
+    found = dict(explain_training_job(engine.store, engine.owner, engine.trials("job")[5].name))
+    show_training_job({**found, "source": "random"})
+    assert "a random draw on the ranges' scales: what the search would rather try had been tried" in capsys.readouterr().out
 
 
 def test_what_is_recorded_and_not_told_in_words_is_told_as_it_is(engine: Engine, capsys: Any) -> None:
@@ -163,3 +213,21 @@ def test_the_warm_start_report_fits_a_terminal_without_a_broken_word(
         weights = [f"{parent['weight_at_start']:.2f}", "->", f"{parent['weight']:.2f}"]
         figures = [*str(parent["used"]).split(), "of", "20", "as", "kin", *weights, f"{parent['agreement']:+.2f}"]
         assert row == [parent["name"], *figures, f"{parent['best']['objective']:.6g}"]
+
+
+def test_what_was_taken_from_parents_says_from_whom_and_that_nothing_bears_them_out_yet(family: Engine, capsys: Any) -> None:
+    engine = family
+    first, *later = engine.trials("child")
+    assert first.proposal["source"] == "parent"
+    show_training_job(explain_training_job(engine.store, engine.owner, first.name))
+    told = bare(capsys.readouterr().out)
+    assert "chosen by     the parents: one of their best, in turn with the model's own suggestions\n" in told
+    assert "taken from    #" in told
+    assert [line.split()[-1] for line in told.splitlines() if line.startswith("resnet-cifar")] == ["-", "-"]
+    last = next(t for t in reversed(later) if t.proposal["source"] == "model")
+    show_training_job(explain_training_job(engine.store, engine.owner, last.name))
+    told = bare(capsys.readouterr().out)
+    views = last.proposal["why"]["parents"]["views"]
+    if len(views) > 1:
+        assert f"say           the model with parents {views['parents']:.2f}, the one without {views['own']:.2f}\n" in told
+    assert all(line.split()[-1][0] in "+-" for line in told.splitlines() if line.startswith("resnet-cifar"))
