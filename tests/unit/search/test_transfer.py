@@ -20,6 +20,7 @@ from rekindle.search.strategy import generator
 from rekindle.search.transfer import Kin, _fitted_to, _kin, _size_at_fit, kin_of, report, standing
 
 SPACE = Space([Continuous("x", 0.0, 1.0, "Linear"), Continuous("y", 0.0, 1.0, "Linear")])
+SPACE_ENCODING = Encoding(SPACE)
 Function = Callable[[Configuration], float]
 
 
@@ -151,6 +152,26 @@ def test_one_contrary_parent_among_three_starts_with_less() -> None:
     contrary = Parent(SPACE, [(c, -v) for c, v in results(bowl, seed=5) if v is not None])
     told = report(SPACE, "minimize", [*kin, contrary], History()).parents
     assert told[3].weight_at_start < 0.2 * min(p.weight_at_start for p in told[:3])
+
+
+def test_a_search_that_has_arrived_where_its_parents_led_it_looks_farther() -> None:
+    """There is a deeper valley that the parent does not know; at the parent's optimum nothing is left to gain."""
+
+    def valley(c: Configuration) -> float:
+        return (float(c["x"]) - 0.8) ** 2 + (float(c["y"]) - 0.2) ** 2
+
+    def two_valleys(c: Configuration) -> float:
+        return valley(c) - 0.9 * math.exp(-((float(c["x"]) - 0.2) ** 2 + (float(c["y"]) - 0.7) ** 2) / 0.03)
+
+    tuner = search([Parent(SPACE, results(valley, 40))], two_valleys, 24)
+    aims = [tuner.explain(i).get("aim") for i in range(24)]
+    assert "farther" in aims
+    first = aims.index("farther")
+    assert min(t.value for t in tuner.history.trials[:first] if t.value is not None) < 1e-3
+    points = SPACE_ENCODING.encode([t.configuration for t in tuner.history.trials])
+    apart = [np.abs(points[:i] - points[i]).max(axis=1).min() for i in range(first, 24)]
+    assert np.median(apart) > 0.05
+    assert tuner.best.value < -0.05
 
 
 def test_suggestions_are_a_function_of_the_arguments() -> None:

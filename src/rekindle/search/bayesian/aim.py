@@ -2,7 +2,8 @@
 
 A model can be sure of the wrong place: two unlucky results of a category, or values that look like noise, and expected
 improvement stays with the best category and the best valley to the end. So when many results brought nothing better, every
-third suggestion goes where the model would not go by itself, by its own expected improvement there.
+third suggestion goes where the model would not go by itself, by its own expected improvement there. A search with parents goes
+farther as soon as its models see nothing to gain where the parents led it: the parents may be sure of the wrong place, too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ Array = NDArray[np.float64]
 #: A search stands still after this many results (and as many more as there are pending trials) without a better one.
 _STILL_AFTER = 8
 #: How far below the incumbent a suggestion aims that shall go farther, in model values: only where much is unknown can it win.
-_FARTHER = 1.0
+_LOWER = 1.0
+#: Log expected improvement, in model values, below which there is nothing to gain.
+NOTHING = -8.0
 #: Taken off where a suggestion must not go; more than any difference of log expected improvement.
 _AWAY = 1e12
 
@@ -35,6 +38,9 @@ class Aim:
     column: int | None = None
 
 
+FARTHER = Aim("farther", lower=_LOWER)
+
+
 def aim_of(y: Array, asked: int, design: int, pending: int, columns: Columns) -> Aim:
     """The aim of suggestion number ``asked`` after model values ``y`` (n,), oldest first, the first ``design`` of them not
     chosen by a model, with ``pending`` trials unfinished.
@@ -47,7 +53,7 @@ def aim_of(y: Array, asked: int, design: int, pending: int, columns: Columns) ->
         return Aim()
     turns = [*(j for j, k in enumerate(columns.categories) if k), None]
     column = turns[(asked // 3) % len(turns)]
-    return Aim("farther", lower=_FARTHER) if column is None else Aim("another category", column=column)
+    return FARTHER if column is None else Aim("another category", column=column)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rekindle.search.bayesian.aim import Aim, Elsewhere, aim_of
+from rekindle.search.bayesian.aim import FARTHER, NOTHING, Aim, Elsewhere, aim_of
 from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.feasibility import Feasibility
@@ -106,11 +106,11 @@ class _Suggestion:
             return self._design()
         if self._for_safety:
             return self._draw("safety")
-        rows, acquisition = self._ranked()
+        rows, acquisition, aim = self._ranked(self.aim)
         for row in rows:
             configuration = self.search.encoding.decode(row)
             if self.search.space.key(configuration) not in self.seen:
-                return Proposal(configuration, "model", self._why(row, acquisition))
+                return Proposal(configuration, "model", self._why(row, acquisition, aim))
         return self._draw("random")
 
     def _given(self) -> Proposal | None:
@@ -154,27 +154,40 @@ class _Suggestion:
         configuration = draw_unseen(self.search.space, self.search.seed, self.history.asked, self.seen)
         return None if configuration is None else Proposal(configuration, source, dict(self._facts))
 
-    def _ranked(self) -> tuple[Array, Acquisition]:
-        acquisition, rng = self._acquisition(), generator(self.search.seed, self.history.asked, 1)
-        goal = self._goal(acquisition)
+    def _ranked(self, aim: Aim) -> tuple[Array, Acquisition, Aim]:
+        """Rows, best first, by what acquisition, with what aim: farther than asked where nothing is to be gained."""
+        acquisition, rng = self._acquisition(aim), generator(self.search.seed, self.history.asked, 1)
+        goal = self._goal(acquisition, aim)
         listed = self._listed(rng)
         if listed is not None:
-            return listed[np.argsort(-goal(listed), kind="stable")], acquisition
+            return listed[np.argsort(-goal(listed), kind="stable")], acquisition, aim
         incumbents = np.clip(self.x[np.argsort(self.y, kind="stable")[:10]], 0.0, 1.0)
         rows, _ = maximise(goal, self.search.encoding, incumbents, rng, self.prior.candidates)
-        return rows, acquisition
+        if self._arrived(rows[0], acquisition, aim):
+            return self._ranked(FARTHER)
+        return rows, acquisition, aim
 
-    def _goal(self, acquisition: Acquisition) -> Objective:
+    def _arrived(self, best: Array, acquisition: Acquisition, aim: Aim) -> bool:
+        """Whether a search with parents has nothing to gain where they led it, not even at row ``best`` (d,)."""
+        if not self.search.parents or not len(self.y) or aim != Aim():
+            return False
+        return self._log_improvement(best[None, :], acquisition) < NOTHING
+
+    def _log_improvement(self, at: Array, acquisition: Acquisition) -> float:
+        reward = 0.0 if self.feasibility is None else float(self.feasibility.reward(at)[0])
+        return float(acquisition(at)[0]) - reward
+
+    def _goal(self, acquisition: Acquisition, aim: Aim) -> Objective:
         """What is maximised: the acquisition, where the aim lets the suggestion go."""
-        column = self.aim.column
+        column = aim.column
         if column is None:
             return acquisition
         return Elsewhere(acquisition, column, float(self.x[np.argmin(self.y), column]))
 
     @cached_property
     def aim(self) -> Aim:
-        """What this suggestion aims at. With parents always at improvement: a search that starts with what they know soon
-        stands still because it has arrived. So among draws, whose chance goes elsewhere by itself."""
+        """What this suggestion aims at. With parents at improvement, while there is any to expect (``_arrived``). So among
+        draws, whose chance goes elsewhere by itself."""
         if self.search.parents or self.search.options.draws:
             return Aim()
         pending = len(self.history.pending)
@@ -197,7 +210,7 @@ class _Suggestion:
         free = [self.search.space.key(self.search.encoding.decode(row)) not in self.seen for row in rows]
         return np.asarray(rows[np.array(free)])
 
-    def _acquisition(self) -> Acquisition:
+    def _acquisition(self, aim: Aim) -> Acquisition:
         rng = generator(self.search.seed, self.history.asked, 2)
         pending = self._encode(self.history.pending)
         members = []
@@ -205,7 +218,7 @@ class _Suggestion:
         weights = self._view_weights(models)
         for (gp, own), weight in zip(models, weights, strict=True):
             if weight >= _LEAST_WEIGHT:
-                members.append(member(gp, weight, own, pending, self.search.options.fantasies, rng, self.aim.lower))
+                members.append(member(gp, weight, own, pending, self.search.options.fantasies, rng, aim.lower))
         return Acquisition(members, self.feasibility, dict(zip([v.name for v in self.prior.views], weights, strict=True)))
 
     def _view_weights(self, models: Sequence[tuple[GP, slice]]) -> list[float]:
@@ -236,18 +249,16 @@ class _Suggestion:
         part = noise[subset] if isinstance(noise, np.ndarray) else noise
         return most_probable(x[subset], y[subset], self.search.encoding.columns, self.search.options.priors, part)[0]
 
-    def _why(self, row: Array, acquisition: Acquisition) -> dict[str, object]:
+    def _why(self, row: Array, acquisition: Acquisition, aim: Aim) -> dict[str, object]:
         best = float(np.mean(acquisition.members[0].best))
         at = row[None, :]
         log_p = 0.0 if self.feasibility is None else float(self.feasibility.log_probability(at)[0])
-        value = float(acquisition(at)[0])
         mean, deviation = acquisition.predict(at)
-        reward = 0.0 if self.feasibility is None else float(self.feasibility.reward(at)[0])
         why = {
             **self._facts,
-            "log_expected_improvement": value - reward,
-            "acquisition": value,
-            "aim": self.aim.name,
+            "log_expected_improvement": self._log_improvement(at, acquisition),
+            "acquisition": float(acquisition(at)[0]),
+            "aim": aim.name,
             "failure_probability": 0.0 - float(np.expm1(log_p)),
             "lengthscales": self._lengthscales(acquisition),
             "noise_deviation": float(np.sqrt(acquisition.members[0].gp.noise)),
