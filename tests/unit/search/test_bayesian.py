@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.search import Categorical, Continuous, History, Integer, Space, SpaceExhausted, Trial, TrialState, Tuner
+from rekindle.search.bayesian.aim import Aim
 from rekindle.search.bayesian.strategy import BayesianSearch, _Suggestion, working_set
 from rekindle.search.space import Configuration, Parameter
 
@@ -290,7 +291,7 @@ def test_the_acquisitions_gradient_is_its_finite_difference() -> None:
     trials = ran(MIXED, 24).history.trials
     pending = tuple(Trial(100 + i, {**t.configuration, "lr": 2e-4 * (i + 1)}) for i, t in enumerate(trials[:3]))
     search = BayesianSearch(MIXED, "minimize", 0)
-    acquisition = _Suggestion(search, History((*trials, *pending)), set())._acquisition()
+    acquisition = _Suggestion(search, History((*trials, *pending)), set())._acquisition(Aim())
     rng = np.random.default_rng(0)
     for _ in range(5):
         at, h = search.encoding.snap(rng.random((1, 5)))[0], 1e-6

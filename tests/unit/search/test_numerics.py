@@ -11,6 +11,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from rekindle.search import Categorical, Continuous, History, Integer, Space, Trial, TrialState
+from rekindle.search.bayesian.aim import Aim
 from rekindle.search.bayesian.strategy import BayesianSearch, Options, _Suggestion
 from rekindle.search.history import Direction, Parent
 from rekindle.search.space import Parameter
@@ -112,7 +113,7 @@ def test_ten_thousand_results_are_held_by_a_bounded_model() -> None:
     assert proposal is not None
     assert proposal.source == "model"
     assert proposal.why["n"] == 9_800
-    members = _Suggestion(search, history, set())._acquisition().members
+    members = _Suggestion(search, history, set())._acquisition(Aim()).members
     assert all(len(m.gp.x) <= Options().working_set for m in members)
     # It learned from them: a random row is 0.9 in the mean, the best of them near 0.2.
     assert float(np.sum((search.encoding.encode([proposal.configuration])[0, :8] - 0.4) ** 2)) < 0.25
