@@ -13,7 +13,7 @@ from rekindle.domain.training_job import Owner
 from rekindle.domain.tuning_job import RELAXED, Quotas
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.messenger import Messenger, telling
-from rekindle.engine.ports import Announcer, Clock, Executor, JobStore, Outbox, Sink, StoreUnavailable
+from rekindle.engine.ports import Announcer, Clock, Executor, JobStore, ObjectStore, Outbox, Sink, StoreUnavailable
 from rekindle.engine.reconcile import Step
 from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.engine.worker import OnStep, Worker, holder_name
@@ -25,7 +25,8 @@ from rekindle.sinks.receivers import Receiver
 
 @dataclass(frozen=True)
 class App:
-    """An installation, put together."""
+    """An installation, put together. ``objects`` is where ``s3://`` URIs lead for its training jobs; None where that depends on
+    whose they are."""
 
     settings: Settings
     store: JobStore
@@ -34,6 +35,7 @@ class App:
     slots: int | None = None
     outbox: Outbox | None = None
     sinks: tuple[Sink, ...] = ()
+    objects: ObjectStore | None = None
 
     @property
     def owner(self) -> Owner:
@@ -73,6 +75,7 @@ def build(
     home's own folder, which they then open themselves. ``slots`` is how many training jobs run at once where the settings do
     not say."""
     from rekindle.executors.process import ProcessExecutor
+    from rekindle.objects.store import Objects
     from rekindle.storage.store import open_store
 
     settings = load_settings() if settings is None else settings
@@ -93,7 +96,9 @@ def build(
         instances=settings.instances,
         total=_total(settings),
     )
-    return App(settings, store, executor, clock, slots, store, tuple(r.sink(clock) for r in settings.receivers))
+    sinks = tuple(r.sink(clock) for r in settings.receivers)
+    objects = None if embedded_objects or transfer_variables else Objects()
+    return App(settings, store, executor, clock, slots, store, sinks, objects)
 
 
 def make_home(settings: Settings) -> None:

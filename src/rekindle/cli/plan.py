@@ -27,7 +27,7 @@ def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
         check_alone(source)
     app = open_app()
     with rules_on_refusal(source.spec, app, as_json), source.blamed():
-        checked = check_tuning_job(app.store, app.executor, app.owner, source.spec, app.quotas)
+        checked = check_tuning_job(app.store, app.executor, app.owner, source.spec, app.quotas, app.objects)
     record = plan_record(app, checked)
     if as_json:
         write_json(record)

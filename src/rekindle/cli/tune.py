@@ -36,7 +36,9 @@ def tune(
     check_alone(source)
     app = open_app()
     with source.blamed():
-        job = create_tuning_job(app.store, app.executor, app.clock, app.owner, source.spec, app.quotas)
+        # Where s3:// leads is the worker's own business; only here is the worker known.
+        objects = None if detach else app.objects
+        job = create_tuning_job(app.store, app.executor, app.clock, app.owner, source.spec, app.quotas, objects)
     if detach:
         _say_created(app, job, as_json)
     else:

@@ -131,11 +131,16 @@ def _parts(uri: str) -> tuple[str, str]:
 def _told(uri: str) -> Iterator[None]:
     """Turns what S3 and the network say into one line about the URI; StoreUnavailable where nobody answers."""
     from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, NoCredentialsError
 
     try:
         yield
     except (ConnectionError, HTTPClientError) as error:
         raise StoreUnavailable(f"{uri}: the object store does not answer ({str(error).rstrip('.')})") from error
+    except NoCredentialsError as error:
+        way_out = (
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; those of `rekindle serve` are printed by `rekindle env`."
+        )
+        raise InvalidValue("uri", uri, "there are no keys for the object store", way_out) from error
     except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
         raise InvalidValue("uri", uri, str(error).rstrip(".")) from error

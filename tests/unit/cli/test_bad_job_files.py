@@ -339,6 +339,30 @@ def test_what_this_machine_cannot_do_has_a_line_too(wanted, said, home, tmp_path
     check_refusal(code, out, err, ["job.yaml:10: ", said])
 
 
+@pytest.mark.parametrize(
+    "wanted", ["output: s3://models/here", "checkpoints: s3://models/here", "channels: {train: s3://data/x}"]
+)
+def test_results_that_nobody_may_store_are_refused_before_the_work(wanted, home, tmp_path, capfd, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    (tmp_path / "train.py").touch()
+    file = write(tmp_path, add(wanted))
+    for command in ("plan", "tune"):
+        code = main([command, file])
+        out, err = capfd.readouterr()
+        check_refusal(
+            code, out, err, ["job.yaml:10: ", wanted.partition(":")[0], "no keys for the object store", "AWS_ACCESS_KEY_ID"]
+        )
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    assert main(["plan", file]) == 4, "nobody answers there"
+    assert "does not answer" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("path", ["", ".", "missing/job.yaml", "a\0b"])
 def test_a_file_that_cannot_be_read(path, home, capfd):
     assert main(["tune", path]) == 2
