@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -141,3 +142,10 @@ def test_several_definitions_run_and_what_does_not_go_with_them_is_refused(app: 
     assert shown.best is not None
     assert shown.best.definition_name == "good"
     assert json.dumps(dict(shown.best.tuned))
+    environ = {**os.environ, "REKINDLE_HOME": str(app.settings.home)}
+    table = subprocess.run([REKINDLE, "trials", "job", "--csv"], env=environ, capture_output=True, text=True, check=True).stdout
+    assert Counter(row["definition"] for row in csv.DictReader(table.splitlines())) == counts
+    text = subprocess.run([REKINDLE, "trials", "job"], env=environ, capture_output=True, text=True, check=True).stdout
+    assert "definition" in text.splitlines()[0]
+    text = subprocess.run([REKINDLE, "best", "job"], env=environ, capture_output=True, text=True, check=True).stdout
+    assert ["definition", "good"] in [line.split() for line in text.splitlines()]

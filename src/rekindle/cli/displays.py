@@ -171,6 +171,8 @@ def _line(job: TrainingJob, snapshot: Snapshot, ended: Sequence[TrainingJob]) ->
     best = best_job(ended, snapshot.job.spec.definition.objective.direction)
     star = "  best so far" if best is not None and best.number == job.number else ""
     values = settings_text(configuration(job, snapshot))
+    if len(snapshot.job.spec.definitions) > 1:
+        values = f"{job.definition_name}: {values}"
     return f"{place} {job.name} {_result(job)} in {duration(_seconds(job))}  {values}{star}"
 
 

@@ -292,12 +292,16 @@ def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
         typer.echo("No training jobs yet.")
         return
     names = _names(job)
-    columns = ["", "training job", "status", job.spec.definition.objective.metric, "time", *names]
+    metric, several = job.spec.definition.objective.metric, len(job.spec.definitions) > 1
+    columns = ["", "training job", *["definition"] * several, "status", metric, "time", *names]
     rows = [
-        [r["number"], r["name"], _state(r), r["objective"], duration(r["seconds"]), *(r["values"].get(n) for n in names)]
+        [
+            *(r["number"], r["name"], *[r["definition"]] * several),
+            *(_state(r), r["objective"], duration(r["seconds"]), *(r["values"].get(n) for n in names)),
+        ]
         for r in records
     ]
-    show(table(columns, rows, right=["", columns[3], "time"]))
+    show(table(columns, rows, right=["", metric, "time"]))
 
 
 def _state(record: dict[str, Any]) -> str:
@@ -313,7 +317,8 @@ def _write_csv(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
     import sys
 
     names = _names(job)
-    fixed = ["number", "name", "status", "objective", "seconds", "started_at", "ended_at", "failure_reason", "model"]
+    first = ["number", "name", *["definition"] * (len(job.spec.definitions) > 1)]
+    fixed = [*first, "status", "objective", "seconds", "started_at", "ended_at", "failure_reason", "model"]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([*fixed, *names])
     for r in records:

@@ -68,10 +68,11 @@ def _column(job: TrainingJob | None, view: TuningJobView) -> list[tuple[str, obj
     record = best_record(job, view.job)
     metric = view.job.spec.definition.objective.metric
     if record is None:
-        record = {"objective": None, "values": {}, "name": None, "tuning_job": None, "model": None}
+        record = {"objective": None, "values": {}, "name": None, "tuning_job": None, "definition": None, "model": None}
     names = list(dict.fromkeys(p.name for d in view.job.spec.definitions for p in d.ranges))
     return [
         (metric, record["objective"]),
+        *[("definition", record["definition"])] * (len(view.job.spec.definitions) > 1),
         *((name, record["values"].get(name)) for name in names),
         ("training job", record["name"]),
         ("model", model_place(record["model"])),
@@ -90,8 +91,11 @@ def _next(view: TuningJobView, last: str | None) -> list[tuple[str, str]]:
             (f"rekindle show {name}", "why they failed"),
             (f"rekindle logs {last or 'TRAINING_JOB'}", "what the last one printed"),
         ]
-    return [
+    found = [
         (f"rekindle trials {name} --sort objective", "every training job, the best first"),
         (f"rekindle logs {view.best.name}", "what the best one printed"),
-        (f"warm_start: {{type: identical, parents: [{name}]}}", "in a new job file: go on from here"),
     ]
+    # A tuning job of several definitions is nobody's parent.
+    if len(view.job.spec.definitions) == 1:
+        found.append((f"warm_start: {{type: identical, parents: [{name}]}}", "in a new job file: go on from here"))
+    return found
