@@ -178,10 +178,18 @@ def _line(job: TrainingJob, snapshot: Snapshot, ended: Sequence[TrainingJob]) ->
 
 def _result(job: TrainingJob) -> str:
     if job.objective_value is not None and job.objective_status.value == "Succeeded":
-        early = " (stopped early)" if job.cut_short else ""
-        return f"{job.objective_metric}={cell(job.objective_value)}{early}"
+        return f"{job.objective_metric}={cell(job.objective_value)}{_cut(job)}"
     reason = f": {_short(job.failure_reason)}" if job.failure_reason else ""
     return f"{job.status.value}{reason}" if reason or job.status.value != "Completed" else "Completed without a metric"
+
+
+def _cut(job: TrainingJob) -> str:
+    """Why a result is not that of the whole training."""
+    if job.status.value != "Stopped":
+        return ""
+    if job.secondary.value == "MaxRuntimeExceeded":
+        return " (stopped at its time limit)"
+    return " (stopped early)" if job.cut_short else " (stopped)"
 
 
 def _short(reason: str) -> str:

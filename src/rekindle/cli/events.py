@@ -68,7 +68,7 @@ def _record(state: SinkState, named: set[str]) -> dict[str, Any]:
         "oldest": moment(state.oldest),
         "given_up": state.given_up,
         "failures": state.failures,
-        "next_try": moment(state.due_at),
+        "next_try": moment(state.due_at) if state.waiting else None,
         "error": state.error,
     }
 

@@ -12,7 +12,15 @@ from rekindle.cli.printing import duration
 from rekindle.cli.progress import progress_of
 from rekindle.cli.records import failure_causes, training_record
 from rekindle.domain.decisions import Snapshot
-from rekindle.domain.training_job import Algorithm, ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus, TrainingSpec
+from rekindle.domain.training_job import (
+    Algorithm,
+    ObjectiveStatus,
+    Owner,
+    SecondaryStatus,
+    TrainingJob,
+    TrainingJobStatus,
+    TrainingSpec,
+)
 from rekindle.domain.tuning_job import Definition, Limits, Objective, StrategyName, TuningJob, TuningJobSpec
 from rekindle.search.space import Categorical, Continuous
 
@@ -102,6 +110,11 @@ def test_a_job_without_its_metric_and_one_that_was_stopped():
     lines.update(Snapshot(JOB, (ended(1), stopped)))
     assert "job-001 Completed without a metric" in out.getvalue()
     assert "job-002 acc=0.4 (stopped early)" in out.getvalue()
+    by_hand, late = (replace(stopped, name=f"job-00{n}", number=n, stopped_early=False) for n in (3, 4))
+    late = replace(late, secondary=SecondaryStatus.MAX_RUNTIME_EXCEEDED)
+    lines.update(Snapshot(JOB, (ended(1), stopped, by_hand, late)))
+    assert "job-003 acc=0.4 (stopped) in" in out.getvalue()
+    assert "job-004 acc=0.4 (stopped at its time limit) in" in out.getvalue()
 
 
 def test_the_picture():
