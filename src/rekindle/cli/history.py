@@ -107,8 +107,9 @@ def _import(found: Found, as_json: bool) -> None:
     if as_json:
         write_json(tuning_record(view))
         return
-    good = view.objectives.succeeded
-    typer.echo(f"imported {len(found.results)} training jobs as tuning job {made.name}; {good} have an objective")
+    good, count = view.objectives.succeeded, len(found.results)
+    jobs, have = "training job" if count == 1 else "training jobs", "has" if good == 1 else "have"
+    typer.echo(f"imported {count} {jobs} as tuning job {made.name}; {good} {have} an objective")
     typer.echo(f"  warm_start: {{type: identical, parents: [{made.name}]}}   in a job file: go on from here")
 
 

@@ -265,7 +265,8 @@ def parse_value(parameter: Parameter, text: str) -> Value:
         if isinstance(parameter, Integer):
             return int(text)
     except ValueError as error:
-        raise InvalidValue(parameter.name, text, "not a number") from error
+        what = "a number" if isinstance(parameter, Continuous) else "a whole number"
+        raise InvalidValue(parameter.name, text, f"not {what}") from error
     return text
 
 

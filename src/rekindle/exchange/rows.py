@@ -23,8 +23,8 @@ FACTS = {
     "ended_at": ("ended_at", "TrainingEndTime"),
     "failure_reason": ("failure_reason", "FailureReason"),
 }
-#: The statuses of training jobs that have ended. A row with another one is left out.
-ENDED = ("Completed", "Failed", "Stopped")
+#: What a row may say of its status, in any case. Rows that have not ended are left out.
+ENDED, RUNNING = ("Completed", "Failed", "Stopped"), ("InProgress", "Stopping")
 FORMATS = ("csv", "jsonl", "dataframe")
 
 Row = Mapping[str, Any]
@@ -102,12 +102,18 @@ def _csv_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
         for row in reader:
-            if None in row:
-                reason = f"the row has more values than the {len(reader.fieldnames or ())} columns"
-                raise InvalidValue(f"{path}:{reader.line_num}", row[None], reason)
-            yield reader.line_num, {name: value for name, value in row.items() if value is not None}
+            _check_width(f"{path}:{reader.line_num}", row, len(reader.fieldnames or ()))
+            yield reader.line_num, row
     except csv.Error as error:
         raise InvalidValue(f"{path}:{reader.line_num + 1}", "", f"not a line of CSV ({error})") from error
+
+
+def _check_width(where: str, row: Mapping[Any, Any], columns: int) -> None:
+    if None in row:
+        raise InvalidValue(where, row[None], f"the row has more values than the {columns} columns")
+    if None in row.values():
+        given = [value for value in row.values() if value is not None]
+        raise InvalidValue(where, given, f"the row has fewer values than the {columns} columns")
 
 
 def _json_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
@@ -139,8 +145,8 @@ def _renamed(row: Row, columns: Mapping[str, str]) -> Row:
 def _result(where: str, row: Row, objective: str, taken: Collection[str]) -> Result | None:
     values = {name: _text(value) for name, value in row.items() if name != objective and not _is_empty(value)}
     facts = {fact: _fact(row, [n for n in names if n not in taken]) for fact, names in FACTS.items()}
-    status = facts["status"]
-    if status is not None and status in ("InProgress", "Stopping"):
+    status = _status(where, facts["status"])
+    if status in RUNNING:
         return None
     value = _number(where, objective, row.get(objective))
     return Result(
@@ -153,6 +159,17 @@ def _result(where: str, row: Row, objective: str, taken: Collection[str]) -> Res
         failure_reason=facts["failure_reason"],
         name=facts["name"],
     )
+
+
+def _status(where: str, text: str | None) -> str | None:
+    """One of ``ENDED`` or ``RUNNING``; None where nothing is said."""
+    if text is None:
+        return None
+    known = {status.lower(): status for status in (*ENDED, *RUNNING)}
+    if text.strip().lower() not in known:
+        way_out = "Spell it so; if the column says something else, give it another name."
+        raise InvalidValue(f"{where}.status", text, f"not one of {', '.join((*ENDED, *RUNNING))}", way_out)
+    return known[text.strip().lower()]
 
 
 def _fact(row: Row, names: Sequence[str]) -> str | None:

@@ -117,6 +117,11 @@ def test_integers_are_plain(x: int) -> None:
     assert parse_value(Integer("x", 0, 1), text) == x
 
 
+def test_half_a_number_is_no_whole_number() -> None:
+    with pytest.raises(InvalidValue, match="n: '2.5': not a whole number"):
+        parse_value(Integer("n", 0, 5), "2.5")
+
+
 def test_errors_are_one_line_with_field_value_and_way_out() -> None:
     with pytest.raises(RekindleError) as caught:
         check_spec(tuning_spec(statics={"lr": "0.1"}), Quotas())

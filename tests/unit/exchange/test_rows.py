@@ -55,7 +55,7 @@ def test_a_parameter_that_is_called_like_a_fact_is_no_fact() -> None:
 
 
 def test_rows_that_run_are_left_out_and_those_that_failed_have_no_objective() -> None:
-    text = "x,status,loss\n1,InProgress,0.5\n2,Failed,0.5\n3,Stopped,0.5\n4,,0.5\n"
+    text = "x,status,loss\n1,InProgress,0.5\n2,failed,0.5\n3,STOPPED,0.5\n4,,0.5\n"
     found = read_results(text, "a.csv", "loss")
     assert [(r.values["x"], r.status, r.objective) for r in found] == [
         ("2", "Failed", None),
@@ -73,6 +73,8 @@ def test_columns_may_be_mapped() -> None:
     ("text", "path", "field", "value"),
     [
         ("x,loss\n1,2,3\n", "a.csv", "a.csv:2", ["3"]),
+        ("x,loss\n1,2\n1\n", "a.csv", "a.csv:3", ["1"]),
+        ("x,status,loss\n1,Done,3\n", "a.csv", "a.csv:2.status", "Done"),
         ('x,loss\n1,2\n"' + "a" * 200_000 + '",1\n', "a.csv", "a.csv:3", ""),
         ("x,loss\n1,a\n", "a.csv", "a.csv:2.loss", "a"),
         ('{"x": 1, "loss": {}}\n', "a.jsonl", "a.jsonl:1.loss", {}),
