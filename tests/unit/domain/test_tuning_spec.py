@@ -118,7 +118,7 @@ def test_integers_are_plain(x: int) -> None:
 
 
 def test_half_a_number_is_no_whole_number() -> None:
-    with pytest.raises(InvalidValue, match="n: '2.5': not a whole number"):
+    with pytest.raises(InvalidValue, match=r"n: '2\.5': not a whole number"):
         parse_value(Integer("n", 0, 5), "2.5")
 
 
