@@ -33,10 +33,11 @@ test-sdk-v2 test-sdk-v3: test-sdk-%: setup
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup-sdk $*
 	@REKINDLE_COMMAND="$(abspath $(BIN))/rekindle" $(VENV)-sdk-$*/bin/python -m pytest -q -c tests/sdk/pytest.ini tests/sdk
 
-# Generated requests, over 100,000 in all at the default: the last line says how many were answered. About a quarter of an hour.
+# Generated requests, over 100,000 in all at the default: the last line says how many were answered; and histories of a search.
+# About a quarter of an hour.
 FUZZ ?= 20000
 fuzz: setup
-	@REKINDLE_HYPOTHESIS=fuzz REKINDLE_FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest -q --timeout 0 tests/wire/test_api_generated.py tests/wire/test_served_generated.py
+	@REKINDLE_HYPOTHESIS=fuzz REKINDLE_FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest -q --timeout 0 tests/wire/test_api_generated.py tests/wire/test_served_generated.py tests/unit/search/test_black_box.py
 
 bench: setup
 	@$(BIN)/python benchmarks/overhead.py

@@ -6,12 +6,13 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from rekindle.domain.decisions import Snapshot
-from rekindle.domain.tuning_job import StrategyName, TuningJobStatus
+from rekindle.domain.tuning_job import Hyperband, StrategyName, TuningJobStatus
+from rekindle.engine.ports import RunKey
 from rekindle.engine.reconcile import Step
 from rekindle.engine.replay import replay
 from rekindle.engine.suggestion_pool import SuggestionFailed, SuggestionPool
@@ -21,6 +22,7 @@ from rekindle.search.history import History
 from rekindle.search.space import Continuous, Space
 from rekindle.search.strategy import Proposal
 from support.engine import Engine
+from support.simulated import Script
 from support.specs import tuning_spec
 
 
@@ -90,6 +92,27 @@ def test_killed_processes_cost_nothing(pool: SuggestionPool) -> None:
     assert len(killed) == 3
     assert [agreed(engine, name) for name in names] == [7, 7]
     assert set(engine.executor.launches.values()) == {1}
+
+
+@pytest.mark.timeout(300)
+def test_runs_that_are_lost_while_a_suggestion_is_made_leave_it_to_be_replayed(pool: SuggestionPool) -> None:
+    """Hyperband's model looks at curves: a suggestion that comes back may have seen one that has begun again since."""
+    engine = Engine(lambda h: Script([float(h["lr"]) + 1 / k for k in range(1, 28)], 27.0 + 10 * float(h["lr"])))
+    spec = tuning_spec("job", strategy=StrategyName.HYPERBAND, jobs=10, parallel=3)
+    engine.create(replace(spec, hyperband=Hyperband(1, 27, "bayesian")))
+    worker, lost = worker_of(engine, pool), 0
+    deadline = time.monotonic() + 240
+    while not engine.job("job").status.is_terminal:
+        assert time.monotonic() < deadline
+        worker.tick()
+        running = [t for t in engine.trials("job") if t.is_running and t.started_at and t.points_seen >= 2 and t.attempt == 1]
+        if any(pool.processes().values()) and running and lost < 3:
+            engine.executor.lose(RunKey.of(running[0]))
+            lost += 1
+        worker.wait()
+    assert lost >= 2
+    assert sum(t.attempt == 2 for t in engine.trials("job")) >= 2
+    assert agreed(engine, "job") == 10
 
 
 def test_slots_are_not_promised_twice(pool: SuggestionPool) -> None:
