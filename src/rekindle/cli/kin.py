@@ -23,12 +23,14 @@ _SOURCES = {
 
 def show_warm_start(found: Mapping[str, Any]) -> None:
     """The whole report on stdout."""
-    from rekindle.cli.printing import show, tell
+    from rekindle.cli.printing import show, table, tell
 
     warm = found["warm_start"]
     if not warm["looks_at_parents"]:
         tell("Random search draws without a look at the parents; they count for the best overall.")
-    show(_parents(found), "")
+    tell(_title(found))
+    right = ("used", "weight", "agreement", "its best")
+    show(table(_COLUMNS, [_row(p) for p in warm["parents"]], right=right), "")
     if warm["deleted_parents"]:
         tell(f"{warm['deleted_parents']} of its parents were deleted since: what they said then is recorded only.")
         show("")
@@ -47,14 +49,10 @@ def show_warm_start(found: Mapping[str, Any]) -> None:
 _COLUMNS = ("parent", "used", "counts", "weight", "agreement", "its best")
 
 
-def _parents(found: Mapping[str, Any]) -> RenderableType:
-    """One row for each parent; narrow enough for 80 columns."""
-    from rekindle.cli.printing import table
-
+def _title(found: Mapping[str, Any]) -> str:
     warm = found["warm_start"]
     relaxed = ", relaxed" if warm["match"] == "relaxed" else ""
-    title = f"warm start: {_KINDS[warm['type']]}{relaxed}; {warm['now']['results']} results here to judge the parents by"
-    return table(_COLUMNS, [_row(p) for p in warm["parents"]], title, right=("used", "weight", "agreement", "its best"))
+    return f"warm start: {_KINDS[warm['type']]}{relaxed}; {warm['now']['results']} results here to judge the parents by"
 
 
 def _row(p: Mapping[str, Any]) -> list[object]:
