@@ -305,6 +305,32 @@ def test_a_tuning_job_that_fails(cli):
     assert "no finished training job" in cli.refused(3, "best", "fails")
 
 
+#: Prints the loss three times the first time, then once; it has to be stopped.
+HANGS = """\
+import pathlib, time
+first = not pathlib.Path("FOLDER/hung").exists()
+pathlib.Path("FOLDER/hung").touch()
+print("loss=1.0\\n" * (3 if first else 1), end="", flush=True)
+time.sleep(900)
+"""
+
+
+def test_trials_tell_how_far_each_came(cli, folder):
+    old, new = "random\nlimits: {jobs: 6, parallel: 3}", "hyperband\nlimits: {jobs: 2, parallel: 1}"
+    path = cli.job("halved", old, new, "hyperband: {max_resource: 3}\n")
+    (folder / "train.py").write_text(HANGS.replace("FOLDER", str(folder)))
+    out = cli.ok("tune", path)
+    assert "[1/2]" in out
+    assert out.count("(stopped early)") == 1
+    assert "1 stopped early: 2 epochs (33%)" in out
+    told = [(t["epochs"], t["stopped_early"], t["in_full"]) for t in cli.json("trials", "halved")]
+    assert told == [(3, True, True), (1, True, False)]
+    table = cli.ok("trials", "halved")
+    assert "epochs" in table.splitlines()[0]
+    assert "Stopped at the end" in table
+    assert "Stopped early" in table
+
+
 def test_detached_jobs_wait_for_a_worker(cli):
     out = cli.ok("tune", cli.job("detached", "jobs: 6", "jobs: 3"), "--detach")
     assert "rekindle worker" in out

@@ -151,7 +151,7 @@ def _row(job: TrainingJob, snapshot: Snapshot, now: float) -> tuple[str, str, st
         result = "running" if job.status.value == "InProgress" else "stopping"
     else:
         spent = _seconds(job)
-        result = _result(job)
+        result = _result(job, _in_full(job, snapshot))
     return f"#{job.number}", result, duration(spent), settings_text(configuration(job, snapshot))
 
 
@@ -173,19 +173,25 @@ def _line(job: TrainingJob, snapshot: Snapshot, ended: Sequence[TrainingJob]) ->
     values = settings_text(configuration(job, snapshot))
     if len(snapshot.job.spec.definitions) > 1:
         values = f"{job.definition_name}: {values}"
-    return f"{place} {job.name} {_result(job)} in {duration(_seconds(job))}  {values}{star}"
+    return f"{place} {job.name} {_result(job, _in_full(job, snapshot))} in {duration(_seconds(job))}  {values}{star}"
 
 
-def _result(job: TrainingJob) -> str:
+def _in_full(job: TrainingJob, snapshot: Snapshot) -> bool:
+    from rekindle.domain.savings import ran_in_full
+
+    return ran_in_full(snapshot.job.spec, job, len(snapshot.curves.get(job.id, ())))
+
+
+def _result(job: TrainingJob, in_full: bool) -> str:
     if job.objective_value is not None and job.objective_status.value == "Succeeded":
-        return f"{job.objective_metric}={cell(job.objective_value)}{_cut(job)}"
+        return f"{job.objective_metric}={cell(job.objective_value)}{_cut(job, in_full)}"
     reason = f": {_short(job.failure_reason)}" if job.failure_reason else ""
     return f"{job.status.value}{reason}" if reason or job.status.value != "Completed" else "Completed without a metric"
 
 
-def _cut(job: TrainingJob) -> str:
+def _cut(job: TrainingJob, in_full: bool) -> str:
     """Why a result is not that of the whole training."""
-    if job.status.value != "Stopped":
+    if job.status.value != "Stopped" or (job.cut_short and in_full):
         return ""
     if job.secondary.value == "MaxRuntimeExceeded":
         return " (stopped at its time limit)"

@@ -10,6 +10,8 @@ import typer
 from rekindle.cli.options import JsonOption, TuningJobArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rekindle.bootstrap import App
     from rekindle.domain.training_job import TrainingJob
     from rekindle.domain.tuning_job import TuningJob
@@ -124,14 +126,34 @@ def trials(
 
     app = open_app()
     job = app.store.tuning_job(app.owner, name)
-    found = [best_record(t, job) for t in app.store.jobs_of(job.id)]
-    records = _sorted([r for r in found if r is not None], sort, reverse, job)[:limit]
+    epochs = _epochs(app, job)
+    found = [_with_epochs(best_record(t, job), epochs, t, job) for t in app.store.jobs_of(job.id)]
+    records = _sorted(found, sort, reverse, job)[:limit]
     if as_json:
         write_json(records)
     elif as_csv:
         _write_csv(records, job)
     else:
         _show_trials(records, job)
+
+
+def _epochs(app: App, job: TuningJob) -> dict[int, int] | None:
+    """How often each training job emitted the objective, by its id; None where nobody is stopped by that."""
+    from rekindle.domain.search_plan import watches_curves
+
+    return {id_: len(curve) for id_, curve in app.store.curves(job.id).items()} if watches_curves(job.spec) else None
+
+
+def _with_epochs(
+    record: dict[str, Any] | None, epochs: Mapping[int, int] | None, trial: TrainingJob, job: TuningJob
+) -> dict[str, Any]:
+    """The record with the training job's epochs, where they are known, and whether it had them all when it was stopped."""
+    from rekindle.domain.savings import ran_in_full
+
+    if epochs is None:
+        return record or {}
+    count = epochs.get(trial.id, 0)
+    return {**(record or {}), "epochs": count, "in_full": ran_in_full(job.spec, trial, count)}
 
 
 def _status(text: str | None) -> str | None:
@@ -293,19 +315,23 @@ def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
         return
     names = _names(job)
     metric, several = job.spec.definition.objective.metric, len(job.spec.definitions) > 1
-    columns = ["", "training job", *["definition"] * several, "status", metric, "time", *names]
+    counted = "epochs" in records[0]
+    columns = ["", "training job", *["definition"] * several, "status", metric, *["epochs"] * counted, "time", *names]
     rows = [
         [
             *(r["number"], r["name"], *[r["definition"]] * several),
-            *(_state(r), r["objective"], duration(r["seconds"]), *(r["values"].get(n) for n in names)),
+            *(_state(r), r["objective"], *[r.get("epochs")] * counted),
+            *(duration(r["seconds"]), *(r["values"].get(n) for n in names)),
         ]
         for r in records
     ]
-    show(table(columns, rows, right=["", metric, "time"]))
+    show(table(columns, rows, right=["", metric, "epochs", "time"]))
 
 
 def _state(record: dict[str, Any]) -> str:
-    return f"{record['status']} early" if record["stopped_early"] else str(record["status"])
+    if record["stopped_early"]:
+        return "Stopped at the end" if record["in_full"] else "Stopped early"
+    return "Stopped by time" if record["secondary_status"] == "MaxRuntimeExceeded" else str(record["status"])
 
 
 def _names(job: TuningJob) -> list[str]:

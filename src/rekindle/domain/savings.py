@@ -45,8 +45,7 @@ def savings(
         halving = spec.strategy is StrategyName.HYPERBAND
         resources = hyperband_resources(spec.hyperband, definition.statics) if halving else None
         length = resources[1] if resources else _usual_length(mine, epochs)
-        # Hyperband also stops whoever has reached its largest resource.
-        stopped = [j for j in stopped if not resources or epochs.get(j.id, 0) < resources[1]]
+        stopped = [j for j in stopped if not ran_in_full(spec, j, epochs.get(j.id, 0))]
         if not stopped or length is None:
             continue
         lengths += [length] * len(stopped)
@@ -61,6 +60,15 @@ def savings(
     if not lengths:
         return None
     return Savings(len(lengths), total, round(saved), seconds, float(median(lengths)))
+
+
+def ran_in_full(spec: TuningJobSpec, job: TrainingJob, epochs: int) -> bool:
+    """Whether a training job that was stopped after so many epochs had reached Hyperband's largest resource."""
+    if spec.strategy is not StrategyName.HYPERBAND:
+        return False
+    definition = next((d for d in spec.definitions if d.name == job.definition_name), spec.definition)
+    resources = hyperband_resources(spec.hyperband, definition.statics)
+    return resources is not None and epochs >= resources[1]
 
 
 def _usual_length(jobs: Sequence[TrainingJob], epochs: Mapping[int, int]) -> float | None:
