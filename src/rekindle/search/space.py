@@ -100,8 +100,10 @@ class Integer:
 
     def __post_init__(self) -> None:
         for end in (self.low, self.high):
-            if not _is_number(end) or float(end) != int(end):
+            if not _is_number(end) or end != int(end):
                 raise SpaceError(self.name, end, "an integer range needs whole numbers as its ends")
+            if float(end) != int(end):
+                raise SpaceError(self.name, end, f"floating point has no such number; the nearest is {int(float(end))}")
         _check_ends(self.name, self.low, self.high)
         object.__setattr__(self, "low", int(self.low))
         object.__setattr__(self, "high", int(self.high))
@@ -271,7 +273,12 @@ def resolved_scaling(parameter: Continuous | Integer) -> Scaling:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the greatest that floating point has
+        return False
 
 
 def _check_ends(name: str, low: float, high: float) -> None:

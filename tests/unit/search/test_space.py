@@ -26,6 +26,9 @@ from rekindle.search.space import resolved_scaling
         lambda: Integer("x", 1.5, 3),  # type: ignore[arg-type]
         lambda: Integer("x", 0, 9, scaling="Logarithmic"),
         lambda: Integer("x", 1, 9, scaling="ReverseLogarithmic"),
+        lambda: Integer("x", 0, 10**400),
+        lambda: Continuous("x", 0, 10**400),
+        lambda: Space([Integer("x", 0, 9)]).check({"x": 10**400}),
         lambda: Categorical("x", []),
         lambda: Categorical("x", ["a", "a"]),
         lambda: Space([Continuous("x", 0, 1), Integer("x", 0, 1)]),
@@ -35,6 +38,12 @@ def test_what_cannot_be_is_refused_by_name(make: object) -> None:
     with pytest.raises(SpaceError) as caught:
         make()  # type: ignore[operator]
     assert caught.value.parameter == "x"
+
+
+def test_a_whole_number_that_floating_point_does_not_have_is_told_from_one_that_is_not_whole() -> None:
+    assert Integer("x", 0, 2**53).high == 2**53
+    with pytest.raises(SpaceError, match=f"floating point has no such number; the nearest is {2**53}"):
+        Integer("x", 0, 2**53 + 1)
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6), st.floats(0, 1))
