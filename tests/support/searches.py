@@ -8,7 +8,7 @@ import numpy as np
 
 from rekindle.search import Space, Trial, TrialState
 
-KINDS = ("equal", "zero", "all but one equal", "steps of the last digit", "far from zero", "heavy tail", "plain")
+KINDS = ("equal", "zero", "all but one equal", "steps of the last digit", "far from zero", "heavy tail", "diverged", "plain")
 
 
 def objective(kind: str, rng: np.random.Generator, n: int) -> np.ndarray:
@@ -20,6 +20,7 @@ def objective(kind: str, rng: np.random.Generator, n: int) -> np.ndarray:
         "steps of the last digit": 1.0 + 2.0**-52 * rng.integers(0, 4, n),
         "far from zero": 1e6 + noise,
         "heavy tail": np.exp(20 * noise),
+        "diverged": np.where(rng.random(n) < 0.2, 10.0 ** rng.choice([100, 170, 280], n), noise),
         "plain": noise,
     }[kind]
 

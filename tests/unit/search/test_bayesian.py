@@ -17,6 +17,7 @@ from rekindle.search import Categorical, Continuous, History, Integer, Space, Sp
 from rekindle.search.bayesian.aim import Aim
 from rekindle.search.bayesian.strategy import BayesianSearch, _Suggestion, working_set
 from rekindle.search.space import Configuration, Parameter
+from support.searches import figures
 
 MIXED = Space(
     [
@@ -188,6 +189,22 @@ def test_objectives_without_use(values: object) -> None:
     for i in range(14):
         tuner.tell(tuner.ask().id, values(i))  # type: ignore[operator]
     assert len({MIXED.key(c) for c in configurations(tuner)}) == 14
+
+
+@pytest.mark.parametrize("diverged", [1e155, 1e200, 1.7e308])
+@pytest.mark.parametrize("scale", [1.0, 1e-12, 1e-290])
+def test_what_diverged_beyond_all_measure_changes_little(diverged: float, scale: float) -> None:
+    """As a loss does in training: the square of its distance in units of the others is no floating-point number."""
+
+    def best(worst: float) -> float:
+        tuner = Tuner(MIXED, "bayesian", seed=3)
+        for i in range(24):
+            trial = tuner.ask()
+            tuner.tell(trial.id, worst if i % 6 == 3 else scale * loss(trial.values))
+        assert all(math.isfinite(number) for number in figures(tuner.explain(23)))
+        return tuner.best.value / scale
+
+    assert best(diverged) < 1.5 * best(scale * 1e6) + 0.05
 
 
 def test_rows_from_outside_the_ranges_are_kept_but_never_proposed() -> None:

@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 
 #: Distance from the median, in deviations, beyond which values grow with their logarithm only, on either side.
 _KNEE = 1.0
+_GREATEST = float(np.finfo(float).max)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Targets:
 
     def forward(self, values: Array) -> Array:
         """Objective values to model values."""
-        t = self.sign * values / self.scale - self.center / self.scale
+        with np.errstate(over="ignore"):
+            t = np.clip(self.sign * values / self.scale - self.center / self.scale, -_GREATEST, _GREATEST)
         over = np.maximum(np.abs(t) - _KNEE, 0.0)
         return np.asarray((np.sign(t) * (np.minimum(np.abs(t), _KNEE) + np.log1p(over)) - self.shift) / self.stretch)
 
@@ -55,14 +57,14 @@ class Targets:
         t = np.sign(bent) * (np.minimum(np.abs(bent), _KNEE) + np.expm1(over))
         with np.errstate(over="ignore"):
             value = self.sign * (t * self.scale + self.center)
-        return np.asarray(np.clip(value, -np.finfo(float).max, np.finfo(float).max))
+        return np.asarray(np.clip(value, -_GREATEST, _GREATEST))
 
     def deviation(self, model: Array, deviation: Array) -> Array:
         """Deviations around ``model`` in the objective's unit, to first order."""
         over = np.clip(np.abs(model * self.stretch + self.shift) - _KNEE, 0.0, 100.0)
         with np.errstate(over="ignore"):
             spread = deviation * self.stretch * np.exp(over) * self.scale
-        return np.asarray(np.minimum(spread, np.finfo(float).max))
+        return np.asarray(np.minimum(spread, _GREATEST))
 
 
 def _median(ordered: Array) -> float:
@@ -72,7 +74,8 @@ def _median(ordered: Array) -> float:
 
 def _spread(ordered: Array, center: float) -> float:
     """The standard deviation around ``center``, with far bad values drawn in to three times the distance of the farther
-    quartile; 1 if all are equal. Computed in units of the farthest value, so that no square overflows or vanishes."""
+    quartile; 1 if all are equal. Computed in units of the farthest value, then of a power of two near the farthest that is
+    left, so that no square overflows or vanishes."""
     away = 0.5 * ordered - 0.5 * center
     top = float(np.max(np.abs(away)))
     if not top > 0.0 or not math.isfinite(1.0 / top):
@@ -80,4 +83,7 @@ def _spread(ordered: Array, center: float) -> float:
     unit = away / top
     quartile = max(float(unit[(3 * len(unit)) // 4]), -float(unit[len(unit) // 4]))
     limit = 3.0 * quartile if quartile > 0 else 1.0
-    return float(np.sqrt(np.mean(np.minimum(unit, limit) ** 2))) * 2.0 * top
+    drawn = np.minimum(unit, limit)
+    exponent = math.frexp(float(np.max(np.abs(drawn))))[1]
+    spread = math.sqrt(float(np.mean(np.ldexp(drawn, -exponent) ** 2)))
+    return math.ldexp(spread, exponent) * 2.0 * top
