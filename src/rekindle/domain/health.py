@@ -8,9 +8,10 @@ from rekindle.domain.causes import causes
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.note import Note
-from rekindle.domain.search_plan import configuration_of, history_for
+from rekindle.domain.savings import ran_in_full
+from rekindle.domain.search_plan import configuration_of, history_for, watches_curves
 from rekindle.domain.training_job import ObjectiveStatus, TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import Definition, format_value
+from rekindle.domain.tuning_job import Definition, StrategyName, format_value
 from rekindle.search.importance import Importance, assess
 from rekindle.search.space import Categorical
 
@@ -24,11 +25,13 @@ MAY_BE_CHANCE = 0.5
 EFFECT_RESULTS = 60
 #: Notes on results wait for this many of them.
 MIN_RESULTS = 5
+#: So many that ran to their end say how often a training job prints its objective.
+MIN_CURVES = 3
 
 
 def notes(snapshot: Snapshot) -> list[Note]:
     """All findings on a tuning job, the gravest first."""
-    found = [*_failures(snapshot), *_no_metric(snapshot), *_constant(snapshot)]
+    found = [*_failures(snapshot), *_no_metric(snapshot), *_printed_once(snapshot), *_constant(snapshot)]
     if not any(n.kind == "objective-constant" for n in found):
         for definition in snapshot.job.spec.definitions:
             found += [*_edges(snapshot, definition), *_without_effect(snapshot, definition)]
@@ -65,6 +68,20 @@ def _no_metric(snapshot: Snapshot) -> list[Note]:
 
 def _ended_silently(job: TrainingJob) -> bool:
     return job.status is TrainingJobStatus.COMPLETED and job.objective_status is ObjectiveStatus.FAILED
+
+
+def _printed_once(snapshot: Snapshot) -> list[Note]:
+    """A rule that stops training jobs by their curves, where there are no curves."""
+    spec = snapshot.job.spec
+    ran = [j for j in snapshot.jobs if j.status is TrainingJobStatus.COMPLETED and j.objective_value is not None]
+    # As many emissions as metrics: each of them once.
+    once = [j for j in ran if 0 < j.points_seen <= len(j.final_metrics)]
+    if not watches_curves(spec) or len(once) < max(MIN_CURVES, len(ran)) or all(ran_in_full(spec, j, 1) for j in ran):
+        return []
+    metric = spec.definition.objective.metric
+    rule = "Hyperband" if spec.strategy is StrategyName.HYPERBAND else "early stopping"
+    text = f"all {len(ran)} training jobs that ran to their end printed {metric!r} once: {rule} has nothing to judge them by"
+    return [Note("printed-once", f"{text}. Print it after each epoch.", {"metric": metric, "training_jobs": len(ran)})]
 
 
 def _constant(snapshot: Snapshot) -> list[Note]:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.health import notes
 from rekindle.domain.search_plan import next_definition
-from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import TuningJob, TuningJobSpec, format_value
+from rekindle.domain.training_job import FinalMetric, ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
+from rekindle.domain.tuning_job import Hyperband, StrategyName, TuningJob, TuningJobSpec, format_value
 from rekindle.search.space import Categorical, Continuous, Parameter
 from support.specs import tuning_spec
 
@@ -53,6 +53,25 @@ def kinds(found: Snapshot) -> list[str]:
 
 def test_a_healthy_job_has_no_notes() -> None:
     assert kinds(snapshot(40, lambda c: (float(c["x"]) - 0.5) ** 2 + (float(c["idle"]) - 0.5) ** 2 + (c["c"] == "a"))) == []
+
+
+def test_a_rule_that_looks_at_curves_needs_curves() -> None:
+    """Hyperband and the median rule say that they have nothing to judge by, unless one value is all that there is to come."""
+
+    def printed(spec: TuningJobSpec, *counts: int) -> list[str]:
+        found = snapshot(len(counts), lambda c: float(c["x"]), spec)
+        last = {"loss": FinalMetric(0.5, 1.0), "accuracy": FinalMetric(0.5, 1.0)}
+        jobs = [replace(j, points_seen=n, final_metrics=last) for j, n in zip(found.jobs, counts, strict=True)]
+        return [n.kind for n in notes(replace(found, jobs=tuple(jobs))) if n.kind == "printed-once"]
+
+    plain = tuning_spec(jobs=100, ranges=RANGES)
+    halving = replace(plain, strategy=StrategyName.HYPERBAND, hyperband=Hyperband(1, 9))
+    for spec in (replace(plain, early_stopping=True), halving):
+        assert printed(spec, 2, 2, 2) == ["printed-once"]
+        assert printed(spec, 2, 2) == [], "two may be chance"
+        assert printed(spec, 2, 2, 3) == [], "one has a curve"
+    assert printed(plain, 2, 2, 2) == [], "nobody looks at curves"
+    assert printed(replace(halving, hyperband=Hyperband(1, 1)), 2, 2, 2) == []
 
 
 def test_a_best_on_the_edge_says_which_end() -> None:
