@@ -10,7 +10,7 @@ from rekindle.domain.decisions import Snapshot
 from rekindle.domain.note import Note
 from rekindle.domain.savings import ran_in_full
 from rekindle.domain.search_plan import configuration_of, history_for, watches_curves
-from rekindle.domain.training_job import ObjectiveStatus, TrainingJob, TrainingJobStatus
+from rekindle.domain.training_job import ObjectiveStatus, SecondaryStatus, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import Definition, StrategyName, format_value
 from rekindle.search.importance import Importance, assess
 from rekindle.search.space import Categorical
@@ -27,11 +27,14 @@ EFFECT_RESULTS = 60
 MIN_RESULTS = 5
 #: So many that ran to their end say how often a training job prints its objective.
 MIN_CURVES = 3
+#: Training jobs that their time limit ended are told of from this number, and from this share of all that have ended, on.
+MIN_OUT_OF_TIME, OUT_OF_TIME_SHARE = 3, 0.5
 
 
 def notes(snapshot: Snapshot) -> list[Note]:
     """All findings on a tuning job, the gravest first."""
-    found = [*_failures(snapshot), *_no_metric(snapshot), *_printed_once(snapshot), *_constant(snapshot)]
+    found = [*_failures(snapshot), *_no_metric(snapshot), *_out_of_time(snapshot), *_printed_once(snapshot)]
+    found += _constant(snapshot)
     if not any(n.kind == "objective-constant" for n in found):
         for definition in snapshot.job.spec.definitions:
             found += [*_edges(snapshot, definition), *_without_effect(snapshot, definition)]
@@ -68,6 +71,16 @@ def _no_metric(snapshot: Snapshot) -> list[Note]:
 
 def _ended_silently(job: TrainingJob) -> bool:
     return job.status is TrainingJobStatus.COMPLETED and job.objective_status is ObjectiveStatus.FAILED
+
+
+def _out_of_time(snapshot: Snapshot) -> list[Note]:
+    ended = [j for j in snapshot.jobs if not j.is_running]
+    late = [j for j in ended if j.secondary is SecondaryStatus.MAX_RUNTIME_EXCEEDED]
+    if len(late) < MIN_OUT_OF_TIME or len(late) < OUT_OF_TIME_SHARE * len(ended):
+        return []
+    limit = late[-1].spec.max_runtime_seconds
+    text = f"{len(late)} of {len(ended)} training jobs were stopped at their time limit of {limit} s: what they reached counts"
+    return [Note("out-of-time", text, {"training_jobs": len(late), "ended": len(ended), "limit": limit})]
 
 
 def _printed_once(snapshot: Snapshot) -> list[Note]:

@@ -8,8 +8,16 @@ from dataclasses import replace
 
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.health import notes
+from rekindle.domain.note import Note
 from rekindle.domain.search_plan import next_definition
-from rekindle.domain.training_job import FinalMetric, ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
+from rekindle.domain.training_job import (
+    FinalMetric,
+    ObjectiveStatus,
+    Owner,
+    SecondaryStatus,
+    TrainingJob,
+    TrainingJobStatus,
+)
 from rekindle.domain.tuning_job import Hyperband, StrategyName, TuningJob, TuningJobSpec, format_value
 from rekindle.search.space import Categorical, Continuous, Parameter
 from support.specs import tuning_spec
@@ -53,6 +61,20 @@ def kinds(found: Snapshot) -> list[str]:
 
 def test_a_healthy_job_has_no_notes() -> None:
     assert kinds(snapshot(40, lambda c: (float(c["x"]) - 0.5) ** 2 + (float(c["idle"]) - 0.5) ** 2 + (c["c"] == "a"))) == []
+
+
+def test_results_cut_by_the_time_limit_are_told() -> None:
+    found = snapshot(6, lambda c: float(c["x"]))
+
+    def told(late: int) -> list[Note]:
+        limit = replace(found.jobs[0].spec, max_runtime_seconds=50)
+        cut = [replace(j, spec=limit, secondary=SecondaryStatus.MAX_RUNTIME_EXCEEDED) for j in found.jobs[:late]]
+        return [n for n in notes(replace(found, jobs=(*cut, *found.jobs[late:]))) if n.kind == "out-of-time"]
+
+    assert told(2) == []
+    (note,) = told(3)
+    assert note.facts == {"training_jobs": 3, "ended": 6, "limit": 50}
+    assert "3 of 6 training jobs were stopped at their time limit of 50 s" in note.text
 
 
 def test_a_rule_that_looks_at_curves_needs_curves() -> None:
