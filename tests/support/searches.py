@@ -8,7 +8,17 @@ import numpy as np
 
 from rekindle.search import Space, Trial, TrialState
 
-KINDS = ("equal", "zero", "all but one equal", "steps of the last digit", "far from zero", "heavy tail", "diverged", "plain")
+KINDS = (
+    "equal",
+    "zero",
+    "all but one equal",
+    "steps of the last digit",
+    "far from zero",
+    "heavy tail",
+    "diverged",
+    "both ends",
+    "plain",
+)
 
 
 def objective(kind: str, rng: np.random.Generator, n: int) -> np.ndarray:
@@ -20,6 +30,7 @@ def objective(kind: str, rng: np.random.Generator, n: int) -> np.ndarray:
         "steps of the last digit": 1.0 + 2.0**-52 * rng.integers(0, 4, n),
         "far from zero": 1e6 + noise,
         "heavy tail": np.exp(20 * noise),
+        "both ends": np.where(noise > 0, 1.7e296, -1.7e296),
         "diverged": np.where(rng.random(n) < 0.2, 10.0 ** rng.choice([100, 170, 280], n), noise),
         "plain": noise,
     }[kind]

@@ -60,12 +60,13 @@ def model_of(rows: ParentRows, encoding: Encoding, direction: Direction) -> Pare
     y[succeeded] = targets.forward(rows.values[succeeded])
     y[~succeeded] = y[succeeded].max()
     y -= y.mean()
-    if not np.ptp(y) > 0:
+    variance = np.var(y)
+    if not variance > 0:
         return None
     x, hyper = rows.x, _hyperparameters(rows, y, encoding)
     gp = GP(x, y, encoding.columns, hyper)
     left_out, _ = gp.leave_one_out()
-    explained = 1.0 - float(np.mean((y - left_out) ** 2) / np.var(y))
+    explained = 1.0 - float(np.mean((y - left_out) ** 2) / variance)
     return ParentModel(gp, rows.known, min(max(explained, 0.0), 1.0), targets.scale * targets.stretch)
 
 

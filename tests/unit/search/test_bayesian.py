@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.search import Categorical, Continuous, History, Integer, Space, SpaceExhausted, Trial, TrialState, Tuner
+from rekindle.search import Categorical, Continuous, History, Integer, Parent, Space, SpaceExhausted, Trial, TrialState, Tuner
 from rekindle.search.bayesian.aim import Aim
 from rekindle.search.bayesian.strategy import BayesianSearch, _Suggestion, working_set
+from rekindle.search.history import ParentKind
 from rekindle.search.space import Configuration, Parameter
 from support.searches import figures
 
@@ -326,3 +327,16 @@ def test_the_first_points_go_through_every_category():
     asked = [tuner.ask().values for _ in range(4)]
     assert {a["c"] for a in asked[:3]} == {"a", "b", "c"}
     assert {a["d"] for a in asked} == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("values", [(1.7e308, -1.7e308), (0.0, 5e-324, 1e-323), (1.7e308, 5e-324, -1.0)])
+@pytest.mark.parametrize("kind", [None, "transfer", "identical"])
+def test_objectives_at_both_ends_of_floating_point_leave_figures(values: tuple[float, ...], kind: ParentKind | None) -> None:
+    rng = np.random.default_rng(0)
+    rows = [(MIXED.decode(rng.random(len(MIXED))), values[i % len(values)]) for i in range(20)]
+    parents = [] if kind is None else [Parent(MIXED, rows, kind)]
+    tuner = Tuner(MIXED, "bayesian", seed=2, parents=parents)
+    for i in range(14):
+        trial = tuner.ask()
+        assert all(math.isfinite(number) for number in figures(tuner.explain(trial.id)))
+        tuner.tell(trial.id, values[(i * 7) % len(values)])

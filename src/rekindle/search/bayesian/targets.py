@@ -86,4 +86,4 @@ def _spread(ordered: Array, center: float) -> float:
     drawn = np.minimum(unit, limit)
     exponent = math.frexp(float(np.max(np.abs(drawn))))[1]
     spread = math.sqrt(float(np.mean(np.ldexp(drawn, -exponent) ** 2)))
-    return math.ldexp(spread, exponent) * 2.0 * top
+    return min(math.ldexp(spread, exponent) * 2.0 * top, _GREATEST)
