@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -307,3 +308,36 @@ def test_several_definitions_are_replayed_each_by_its_own_history() -> None:
     assert (told["one.lr"]["used"], told["two.lr"]["used"]) == ("Logarithmic", "Linear")
     mine = next(t for t in engine.trials("job") if t.definition_name == "two")
     assert explain_training_job(engine.store, engine.owner, mine.name)["scaling"]["lr"]["used"] == "Linear"
+
+
+#: What a program may print: floating point's ends, its smallest steps, and plain values.
+ODD = (0.0, -0.0, 5e-324, -5e-324, 1e-300, 1e170, -1e170, 1.7e308, -1.7e308, 1.0, -1.0, 3.0)
+
+
+def odd(values: Sequence[float]) -> Callable[[Mapping[str, str]], Script]:
+    def program(hyperparameters: Mapping[str, str]) -> Script:
+        chance = random.Random(repr(sorted(hyperparameters.items())))
+        return Script([chance.choice(values) for _ in range(chance.choice((1, 3, 9)))], chance.uniform(1.0, 20.0))
+
+    return program
+
+
+@pytest.mark.parametrize("values", [ODD, (1.7e308, -1.7e308), (0.0, 5e-324, 1e-323)], ids=["odd", "ends", "least"])
+@pytest.mark.parametrize("kind", ["median", "hyperband", "TransferLearning", "IdenticalDataAndAlgorithm"])
+def test_whatever_a_program_prints_the_job_ends_and_is_explained_and_replayed(kind: str, values: Sequence[float]) -> None:
+    engine = Engine(odd(values))
+    spec = tuning_spec(strategy=StrategyName.BAYESIAN, jobs=12, parallel=3)
+    if kind == "median":
+        spec = replace(spec, early_stopping=True)
+    elif kind == "hyperband":
+        spec = replace(spec, strategy=StrategyName.HYPERBAND, hyperband=Hyperband(1, 9, "bayesian"))
+    else:
+        engine.create(tuning_spec("theirs", jobs=12))
+        engine.run("theirs")
+        spec = replace(spec, warm_start=WarmStart(WarmStartType(kind), ("theirs",)))
+    engine.create(spec)
+    assert engine.run("job", steps=1000).status is TuningJobStatus.COMPLETED
+    assert [c.agrees for c in found(engine)] == [True] * 12
+    json.dumps(explain_tuning_job(engine.store, engine.owner, "job"), allow_nan=False)
+    for trial in engine.trials("job"):
+        json.dumps(explain_training_job(engine.store, engine.owner, trial.name), allow_nan=False)
