@@ -34,6 +34,7 @@ def explain_training_job(store: JobStore, owner: Owner, name: str) -> Mapping[st
         "seen_events": proposal.get("seen_seq"),
         "metric": job.objective_metric,
         "objective": job.objective_value,
+        "status": job.status.value,
         "stopped_early": job.cut_short,
         "original_name": proposal.get("name"),
         "why": proposal.get("why", {}),

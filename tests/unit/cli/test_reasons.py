@@ -13,6 +13,7 @@ from rekindle.cli.reasons import show_training_job, show_tuning_job
 from rekindle.cli.replay import Findings
 from rekindle.domain.tuning_job import Hyperband, StrategyName, WarmStart, WarmStartType
 from rekindle.engine.explain import explain_training_job, explain_tuning_job
+from rekindle.engine.ports import RunState
 from rekindle.engine.replay import Checked, replay
 from rekindle.search.space import Categorical, Continuous, Integer
 from support.engine import Engine
@@ -97,6 +98,15 @@ def test_hyperbands_suggestions_tell_among_what_a_model_chose_and_which_were_sto
         ending = f"came out as   loss {trial.objective_value:.6g}, where it was stopped early\n"
         assert (ending in told[trial.number]) == trial.cut_short
         assert "bracket" in told[trial.number]
+
+
+def test_a_training_job_without_a_result_says_how_it_ended(capsys: Any) -> None:
+    engine = Engine(lambda h: Script((), 5.0, RunState.FAILED, "ValueError: diverged"))
+    engine.create(tuning_spec(jobs=1, parallel=1))
+    engine.worker().tick()
+    assert "came out as" not in shown(engine, capsys, 1)
+    engine.run("job", holder="a")
+    assert "came out as   no result: Failed\n" in bare(shown(engine, capsys, 1))
 
 
 def test_a_draw_since_all_else_was_tried_says_so(engine: Engine, capsys: Any) -> None:
