@@ -43,9 +43,9 @@ _ALL_ROWS = 400
 _TRUST = 3.0
 #: Below this weight a parent has no say.
 _NO_SAY = 1e-3
-#: Of so many of each parent's best the family chooses the first suggestion, and those at these numbers of asked trials: what
-#: was found good elsewhere is a better bet, while there are few results, than where nobody has looked.
-_NAMED, _NAMED_AT = 10, (1, 3, 4, 6)
+#: Of so many of each parent's best, so far apart, the family chooses the first suggestion, and those at these numbers of asked
+#: trials: what was found good elsewhere is a better bet, while there are few results, than where nobody has looked.
+_NAMED, _APART, _NAMED_AT = 10, 0.1, (1, 3, 4, 6)
 #: Variance of the noise with which an expected value counts as seen.
 _AS_SEEN = 1e-6
 #: Asked trials at which a point of the cold search's design may be drawn for contrast: results in one corner of the space
@@ -172,12 +172,21 @@ class Kin:
     @cached_property
     def named(self) -> tuple[tuple[Configuration, Array], ...]:
         """The best of each member of the family that this search may propose, each with its row (d,)."""
+        return tuple(pair for i in self.members for pair in self._best_apart(self.rows[i]))
+
+    def _best_apart(self, rows: ParentRows) -> list[tuple[Configuration, Array]]:
+        """Up to ``_NAMED`` of a parent's best configurations that this search may propose, each at least ``_APART`` from those
+        before it in some coordinate, or of another category: a search ends among neighbours, and one tells what all would."""
+        near = np.where(np.array(self.encoding.columns.categories) > 0, 1e-9, _APART)
         found: list[tuple[Configuration, Array]] = []
-        for i in self.members:
-            rows = self.rows[i]
-            best = best_rows(rows, self.direction, _NAMED)
-            found += [(c, rows.x[j]) for j in best if (c := rows.configurations[j]) is not None]
-        return tuple(found)
+        for j in best_rows(rows, self.direction, len(rows.values)):
+            configuration, x = rows.configurations[j], rows.x[j]
+            if configuration is None or any(np.all(np.abs(x - other) < near) for _, other in found):
+                continue
+            found.append((configuration, x))
+            if len(found) == _NAMED:
+                break
+        return found
 
     def first(self) -> list[Configuration]:
         """What the family thinks best here of each parent's own best; or none."""

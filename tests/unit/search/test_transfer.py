@@ -110,6 +110,16 @@ def test_while_there_are_few_results_the_next_best_of_the_parents_are_tried() ->
     assert from_parents(kin, bowl) == [0, 1, 3, 4, 6]
 
 
+def test_of_a_parents_best_neighbours_count_as_one() -> None:
+    near = [({"x": 0.7 + 0.001 * i, "y": 0.2}, 0.01 + 1e-4 * i) for i in range(12)]
+    kin = kin_of(SPACE_ENCODING, "minimize", (Parent(SPACE, [*near, *results(bowl, 40)]),))
+    rows = np.array([x for _, x in kin.named])
+    apart = np.max(np.abs(rows[:, None] - rows[None]), axis=2) + np.eye(len(rows))
+    assert len(rows) == 10
+    assert apart.min() >= 0.1
+    assert kin.named[0][0] == min([*near, *results(bowl, 40)], key=lambda pair: pair[1])[0]
+
+
 def test_side_by_side_trials_try_different_ones_of_the_parents_best() -> None:
     kin = [Parent(SPACE, results(lambda c: bowl(c, 0.6, 0.3), 40, seed)) for seed in range(2)]
     tuner = Tuner(SPACE, parents=kin)
