@@ -122,12 +122,12 @@ def trials(
     """Show the training jobs of a tuning job with their configurations. Sorted by objective, the best come first."""
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import write_json
-    from rekindle.cli.records import best_record
+    from rekindle.cli.records import trial_record
 
     app = open_app()
     job = app.store.tuning_job(app.owner, name)
     epochs = _epochs(app, job)
-    found = [_with_epochs(best_record(t, job), epochs, t, job) for t in app.store.jobs_of(job.id)]
+    found = [_with_epochs(trial_record(t, job), epochs, t, job) for t in app.store.jobs_of(job.id)]
     records = _sorted(found, sort, reverse, job)[:limit]
     if as_json:
         write_json(records)
@@ -145,15 +145,15 @@ def _epochs(app: App, job: TuningJob) -> dict[int, int] | None:
 
 
 def _with_epochs(
-    record: dict[str, Any] | None, epochs: Mapping[int, int] | None, trial: TrainingJob, job: TuningJob
+    record: dict[str, Any], epochs: Mapping[int, int] | None, trial: TrainingJob, job: TuningJob
 ) -> dict[str, Any]:
     """The record with the training job's epochs, where they are known, and whether it had them all when it was stopped."""
     from rekindle.domain.savings import ran_in_full
 
     if epochs is None:
-        return record or {}
+        return record
     count = epochs.get(trial.id, 0)
-    return {**(record or {}), "epochs": count, "in_full": ran_in_full(job.spec, trial, count)}
+    return {**record, "epochs": count, "in_full": ran_in_full(job.spec, trial, count)}
 
 
 def _status(text: str | None) -> str | None:

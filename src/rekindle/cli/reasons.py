@@ -29,7 +29,6 @@ _CENTRE = "the initial design: the middle of all ranges, before there is a model
 _OF_DRAWS = "the model: the greatest log expected improvement among random draws"
 _TAKEN = "the parents: one of their best, in turn with the model's own suggestions"
 _NOTHING_NEW = "a random draw on the ranges' scales: what the search would rather try had been tried"
-_ENDED = ("Completed", "Failed", "Stopped")
 #: What the terminal tells in words of its own; the rest of what was recorded follows as it is.
 _TOLD = frozenset(
     (
@@ -78,6 +77,8 @@ def show_tuning_job(found: Mapping[str, Any]) -> None:
 
 
 def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    from rekindle.domain.training_job import TrainingJobStatus
+
     why, metric = found["why"], found["metric"] or "objective"
     if found["tuning_job"] is None:
         yield "training job", found["training_job"]
@@ -99,7 +100,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     if found["objective"] is not None:
         stopped = ", where it was stopped early" if found["stopped_early"] else _off(found)
         yield "came out as", f"{metric} {found['objective']:.6g}{stopped}"
-    elif found["status"] in _ENDED:
+    elif TrainingJobStatus(found["status"]).is_terminal:
         yield "came out as", f"no result: {found['status']}"
     yield from ((key, value) for key, value in _flat("", why).items() if key.partition(".")[0] not in _TOLD)
 

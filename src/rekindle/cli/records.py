@@ -96,9 +96,12 @@ def early_stopping_record(job: TuningJob, trials: Sequence[TrainingJob], store: 
 
 
 def best_record(job: TrainingJob | None, tuning_job: TuningJob) -> dict[str, Any] | None:
-    """A best training job; its values are numbers where its tuning job's ranges are."""
-    if job is None:
-        return None
+    """A best training job; None where there is none."""
+    return None if job is None else trial_record(job, tuning_job)
+
+
+def trial_record(job: TrainingJob, tuning_job: TuningJob) -> dict[str, Any]:
+    """A training job of a tuning job; its values are numbers where its tuning job's ranges are."""
     known = {d.name: d for d in tuning_job.spec.definitions}
     return training_record(job, known.get(job.definition_name, tuning_job.spec.definition))
 

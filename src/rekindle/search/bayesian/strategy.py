@@ -77,8 +77,7 @@ class BayesianSearch:
         """What each view of how parents bear on this search is worth after ``history``, by name; sum 1."""
         with single_thread():
             suggestion = _Suggestion(self, history, set())
-            models = [suggestion._gp(view) for view in suggestion.prior.views]
-            return dict(zip([v.name for v in suggestion.prior.views], suggestion._view_weights(models), strict=True))
+            return dict(zip([v.name for v in suggestion.prior.views], suggestion.weights, strict=True))
 
     def to_stop(self, history: History) -> Sequence[int]:
         """Nothing: this search runs every trial to its end."""
@@ -214,18 +213,22 @@ class _Suggestion:
         rng = generator(self.search.seed, self.history.asked, 2)
         pending = self._encode(self.history.pending)
         members = []
-        models = [self._gp(view) for view in self.prior.views]
-        weights = self._view_weights(models)
-        for (gp, own), weight in zip(models, weights, strict=True):
+        for (gp, own), weight in zip(self.models, self.weights, strict=True):
             if weight >= _LEAST_WEIGHT:
                 members.append(member(gp, weight, own, pending, self.search.options.fantasies, rng, aim.lower))
-        return Acquisition(members, self.feasibility, dict(zip([v.name for v in self.prior.views], weights, strict=True)))
+        return Acquisition(members, self.feasibility, dict(zip([v.name for v in self.prior.views], self.weights, strict=True)))
 
-    def _view_weights(self, models: Sequence[tuple[GP, slice]]) -> list[float]:
+    @cached_property
+    def models(self) -> Sequence[tuple[GP, slice]]:
+        """The model of each view, fitted once for all that this suggestion may aim at."""
+        return [self._gp(view) for view in self.prior.views]
+
+    @cached_property
+    def weights(self) -> Sequence[float]:
         """Weights of the views, sum 1: each view's own times its leave-one-out density of this search's values."""
         scores = np.log([view.weight for view in self.prior.views])
-        if len(models) > 1 and len(self.x):
-            scores = scores + [leave_one_out_density(gp, own) for gp, own in models]
+        if len(self.models) > 1 and len(self.x):
+            scores = scores + [leave_one_out_density(gp, own) for gp, own in self.models]
         weights = np.exp(scores - np.max(scores))
         return [float(w) for w in weights / np.sum(weights)]
 
