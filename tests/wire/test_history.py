@@ -12,7 +12,7 @@ import structlog
 
 from rekindle.cli.main import main
 from support.gateway import ALICE
-from support.wire import Wire, fresh, tuning_request
+from support.wire import Wire, changed, fresh, tuning_request
 
 Json = dict[str, Any]
 
@@ -150,6 +150,61 @@ def test_pages_may_come_in_any_order_and_none_may_be_missing(sagemaker: Wire, ho
     assert len(home.json("trials", "whole")) == 5
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((0, 2), "TrainingJobStatusCounters: 5: the tuning job counted 5 training jobs; the files have 3"),
+        ((0, 1, 1, 2), "it stands at"),
+    ],
+)
+def test_a_page_in_the_middle_is_missed_and_one_twice_noticed(
+    sagemaker: Wire, home: Home, elsewhere: str, given: tuple[int, ...], words: str
+) -> None:
+    description, paths = files(home, sagemaker, elsewhere)
+    code, out, err = home("import", description, *(paths[i] for i in given), "--name", "part")
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "reason", "told"),
+    [
+        ({"HyperParameterTuningJobStatus": "Failed", "FailureReason": "All failed."}, "Failed", "All failed.", ""),
+        ({"HyperParameterTuningJobStatus": "Stopped"}, "Stopped", None, ""),
+        ({"HyperParameterTuningJobStatus": "InProgress"}, "Stopped", None, "note: the tuning job was InProgress"),
+    ],
+)
+def test_a_tuning_job_stays_ended_as_it_was(
+    sagemaker: Wire, home: Home, elsewhere: str, changes: Json, status: str, reason: str | None, told: str
+) -> None:
+    description, paths = files(home, sagemaker, elsewhere)
+    end = "2031-05-01T10:00:00+00:00"
+    known = json.loads(Path(description).read_text())
+    Path(description).write_text(json.dumps({**known, **changes, "HyperParameterTuningEndTime": end}))
+    code, _, err = home("import", description, *paths, "--name", "was", "--json")
+    assert (code, told in err) == (0, True)
+    home("export", "was", "--as", "sagemaker", "--to", str(home.folder / "again"))
+    again = [str(home.folder / "again" / f"{file}.json") for file in ("describe", "training-jobs")]
+    home.json("import", *again, "--name", "back")
+    for name in ("was", "back"):
+        shown = home.json("show", name)
+        assert (shown["status"], shown["failure_reason"], shown["ended_at"][:19]) == (status, reason, end[:19])
+
+
+def test_a_training_job_that_ended_without_an_objective_is_still_completed(sagemaker: Wire, home: Home, elsewhere: str) -> None:
+    description, paths = files(home, sagemaker, elsewhere)
+    page = changed(json.loads(Path(paths[0]).read_text()), f"{FIRST}.{METRIC}", None)
+    Path(paths[0]).write_text(json.dumps(changed(page, f"{FIRST}.ObjectiveStatus", "Failed")))
+    home.json("import", description, *paths, "--name", "was")
+    states = [(t["status"], t["objective_status"]) for t in home.json("trials", "was")]
+    assert states.count(("Completed", "Failed")) == 1
+    for form, place in (("sagemaker", "sm"), ("csv", "rows.csv"), ("jsonl", "rows.jsonl")):
+        home("export", "was", "--as", form, "--to", str(home.folder / place))
+    for i, place in enumerate(("sm/training-jobs.json", "rows.csv", "rows.jsonl")):
+        home.json("import", description, str(home.folder / place), "--name", f"back-{i}")
+        assert facts(home.json("trials", f"back-{i}")) == facts(home.json("trials", "was"))
+
+
 FIRST = "TrainingJobSummaries.0"
 METRIC = "FinalHyperParameterTuningJobObjectiveMetric"
 
@@ -162,15 +217,20 @@ METRIC = "FinalHyperParameterTuningJobObjectiveMetric"
         (f"{FIRST}.TunedHyperParameters", ["lr"], "TunedHyperParameters: ['lr']: not a table"),
         (f"{FIRST}.TunedHyperParameters.lr", "9", "TrainingJobSummaries[1].lr: '9': outside the range"),
         (f"{FIRST}.TunedHyperParameters.c", "z", "TrainingJobSummaries[1].c: 'z': not one of"),
+        (
+            f"{FIRST}.TunedHyperParameters.epochs",
+            "4",
+            "epochs: '4': the tuning job does not tune it, but ['layers', 'lr', 'c']",
+        ),
+        (f"{FIRST}.TrainingJobStatus", "completed", "TrainingJobStatus: 'completed': not one of Completed, Failed, Stopped"),
         (f"{FIRST}.{METRIC}", 3, f"{METRIC}: 3: not a table"),
+        (f"{FIRST}.{METRIC}.MetricName", "f1", f"{METRIC}.MetricName: 'f1': the objective of the tuning job is 'loss'"),
         (f"{FIRST}.{METRIC}.Value", "good", f"{METRIC}.Value: 'good': not a number"),
         (f"{FIRST}.CreationTime", "yesterday", "CreationTime: 'yesterday': neither ISO 8601 nor seconds"),
         (f"{FIRST}.TrainingEndTime", [], "TrainingEndTime: []: neither ISO 8601 nor seconds"),
     ],
 )
 def test_a_broken_page_names_its_place(sagemaker: Wire, home: Home, elsewhere: str, path: str, value: Any, words: str) -> None:
-    from support.wire import changed
-
     description, paths = files(home, sagemaker, elsewhere)
     Path(paths[2]).write_text(json.dumps(changed(json.loads(Path(paths[2]).read_text()), path, value)))
     code, out, err = home("import", description, *paths, "--name", "broken")

@@ -96,11 +96,11 @@ def _import(found: Found, as_json: bool) -> None:
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import one_line, write_json
     from rekindle.cli.records import tuning_record
-    from rekindle.engine.imports import import_tuning_job
+    from rekindle.engine.imports import Origin, import_tuning_job
     from rekindle.engine.queries import describe
 
     app = open_app()
-    made = import_tuning_job(app.store, app.clock, app.owner, found.spec, found.results, app.quotas, found.created_at)
+    made = import_tuning_job(app.store, app.clock, app.owner, found.spec, found.results, app.quotas, found.origin or Origin())
     view = describe(app.store, app.owner, made.name)
     for note in found.notes:
         typer.echo(f"note: {one_line(note)}", err=as_json)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rekindle.domain.tuning_job import TuningJobSpec
-    from rekindle.engine.imports import Result
+    from rekindle.engine.imports import Origin, Result
     from rekindle.exchange.optuna_study import Study
+
+    #: Of a description, or of a job file, which has none.
+    Described = Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
 class Found:
-    """A tuning job from elsewhere: its spec, its results, when it was made, and what could not be mapped."""
+    """A tuning job from elsewhere: its spec, its results, what became of it where that is known, and what could not be
+    mapped."""
 
     spec: TuningJobSpec
     results: Sequence[Result]
-    created_at: float | None = None
+    origin: Origin | None = None
     notes: Sequence[str] = ()
 
 
@@ -33,18 +38,20 @@ def from_files(job: str | None, results: Sequence[str], objective: str | None, m
         missing = "JOB" if job is None else "RESULTS"
         reason = "a job file (or a description by SageMaker) and at least one file of results are needed"
         raise InvalidValue(missing, None, reason, "Or say --from-aws NAME or --from-optuna URL.")
-    spec, created_at = _spec(job)
-    return Found(spec, _results(results, spec, objective, mapped), created_at)
+    spec, description = _spec(job)
+    found = _results(results, spec, description, objective, mapped)
+    with _blamed_on(job):
+        return _found(spec, description, found)
 
 
 def from_account(name: str, profile: str | None, region: str | None) -> Found:
     """A tuning job of an AWS account."""
     from rekindle.api.account import fetch
     from rekindle.api.translate.create_request import spec_from_request
-    from rekindle.api.translate.history import request_of, results_of, seconds
+    from rekindle.api.translate.history import request_of, results_of
 
     description, pages = fetch(name, profile, region)
-    return Found(spec_from_request(request_of(description)), results_of(pages), seconds(description.get("CreationTime")))
+    return _found(spec_from_request(request_of(description)), description, results_of(pages, description))
 
 
 def from_optuna(url: str, study: str | None, job: str | None, name: str | None, metric: str | None) -> Found:
@@ -53,7 +60,7 @@ def from_optuna(url: str, study: str | None, job: str | None, name: str | None, 
 
     found = read_study(url, study)
     spec = _spec_of(found, name, metric) if job is None else _spec(job)[0]
-    return Found(spec, found.results, None, found.notes)
+    return Found(spec, found.results, notes=found.notes)
 
 
 def columns(given: Sequence[str]) -> dict[str, str]:
@@ -69,28 +76,51 @@ def columns(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _spec(path: str) -> tuple[TuningJobSpec, float | None]:
-    """The spec, and when the tuning job was made, where that is known."""
+def _found(spec: TuningJobSpec, description: Described, results: Sequence[Result]) -> Found:
+    from rekindle.api.translate.history import notes_on, origin_of
+
+    if description is None:
+        return Found(spec, results)
+    return Found(spec, results, origin_of(description), notes_on(description))
+
+
+def _spec(path: str) -> tuple[TuningJobSpec, Described]:
+    """The spec, and the description that it was read from, if it was."""
     from rekindle.api.translate.create_request import spec_from_request
-    from rekindle.api.translate.history import is_description, request_of, seconds
+    from rekindle.api.translate.history import is_description, request_of
     from rekindle.cli.source import load_source
-    from rekindle.domain.errors import RekindleError
 
     if path.lower().endswith(".json"):
         found = read_json(path)
         if is_description(found):
-            try:
-                return spec_from_request(request_of(found)), seconds(found.get("CreationTime"), "CreationTime")
-            except RekindleError as error:
-                raise RekindleError(f"{path}: {error.message}", error.hint) from error
+            with _blamed_on(path):
+                return spec_from_request(request_of(found)), found
     return load_source(path).spec, None
 
 
-def _results(paths: Sequence[str], spec: TuningJobSpec, objective: str | None, mapped: Mapping[str, str]) -> list[Result]:
+@contextmanager
+def _blamed_on(path: str) -> Iterator[None]:
+    """Errors name the file."""
+    from rekindle.domain.errors import RekindleError
+
+    try:
+        yield
+    except RekindleError as error:
+        raise RekindleError(f"{path}: {error.message}", error.hint) from error
+
+
+def _results(
+    paths: Sequence[str],
+    spec: TuningJobSpec,
+    description: Described,
+    objective: str | None,
+    mapped: Mapping[str, str],
+) -> list[Result]:
     from rekindle.api.translate.history import results_of
     from rekindle.exchange.rows import read_results
 
-    found: list[Result] = results_of([(p, read_json(p)) for p in paths if p.lower().endswith(".json")])
+    pages = [(p, read_json(p)) for p in paths if p.lower().endswith(".json")]
+    found: list[Result] = results_of(pages, description if pages else None)
     names = [p.name for p in spec.definition.ranges]
     for path in paths:
         if not path.lower().endswith(".json"):

@@ -45,7 +45,8 @@ class Result:
     """One row of history. ``where`` says in errors where it stood; ``values`` are as text; ``objective`` None: it failed.
 
     Times are seconds since the epoch, where they are known. ``stopped``: it was stopped before its end, and its objective is
-    the last that it emitted. ``curve`` are its emissions, from the first to the last, where they are known.
+    the last that it emitted. ``curve`` are its emissions, from the first to the last, where they are known. ``completed``: it
+    ran to its end, though it may have no objective.
     """
 
     where: str
@@ -58,11 +59,25 @@ class Result:
     failure_reason: str | None = None
     name: str | None = None
     curve: tuple[float, ...] = ()
+    completed: bool = False
 
     @property
     def status(self) -> str:
         """The training job's status."""
-        return "Stopped" if self.stopped else "Failed" if self.objective is None else "Completed"
+        if self.stopped:
+            return "Stopped"
+        return "Completed" if self.completed or self.objective is not None else "Failed"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of a tuning job from elsewhere besides what it searched: when it was made, when and how it ended. Times are
+    seconds since the epoch; without them the training jobs' own count."""
+
+    created_at: float | None = None
+    ended_at: float | None = None
+    status: TuningJobStatus = TuningJobStatus.COMPLETED
+    failure_reason: str | None = None
 
 
 def results_of(jobs: Sequence[TrainingJob], curves: Mapping[int, Sequence[CurvePoint]] | None = None) -> list[Result]:
@@ -84,6 +99,7 @@ def _result_of(job: TrainingJob, curve: Sequence[CurvePoint]) -> Result:
         job.failure_reason,
         job.name,
         tuple(p.observation.value for p in curve),
+        job.status is TrainingJobStatus.COMPLETED,
     )
 
 
@@ -94,7 +110,7 @@ def import_tuning_job(
     spec: TuningJobSpec,
     results: Sequence[Result],
     quotas: Quotas,
-    created_at: float | None = None,
+    origin: Origin = Origin(),
 ) -> TuningJob:
     """Stores a tuning job with all its results in one transaction. Every value is checked against its range; the first
     that does not fit refuses the whole, naming row, parameter and value."""
@@ -107,11 +123,11 @@ def import_tuning_job(
     _check_free(store, owner, spec.name)
     tuned = [_checked(spec.definition, result) for result in results]
     now = clock.now()
-    began = created_at or min((at for r in results if (at := r.created_at or r.started_at)), default=now)
+    began = origin.created_at or min((at for r in results if (at := r.created_at or r.started_at)), default=now)
     job = TuningJob(spec, owner, uuid.uuid4().hex, created_at=began, modified_at=now, imported=True)
     jobs = [_training_job(job, i, r, t, began) for i, (r, t) in enumerate(zip(results, tuned, strict=True), start=1)]
     points = {j.name: _points(j, r.curve) for j, r in zip(jobs, results, strict=True) if r.curve}
-    return store.import_tuning_job(_ended(job, jobs, now), jobs, points)
+    return store.import_tuning_job(_ended(job, jobs, origin), jobs, points)
 
 
 def _points(job: TrainingJob, curve: Sequence[float]) -> list[MetricPoint]:
@@ -130,11 +146,16 @@ def _check_history(spec: TuningJobSpec, quotas: Quotas) -> None:
     check_spec(replace(spec, strategy=StrategyName.RANDOM, hyperband=None, limits=limits), quotas)
 
 
-def _ended(job: TuningJob, jobs: Sequence[TrainingJob], now: float) -> TuningJob:
-    direction = job.spec.definition.objective.direction
-    at = max((j.ended_at or 0.0 for j in jobs), default=now)
-    stale = not_improving(jobs, direction)
-    return replace(job, status=TuningJobStatus.COMPLETED, ended_at=at, seq=2 * len(jobs), not_improving=stale)
+def _ended(job: TuningJob, jobs: Sequence[TrainingJob], origin: Origin) -> TuningJob:
+    last = max(j.ended_at or 0.0 for j in jobs)
+    return replace(
+        job,
+        status=origin.status,
+        failure_reason=origin.failure_reason,
+        ended_at=max(origin.ended_at or last, last),
+        seq=2 * len(jobs),
+        not_improving=not_improving(jobs, job.spec.definition.objective.direction),
+    )
 
 
 def _checked(definition: Definition, result: Result) -> dict[str, str]:
@@ -208,7 +229,7 @@ def _training_job(job: TuningJob, number: int, result: Result, tuned: Mapping[st
         finished_seq=2 * number,
         started_at=started,
         ended_at=ended,
-        failure_reason=result.failure_reason or (_NO_VALUE if failed and not result.stopped else None),
+        failure_reason=result.failure_reason or (_NO_VALUE if status is TrainingJobStatus.FAILED else None),
         objective_metric=metric,
         objective_status=ObjectiveStatus.FAILED if failed else ObjectiveStatus.SUCCEEDED,
         objective_value=result.objective,

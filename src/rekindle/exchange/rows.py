@@ -101,11 +101,18 @@ def _iso(seconds: float | None) -> str | None:
 def _csv_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
+        _check_header(f"{path}:1", reader.fieldnames or ())
         for row in reader:
             _check_width(f"{path}:{reader.line_num}", row, len(reader.fieldnames or ()))
             yield reader.line_num, row
     except csv.Error as error:
         raise InvalidValue(f"{path}:{reader.line_num + 1}", "", f"not a line of CSV ({error})") from error
+
+
+def _check_header(where: str, columns: Sequence[str]) -> None:
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidValue(where, twice, "two columns have this name", "Rename one of them.")
 
 
 def _check_width(where: str, row: Mapping[Any, Any], columns: int) -> None:
@@ -158,6 +165,7 @@ def _result(where: str, row: Row, objective: str, taken: Collection[str]) -> Res
         stopped=status == "Stopped",
         failure_reason=facts["failure_reason"],
         name=facts["name"],
+        completed=status == "Completed",
     )
 
 
@@ -196,7 +204,8 @@ def _number(where: str, column: str, value: Any) -> float | None:
     if _is_empty(value):
         return None
     try:
-        number = float(value)
+        # Python reads JSON's true as a number, too.
+        number = float(str(value) if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValue(f"{where}.{column}", value, "not a number") from error
     return number if math.isfinite(number) else None

@@ -73,6 +73,8 @@ def test_columns_may_be_mapped() -> None:
     ("text", "path", "field", "value"),
     [
         ("x,loss\n1,2,3\n", "a.csv", "a.csv:2", ["3"]),
+        ("x,loss,x\n1,2,3\n", "a.csv", "a.csv:1", "x"),
+        ('{"x": 1, "loss": true}\n', "a.jsonl", "a.jsonl:1.loss", True),
         ("x,loss\n1,2\n1\n", "a.csv", "a.csv:3", ["1"]),
         ("x,status,loss\n1,Done,3\n", "a.csv", "a.csv:2.status", "Done"),
         ('x,loss\n1,2\n"' + "a" * 200_000 + '",1\n', "a.csv", "a.csv:3", ""),

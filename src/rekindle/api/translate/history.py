@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,13 +11,15 @@ from rekindle.api.translate.training_view import tuned_job_summary
 from rekindle.api.translate.tuning_view import describe_tuning_job
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import TrainingJob
-from rekindle.domain.tuning_job import OBJECTIVE_HYPERPARAMETER
-from rekindle.engine.imports import Result
+from rekindle.domain.tuning_job import OBJECTIVE_HYPERPARAMETER, TuningJobStatus
+from rekindle.engine.imports import Origin, Result
 from rekindle.engine.queries import TuningJobView
 
 #: Members of a description that its request had too; the rest is what became of it.
 _REQUEST_MEMBERS = ("HyperParameterTuningJobName", "HyperParameterTuningJobConfig", "TrainingJobDefinition")
-_ENDED = ("Completed", "Failed", "Stopped")
+_ENDED, _RUNNING = ("Completed", "Failed", "Stopped"), ("InProgress", "Stopping")
+#: Names under which the objective may stand in a summary besides its own: SageMaker defines the metric once more.
+_ALIAS = "ObjectiveMetric"
 _LIST = "TrainingJobSummaries"
 _METRIC = "FinalHyperParameterTuningJobObjectiveMetric"
 
@@ -42,20 +44,37 @@ def request_of(description: Mapping[str, Any]) -> dict[str, Any]:
     return {**request, "TrainingJobDefinition": definition}
 
 
-def results_of(pages: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Result]:
+def origin_of(description: Mapping[str, Any]) -> Origin:
+    """When a tuning job was made, when and how it ended. One that had not ended when it was described counts as stopped."""
+    status = description.get("HyperParameterTuningJobStatus")
+    if status not in _ENDED and status not in (*_RUNNING, "Deleting", "DeleteFailed"):
+        raise InvalidValue("HyperParameterTuningJobStatus", status, f"not one of {', '.join((*_ENDED, *_RUNNING))}")
+    return Origin(
+        created_at=seconds(description.get("CreationTime"), "CreationTime"),
+        ended_at=seconds(description.get("HyperParameterTuningEndTime"), "HyperParameterTuningEndTime"),
+        status=TuningJobStatus(status) if status in _ENDED else TuningJobStatus.STOPPED,
+        failure_reason=_optional_text(description.get("FailureReason")),
+    )
+
+
+def notes_on(description: Mapping[str, Any]) -> list[str]:
+    """What cannot be kept of a description."""
+    status = description.get("HyperParameterTuningJobStatus")
+    if status in _ENDED:
+        return []
+    return [f"the tuning job was {status} when it was described: what had ended by then is here, and it counts as stopped"]
+
+
+def results_of(pages: Sequence[tuple[str, Mapping[str, Any]]], description: Mapping[str, Any] | None = None) -> list[Result]:
     """The results in answers of ListTrainingJobsForHyperParameterTuningJob: pairs of a file's name and its content.
-    Training jobs that had not ended are left out. Raises InvalidValue, naming file, place and value; also where a page says
-    that another one follows, and there is none."""
-    found: list[Result] = []
-    for path, page in pages:
-        summaries = page.get(_LIST)
-        if not isinstance(summaries, list):
-            raise InvalidValue(path, sorted(page), f"there is no list {_LIST} in it")
-        for number, summary in enumerate(summaries, start=1):
-            where = f"{path}:{_LIST}[{number}]"
-            if _table(where, summary).get("TrainingJobStatus") in _ENDED:
-                found.append(_result(where, summary))
+    Training jobs that had not ended are left out. Raises InvalidValue, naming file, place and value; also where a page is
+    missing or there twice, or where ``description`` is that of another tuning job."""
+    summaries = list(_summaries(pages))
     _check_whole(pages)
+    _check_once(summaries)
+    if description is not None:
+        _check_fit(description, summaries)
+    found = [_result(where, summary) for where, summary in summaries if summary["TrainingJobStatus"] in _ENDED]
     return sorted(found, key=lambda r: r.created_at or 0.0)
 
 
@@ -96,6 +115,63 @@ def _with_dates(value: Any, key: str = "") -> Any:
     return value
 
 
+def _summaries(pages: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each training job's summary, and where it stands."""
+    for path, page in pages:
+        summaries = page.get(_LIST)
+        if not isinstance(summaries, list):
+            raise InvalidValue(path, sorted(page), f"there is no list {_LIST} in it")
+        for number, summary in enumerate(summaries, start=1):
+            where = f"{path}:{_LIST}[{number}]"
+            status = _table(where, summary).get("TrainingJobStatus")
+            if status not in (*_ENDED, *_RUNNING):
+                reason = f"not one of {', '.join((*_ENDED, *_RUNNING))}"
+                raise InvalidValue(f"{where}.TrainingJobStatus", status, reason)
+            yield where, summary
+
+
+def _check_once(summaries: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """No training job counts twice: a page may have been given twice."""
+    seen: dict[Any, str] = {}
+    for where, summary in summaries:
+        name = str(summary.get("TrainingJobName", where))
+        if name in seen:
+            raise InvalidValue(f"{where}.TrainingJobName", name, f"it stands at {seen[name]}, too", "Give each page once.")
+        seen[name] = where
+
+
+def _check_fit(description: Mapping[str, Any], summaries: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """The list is of the tuning job that is described: its metric, its hyperparameters, as many training jobs as it counted."""
+    config = _table("HyperParameterTuningJobConfig", description.get("HyperParameterTuningJobConfig"))
+    objective = _table("HyperParameterTuningJobObjective", config.get("HyperParameterTuningJobObjective")).get("MetricName")
+    ranges = _table("ParameterRanges", config.get("ParameterRanges"))
+    tuned = [p.get("Name") for kind in ranges.values() if isinstance(kind, list) for p in kind if isinstance(p, Mapping)]
+    for where, summary in summaries:
+        metric = _table(f"{where}.{_METRIC}", summary.get(_METRIC)).get("MetricName", objective)
+        if metric not in (objective, _ALIAS):
+            raise InvalidValue(f"{where}.{_METRIC}.MetricName", metric, f"the objective of the tuning job is {objective!r}")
+        values = _table(f"{where}.TunedHyperParameters", summary.get("TunedHyperParameters"))
+        unknown = next((name for name in values if name not in tuned), None)
+        if unknown is not None:
+            reason = f"the tuning job does not tune it, but {tuned}"
+            raise InvalidValue(f"{where}.TunedHyperParameters.{unknown}", values[unknown], reason)
+    _check_number(description, len(summaries))
+
+
+def _check_number(description: Mapping[str, Any], found: int) -> None:
+    """A page in the middle may be missing: the last one does not say so."""
+    counters = _table("TrainingJobStatusCounters", description.get("TrainingJobStatusCounters"))
+    counted = sum(n for n in counters.values() if isinstance(n, int))
+    # While a tuning job runs, its description and the list of its training jobs are of two moments.
+    if counters and counted != found and description.get("HyperParameterTuningJobStatus") in _ENDED:
+        raise InvalidValue(
+            "TrainingJobStatusCounters",
+            counted,
+            f"the tuning job counted {counted} training jobs; the files have {found}",
+            "Give every page. Where training jobs were deleted, take these counters out of the description.",
+        )
+
+
 def _check_whole(pages: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """Each page that is not the last names the next; with as many such names as pages, one is missing."""
     unfinished = [(path, page["NextToken"]) for path, page in pages if page.get("NextToken")]
@@ -129,6 +205,7 @@ def _result(where: str, summary: Mapping[str, Any]) -> Result:
         stopped=summary["TrainingJobStatus"] == "Stopped",
         failure_reason=_optional_text(summary.get("FailureReason")),
         name=_optional_text(summary.get("TrainingJobName")),
+        completed=summary["TrainingJobStatus"] == "Completed",
     )
 
 
