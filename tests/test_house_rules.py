@@ -72,6 +72,11 @@ def test_every_command_is_documented() -> None:
     assert {name for name in commands if f"rekindle {name}" not in documented} == set()
 
 
+def test_the_command_runs_as_a_module_too() -> None:
+    done = subprocess.run([sys.executable, "-m", "rekindle", "--version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\d+\.\d+\S*\n", done.stdout)
+
+
 def test_no_lock_file_names_a_registry() -> None:
     for path in (ROOT / "requirements").glob("*.txt"):
         assert "://" not in path.read_text()

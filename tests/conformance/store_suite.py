@@ -548,6 +548,18 @@ class StoreSuite:
         assert list(store.points(one.id)) == list(emissions(1))
         assert [p.seq for p in store.curves(job.id)[one.id]] == [3]
 
+    def test_times_of_emissions_are_those_of_the_objective_and_the_latest_attempt(self, store):
+        job, lease, (one, two) = started(store, 2)
+        first = (MetricPoint(0, "acc", 0.1, 1.0), *emissions(3, start=1))
+        store.commit(lease, Change(changed=(one, two), points={one.name: first, two.name: emissions(2)}, seq=2))
+        times = {j.id: tuple(p.at for p in store.points(j.id, j.objective_metric)) for j in (one, two)}
+        assert dict(store.emission_times(job.id)) == times
+        assert [len(t) for t in times.values()] == [3, 2]
+        again = replace(one, attempt=2, points_seen=0)
+        store.commit(lease, Change(changed=(again,)))
+        assert dict(store.emission_times(job.id)) == {two.id: times[two.id]}
+        assert dict(store.emission_times(job.id + 1)) == {}
+
     def test_curves_of_all_attempts_are_kept_apart(self, store):
         job, lease, (one, two) = started(store, 2)
         first = (MetricPoint(0, "acc", 0.1, 1.0), *emissions(2, start=1))

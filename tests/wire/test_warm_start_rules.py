@@ -89,7 +89,10 @@ RULES: dict[str, Broken] = {
         ("running", "'InProgress'", "a parent must have ended (Completed, Stopped or Failed)"),
     ),
     "a parent is too old": Broken(
-        other_parent("ancient"), parents("ancient"), ("ancient", "'2017-07-14'", "made before 2018-10-01")
+        other_parent("ancient"),
+        parents("ancient"),
+        ("ancient", "'2017-07-14'", "made before 2018-10-01"),
+        wire_words=("ancient.creationTime: '2017-07-14'", "made before 2018-10-01"),
     ),
     "six parents": Broken(
         other_parent("a, b, c, d, e, f"),
@@ -117,6 +120,10 @@ RULES: dict[str, Broken] = {
         ("goal: minimize", "goal: maximize"),
         {f"{CONFIG}.HyperParameterTuningJobObjective.Type": "Maximize"},
         ("old", "'maximize'", "the parent's objective is to minimize; it must be the same goal"),
+        wire_words=(
+            "old.hyperParameterTuningJobObjective.type: 'Maximize'",
+            "the parent's objective has the type 'Minimize'; it must be the same",
+        ),
     ),
     "a name is gone": Broken(
         ("s4: x, s5: x", "s4: x, t5: x"),
@@ -134,6 +141,7 @@ RULES: dict[str, Broken] = {
             ],
         },
         ("old", "layers", "'continuous'", "the parent's range is integer; the type must stay the same"),
+        wire_words=("old.parameterRanges.layers: 'continuous'", "the parent's range is integer; the type must stay the same"),
     ),
     "twelve changes": Broken(
         ("s0: x, s1: x, s2: x, s3: x, s4: x, s5: x", "s0: y, s1: y, s2: y, s3: y, s4: y, s5: y"),
@@ -149,8 +157,9 @@ RULES: dict[str, Broken] = {
     "the retries": Broken(
         ("strategy:", "retries: 2\nstrategy:"),
         {f"{DEFINITION}.RetryStrategy": {"MaximumRetryAttempts": 2}},
-        ("old", "2", "the parent has 0; this field may not change"),
+        ("old.retries", "2", "the parent has 0; this field may not change"),
         sentence=FIELDS,
+        wire_words=("old.retryStrategy.maximumRetryAttempts: 2", "the parent has 0; this field may not change"),
     ),
     "hyperband": Broken(
         ("strategy: random", "strategy: hyperband"),

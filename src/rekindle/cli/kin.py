@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 #: The least rank correlation that bears a parent out, and that says anything for it; negative, against it.
 _BORNE_OUT, _SOMETHING = 0.5, 0.2
 _TRUSTED_UP_TO = 3.0
+#: From so many results on, they say something of a parent.
+_JUDGED_FROM = 3
 _KINDS = {"IdenticalDataAndAlgorithm": "identical", "TransferLearning": "transfer"}
 _ROLES = {"rows": "as rows", "kin": "as kin", "shape": "as kin", "none": "no", None: "-"}
 _SOURCES = {
@@ -30,7 +32,7 @@ def show_warm_start(found: Mapping[str, Any]) -> None:
         tell("Random search draws without a look at the parents; they count for the best overall.")
     tell(_title(found))
     right = ("used", "weight", "agreement", "its best")
-    show(table(_COLUMNS, [_row(p) for p in warm["parents"]], right=right), "")
+    show(table(_COLUMNS, [_row(p, warm["now"]["results"]) for p in warm["parents"]], right=right), "")
     if warm["deleted_parents"]:
         tell(f"{warm['deleted_parents']} of its parents were deleted since: what they said then is recorded only.")
         show("")
@@ -52,14 +54,14 @@ _COLUMNS = ("parent", "used", "counts", "weight", "agreement", "its best")
 def _title(found: Mapping[str, Any]) -> str:
     warm = found["warm_start"]
     relaxed = ", relaxed" if warm["match"] == "relaxed" else ""
-    return f"warm start: {_KINDS[warm['type']]}{relaxed}; {warm['now']['results']} results here to judge the parents by"
+    judged = f"; {warm['now']['results']} results here to judge the parents by" if warm["looks_at_parents"] else ""
+    return f"warm start: {_KINDS[warm['type']]}{relaxed}{judged}"
 
 
-def _row(p: Mapping[str, Any]) -> list[object]:
+def _row(p: Mapping[str, Any], results: int) -> list[object]:
     best = "none" if p["best"] is None else p["best"]["objective"]
-    weight, agreement = "-", "-"
-    if p["weight"] is not None:
-        weight, agreement = f"{p['weight_at_start']:.2f} -> {p['weight']:.2f}", f"{p['agreement']:+.2f}"
+    weight = "-" if p["weight"] is None else f"{p['weight_at_start']:.2f} -> {p['weight']:.2f}"
+    agreement = "-" if p["weight"] is None or results < _JUDGED_FROM else f"{p['agreement']:+.2f}"
     return [_called(p), f"{p['used']} of {p['training_jobs']}", _ROLES[p["role"]], weight, agreement, best]
 
 
@@ -70,7 +72,7 @@ def _called(p: Mapping[str, Any]) -> str:
 def _evidence(warm: Mapping[str, Any]) -> Iterator[str]:
     """What was used of each parent, where that is not all, and what this job's own results say of it."""
     for p in warm["parents"]:
-        told = [*_use(p), *([] if p["weight"] is None else [_verdict(p, int(warm["now"]["results"]))])]
+        told = [*_use(p), *([] if p["weight"] is None else [_verdict(p, int(warm["now"]["results"])) + _held(p)])]
         if told:
             yield f"{p['name']}: {' '.join(told)}"
 
@@ -84,30 +86,46 @@ def _use(p: Mapping[str, Any]) -> Iterator[str]:
         yield f"{', '.join(parts)};"
 
 
-def _verdict(p: Mapping[str, Any], results: int) -> str:
-    held = (
-        f" It had other values of {', '.join(p['mixed'])}, which is static here: its results are read as its model puts them"
-        f" at the value here."
-        if p["mixed"]
-        else ""
+def _held(p: Mapping[str, Any]) -> str:
+    """How results with other values of what is static here are read."""
+    if not p["mixed"]:
+        return ""
+    are, values = ("is", "value") if len(p["mixed"]) == 1 else ("are", "values")
+    return (
+        f" It had other values of {', '.join(p['mixed'])}, which {are} static here: its results are read as its model puts them"
+        f" at the {values} here."
     )
+
+
+def _verdict(p: Mapping[str, Any], results: int) -> str:
+    if p["best"] is None:
+        return "none of its training jobs has a result: it has nothing to say."
     if p["role"] == "rows":
         off = (
             f", which they predict within {p['surprise']:.1f} deviations (trusted up to {_TRUSTED_UP_TO:g})" if results else ""
         )
         return f"its results count like this job's own{off}."
     if p["kind"] == "identical" and p["surprise"] > _TRUSTED_UP_TO:
-        return (
-            f"called identical, but this job's results are {p['surprise']:.1f} deviations off what it predicts: only its"
-            f" shape counts, with weight {p['weight']:.2f}."
-        )
-    if results < 3:
-        return f"too few results here to judge it by yet.{held}"
+        counts = "it has no say any more" if p["role"] == "none" else f"only its shape counts, with weight {p['weight']:.2f}"
+        return f"called identical, but this job's results are {p['surprise']:.1f} deviations off what it predicts: {counts}."
+    if p["role"] == "none" and not p["weight_at_start"]:
+        return "as they are read here, its results follow no pattern that a model finds: it has no say."
+    if results < _JUDGED_FROM:
+        return "too few results here to judge it by yet."
     said = _said(float(p["agreement"]))
-    say = "it has no say any more" if p["role"] == "none" else f"its weight {_change(p)}"
-    if p["agreement"] >= _BORNE_OUT and p["weight"] < p["weight_at_start"] / 2:
-        say += ", since this job's own results say more by now"
-    return f"{results} results here {said} (rank correlation {p['agreement']:+.2f}); {say}.{held}"
+    return f"{results} results here {said} (rank correlation {p['agreement']:+.2f}); {_say(p)}."
+
+
+def _say(p: Mapping[str, Any]) -> str:
+    """What became of a parent's weight, and why, where its agreement does not show it."""
+    if p["role"] == "none":
+        return "it has no say any more"
+    say, before = f"its weight {_change(p)}", p["weight_at_start"]
+    if p["agreement"] >= _BORNE_OUT and p["weight"] < before / 2:
+        return f"{say}, since this job's own results say more by now"
+    if p["agreement"] < _SOMETHING and p["weight"] > before:
+        return f"{say}, since the values fit, if not their order"
+    return say
 
 
 def _said(agreement: float) -> str:
@@ -115,7 +133,7 @@ def _said(agreement: float) -> str:
         return "bear it out"
     if agreement >= _SOMETHING:
         return "bear it out in part"
-    return "speak neither for nor against it" if agreement > -_SOMETHING else "contradict it"
+    return "neither bear out nor contradict its order" if agreement > -_SOMETHING else "contradict it"
 
 
 def _change(p: Mapping[str, Any]) -> str:
@@ -148,12 +166,13 @@ def _unread(parents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{', '.join(whose)}: {names} left out: not tuned here"
 
 
-def _reading(m: Mapping[str, str]) -> str:
+def _reading(m: Mapping[str, Any]) -> str:
+    scale = f", scale {m['scaling']['there']} -> {m['scaling']['here']}" if m.get("scaling") else ""
     match m["how"]:
         case "value":
-            return "by value, same range"
+            return f"by value, same range{scale}"
         case "new range":
-            return f"by value, range {m['detail']}"
+            return f"by value, range {m['detail']}{scale}"
         case "constant":
             return f"constant: {m['detail']}"
         case _:

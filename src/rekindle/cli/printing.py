@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,21 +31,34 @@ def console(stderr: bool = False) -> Console:
 
 
 def show(*things: RenderableType) -> None:
-    """Renderables on stdout, one below the other."""
+    """Renderables on stdout, one below the other; where nobody watches, without the blanks that fill lines up."""
     out = console()
-    for thing in things:
-        out.print(thing)
+    if out.is_terminal:
+        for thing in things:
+            out.print(thing)
+        return
+    with out.capture() as written:
+        for thing in things:
+            out.print(thing)
+    typer.echo("\n".join(line.rstrip() for line in written.get().split("\n")), nl=False)
 
 
 def tell(text: str) -> None:
     """A sentence on stdout. On a terminal it breaks between words, with the lines after the first set in; elsewhere it stays on
     one line."""
-    import textwrap
-
     out = console()
-    if out.is_terminal:
-        text = textwrap.fill(text, out.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    typer.echo(text)
+    typer.echo(folded(text, out.width) if out.is_terminal else text)
+
+
+def complain(text: str) -> None:
+    """A sentence on stderr, as ``tell`` has it. It needs nothing that may be what went wrong."""
+    typer.echo(folded(text, shutil.get_terminal_size().columns) if sys.stderr.isatty() else text, err=True)
+
+
+def folded(text: str, width: int) -> str:
+    """A sentence in lines of so many columns that break between words, those after the first set in. A word that is longer has
+    a line of its own."""
+    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def table(

@@ -1,4 +1,4 @@
-"""Exit codes, and every error as one line on stderr."""
+"""Exit codes, and every error as one line on stderr; on a terminal the line is folded between words."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import os
 import sys
 from enum import IntEnum
 
-import typer
-
-from rekindle.cli.printing import one_line
+from rekindle.cli.printing import complain, one_line
 
 #: The longest message of an error, in characters, without its hint.
 MAX_MESSAGE = 600
@@ -41,7 +39,7 @@ def report(error: Exception) -> ExitCode:
         # What is still buffered for the closed pipe must not raise once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     else:
-        typer.echo(f"error: {text}", err=True)
+        complain(f"error: {text}")
     return code
 
 

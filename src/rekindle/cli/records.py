@@ -89,9 +89,8 @@ def early_stopping_record(job: TuningJob, trials: Sequence[TrainingJob], store: 
 
     if not any(t.cut_short for t in trials):
         return None
-    epochs = {job_id: len(curve) for job_id, curve in store.curves(job.id).items()}
-    times = {t.id: [p.at for p in store.points(t.id, t.objective_metric)] for t in trials if t.cut_short}
-    found = savings(job.spec, trials, epochs, times)
+    times = store.emission_times(job.id)
+    found = savings(job.spec, trials, {job_id: len(emitted) for job_id, emitted in times.items()}, times)
     return None if found is None else {**asdict(found), "share": found.share}
 
 

@@ -35,8 +35,9 @@ class Savings:
 def savings(
     spec: TuningJobSpec, jobs: Sequence[TrainingJob], epochs: Mapping[int, int], times: Mapping[int, Sequence[float]]
 ) -> Savings | None:
-    """What was saved so far. ``epochs`` are how often each training job, by its id, emitted the objective, ``times`` when those
-    did (in seconds, ascending) that were cut short. None where nobody was stopped early, or nobody's full length is known."""
+    """What was saved so far. ``epochs`` are how often each training job, by its id, emitted the objective, ``times`` when (in
+    seconds, ascending), of those that were cut short at least. None where nobody was stopped early, or nobody's full length is
+    known."""
     total, saved, seconds, lengths = 0, 0.0, 0.0, []
     for definition in spec.definitions:
         mine = [j for j in jobs if j.definition_name == definition.name]
@@ -45,7 +46,7 @@ def savings(
         halving = spec.strategy is StrategyName.HYPERBAND
         resources = hyperband_resources(spec.hyperband, definition.statics) if halving else None
         length = resources[1] if resources else _usual_length(mine, epochs)
-        stopped = [j for j in stopped if not ran_in_full(spec, j, epochs.get(j.id, 0))]
+        stopped = [j for j in stopped if resources is None or epochs.get(j.id, 0) < resources[1]]
         if not stopped or length is None:
             continue
         lengths += [length] * len(stopped)

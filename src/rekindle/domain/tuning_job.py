@@ -227,17 +227,21 @@ class TuningJob:
 
 @dataclass(frozen=True)
 class Quotas:
-    """How much one tuning job, and one account, may ask for."""
+    """How much one tuning job, and one account, may ask for. With ``bound_all`` a tuning job that names no number of training
+    jobs ends at the highest."""
 
     max_jobs: int = 750
     max_parallel: int = 10
     max_runtime_seconds: int = 15_768_000
     max_training_seconds: int = 2_419_200
     running_tuning_jobs: int = 100
+    bound_all: bool = True
 
 
 #: For people on their own machine: the structure's limits stay, the account's go.
-RELAXED = Quotas(max_jobs=100_000, max_parallel=1_000, max_training_seconds=2**31 - 1, running_tuning_jobs=10_000)
+RELAXED = Quotas(
+    max_jobs=100_000, max_parallel=1_000, max_training_seconds=2**31 - 1, running_tuning_jobs=10_000, bound_all=False
+)
 
 MAX_TUNED = 30
 MAX_CATEGORIES = 30

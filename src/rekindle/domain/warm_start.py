@@ -31,8 +31,13 @@ from rekindle.search.space import Categorical, Continuous, Parameter
 MAX_CHANGES = 10
 #: 2018-10-01 UTC: tuning jobs made before cannot be parents.
 EARLIEST_PARENT = 1_538_352_000.0
-#: Fields of a training job definition that must stay as they were in every parent.
-FIXED_FIELDS = ("environment", "max_retries", "network_isolation", "encrypted_traffic")
+#: Fields of a training job definition that must stay as they were in every parent, as job files call them.
+FIXED_FIELDS = {
+    "environment": "environment",
+    "retries": "max_retries",
+    "network_isolation": "network_isolation",
+    "encrypted_traffic": "encrypted_traffic",
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,15 @@ class Change:
 def check_warm_start(spec: TuningJobSpec, parents: Sequence[ParentJob], quotas: Quotas) -> None:
     """Every rule about parents. Raises InvalidValue for the first that is broken."""
     raise_first(warm_start_checks(spec, parents, quotas))
+
+
+def bounded(spec: TuningJobSpec, parents: Sequence[ParentJob], quotas: Quotas) -> TuningJobSpec:
+    """The spec with as many training jobs as quotas and parents leave, where it names no number and must end there."""
+    if spec.limits.max_jobs is not None or not quotas.bound_all:
+        return spec
+    left = quotas.max_jobs - sum(len(p.jobs) for p in parents)
+    # With none left the rule about all of them refuses the one.
+    return replace(spec, limits=replace(spec.limits, max_jobs=max(left, 1)))
 
 
 def warm_start_checks(spec: TuningJobSpec, parents: Sequence[ParentJob], quotas: Quotas) -> Iterator[Check]:
@@ -76,7 +90,7 @@ def parent_checks(spec: TuningJobSpec, warm: WarmStart, parent: ParentJob) -> It
         yield _known_names(about, names, job.spec.definition)
     else:
         yield _same_names(about)
-    yield from _same_types(about)
+    yield from _same_types(about, names)
     if parent.direct:
         yield _few_changes(about)
         yield from _same_fields(about)
@@ -198,7 +212,8 @@ def _same_objective(about: _About) -> Check:
         error = InvalidValue(f"{about.where}.objective.metric", ours.metric, reason)
     elif ours.direction != theirs.direction:
         reason = f"the parent's objective is to {theirs.direction}; it must be the same goal"
-        error = InvalidValue(f"{about.where}.objective.goal", ours.direction, reason)
+        facts = {"ours": ours.direction, "theirs": theirs.direction}
+        error = InvalidValue(f"{about.where}.objective.goal", ours.direction, reason, code="warm-start-goal", **facts)
     return about.check("same objective", f"{theirs.direction} {theirs.metric}", error)
 
 
@@ -247,7 +262,7 @@ def _difference(about: _About) -> tuple[list[str], list[str]]:
     return sorted(_names(about.theirs) - _names(about.ours)), sorted(_names(about.ours) - _names(about.theirs))
 
 
-def _same_types(about: _About) -> Iterator[Check]:
+def _same_types(about: _About, names: Mapping[str, str]) -> Iterator[Check]:
     """One check, or one for each range that is of another type."""
     before, rule = {p.name: p for p in about.theirs.ranges}, "same types"
     types = ", ".join(f"{p.name} {_type_name(p)}" for p in about.theirs.ranges)
@@ -255,12 +270,16 @@ def _same_types(about: _About) -> Iterator[Check]:
         InvalidValue(
             f"{about.where}.ranges.{p.name}",
             _type_name(p),
-            f"the parent's range is {_type_name(before[p.name])}; the type must stay the same",
+            f"the parent's {_called(p.name, names)} is {_type_name(before[p.name])}; the type must stay the same",
         )
         for p in about.ours.ranges
         if p.name in before and type(before[p.name]) is not type(p)
     ]
     yield from (about.check(rule, types, error) for error in broken or (None,))
+
+
+def _called(name: str, names: Mapping[str, str]) -> str:
+    return repr(names[name]) if name in names else "range"
 
 
 def _few_changes(about: _About) -> Check:
@@ -275,8 +294,8 @@ def _few_changes(about: _About) -> Check:
 def _same_fields(about: _About) -> Iterator[Check]:
     """One check, or one for each field that is not as it was."""
     fields = {
-        name: (_plain(getattr(about.theirs.training, name)), _plain(getattr(about.ours.training, name)))
-        for name in FIXED_FIELDS
+        name: (_plain(getattr(about.theirs.training, attribute)), _plain(getattr(about.ours.training, attribute)))
+        for name, attribute in FIXED_FIELDS.items()
     }
     broken = [
         InvalidValue(

@@ -35,6 +35,7 @@ from rekindle.domain.tuning_job import (
     with_defaults,
 )
 from rekindle.domain.warm_start import (
+    bounded,
     check_warm_start,
     composed,
     lacks_metrics,
@@ -85,6 +86,7 @@ def check_tuning_job(
         check_outputs(objects, definition.training)
         check_code(objects, definition.statics, "static")
     spec, parents = with_ancestors(store, spec, find_parents(store, owner, spec))
+    spec = bounded(spec, parents, quotas)
     check_warm_start(spec, parents, quotas)
     _check_supported(spec, owner, parents)
     return CheckedJob(spec, parents)

@@ -11,7 +11,7 @@ from rekindle.domain.errors import NotFound
 from rekindle.domain.search_plan import comparable, warm_start_report
 from rekindle.domain.training_job import Owner, TrainingJob
 from rekindle.domain.tuning_job import Definition, StrategyName, TuningJob, TuningJobSpec, WarmStart
-from rekindle.domain.warm_start import namer
+from rekindle.domain.warm_start import namer, renamed
 from rekindle.engine.ports import JobStore
 from rekindle.engine.queries import parents_of
 from rekindle.search.space import Categorical, resolved_scaling
@@ -137,6 +137,11 @@ def _parent(
     counts: Mapping[str, int] = {} if report is None else report["counts"]
     dropped = {**read.aside, **{k.removeprefix("dropped: "): n for k, n in counts.items() if k.startswith("dropped") and n}}
     shown = ("kind", "role", "parameters", "unused", "reliability", "weight_at_start", "weight", "agreement", "surprise")
+    told = {key: None if report is None else report[key] for key in shown}
+    if report is not None:
+        # What was recorded with the first suggestion is history; a start worked out today is not.
+        told["weight_at_start"] = recorded[0] if recorded else report["weight_at_start"]
+        told["parameters"] = _with_scales(snapshot.job.spec.definition, parent, warm, report["parameters"])
     return {
         "name": name,
         "direct": parent.direct,
@@ -147,11 +152,25 @@ def _parent(
         "failed": counts.get("failed", 0),
         "dropped": dropped,
         "mixed": list(read.mixed),
-        **{key: None if report is None else report[key] for key in shown},
+        **told,
         "recorded_weights": list(recorded),
         "tried_here": sorted(number for number, names in tried.items() if name in names),
         "best": _parents_best(parent),
     }
+
+
+def _with_scales(
+    ours: Definition, parent: ParentJob, warm: WarmStart, parameters: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """How each parameter is read, with both scales where they differ: the parent drew its values on another one."""
+    theirs = renamed(parent.job.spec.definition, warm.names_in(parent.job.name))
+    here, there = ({name: s["used"] for name, s in _scaling(d).items()} for d in (ours, theirs))
+    found: list[dict[str, Any]] = []
+    for m in parameters:
+        scales = here.get(m["parameter"]), there.get(m["parameter"])
+        changed = None not in scales and scales[0] != scales[1]
+        found.append({**m, **({"scaling": {"there": scales[1], "here": scales[0]}} if changed else {})})
+    return found
 
 
 def _recorded_weights(jobs: Sequence[TrainingJob]) -> dict[str, list[float]]:

@@ -210,6 +210,10 @@ class JobStore(Protocol):
         after event ``since``, where it is given. Steps count from 1 in what is returned."""
         ...
 
+    def emission_times(self, tuning_job_id: int) -> Mapping[int, tuple[float, ...]]:
+        """When a tuning job's training jobs (the latest attempts) emitted the objective, in order, by training job id."""
+        ...
+
     def curves_of_attempts(self, tuning_job_id: int) -> Mapping[tuple[int, int], tuple[CurvePoint, ...]]:
         """As ``curves``, of all attempts: by training job id and attempt."""
         ...

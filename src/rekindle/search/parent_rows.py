@@ -147,7 +147,7 @@ def _column_map(parameter: Parameter, theirs: Space, u: Array) -> ColumnMap:
     if not readable.any():
         return ColumnMap(name, "missing", "no trial of the parent has a value that this range can read")
     if isinstance(parameter, Categorical) and readable.mean() < _UNKNOWN_SHARE:
-        return ColumnMap(name, "missing", f"{readable.mean():.0%} of the parent's values are known here")
+        return ColumnMap(name, "missing", f"only {readable.mean():.0%} of the parent's values are values here")
     if old.size == 1:
         return ColumnMap(name, "constant", f"the parent held it at {_only(old)!r}")
     if _range(old) == _range(parameter):

@@ -86,6 +86,7 @@ _CURVES_OF_ATTEMPTS = (
     .order_by(_points.training_job_id, _points.attempt, _points.idx)
 )
 _CURVES = _CURVES_OF_ATTEMPTS.where(_points.attempt == _jobs.attempt)
+_EMISSION_TIMES = _CURVES.with_only_columns(_points.training_job_id, _points.at)
 _CURVES_SINCE = _CURVES.where(_not_ended_by, _points.seq > bindparam("since_"))
 
 
@@ -176,6 +177,14 @@ def curves(connection: Connection, tuning_job_id: int, since: int | None = None)
     query = _CURVES if since is None else _CURVES_SINCE
     found = _counted(connection.execute(query, _since(tuning_job_id, since)))
     return {job_id: curve for (job_id, _), curve in found.items()}
+
+
+def emission_times(connection: Connection, tuning_job_id: int) -> Mapping[int, tuple[float, ...]]:
+    """When a tuning job's training jobs emitted the objective, in order, by training job id."""
+    found: dict[int, list[float]] = {}
+    for job_id, at in connection.execute(_EMISSION_TIMES, {"id_": tuning_job_id}):
+        found.setdefault(job_id, []).append(at)
+    return {job_id: tuple(times) for job_id, times in found.items()}
 
 
 def curves_of_attempts(connection: Connection, tuning_job_id: int) -> Mapping[tuple[int, int], tuple[CurvePoint, ...]]:

@@ -149,6 +149,11 @@ class SqlStore(JobStore, Outbox):
         with self.database.reading() as connection:
             return questions.curves(connection, tuning_job_id, since)
 
+    def emission_times(self, tuning_job_id: int) -> Mapping[int, tuple[float, ...]]:
+        """See the port."""
+        with self.database.reading() as connection:
+            return questions.emission_times(connection, tuning_job_id)
+
     def curves_of_attempts(self, tuning_job_id: int) -> Mapping[tuple[int, int], tuple[CurvePoint, ...]]:
         """See the port."""
         with self.database.reading() as connection:

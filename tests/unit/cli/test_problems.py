@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rekindle.cli.problems import ExitCode, explained
+from rekindle.cli.problems import ExitCode, explained, report
 from rekindle.engine.ports import StoreUnavailable
 from rekindle.gateway.credentials import KeyPair
 from rekindle.gateway.errors import CredentialsError, GatewayError, TlsError
@@ -48,3 +48,19 @@ def test_anything_else_is_a_defect_of_ours():
     code, text = explained(ZeroDivisionError("division by zero"))
     assert code is ExitCode.DEFECT
     assert "`rekindle --debug ...`" in text
+
+
+def test_a_terminal_folds_an_error_between_words_and_a_pipe_has_it_on_one_line(capsys, monkeypatch):
+    error = StoreUnavailable(
+        "the database at " + "a/very/long/path/" * 8 + "rekindle.db is away for some reason that takes long."
+    )
+    report(error)
+    (line,) = capsys.readouterr().err.splitlines()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    report(error)
+    lines = capsys.readouterr().err.splitlines()
+    assert " ".join(part.strip() for part in lines) == line
+    assert all(len(part) <= 40 or "/" in part for part in lines)
+    assert all(part.startswith("  ") for part in lines[1:])
+    assert len(lines) > 3

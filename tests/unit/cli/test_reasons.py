@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rekindle.cli.kin import show_warm_start
 from rekindle.cli.reasons import show_training_job, show_tuning_job
 from rekindle.cli.replay import Findings
 from rekindle.domain.tuning_job import Hyperband, StrategyName, WarmStart, WarmStartType
@@ -241,3 +242,42 @@ def test_what_was_taken_from_parents_says_from_whom_and_that_nothing_bears_them_
     if len(views) > 1:
         assert f"say           the model with parents {views['parents']:.2f}, the one without {views['own']:.2f}\n" in told
     assert all(line.split()[-1][0] in "+-" for line in told.splitlines() if line.startswith("resnet-cifar"))
+
+
+def parent_record(**changes: Any) -> dict[str, Any]:
+    told = {"name": "old", "direct": True, "training_jobs": 4, "used": 4, "failed": 0, "clipped": 0, "dropped": {}, "mixed": []}
+    figures = {"kind": "transfer", "role": "kin", "weight_at_start": 0.7, "weight": 0.7, "agreement": 0.9, "surprise": 1.0}
+    best = {"training_job": "old-001", "number": 1, "objective": 0.5}
+    return {**told, **figures, "parameters": [], "unused": [], "best": best, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "results", "told"),
+    [
+        ({}, 2, "old: too few results here to judge it by yet."),
+        ({"best": None, "role": "none", "failed": 4}, 5, "4 of them failed; none of its training jobs has a result"),
+        ({"role": "none", "weight_at_start": 0.0, "weight": 0.0}, 5, "no pattern that a model finds: it has no say."),
+        ({"role": "none", "weight": 0.0}, 5, "bear it out (rank correlation +0.90); it has no say any more."),
+        ({"agreement": 0.1, "weight": 0.9}, 5, "went from 0.70 to 0.90, since the values fit, if not their order."),
+        (
+            {"kind": "identical", "role": "none", "surprise": 9.4, "weight_at_start": 1.0, "weight": 0.0},
+            5,
+            "9.4 deviations off what it predicts: it has no say any more.",
+        ),
+        (
+            {"kind": "identical", "surprise": 9.4, "weight_at_start": 1.0, "weight": 0.4, "mixed": ["lr", "act"]},
+            5,
+            "only its shape counts, with weight 0.40. It had other values of lr, act, which are static here: its results are"
+            " read as its model puts them at the values here.",
+        ),
+    ],
+)
+def test_what_is_said_of_a_parent(changes: dict[str, Any], results: int, told: str, capsys: Any) -> None:
+    warm = {"type": "TransferLearning", "match": "exact", "looks_at_parents": True, "now": {"results": results}}
+    warm |= {"parents": [parent_record(**changes)], "deleted_parents": 0, "suggestions": []}
+    show_warm_start({"warm_start": warm, "best": None, "objective": {"metric": "loss", "goal": "minimize"}})
+    lines = capsys.readouterr().out.splitlines()
+    assert told in next(line for line in lines if line.startswith("old: "))
+    row = next(line.split() for line in lines if line.startswith("old "))
+    assert row[-2] == ("-" if results < 3 else f"{parent_record(**changes)['agreement']:+.2f}")
+    assert all(line == line.rstrip() for line in lines)

@@ -12,7 +12,9 @@ from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm, Owner, TrainingJob, TrainingSpec
 from rekindle.domain.tuning_job import (
+    RELAXED,
     Definition,
+    Limits,
     Quotas,
     StrategyName,
     TuningJob,
@@ -22,7 +24,14 @@ from rekindle.domain.tuning_job import (
     WarmStartType,
     check_spec,
 )
-from rekindle.domain.warm_start import changes, check_warm_start, lacks_metrics, warm_start_checks, with_parents_metrics
+from rekindle.domain.warm_start import (
+    bounded,
+    changes,
+    check_warm_start,
+    lacks_metrics,
+    warm_start_checks,
+    with_parents_metrics,
+)
 from rekindle.search.space import Categorical, Continuous, Integer
 from support.specs import RANGES, tuning_spec
 
@@ -120,7 +129,7 @@ def test_at_most_ten_changes() -> None:
 )
 def test_other_fields_may_not_change(field: str, value: object) -> None:
     error = refused(child(training=replace(TWO_METRICS, **{field: value})), parent())
-    assert error.field == f"warm_start.parents.mother.{field}"
+    assert error.field == f"warm_start.parents.mother.{field.removeprefix('max_')}"
     assert error.value == value
     assert error.code == "warm-start-fields"
 
@@ -134,7 +143,7 @@ def test_all_that_is_broken_is_shown_each_with_its_field_and_both_values() -> No
         "ranges.lr: 'integer': the parent's range is continuous; the type must stay the same",
         "ranges.layers: 'continuous': the parent's range is integer; the type must stay the same",
         "environment: {'A': '2'}: the parent has {}; this field may not change",
-        "max_retries: 2: the parent has 0; this field may not change",
+        "retries: 2: the parent has 0; this field may not change",
     ]
 
 
@@ -148,6 +157,20 @@ def test_parents_count_against_the_cap() -> None:
     assert error.field == "limits.jobs"
     assert "745" in error.reason
     check_warm_start(child(jobs=5), [parent(jobs=500), parent(jobs=245)], Quotas(max_jobs=750))
+
+
+@pytest.mark.parametrize(("before", "filled"), [((), 750), ((500, 245), 5), ((750,), 1)])
+def test_who_names_no_number_of_jobs_gets_what_is_left(before: tuple[int, ...], filled: int) -> None:
+    free = replace(child(), limits=Limits(None, 1, 600))
+    mothers = [parent(jobs=n) for n in before]
+    spec = bounded(free, mothers, AWS)
+    assert spec.limits == Limits(filled, 1, 600)
+    assert bounded(free, mothers, RELAXED) == free
+    if before == (750,):
+        with pytest.raises(InvalidValue, match="the limit is 750"):
+            check_warm_start(spec, mothers, AWS)
+    else:
+        check_warm_start(spec, mothers, AWS)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rekindle.cli.kin import show_warm_start
 from rekindle.cli.reasons import show_training_job
 from rekindle.domain.decisions import ParentJob
 from rekindle.domain.search_plan import comparable, strategy_for
@@ -230,3 +231,16 @@ def test_a_child_whose_parent_was_deleted_is_not_compared_with_what_it_would_be_
     assert len(checked) == 6
     assert {c.incomparable for c in checked} == {"they were made with the results of 'two', deleted since"}
     assert not any(c.agrees for c in checked)
+
+
+def test_a_scale_that_changed_is_told_and_the_weight_at_start_is_that_recorded_first(engine: Engine, capsys: Any) -> None:
+    run(engine, tuning_spec("old", jobs=12))
+    lr, *others = RANGES
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "old", ranges=(replace(lr, scaling="Linear"), *others)))
+    found = explain_tuning_job(engine.store, engine.owner, "child")
+    (old,) = found["warm_start"]["parents"]
+    assert [m.get("scaling") for m in old["parameters"]] == [{"there": "Logarithmic", "here": "Linear"}, None, None]
+    assert old["weight_at_start"] == old["recorded_weights"][0]
+    show_warm_start(found)
+    out = capsys.readouterr().out
+    assert "by value, same range, scale Logarithmic -> Linear\n" in out

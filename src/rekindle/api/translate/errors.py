@@ -114,6 +114,7 @@ _PATHS = tuple(
             r"^completion\.not_improving$",
             f"{_CONFIG}.tuningJobCompletionCriteria.bestObjectiveNotImproving.maxNumberOfTrainingJobsNotImproving",
         ),
+        (r"^warm_start\.parents\.([^.]+)\.ranges\.", r"warmStartConfig.parentHyperParameterTuningJobs.\1.parameterRanges."),
         (r"^warm_start\.parents", "warmStartConfig.parentHyperParameterTuningJobs"),
         (r"^warm_start\b", "warmStartConfig.warmStartType"),
         (r"^channels\b", "inputDataConfig"),
@@ -134,7 +135,8 @@ _INNER_PATHS = (
     (".objective.metric", ".hyperParameterTuningJobObjective.metricName"),
     (".objective.goal", ".hyperParameterTuningJobObjective.type"),
     (".environment", ".environment"),
-    (".max_retries", ".retryStrategy.maximumRetryAttempts"),
+    (".retries", ".retryStrategy.maximumRetryAttempts"),
+    (".created_at", ".creationTime"),
     (".network_isolation", ".enableNetworkIsolation"),
     (".encrypted_traffic", ".enableInterContainerTrafficEncryption"),
     (".hyperparameters", ".hyperParameters"),
@@ -209,6 +211,11 @@ def _plain(error: InvalidValue) -> str:
     return f"{text.rstrip('.')}. {error.hint}" if error.hint else text
 
 
+def _goal(error: InvalidValue) -> str:
+    ours, theirs = (str(error.facts[whose]).capitalize() for whose in ("ours", "theirs"))
+    return f"{wire_path(error.field)}: {ours!r}: the parent's objective has the type {theirs!r}; it must be the same"
+
+
 def _no_input(error: InvalidValue, context: Context) -> str:
     uri, role = str(error.value), error.facts.get("role") or "none"
     bucket = urlsplit(uri).netloc if uri.startswith("s3://") else uri
@@ -225,6 +232,7 @@ _SENTENCES: Mapping[str, Callable[[InvalidValue, Context], str]] = {
     "no-input": _no_input,
     "warm-start-names": lambda error, context: f"{_NAMES} ({_plain(error)})",
     "warm-start-fields": lambda error, context: f"{_FIELDS} ({_plain(error)})",
+    "warm-start-goal": lambda error, context: _goal(error),
     "max-resource": lambda error, context: _MAX_RESOURCE,
     "reserved-tag": lambda error, context: f"{error.reason}.",
     "verbatim": lambda error, context: error.reason,
