@@ -463,7 +463,7 @@ WARM_STARTS = [
         f"{CONFIG}.HyperParameterTuningJobObjective.Type",
         "Maximize",
         "warmStartConfig.",
-        "the parent's objective is to minimize",
+        "the parent's objective has the type 'Minimize'",
     ),
     (f"{CONFIG}.Strategy", "Grid", "", ""),
     (

@@ -137,7 +137,7 @@ def _spec_of(study: Study, name: str | None, metric: str | None) -> TuningJobSpe
     metric = metric or study.metric or "value"
     regex = re.escape(metric)[:450] + r"[=:]\s*([-+0-9.eE]+)"
     training = TrainingSpec(Algorithm(image="optuna", metrics=(MetricDefinition(metric, regex),)))
-    definition = Definition(training, Objective(metric, study.direction), study.ranges)
+    definition = Definition(training, Objective(metric, study.direction), study.ranges, study.statics)
     plain = re.sub(r"[^a-zA-Z0-9]+", "-", study.name).strip("-")[:32].strip("-")
     return TuningJobSpec(name or plain or "study", StrategyName.RANDOM, Limits(None), (definition,))
 

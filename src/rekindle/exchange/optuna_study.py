@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,11 +18,13 @@ from rekindle.search.space import Categorical, Continuous, Integer, Parameter, r
 
 #: A parameter that fewer than this share of the trials have is left out, and not the trials without it.
 _COMMON = 0.5
+#: What we keep with a study, in its user attributes.
+_OURS = "rekindle"
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as far as it can be mapped. ``notes`` tell what could not be."""
+    """A study as far as it can be mapped. ``notes`` tell what could not be. ``statics`` are those of a study that we wrote."""
 
     name: str
     metric: str | None
@@ -30,6 +32,7 @@ class Study:
     ranges: tuple[Parameter, ...]
     results: tuple[Result, ...]
     notes: tuple[str, ...]
+    statics: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_study(url: str, name: str | None = None) -> Study:
@@ -43,11 +46,15 @@ def read_study(url: str, name: str | None = None) -> Study:
     ended = [t for t in study.trials if t.state in (states.COMPLETE, states.PRUNED, states.FAIL)]
     notes = _counted(len(study.trials) - len(ended), "still running or waiting: left out")
     ended, kept, more = _common(ended)
+    if not kept:
+        raise InvalidValue(
+            "--from-optuna", study.study_name, f"none of its {len(study.trials)} trials has ended with parameters"
+        )
     ranges, told = _ranges(ended, kept)
     metric = study.metric_names[0] if study.metric_names else None
     direction: Direction = "maximize" if study.direction == optuna.study.StudyDirection.MAXIMIZE else "minimize"
     results = tuple(_result(t, [p.name for p in ranges], states) for t in ended)
-    return Study(study.study_name, metric, direction, ranges, results, (*notes, *more, *told))
+    return Study(study.study_name, metric, direction, ranges, results, (*notes, *more, *told), _statics(study))
 
 
 def write_study(url: str, name: str, definition: Definition, results: Sequence[Result]) -> list[str]:
@@ -62,11 +69,18 @@ def write_study(url: str, name: str, definition: Definition, results: Sequence[R
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they call it experimental
         study.set_metric_names([definition.objective.metric])
-    study.set_user_attr("rekindle", {"statics": dict(definition.statics)})
+    study.set_user_attr(_OURS, {"statics": dict(definition.statics)})
     distributions = {p.name: _distribution(optuna, p) for p in definition.ranges}
     study.add_trials([_trial(optuna, i, r, definition, distributions) for i, r in enumerate(results)])
     odd = [p.name for p in definition.ranges if getattr(p, "scaling", "") == "ReverseLogarithmic"]
     return [f"{n}: Optuna has no reverse logarithmic scale; the range is linear there" for n in odd]
+
+
+def _statics(study: Any) -> dict[str, str]:
+    """The static hyperparameters that ``write_study`` kept with a study; none where others wrote it."""
+    kept = study.user_attrs.get(_OURS)
+    statics = kept.get("statics") if isinstance(kept, Mapping) else None
+    return {str(n): str(v) for n, v in statics.items()} if isinstance(statics, Mapping) else {}
 
 
 def _optuna() -> Any:
@@ -176,7 +190,10 @@ def _result(trial: Any, names: Sequence[str], states: Any) -> Result:
     reason = trial.user_attrs.get("failure_reason")
     name = str(trial.user_attrs.get("training_job", f"trial {trial.number}"))
     where = f"trial {trial.number}"
-    return Result(where, values, value, started, started, ended, pruned, None if reason is None else str(reason), name, curve)
+    # Optuna has no state for a trial that ended well without a value.
+    completed = trial.state == states.COMPLETE or trial.user_attrs.get("status") == "Completed"
+    told = None if reason is None else str(reason)
+    return Result(where, values, value, started, started, ended, pruned, told, name, curve, completed)
 
 
 def _seconds(moment: datetime | None) -> float | None:
@@ -200,7 +217,7 @@ def _trial(optuna: Any, number: int, r: Result, definition: Definition, distribu
     states = optuna.trial.TrialState
     state = states.PRUNED if r.stopped else states.FAIL if r.objective is None else states.COMPLETE
     curve = r.curve or ((r.objective,) if r.stopped and r.objective is not None else ())
-    facts = {"training_job": r.name, "failure_reason": r.failure_reason}
+    facts = {"training_job": r.name, "failure_reason": r.failure_reason, "status": r.status}
     return optuna.trial.FrozenTrial(
         number=number,
         state=state,

@@ -19,6 +19,7 @@ OBJECTIVE_COLUMNS = ("FinalObjectiveValue", "objective", "value")
 FACTS = {
     "name": ("name", "TrainingJobName"),
     "status": ("status", "TrainingJobStatus"),
+    "created_at": ("created_at", "CreationTime"),
     "started_at": ("started_at", "TrainingStartTime"),
     "ended_at": ("ended_at", "TrainingEndTime"),
     "failure_reason": ("failure_reason", "FailureReason"),
@@ -26,6 +27,8 @@ FACTS = {
 #: What a row may say of its status, in any case. Rows that have not ended are left out.
 ENDED, RUNNING = ("Completed", "Failed", "Stopped"), ("InProgress", "Stopping")
 FORMATS = ("csv", "jsonl", "dataframe")
+#: The end of the year 9999.
+_LAST_SECOND = 253_402_300_799
 
 Row = Mapping[str, Any]
 
@@ -49,6 +52,8 @@ def read_results(
     objective = _objective_column(names, metric, column, path)
     mapped = dict(columns or {})
     for name, found in mapped.items():
+        if parameters and name not in parameters:
+            raise InvalidValue("--column", name, "there is no such hyperparameter", f"There is {sorted(parameters)}.")
         if found not in names:
             raise InvalidValue(f"--column {name}", found, f"{path} has no such column", f"There is {sorted(names)}.")
     taken = frozenset((*mapped, *parameters))
@@ -74,7 +79,7 @@ def write_results(results: Sequence[Result], form: str, metric: str, parameters:
 
 def _plain_row(r: Result, metric: str) -> dict[str, Any]:
     facts = {"name": r.name, "status": r.status, metric: r.objective}
-    times = {"started_at": _iso(r.started_at), "ended_at": _iso(r.ended_at)}
+    times = {"created_at": _iso(r.created_at), "started_at": _iso(r.started_at), "ended_at": _iso(r.ended_at)}
     return {**facts, **times, "failure_reason": r.failure_reason}
 
 
@@ -156,12 +161,14 @@ def _result(where: str, row: Row, objective: str, taken: Collection[str]) -> Res
     if status in RUNNING:
         return None
     value = _number(where, objective, row.get(objective))
+    created, started, ended = (_moment(where, name, facts[name]) for name in ("created_at", "started_at", "ended_at"))
     return Result(
         where,
         values,
         None if status == "Failed" else value,
-        started_at=_moment(facts["started_at"]),
-        ended_at=_moment(facts["ended_at"]),
+        created,
+        started,
+        ended,
         stopped=status == "Stopped",
         failure_reason=facts["failure_reason"],
         name=facts["name"],
@@ -189,15 +196,26 @@ def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _moment(text: str | None) -> float | None:
-    """Seconds since the epoch; None for what is no time, which may be a hyperparameter's value."""
+def _moment(where: str, name: str, text: str | None) -> float | None:
+    """Seconds since the epoch, from these or from ISO 8601 (UTC where no zone is said)."""
     if text is None:
         return None
     try:
         found = datetime.fromisoformat(text)
+        seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        seconds = _seconds(text)
+    if not 0 <= seconds <= _LAST_SECOND:
+        reason = "neither ISO 8601 nor seconds since the epoch"
+        raise InvalidValue(f"{where}.{name}", text, reason, "If the column says something else, give it another name.")
+    return seconds
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
     except ValueError:
-        return None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        return math.nan
 
 
 def _number(where: str, column: str, value: Any) -> float | None:

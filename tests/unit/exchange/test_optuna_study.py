@@ -128,6 +128,7 @@ def test_failed_and_stopped_results_keep_their_state(tmp_path: Path) -> None:
     rows = [
         Result("", values, None, started_at=1.8e9, ended_at=1.8e9 + 5, failure_reason="out of memory", name="a"),
         Result("", values, 0.5, started_at=1.8e9, ended_at=1.8e9 + 5, stopped=True, name="b"),
+        Result("", values, None, started_at=1.8e9, ended_at=1.8e9 + 5, completed=True, name="c"),
     ]
     url = f"sqlite:///{tmp_path}/study.db"
     write_study(url, "s", tuning_spec().definition, rows)
@@ -135,7 +136,19 @@ def test_failed_and_stopped_results_keep_their_state(tmp_path: Path) -> None:
     assert [(r.status, r.objective, r.failure_reason, r.name) for r in found] == [
         ("Failed", None, "out of memory", "a"),
         ("Stopped", 0.5, None, "b"),
+        ("Completed", None, None, "c"),
     ]
+
+
+def test_static_hyperparameters_come_back_so_that_it_can_be_a_parent_again(tmp_path: Path) -> None:
+    definition = tuning_spec(statics={"epochs": "3", "data": "s3://b/k"}).definition
+    url = f"sqlite:///{tmp_path}/study.db"
+    write_study(url, "s", definition, [Result("", {"lr": "0.01", "layers": "2", "act": "relu"}, 0.5)])
+    assert read_study(url).statics == definition.statics
+    study = optuna.create_study(storage=url, study_name="theirs")
+    study.set_user_attr("rekindle", "mine")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    assert read_study(url, "theirs").statics == {}
 
 
 def test_a_study_is_not_written_over(tmp_path: Path) -> None:
@@ -157,6 +170,11 @@ def test_what_cannot_be_opened_or_mapped_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("no database")
     with pytest.raises(InvalidValue, match="cannot open"):
         read_study(f"sqlite:///{tmp_path}/text.db")
+    study = optuna.create_study(storage=url, study_name="bare")
+    study.optimize(lambda trial: 1.0, n_trials=2)
+    with pytest.raises(InvalidValue, match="'bare': none of its 2 trials has ended with parameters"):
+        read_study(url, "bare")
+    optuna.delete_study(storage=url, study_name="bare")
     optuna.create_study(storage=url, study_name="a", directions=["minimize", "maximize"])
     with pytest.raises(InvalidValue, match="2 objectives"):
         read_study(url)

@@ -74,6 +74,8 @@ def test_columns_may_be_mapped() -> None:
     [
         ("x,loss\n1,2,3\n", "a.csv", "a.csv:2", ["3"]),
         ("x,loss,x\n1,2,3\n", "a.csv", "a.csv:1", "x"),
+        ("x,loss,started_at\n1,2,yesterday\n", "a.csv", "a.csv:2.started_at", "yesterday"),
+        ("x,loss,ended_at\n1,2,1e300\n", "a.csv", "a.csv:2.ended_at", "1e300"),
         ('{"x": 1, "loss": true}\n', "a.jsonl", "a.jsonl:1.loss", True),
         ("x,loss\n1,2\n1\n", "a.csv", "a.csv:3", ["1"]),
         ("x,status,loss\n1,Done,3\n", "a.csv", "a.csv:2.status", "Done"),
@@ -94,7 +96,17 @@ def test_what_cannot_be_read_names_its_place(text: str, path: str, field: str, v
     assert (caught.value.field, caught.value.value) == (field, value)
 
 
+def test_times_are_iso_8601_or_seconds_and_a_column_that_is_a_hyperparameter_is_none() -> None:
+    text = "x,loss,created_at,started_at,ended_at\n1,2,1700000000,1700000001.5,2023-11-14T22:13:30\n"
+    (row,) = read_results(text, "a.csv", "loss")
+    assert (row.created_at, row.started_at, row.ended_at) == (1.7e9, 1.7e9 + 1.5, 1.7e9 + 10)
+    (row,) = read_results("started_at,loss\nlate,2\n", "a.csv", "loss", parameters=["started_at"])
+    assert (row.started_at, row.values["started_at"]) == (None, "late")
+
+
 def test_a_column_that_is_not_there_is_named() -> None:
+    with pytest.raises(InvalidValue, match=r"--column: 'lrr': there is no such hyperparameter"):
+        read_results("rate,loss\n1,2\n", "a.csv", "loss", None, {"lrr": "rate"}, ["lr"])
     with pytest.raises(InvalidValue, match=r"--column lr: 'rate': a.csv has no such column"):
         read_results("x,loss\n1,2\n", "a.csv", "loss", None, {"lr": "rate"})
 
