@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import median_low
 
 from rekindle.domain.causes import causes
 from rekindle.domain.completion import best_job
@@ -11,7 +12,7 @@ from rekindle.domain.note import Note
 from rekindle.domain.savings import ran_in_full
 from rekindle.domain.search_plan import configuration_of, history_for, watches_curves
 from rekindle.domain.training_job import ObjectiveStatus, SecondaryStatus, TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import Definition, StrategyName, format_value
+from rekindle.domain.tuning_job import Definition, StrategyName, TuningJobSpec, format_value
 from rekindle.search.importance import Importance, assess
 from rekindle.search.space import Categorical
 
@@ -34,7 +35,7 @@ MIN_OUT_OF_TIME, OUT_OF_TIME_SHARE = 3, 0.5
 def notes(snapshot: Snapshot) -> list[Note]:
     """All findings on a tuning job, the gravest first."""
     found = [*_failures(snapshot), *_no_metric(snapshot), *_out_of_time(snapshot), *_printed_once(snapshot)]
-    found += _constant(snapshot)
+    found += [*_resumed_short(snapshot), *_constant(snapshot)]
     if not any(n.kind == "objective-constant" for n in found):
         for definition in snapshot.job.spec.definitions:
             found += [*_edges(snapshot, definition), *_without_effect(snapshot, definition)]
@@ -92,9 +93,36 @@ def _printed_once(snapshot: Snapshot) -> list[Note]:
     if not watches_curves(spec) or len(once) < max(MIN_CURVES, len(ran)) or all(ran_in_full(spec, j, 1) for j in ran):
         return []
     metric = spec.definition.objective.metric
-    rule = "Hyperband" if spec.strategy is StrategyName.HYPERBAND else "early stopping"
-    text = f"all {len(ran)} training jobs that ran to their end printed {metric!r} once: {rule} has nothing to judge them by"
+    text = f"all {len(ran)} training jobs that ran to their end printed {metric!r} once: {_rule(spec)} has nothing to judge them by"
     return [Note("printed-once", f"{text}. Print it after each epoch.", {"metric": metric, "training_jobs": len(ran)})]
+
+
+def _resumed_short(snapshot: Snapshot) -> list[Note]:
+    """Training jobs that went on from a checkpoint, and whose values are taken for those of their first epochs."""
+    spec = snapshot.job.spec
+    ran = [j for j in snapshot.jobs if j.status is TrainingJobStatus.COMPLETED and j.points_seen]
+    whole = [j.points_seen for j in ran if j.attempt == 1]
+    if not watches_curves(spec) or len(whole) < MIN_CURVES:
+        return []
+    usual = median_low(whole)
+    short = [j for j in ran if j.attempt > 1 and j.points_seen < min(whole)]
+    if not short:
+        return []
+    last, metric = short[-1], spec.definition.objective.metric
+    text = (
+        f"{len(short)} training jobs that were begun again printed less than those that ran at one go ({last.name}: "
+        f"{last.points_seen} values, {usual} are usual), as a script does that goes on from a checkpoint: {_rule(spec)} takes the "
+        f"first of them for epoch 1. Print {metric!r} of the epochs before once more after the checkpoint is read."
+    )
+    return [
+        Note(
+            "resumed-short", text, {"training_jobs": len(short), "last": last.name, "values": last.points_seen, "usual": usual}
+        )
+    ]
+
+
+def _rule(spec: TuningJobSpec) -> str:
+    return "Hyperband" if spec.strategy is StrategyName.HYPERBAND else "early stopping"
 
 
 def _constant(snapshot: Snapshot) -> list[Note]:

@@ -96,6 +96,24 @@ def test_a_rule_that_looks_at_curves_needs_curves() -> None:
     assert printed(replace(halving, hyperband=Hyperband(1, 1)), 2, 2, 2) == []
 
 
+def test_a_script_that_goes_on_from_a_checkpoint_and_prints_less_is_told() -> None:
+    """Its values are counted from 1 again: at a rung it would be compared by a later epoch's."""
+
+    def told(spec: TuningJobSpec, *counts: tuple[int, int]) -> list[Note]:
+        found = snapshot(len(counts), lambda c: float(c["x"]), spec)
+        jobs = [replace(j, attempt=a, points_seen=n) for j, (a, n) in zip(found.jobs, counts, strict=True)]
+        return [n for n in notes(replace(found, jobs=tuple(jobs))) if n.kind == "resumed-short"]
+
+    plain = tuning_spec(jobs=100, ranges=RANGES)
+    watched = replace(plain, early_stopping=True)
+    (note,) = told(watched, (1, 9), (1, 9), (1, 8), (2, 5), (3, 9), (2, 4))
+    assert {**note.facts, "last": ""} == {"training_jobs": 2, "last": "", "values": 4, "usual": 9}
+    assert "early stopping takes the first of them for epoch 1. Print 'loss'" in note.text
+    assert told(watched, (1, 9), (1, 9), (1, 9), (2, 9)) == [], "it printed the values before once more, or began from scratch"
+    assert told(watched, (1, 9), (1, 9), (2, 5)) == [], "two do not say what is usual"
+    assert told(plain, (1, 9), (1, 9), (1, 9), (2, 5)) == [], "nobody looks at curves"
+
+
 def test_a_best_on_the_edge_says_which_end() -> None:
     (note,) = [n for n in notes(snapshot(200, lambda c: -float(c["x"]))) if n.kind == "best-on-edge"]
     assert note.facts["parameter"] == "x"
