@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median_low
 
 from rekindle.domain.causes import causes
@@ -64,7 +64,7 @@ def _no_metric(snapshot: Snapshot) -> list[Note]:
         return []
     metric = snapshot.job.spec.definition.objective.metric
     text = (
-        f"{len(silent)} training jobs ended well without a value of {metric!r}: its regular expression never matched."
+        f"{_count(silent)} ended well without a value of {metric!r}: its regular expression never matched."
         f" Test it by `rekindle metrics`, on the log of {silent[-1].name}."
     )
     return [Note("no-metric", text, {"metric": metric, "training_jobs": len(silent), "last": silent[-1].name})]
@@ -93,8 +93,11 @@ def _printed_once(snapshot: Snapshot) -> list[Note]:
     if not watches_curves(spec) or len(once) < max(MIN_CURVES, len(ran)) or all(ran_in_full(spec, j, 1) for j in ran):
         return []
     metric = spec.definition.objective.metric
-    text = f"all {len(ran)} training jobs that ran to their end printed {metric!r} once: {_rule(spec)} has nothing to judge them by"
-    return [Note("printed-once", f"{text}. Print it after each epoch.", {"metric": metric, "training_jobs": len(ran)})]
+    text = (
+        f"all {len(ran)} training jobs that ran to their end printed {metric!r} once: {_rule(spec)} has nothing to judge them by."
+        " Print it after each epoch."
+    )
+    return [Note("printed-once", text, {"metric": metric, "training_jobs": len(ran)})]
 
 
 def _resumed_short(snapshot: Snapshot) -> list[Note]:
@@ -109,16 +112,14 @@ def _resumed_short(snapshot: Snapshot) -> list[Note]:
     if not short:
         return []
     last, metric = short[-1], spec.definition.objective.metric
+    were = "1 training job that was" if len(short) == 1 else f"{len(short)} training jobs that were"
     text = (
-        f"{len(short)} training jobs that were begun again printed less than those that ran at one go ({last.name}: "
-        f"{last.points_seen} values, {usual} are usual), as a script does that goes on from a checkpoint: {_rule(spec)} takes the "
-        f"first of them for epoch 1. Print {metric!r} of the epochs before once more after the checkpoint is read."
+        f"{were} begun again printed less than those that ran at one go ({last.name}: {last.points_seen} values, {usual} are"
+        f" usual), as a script does that goes on from a checkpoint: {_rule(spec)} takes the first of them for epoch 1. Print"
+        f" {metric!r} of the epochs before once more after the checkpoint is read."
     )
-    return [
-        Note(
-            "resumed-short", text, {"training_jobs": len(short), "last": last.name, "values": last.points_seen, "usual": usual}
-        )
-    ]
+    facts = {"training_jobs": len(short), "last": last.name, "values": last.points_seen, "usual": usual}
+    return [Note("resumed-short", text, facts)]
 
 
 def _rule(spec: TuningJobSpec) -> str:
@@ -170,6 +171,10 @@ def _without_effect(snapshot: Snapshot, definition: Definition) -> list[Note]:
         )
         for name, share in idle.items()
     ]
+
+
+def _count(jobs: Sequence[TrainingJob]) -> str:
+    return "1 training job" if len(jobs) == 1 else f"{len(jobs)} training jobs"
 
 
 def _of(definition: Definition) -> str:
