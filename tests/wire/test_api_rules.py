@@ -521,7 +521,7 @@ def test_parents_are_distinct_and_not_the_job_itself(sagemaker: Wire, parent: st
     assert ("named twice" if repeated else "its own parent") in message
 
 
-def test_warm_start_takes_one_definition_only(sagemaker: Wire, parent: str) -> None:
+def test_warm_start_takes_one_definition_and_several_are_told_apart_and_compared(sagemaker: Wire, parent: str) -> None:
     request = child(parent)
     part, config = request.pop(DEFINITION), request[CONFIG]
     named = {
@@ -540,6 +540,13 @@ def test_warm_start_takes_one_definition_only(sagemaker: Wire, parent: str) -> N
     code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
     assert code == "ValidationException"
     assert "two definitions have this name" in message
+    again |= {"DefinitionName": "two", "TuningObjective": {**again["TuningObjective"], "Type": "Maximize"}}
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
+    assert code == "ValidationException"
+    assert message == (
+        "trainingJobDefinitions.two.tuningObjective.type: 'Maximize': the objective of one has the type 'Minimize'; it must be"
+        " the same"
+    )
 
 
 # --- training jobs -----------------------------------------------------------------------------------------------------

@@ -94,8 +94,8 @@ def _printed_once(snapshot: Snapshot) -> list[Note]:
         return []
     metric = spec.definition.objective.metric
     text = (
-        f"all {len(ran)} training jobs that ran to their end printed {metric!r} once: {_rule(spec)} has nothing to judge them by."
-        " Print it after each epoch."
+        f"all {len(ran)} training jobs that ran to their end printed {metric!r} once: {_rule(spec)} has nothing to judge them"
+        " by. Print it after each epoch."
     )
     return [Note("printed-once", text, {"metric": metric, "training_jobs": len(ran)})]
 

@@ -327,6 +327,18 @@ def _check_definitions(spec: TuningJobSpec) -> None:
     for name in names:
         if names.count(name) > 1:
             raise InvalidValue("definitions.name", name, "two definitions have this name")
+    _check_goals(spec)
+
+
+def _check_goals(spec: TuningJobSpec) -> None:
+    """The best is found among the results of all definitions."""
+    first, whole = spec.definition.name, spec.definition.objective.direction
+    for definition in spec.definitions:
+        own = definition.objective.direction
+        if own != whole:
+            reason = f"the objective of {first} is to {whole}; it must be the same goal, since their results are compared"
+            field, code = f"definitions.{definition.name}.objective.goal", "definitions-goal"
+            raise InvalidValue(field, own, reason, code=code, ours=own, theirs=whole, first=first)
 
 
 def _check_ranges(definition: Definition, where: str) -> None:

@@ -94,6 +94,7 @@ _PATHS = tuple(
     for pattern, replacement in (
         (r"^definitions\.([^.]+)\.ranges", r"trainingJobDefinitions.\1.hyperParameterRanges"),
         (r"^definitions\.([^.]+)\.static", r"trainingJobDefinitions.\1.staticHyperParameters"),
+        (r"^definitions\.([^.]+)\.objective\.goal", r"trainingJobDefinitions.\1.tuningObjective.type"),
         (r"^definitions\.([^.]+)\.objective\.metric", r"trainingJobDefinitions.\1.tuningObjective.metricName"),
         (r"^definitions\b", "trainingJobDefinitions"),
         (r"^limits\.parallel$", f"{_CONFIG}.resourceLimits.maxParallelTrainingJobs"),
@@ -213,7 +214,8 @@ def _plain(error: InvalidValue) -> str:
 
 def _goal(error: InvalidValue) -> str:
     ours, theirs = (str(error.facts[whose]).capitalize() for whose in ("ours", "theirs"))
-    return f"{wire_path(error.field)}: {ours!r}: the parent's objective has the type {theirs!r}; it must be the same"
+    whose = "the parent's objective" if error.code == "warm-start-goal" else f"the objective of {error.facts['first']}"
+    return f"{wire_path(error.field)}: {ours!r}: {whose} has the type {theirs!r}; it must be the same"
 
 
 def _no_input(error: InvalidValue, context: Context) -> str:
@@ -233,6 +235,7 @@ _SENTENCES: Mapping[str, Callable[[InvalidValue, Context], str]] = {
     "warm-start-names": lambda error, context: f"{_NAMES} ({_plain(error)})",
     "warm-start-fields": lambda error, context: f"{_FIELDS} ({_plain(error)})",
     "warm-start-goal": lambda error, context: _goal(error),
+    "definitions-goal": lambda error, context: _goal(error),
     "max-resource": lambda error, context: _MAX_RESOURCE,
     "reserved-tag": lambda error, context: f"{error.reason}.",
     "verbatim": lambda error, context: error.reason,
