@@ -238,6 +238,7 @@ def _show_record(record: dict[str, Any]) -> None:
         "strategy": f"{record['strategy']}, seed {record['seed']}",
         "training jobs": _counted(record["training_jobs"], record["limits"]["jobs"]),
         "limits": settings_text({k: v for k, v in record["limits"].items() if v is not None}),
+        "hyperband": settings_text(record["hyperband"] or {}) or None,
         "completion": settings_text(record["completion"]) or None,
         "early stopping": saved_line(record["early_stopping"]),
         "warm start": None if warm is None else f"{warm['type']} from {', '.join(warm['parents'])}",

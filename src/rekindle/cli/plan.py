@@ -37,7 +37,13 @@ def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
 
 def plan_record(app: App, checked: CheckedJob) -> dict[str, Any]:
     """What would run, as plain data."""
-    from rekindle.cli.records import limits_record, range_record, warm_start_record
+    from rekindle.cli.records import (
+        completion_record,
+        hyperband_record,
+        limits_record,
+        range_record,
+        warm_start_record,
+    )
     from rekindle.cli.rules import check_records
     from rekindle.domain.builtins.catalogue import builtin_of
     from rekindle.domain.tuning_job import warm_start_shape
@@ -58,6 +64,8 @@ def plan_record(app: App, checked: CheckedJob) -> dict[str, Any]:
         "combinations": size_of(definition.ranges),
         "static": dict(definition.statics),
         "limits": limits_record(spec),
+        "hyperband": hyperband_record(spec),
+        "completion": completion_record(spec),
         "early_stopping": spec.early_stopping,
         "metrics": {m.name: m.regex for m in training.algorithm.metrics},
         "source": training.algorithm.source,
@@ -116,6 +124,8 @@ def _show(record: dict[str, Any]) -> None:
         "objective": f"{record['objective']['goal']} {record['objective']['metric']}",
         "strategy": f"{record['strategy']}, seed {record['seed']}",
         "limits": settings_text({k: v for k, v in record["limits"].items() if v is not None}),
+        "hyperband": settings_text(record["hyperband"] or {}) or None,
+        "completion": settings_text(record["completion"]) or None,
         "combinations": "without end" if size is None else f"{size:,}",
         "source": record["source"],
         "algorithm": record["algorithm"],

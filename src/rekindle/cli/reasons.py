@@ -98,7 +98,8 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         yield "bracket", f"{why['bracket']}, judged after {', '.join(map(str, why['rungs']))} epochs"
     yield from _forecast(why, metric)
     if found["objective"] is not None:
-        stopped = ", where it was stopped early" if found["stopped_early"] else _off(found)
+        early = found["stopped_early"] and not found["in_full"]
+        stopped = ", where it was stopped early" if early else _off(found)
         yield "came out as", f"{metric} {found['objective']:.6g}{stopped}"
     elif TrainingJobStatus(found["status"]).is_terminal:
         yield "came out as", f"no result: {found['status']}"

@@ -76,6 +76,7 @@ def tuning_summary(job: TuningJob, status: str) -> dict[str, Any]:
         "seed": spec.seed,
         "objective": {"metric": spec.definition.objective.metric, "goal": spec.definition.objective.direction},
         "limits": limits_record(spec),
+        "hyperband": hyperband_record(spec),
         "completion": completion_record(spec),
         "warm_start": warm_start_record(spec),
         "created_at": moment(job.created_at),
@@ -110,6 +111,18 @@ def completion_record(spec: TuningJobSpec) -> dict[str, Any]:
     criteria = spec.completion
     asked = {"target": criteria.target, "not_improving": criteria.max_not_improving, "convergence": criteria.on_convergence}
     return {name: value for name, value in asked.items() if value is not None and value is not False}
+
+
+def hyperband_record(spec: TuningJobSpec) -> dict[str, Any] | None:
+    """The resources that Hyperband gives a training job, given or inferred (null where definitions differ), and what draws its
+    configurations; None for other strategies."""
+    from rekindle.domain.tuning_job import Hyperband, StrategyName, hyperband_resources
+
+    if spec.strategy is not StrategyName.HYPERBAND:
+        return None
+    found = {hyperband_resources(spec.hyperband, d.statics) for d in spec.definitions}
+    least, most = (found.pop() if len(found) == 1 else None) or (None, None)
+    return {"min_resource": least, "max_resource": most, "sampler": (spec.hyperband or Hyperband()).sampler}
 
 
 def limits_record(spec: TuningJobSpec) -> dict[str, Any]:

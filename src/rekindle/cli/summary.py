@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -20,7 +21,9 @@ def show_best(view: TuningJobView) -> None:
     if view.overall_best is not None and view.overall_best != view.best:
         columns.append("overall best, parents included")
         jobs.append(view.overall_best)
-    rows = zip(*(_column(job, view) for job in jobs), strict=True)
+    # A parent may have tuned what is static here, and the other way round.
+    names = list(dict.fromkeys([*_tuned(view), *(name for job in jobs if job is not None for name in job.tuned)]))
+    rows = zip(*(_column(job, view, names) for job in jobs), strict=True)
     show(table(columns, [[label, *(text for _, text in cells)] for label, cells in _labelled(list(rows))]))
 
 
@@ -62,18 +65,22 @@ def model_place(uri: str | None) -> str | None:
     return unquote(parts.path) if parts.scheme == "file" else uri
 
 
-def _column(job: TrainingJob | None, view: TuningJobView) -> list[tuple[str, object]]:
+def _tuned(view: TuningJobView) -> list[str]:
+    return [p.name for d in view.job.spec.definitions for p in d.ranges]
+
+
+def _column(job: TrainingJob | None, view: TuningJobView, names: Sequence[str]) -> list[tuple[str, object]]:
     from rekindle.cli.records import best_record
 
     record = best_record(job, view.job)
+    given: Mapping[str, str] = {} if job is None else job.hyperparameters
     metric = view.job.spec.definition.objective.metric
     if record is None:
         record = {"objective": None, "values": {}, "name": None, "tuning_job": None, "definition": None, "model": None}
-    names = list(dict.fromkeys(p.name for d in view.job.spec.definitions for p in d.ranges))
     return [
         (metric, record["objective"]),
         *[("definition", record["definition"])] * (len(view.job.spec.definitions) > 1),
-        *((name, record["values"].get(name)) for name in names),
+        *((name, record["values"].get(name, given.get(name))) for name in names),
         ("training job", record["name"]),
         ("model", model_place(record["model"])),
     ]

@@ -36,6 +36,7 @@ def explain_training_job(store: JobStore, owner: Owner, name: str) -> Mapping[st
         "objective": job.objective_value,
         "status": job.status.value,
         "stopped_early": job.cut_short,
+        "in_full": job.cut_short and _reached_the_last_rung(store, job),
         "original_name": proposal.get("name"),
         "why": proposal.get("why", {}),
     }
@@ -58,6 +59,12 @@ def explain_tuning_job(store: JobStore, owner: Owner, name: str) -> Mapping[str,
         "best": None if own is None else _best(own),
         "warm_start": None if job.spec.warm_start is None else _warm_start(snapshot, job.spec.warm_start),
     }
+
+
+def _reached_the_last_rung(store: JobStore, job: TrainingJob) -> bool:
+    """Whether a training job had all that Hyperband gives to one when it was stopped."""
+    rungs = job.proposal.get("why", {}).get("rungs")
+    return bool(rungs) and len(store.points(job.id, job.objective_metric)) >= rungs[-1]
 
 
 def _tuning_job_of(store: JobStore, job: TrainingJob) -> TuningJob | None:

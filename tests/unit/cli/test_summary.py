@@ -1,0 +1,49 @@
+"""The best training jobs as a table, and what a tuning job's record says of Hyperband."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rekindle.cli.records import hyperband_record
+from rekindle.cli.summary import show_best
+from rekindle.domain.tuning_job import Hyperband, StrategyName, WarmStart, WarmStartType
+from rekindle.engine.queries import describe
+from support.engine import Engine
+from support.simulated import Script
+from support.specs import RANGES, tuning_spec
+
+
+def test_the_overall_best_shows_what_a_parent_tuned_and_is_static_here(capsys: Any) -> None:
+    engine = Engine(lambda h: Script((float(h["lr"]) + (h["act"] == "tanh"),)))
+    engine.create(tuning_spec("old", jobs=8))
+    engine.run("old")
+    warm = WarmStart(WarmStartType.IDENTICAL, ("old",))
+    fewer = {"ranges": RANGES[:2], "statics": {"act": "tanh"}}
+    engine.create(tuning_spec("child", jobs=2, warm_start=warm, **fewer))
+    engine.run("child")
+    show_best(describe(engine.store, engine.owner, "child"))
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.split()}
+    assert rows["act"] == ["tanh", "relu"]
+    assert len(rows["lr"]) == len(rows["layers"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("statics", "given", "expected"),
+    [
+        ({"epochs": "27"}, None, {"min_resource": 1, "max_resource": 27, "sampler": "random"}),
+        ({}, Hyperband(2, 9, "bayesian"), {"min_resource": 2, "max_resource": 9, "sampler": "bayesian"}),
+    ],
+)
+def test_hyperbands_resources_are_told_also_where_they_are_inferred(
+    statics: dict[str, str], given: Hyperband | None, expected: dict[str, Any]
+) -> None:
+    spec = replace(tuning_spec(strategy=StrategyName.HYPERBAND, statics=statics), hyperband=given)
+    assert hyperband_record(spec) == expected
+    assert hyperband_record(tuning_spec(strategy=StrategyName.RANDOM)) is None
+    several = tuple(replace(spec.definition, name=n, statics={"epochs": n}) for n in ("3", "9"))
+    found = hyperband_record(replace(spec, definitions=several))
+    assert found is not None
+    assert found["max_resource"] == (None if given is None else 9)
