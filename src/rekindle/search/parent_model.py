@@ -24,6 +24,8 @@ _FIT_ROWS = 120
 _CONSTANT_LENGTHSCALE = 2.0
 #: A parent whose model predicts less of its own results' variance than this, leave-one-out, has no say.
 RELIABLE = 0.1
+#: Failures are left out of a parent's model where it explains so much more of the results' variance without them.
+_WORTH = 0.1
 #: Priors of a parent's own model: its lengthscales are free of one another, and short ones as likely as long ones, so that
 #: shuffled results are fitted as noise or not at all.
 _PARENT_PRIORS = Priors(shared=0.0, shorter=1.3)
@@ -34,7 +36,8 @@ class ParentModel:
     """One parent's objective over the new search's cube, in the parent's own standard units (less is better); ``unit`` is that
     unit in the objective's.
 
-    ``reliability`` in [0, 1] is the share of the variance of its results that the model predicts leave-one-out.
+    ``reliability`` in [0, 1] is the share of the variance of its results that the model predicts leave-one-out. The units'
+    zero is the mean of all rows, failures included.
     """
 
     gp: GP
@@ -50,7 +53,8 @@ class ParentModel:
 def model_of(rows: ParentRows, encoding: Encoding, direction: Direction) -> ParentModel | None:
     """The model of a parent; None when it has too few results, or they are all the same.
 
-    Failed trials count as the worst result.
+    Failed trials count as the worst result, unless the model without them explains the results better by ``_WORTH``: then they
+    failed anywhere, of other causes than their configurations, and say nothing of the objective.
     """
     succeeded = rows.succeeded
     if succeeded.sum() < MIN_ROWS:
@@ -60,21 +64,29 @@ def model_of(rows: ParentRows, encoding: Encoding, direction: Direction) -> Pare
     y[succeeded] = targets.forward(rows.values[succeeded])
     y[~succeeded] = y[succeeded].max()
     y -= y.mean()
-    variance = np.var(y)
-    if not variance > 0:
+    if not np.var(y) > 0:
         return None
-    x, hyper = rows.x, _hyperparameters(rows, y, encoding)
-    gp = GP(x, y, encoding.columns, hyper)
-    left_out, _ = gp.leave_one_out()
-    explained = 1.0 - float(np.mean((y - left_out) ** 2) / variance)
+    gp, explained = _fitted(rows, y, np.ones(len(y), dtype=bool), encoding)
+    if not succeeded.all() and np.var(y[succeeded]) > 0:
+        without, better = _fitted(rows, y, succeeded, encoding)
+        gp, explained = (without, better) if better > explained + _WORTH else (gp, explained)
     return ParentModel(gp, rows.known, min(max(explained, 0.0), 1.0), targets.scale * targets.stretch)
 
 
-def _hyperparameters(rows: ParentRows, y: Array, encoding: Encoding) -> Hyperparameters:
+def _fitted(rows: ParentRows, y: Array, among: NDArray[np.bool_], encoding: Encoding) -> tuple[GP, float]:
+    """A model of some of the rows, and the share of the variance of the results among them that it predicts leave-one-out."""
+    x, y, results = rows.x[among], y[among], rows.succeeded[among]
+    gp = GP(x, y, encoding.columns, _hyperparameters(x, rows, y, encoding))
+    left_out, _ = gp.leave_one_out()
+    variance = np.var(y[results]) or np.var(y)
+    return gp, 1.0 - float(np.mean((y - left_out)[results] ** 2) / variance)
+
+
+def _hyperparameters(x: Array, rows: ParentRows, y: Array, encoding: Encoding) -> Hyperparameters:
     subset = np.argsort(y, kind="stable")
     if len(y) > _FIT_ROWS:
         subset = subset[np.linspace(0, len(y) - 1, _FIT_ROWS).astype(np.intp)]
-    hyper, _ = most_probable(rows.x[subset], y[subset], encoding.columns, _PARENT_PRIORS)
+    hyper, _ = most_probable(x[subset], y[subset], encoding.columns, _PARENT_PRIORS)
     constant = np.array([c.how == "constant" for c in rows.columns], dtype=bool)
     lengthscales = np.where(constant, np.maximum(hyper.lengthscales, _CONSTANT_LENGTHSCALE), hyper.lengthscales)
     return Hyperparameters(lengthscales, hyper.signal, hyper.noise)

@@ -82,7 +82,7 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int
     counts = {
         "trials": len(values),
         "used": len(chosen),
-        "failed": int(np.isnan(values).sum()),
+        "failed": int(np.isnan(values[chosen]).sum()),
         "clipped": int(clipped.sum()),
         "dropped: a value that this search does not have": int((~readable).sum()),
         f"dropped: beyond the {limit} rows kept": int(readable.sum()) - len(chosen),

@@ -528,3 +528,36 @@ def test_what_a_search_holds_is_part_of_what_its_parents_are_kept_by() -> None:
     low, high = (kin_of(here, "minimize", (Parent(SPACE, trials, held={"y": y}),)) for y in (0.1, 0.9))
     assert low is not high
     assert low.first() != high.first()
+
+
+def model_with_failures(failed: Callable[[int, Configuration], bool]) -> tuple[float, int, int]:
+    """Reliability of a parent that converged on its best, rows of its model, failures."""
+    far, near = results(bowl, 20), [(c, bowl(c)) for c, _ in results(bowl, 20, seed=1) if bowl(c) < 0.3]
+    trials = [(c, None if failed(i, c) else v) for i, (c, v) in enumerate([*far, *near])]
+    model = model_of(rows_of(Parent(SPACE, trials), SPACE_ENCODING, "minimize"), SPACE_ENCODING, "minimize")
+    assert model is not None
+    return model.reliability, len(model.gp.y), sum(v is None for _, v in trials)
+
+
+def test_failures_anywhere_do_not_cost_a_parent_its_say() -> None:
+    rng = np.random.default_rng(3)
+    chance = rng.random(40) < 0.15
+    whole, rows, _ = model_with_failures(lambda i, c: False)
+    reliability, kept, failures = model_with_failures(lambda i, c: bool(chance[i]))
+    assert failures >= 4
+    assert kept == rows - failures, "they say nothing of the objective"
+    assert reliability > 0.9 * whole
+
+
+def test_failures_of_a_region_are_bad_results_there() -> None:
+    reliability, kept, failures = model_with_failures(lambda i, c: float(c["x"]) < 0.25)
+    assert failures >= 4
+    assert kept == model_with_failures(lambda i, c: False)[1]
+    assert reliability > 0.5
+
+
+def test_of_the_rows_used_those_that_failed_are_counted() -> None:
+    trials = [(c, None if i % 50 == 0 else v) for i, (c, v) in enumerate(results(bowl, 1000))]
+    rows = rows_of(Parent(SPACE, trials), SPACE_ENCODING, "minimize", 100)
+    assert rows.counts["used"] == 100
+    assert 0 < rows.counts["failed"] == int((~rows.succeeded).sum()) < 20
