@@ -422,7 +422,7 @@ def _check_strategy(spec: TuningJobSpec) -> None:
     else:
         _check_room(spec)
     if spec.limits.max_jobs is None and spec.strategy is not StrategyName.GRID and spec.limits.max_runtime_seconds is None:
-        raise InvalidValue("limits.jobs", None, "needed, unless limits.runtime ends the search")
+        raise InvalidValue("limits.jobs", None, "needed, unless limits.runtime ends the search", code="no-end")
 
 
 def hyperband_resources(hyperband: Hyperband | None, statics: Mapping[str, str]) -> tuple[int, int] | None:

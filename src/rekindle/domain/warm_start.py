@@ -82,6 +82,8 @@ def parent_checks(spec: TuningJobSpec, warm: WarmStart, parent: ParentJob) -> It
     job, names = parent.job, warm.names_in(parent.job.name)
     seen = renamed(job.spec.definition, names)
     about = _About(job.name, f"warm_start.parents.{job.name}", spec.definition, seen)
+    if not parent.direct:
+        yield about.remark("a parent's parent", "it counts because the warm start is recursive")
     yield _has_ended(about, parent)
     yield _is_recent(about, parent)
     yield _has_one_definition(about, parent)

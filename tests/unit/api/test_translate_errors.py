@@ -27,6 +27,13 @@ def told(error: RekindleError, operation: str = "CreateHyperParameterTuningJob")
 
 CASES = [
     (InvalidValue("x", 1, "is odd", "Make it even."), "CreateTrainingJob", Code.VALIDATION, "x: 1: is odd. Make it even."),
+    (
+        InvalidValue("limits.jobs", None, "needed, unless limits.runtime ends the search", code="no-end"),
+        "CreateHyperParameterTuningJob",
+        Code.VALIDATION,
+        "hyperParameterTuningJobConfig.resourceLimits.maxNumberOfTrainingJobs: None: needed, unless MaxRuntimeInSeconds ends the"
+        " search",
+    ),
     (NotFound("training job", "a"), "DescribeTrainingJob", Code.VALIDATION, "Requested resource not found."),
     (NotFound("training job", "a"), "StopTrainingJob", Code.VALIDATION, "Requested resource not found."),
     (NotFound("training job", "a"), "DeleteTrainingJob", Code.NOT_FOUND, "Requested resource not found."),
@@ -116,6 +123,8 @@ PATHS = [
     ("static.lr", "trainingJobDefinition.staticHyperParameters.lr"),
     ("warm_start.parents", "warmStartConfig.parentHyperParameterTuningJobs"),
     ("warm_start.parents.before.environment", "warmStartConfig.parentHyperParameterTuningJobs.before.environment"),
+    ("warm_start.parents.before.ranges.lr", "warmStartConfig.parentHyperParameterTuningJobs.before.parameterRanges.lr"),
+    ("warm_start.parents.before.created_at", "warmStartConfig.parentHyperParameterTuningJobs.before.creationTime"),
     (
         "warm_start.parents.before.encrypted_traffic",
         "warmStartConfig.parentHyperParameterTuningJobs.before.enableInterContainerTrafficEncryption",

@@ -205,3 +205,11 @@ def test_metrics_of_ones_own_stay_and_a_cold_job_gets_none() -> None:
     assert not lacks_metrics(child(training=own))
     assert with_parents_metrics(child(training=own), [parent()]).definition.training == own
     assert not lacks_metrics(tuning_spec("cold", training=TrainingSpec(Algorithm(command="true"))))
+
+
+def test_an_ancestor_is_told_apart_from_a_parent() -> None:
+    def remarks(*mothers: ParentJob) -> list[str]:
+        return [r["rule"] for r in check_records(list(warm_start_checks(child(), mothers, AWS))) if r["kept"] is None]
+
+    assert remarks(parent()) == ["results to learn from"]
+    assert remarks(replace(parent(), direct=False)) == ["a parent's parent", "results to learn from"]

@@ -236,6 +236,7 @@ _SENTENCES: Mapping[str, Callable[[InvalidValue, Context], str]] = {
     "warm-start-fields": lambda error, context: f"{_FIELDS} ({_plain(error)})",
     "warm-start-goal": lambda error, context: _goal(error),
     "definitions-goal": lambda error, context: _goal(error),
+    "no-end": lambda error, context: f"{wire_path(error.field)}: None: needed, unless MaxRuntimeInSeconds ends the search",
     "max-resource": lambda error, context: _MAX_RESOURCE,
     "reserved-tag": lambda error, context: f"{error.reason}.",
     "verbatim": lambda error, context: error.reason,
