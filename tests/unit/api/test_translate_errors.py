@@ -31,8 +31,8 @@ CASES = [
         InvalidValue("limits.jobs", None, "needed, unless limits.runtime ends the search", code="no-end"),
         "CreateHyperParameterTuningJob",
         Code.VALIDATION,
-        "hyperParameterTuningJobConfig.resourceLimits.maxNumberOfTrainingJobs: None: needed, unless MaxRuntimeInSeconds ends the"
-        " search",
+        "hyperParameterTuningJobConfig.resourceLimits.maxNumberOfTrainingJobs: None: needed, unless MaxRuntimeInSeconds ends"
+        " the search",
     ),
     (NotFound("training job", "a"), "DescribeTrainingJob", Code.VALIDATION, "Requested resource not found."),
     (NotFound("training job", "a"), "StopTrainingJob", Code.VALIDATION, "Requested resource not found."),
