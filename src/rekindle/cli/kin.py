@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 _BORNE_OUT, _SOMETHING = 0.5, 0.2
 _TRUSTED_UP_TO = 3.0
 #: From so many results on, they say something of a parent.
-_JUDGED_FROM = 3
+JUDGED_FROM = 3
 _KINDS = {"IdenticalDataAndAlgorithm": "identical", "TransferLearning": "transfer"}
-_ROLES = {"rows": "as rows", "kin": "as kin", "shape": "as kin", "none": "no", None: "-"}
+ROLES = {"rows": "as rows", "kin": "as kin", "shape": "as kin", "none": "no", None: "-"}
 _SOURCES = {
     "initial": "the search's own first points",
     "parent": "laid out in view of the parents",
@@ -61,8 +61,8 @@ def _title(found: Mapping[str, Any]) -> str:
 def _row(p: Mapping[str, Any], results: int) -> list[object]:
     best = "none" if p["best"] is None else p["best"]["objective"]
     weight = "-" if p["weight"] is None else f"{p['weight_at_start']:.2f} -> {p['weight']:.2f}"
-    agreement = "-" if p["weight"] is None or results < _JUDGED_FROM else f"{p['agreement']:+.2f}"
-    return [_called(p), f"{p['used']} of {p['training_jobs']}", _ROLES[p["role"]], weight, agreement, best]
+    agreement = "-" if p["weight"] is None or results < JUDGED_FROM else f"{p['agreement']:+.2f}"
+    return [_called(p), f"{p['used']} of {p['training_jobs']}", ROLES[p["role"]], weight, agreement, best]
 
 
 def _called(p: Mapping[str, Any]) -> str:
@@ -110,7 +110,7 @@ def _verdict(p: Mapping[str, Any], results: int) -> str:
         return f"called identical, but this job's results are {p['surprise']:.1f} deviations off what it predicts: {counts}."
     if p["role"] == "none" and not p["weight_at_start"]:
         return "as they are read here, its results follow no pattern that a model finds: it has no say."
-    if results < _JUDGED_FROM:
+    if results < JUDGED_FROM:
         return "too few results here to judge it by yet."
     said = _said(float(p["agreement"]))
     return f"{results} results here {said} (rank correlation {p['agreement']:+.2f}); {_say(p)}."

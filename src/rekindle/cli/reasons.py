@@ -48,13 +48,15 @@ def show_training_job(found: Mapping[str, Any]) -> None:
         show(table(*_parameters(found)))
     parents = why.get("parents") or {}
     if parents.get("parents"):
-        show("", table(["parent", "role", "weight then", "agreement"], [_standing(p, why) for p in parents["parents"]]))
+        show("", table(["parent", "counts", "weight then", "agreement"], [_standing(p, why) for p in parents["parents"]]))
 
 
 def _standing(parent: Mapping[str, Any], why: Mapping[str, Any]) -> list[object]:
     """A parent as it stood; before the first result nothing agrees or disagrees with it."""
-    agreement = f"{parent['agreement']:+.2f}" if why.get("n", 1) else None
-    return [parent["name"], parent["role"], f"{parent['weight']:.2f}", agreement]
+    from rekindle.cli.kin import JUDGED_FROM, ROLES
+
+    agreement = f"{parent['agreement']:+.2f}" if why.get("n", JUDGED_FROM) >= JUDGED_FROM else None
+    return [parent["name"], ROLES.get(parent["role"], parent["role"]), f"{parent['weight']:.2f}", agreement]
 
 
 def show_tuning_job(found: Mapping[str, Any]) -> None:

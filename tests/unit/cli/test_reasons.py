@@ -246,6 +246,11 @@ def test_what_was_taken_from_parents_says_from_whom_and_that_nothing_bears_them_
     assert "chosen by     the parents: one of their best, in turn with the model's own suggestions\n" in told
     assert "taken from    #" in told
     assert [line.split()[-1] for line in told.splitlines() if line.startswith("resnet-cifar")] == ["-", "-"]
+    second = next(t for t in later if t.number == 2)
+    show_training_job(explain_training_job(engine.store, engine.owner, second.name))
+    lines = [line for line in bare(capsys.readouterr().out).splitlines() if line.startswith("resnet-cifar")]
+    assert [line.split()[-1] for line in lines] == ["-", "-"], "so few results say nothing of a parent"
+    assert all("as kin" in line for line in lines)
     last = next(t for t in reversed(later) if t.proposal["source"] == "model")
     show_training_job(explain_training_job(engine.store, engine.owner, last.name))
     told = bare(capsys.readouterr().out)
