@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from rekindle.domain.training_job import TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import StrategyName, TuningJobSpec, hyperband_resources
+from rekindle.domain.tuning_job import Definition, StrategyName, TuningJobSpec, hyperband_resources
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,9 @@ def savings(
         mine = [j for j in jobs if j.definition_name == definition.name]
         total += sum(epochs.get(j.id, 0) for j in mine)
         stopped = [j for j in mine if j.cut_short and not j.is_running]
-        halving = spec.strategy is StrategyName.HYPERBAND
-        resources = hyperband_resources(spec.hyperband, definition.statics) if halving else None
-        length = resources[1] if resources else _usual_length(mine, epochs)
-        stopped = [j for j in stopped if resources is None or epochs.get(j.id, 0) < resources[1]]
+        most = _most(spec, definition)
+        length = _usual_length(mine, epochs) if most is None else most
+        stopped = [j for j in stopped if most is None or epochs.get(j.id, 0) < most]
         if not stopped or length is None:
             continue
         lengths += [length] * len(stopped)
@@ -65,11 +64,15 @@ def savings(
 
 def ran_in_full(spec: TuningJobSpec, job: TrainingJob, epochs: int) -> bool:
     """Whether a training job that was stopped after so many epochs had reached Hyperband's largest resource."""
-    if spec.strategy is not StrategyName.HYPERBAND:
-        return False
-    definition = next((d for d in spec.definitions if d.name == job.definition_name), spec.definition)
-    resources = hyperband_resources(spec.hyperband, definition.statics)
-    return resources is not None and epochs >= resources[1]
+    most = _most(spec, next((d for d in spec.definitions if d.name == job.definition_name), spec.definition))
+    return most is not None and epochs >= most
+
+
+def _most(spec: TuningJobSpec, definition: Definition) -> int | None:
+    """Hyperband's largest resource; None for other strategies, and where it is not known."""
+    halving = spec.strategy is StrategyName.HYPERBAND
+    resources = hyperband_resources(spec.hyperband, definition.statics) if halving else None
+    return None if resources is None else resources[1]
 
 
 def _usual_length(jobs: Sequence[TrainingJob], epochs: Mapping[int, int]) -> float | None:

@@ -48,7 +48,7 @@ def origin_of(description: Mapping[str, Any]) -> Origin:
     """When a tuning job was made, when and how it ended. One that had not ended when it was described counts as stopped."""
     status = description.get("HyperParameterTuningJobStatus")
     if status not in _ENDED and status not in (*_RUNNING, "Deleting", "DeleteFailed"):
-        raise InvalidValue("HyperParameterTuningJobStatus", status, f"not one of {', '.join((*_ENDED, *_RUNNING))}")
+        raise _no_status("HyperParameterTuningJobStatus", status)
     return Origin(
         created_at=seconds(description.get("CreationTime"), "CreationTime"),
         ended_at=seconds(description.get("HyperParameterTuningEndTime"), "HyperParameterTuningEndTime"),
@@ -125,9 +125,12 @@ def _summaries(pages: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple
             where = f"{path}:{_LIST}[{number}]"
             status = _table(where, summary).get("TrainingJobStatus")
             if status not in (*_ENDED, *_RUNNING):
-                reason = f"not one of {', '.join((*_ENDED, *_RUNNING))}"
-                raise InvalidValue(f"{where}.TrainingJobStatus", status, reason)
+                raise _no_status(f"{where}.TrainingJobStatus", status)
             yield where, summary
+
+
+def _no_status(field: str, status: Any) -> InvalidValue:
+    return InvalidValue(field, status, f"not one of {', '.join((*_ENDED, *_RUNNING))}")
 
 
 def _check_once(summaries: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
