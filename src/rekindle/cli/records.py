@@ -90,8 +90,7 @@ def early_stopping_record(job: TuningJob, trials: Sequence[TrainingJob], store: 
 
     if not any(t.cut_short for t in trials):
         return None
-    times = store.emission_times(job.id)
-    found = savings(job.spec, trials, {job_id: len(emitted) for job_id, emitted in times.items()}, times)
+    found = savings(job.spec, trials, store.emission_times(job.id))
     return None if found is None else {**asdict(found), "share": found.share}
 
 

@@ -32,12 +32,10 @@ class Savings:
         return self.epochs_saved / max(self.epochs + self.epochs_saved, 1)
 
 
-def savings(
-    spec: TuningJobSpec, jobs: Sequence[TrainingJob], epochs: Mapping[int, int], times: Mapping[int, Sequence[float]]
-) -> Savings | None:
-    """What was saved so far. ``epochs`` are how often each training job, by its id, emitted the objective, ``times`` when (in
-    seconds, ascending), of those that were cut short at least. None where nobody was stopped early, or nobody's full length is
-    known."""
+def savings(spec: TuningJobSpec, jobs: Sequence[TrainingJob], times: Mapping[int, Sequence[float]]) -> Savings | None:
+    """What was saved so far. ``times`` are when each training job, by its id, emitted the objective (in seconds, ascending).
+    None where nobody was stopped early, or nobody's full length is known."""
+    epochs = {job_id: len(emitted) for job_id, emitted in times.items()}
     total, saved, seconds, lengths = 0, 0.0, 0.0, []
     for definition in spec.definitions:
         mine = [j for j in jobs if j.definition_name == definition.name]
