@@ -407,6 +407,19 @@ def test_what_a_parent_does_not_allow_is_refused(cli, done, change, field, row):
     assert cli.refused(2, "tune", file) == error
 
 
+@pytest.mark.parametrize(
+    "change", [("strategy: random", "strategy: grid"), ("  k: [a, b]\n", ""), ("goal: minimize", "goal: maximize")]
+)
+def test_a_rule_of_form_that_is_broken_hides_none_of_the_parents_rules(cli, done, change):
+    """Six parents, five of which are not there, and something else that is wrong."""
+    parents = ", ".join([done, *(f"nobody-{n}" for n in range(5))])
+    file = cli.job("heir", *change, extra=f"warm_start: {{type: transfer, parents: [{parents}]}}\n")
+    cli.refused(2, "plan", file, shows="same objective")
+    found = json.loads(cli("plan", file, "--json")[1])["warm_start_checks"]
+    assert {c["parent"] for c in found} == {None, done, *(f"nobody-{n}" for n in range(5))}
+    assert next(c["rule"] for c in found if c["kept"] is False) == "1 to 5 parents"
+
+
 def test_a_home_that_cannot_be_used(cli, folder, monkeypatch):
     (folder / "file").write_text("")
     monkeypatch.setenv("REKINDLE_HOME", str(folder / "file" / "home"))

@@ -17,3 +17,14 @@ def open_app() -> App:
         return build()
     except OSError as error:
         raise StoreUnavailable(f"{error.filename or 'the home folder'}: {error.strerror or error}") from error
+
+
+def app_if_there() -> App | None:
+    """The installation, where there is one already and it can be opened; makes none."""
+    from rekindle.engine.ports import StoreUnavailable
+    from rekindle.settings import load_settings
+
+    try:
+        return open_app() if load_settings().home.exists() else None
+    except StoreUnavailable:
+        return None

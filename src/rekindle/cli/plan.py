@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
     """Check a job file and show what would run. Starts and stores nothing; what it accepts, `tune` starts."""
-    from rekindle.cli.opened import open_app
+    from rekindle.cli.opened import app_if_there, open_app
     from rekindle.cli.printing import write_json
     from rekindle.cli.rules import rules_on_refusal
     from rekindle.cli.source import check_alone, load_source
     from rekindle.engine.commands import check_tuning_job
 
     source = load_source(job_file)
-    with rules_on_refusal(source.spec, None, as_json):
+    with rules_on_refusal(source.spec, app_if_there, as_json):
         check_alone(source)
     app = open_app()
-    with rules_on_refusal(source.spec, app, as_json), source.blamed():
+    with rules_on_refusal(source.spec, lambda: app, as_json), source.blamed():
         checked = check_tuning_job(app.store, app.executor, app.owner, source.spec, app.quotas, app.objects)
     record = plan_record(app, checked)
     if as_json:

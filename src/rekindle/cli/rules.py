@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -53,15 +53,15 @@ def show_checks(records: Sequence[dict[str, Any]], kind: str) -> None:
 
 
 @contextmanager
-def rules_on_refusal(spec: TuningJobSpec, app: App | None, as_json: bool) -> Iterator[None]:
-    """When a job with parents is refused, shows its rules before the error; without ``app`` those that need no store."""
+def rules_on_refusal(spec: TuningJobSpec, opened: Callable[[], App | None], as_json: bool) -> Iterator[None]:
+    """When a job with parents is refused, shows its rules before the error; those that need no store where none is ``opened``."""
     from rekindle.domain.errors import RekindleError
 
     try:
         yield
     except RekindleError:
         if spec.warm_start is not None:
-            _show_broken(spec, app, as_json)
+            _show_broken(spec, opened(), as_json)
         raise
 
 
