@@ -54,7 +54,7 @@ def show_checks(records: Sequence[dict[str, Any]], kind: str) -> None:
 
 @contextmanager
 def rules_on_refusal(spec: TuningJobSpec, opened: Callable[[], App | None], as_json: bool) -> Iterator[None]:
-    """When a job with parents is refused, shows its rules before the error; those that need no store where none is ``opened``."""
+    """When a job with parents is refused, shows its rules before the error; without a store those that need none."""
     from rekindle.domain.errors import RekindleError
 
     try:
