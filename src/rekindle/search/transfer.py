@@ -44,8 +44,7 @@ _TRUST = 3.0
 #: Below this weight a parent has no say.
 _NO_SAY = 1e-3
 #: Of so many of each parent's best, so far apart, the family chooses the first suggestion, and those at these numbers of asked
-#: trials, one more of them than there are parents: what was found good elsewhere is a better bet, while there are few results,
-#: than where nobody has looked, but what one parent knows is soon told.
+#: trials: what was found good elsewhere is a better bet, while there are few results, than where nobody has looked.
 _NAMED, _APART, _NAMED_AT = 10, 0.1, (1, 3, 4, 6)
 #: Variance of the noise with which an expected value counts as seen.
 _AS_SEEN = 1e-6
@@ -204,13 +203,13 @@ class Kin:
     def _further(self, context: Context, model: tuple[KinGP, slice], doubted: bool) -> dict[int, Configuration]:
         """The suggestions after the first that are parents' best, too, by the number of asked trials: those of them, not yet
         seen here, of which the family expects the greatest improvement."""
-        n, numbers = len(context.y), _NAMED_AT[: len(self.members) + 1]
-        if n > numbers[-1] or doubted:
+        n = len(context.y)
+        if n > _NAMED_AT[-1] or doubted:
             return {}
         tried = {row.tobytes() for row in context.x}
         left = list({x.tobytes(): (c, x) for c, x in self.named if x.tobytes() not in tried}.values())
         # Numbers before this one that have no result yet are taken to be running, with what comes first in turn.
-        running = {k: sum(n <= j < k for j in (0, *numbers)) for k in numbers if k >= n}
+        running = {k: sum(n <= j < k for j in (0, *_NAMED_AT)) for k in _NAMED_AT if k >= n}
         turns = _in_turn(model, np.array([x for _, x in left]), min(max(running.values()) + 1, len(left)))
         return {k: left[turns[place]][0] for k, place in running.items() if place < len(turns)}
 
