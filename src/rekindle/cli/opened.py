@@ -20,7 +20,7 @@ def open_app() -> App:
 
 
 def app_if_there() -> App | None:
-    """The installation, where there is one already and it can be opened; makes none."""
+    """The installation, where its home folder is there and can be opened; None otherwise: makes no folder."""
     from rekindle.engine.ports import StoreUnavailable
     from rekindle.settings import load_settings
 

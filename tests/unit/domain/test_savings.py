@@ -61,10 +61,10 @@ def test_what_it_takes_to_begin_is_saved_by_nobody() -> None:
 
 def test_hyperband_knows_the_length() -> None:
     spec = replace(tuning_spec(strategy=StrategyName.HYPERBAND), hyperband=Hyperband(1, 27))
-    found = savings(spec, [job(1, 4, stopped=True), job(2, 9, stopped=True)], times({1: 2, 2: 27}))
+    found = savings(spec, [job(1, 4, stopped=True), job(2, 9, stopped=True)], times({2: 27}) | {1: [102.0, 104.0]})
     assert found is not None
     assert (found.stopped, found.epochs_saved, found.full_epochs) == (1, 25, 27), "who reached the largest resource was not cut"
-    assert found.seconds_saved == pytest.approx(25 * 1.0)
+    assert found.seconds_saved == pytest.approx(25 * 2.0)
 
 
 def test_hyperband_knows_the_length_that_it_inferred() -> None:
