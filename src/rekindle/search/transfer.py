@@ -60,8 +60,8 @@ _JUDGED = 200
 _EACH, _SHARE, _EVERY = 24, 0.1, 4
 #: Weight of the model with the parents against the one without, before any evidence.
 _FAITH = 0.9
-#: Rows of the model without parents, and rows that its hyperparameters are fitted to, at most: the cold search's.
-_OWN_ROWS, _OWN_FIT_ROWS = Options().working_set, Options().fit_set
+#: Of the model without parents, all as in the cold search: rows at most, those that it is fitted to, and its prior mean.
+_OWN_ROWS, _OWN_FIT_ROWS, _BOWL = Options().working_set, Options().fit_set, Options().bowl
 #: Deviation of a child's logarithmic lengthscales from a parent's.
 _LENGTHSCALE_DEVIATION = 0.7
 
@@ -234,12 +234,12 @@ class Kin:
         keep = working_set(context.y, _OWN_ROWS)
         columns, y = self.encoding.columns, context.y[keep]
         hyper = self._hyperparameters(_fitted_to(context.x, context.values, self.direction, _EVERY // 2))
-        return GP(context.x[keep], y, columns, hyper), slice(0, len(y))
+        return GP(context.x[keep], y, columns, hyper, bowl=_BOWL), slice(0, len(y))
 
     def _hyperparameters(self, results: Results) -> Hyperparameters:
         """The most probable ones of a model of ``results`` alone; kept for the next suggestions."""
         some, columns = results.kept(_OWN_FIT_ROWS), self.encoding.columns
-        return self._fits.get(results.key, lambda: most_probable(some.x, some.y, columns, Priors())[0])
+        return self._fits.get(results.key, lambda: most_probable(some.x, some.y, columns, Priors(), bowl=_BOWL)[0])
 
 
 def _in_turn(model: tuple[KinGP, slice], x: Array, count: int) -> list[int]:

@@ -48,9 +48,10 @@ def test_gradient_of_the_posterior_is_its_finite_difference(theta: list[float]) 
     np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-5)
 
 
-def test_gradient_of_the_prediction_is_its_finite_difference() -> None:
+@pytest.mark.parametrize("bowl", [0.0, 1.5])
+def test_gradient_of_the_prediction_is_its_finite_difference(bowl: float) -> None:
     x, y = mixed_rows(30)
-    gp = fit(x, np.column_stack([y, -y])[:, 0], MIXED).with_rows(x[:2] * 0.9, np.array([[0.5, 1.0], [0.1, -1.0]]))
+    gp = fit(x, y, MIXED, bowl=bowl).with_rows(x[:2] * 0.9, np.array([[0.5, 1.0], [0.1, -1.0]]))
     at, h = np.array([0.3, 0.8, 0.5, 0.6]), 1e-6
     mean, variance, dmean, dvariance = (part[0] for part in gp.predict_with_gradients(at[None]))
     np.testing.assert_allclose(mean, gp.predict(at[None])[0][0], rtol=1e-10)
@@ -76,21 +77,47 @@ def test_posterior_is_the_textbook_formula() -> None:
     assert variance[0] == pytest.approx(float(1 + BIAS - k[12] @ inverse @ k[12]), rel=1e-4)
 
 
-def test_leave_one_out_is_what_leaving_out_gives() -> None:
+@pytest.mark.parametrize("bowl", [0.0, 1.5])
+def test_leave_one_out_is_what_leaving_out_gives(bowl: float) -> None:
     x, y = mixed_rows(15)
-    gp = fit(x, y, MIXED)
+    gp = fit(x, y, MIXED, bowl=bowl)
     means, variances = gp.leave_one_out()
     for i in range(15):
         rest = np.arange(15) != i
-        mean, variance = GP(x[rest], y[rest], MIXED, gp.hyper).predict(x[i : i + 1])
+        mean, variance = GP(x[rest], y[rest], MIXED, gp.hyper, bowl=bowl).predict(x[i : i + 1])
         assert means[i] == pytest.approx(mean[0], abs=1e-6)
         assert variances[i] == pytest.approx(variance[0] + gp.noise, rel=1e-5)
 
 
 def test_fitted_is_the_prediction_at_its_own_rows() -> None:
     x, y = mixed_rows(20)
-    gp = GP(x, y, MIXED, hyper(4), np.linspace(0, 0.5, 20))
+    gp = GP(x, y, MIXED, hyper(4), np.linspace(0, 0.5, 20), bowl=0.7)
     np.testing.assert_allclose(gp.fitted(), gp.predict(x)[0], atol=1e-7)
+
+
+def test_a_bowl_is_what_is_expected_where_nothing_is_known() -> None:
+    middle, side, corner = np.full(4, 0.5), np.array([1.0, 0.5, 0.5, 0.5]), np.array([0.0, 1.0, 0.5, 1.0])
+    at = np.array([middle, side, corner, corner * 2 - 0.5])
+    prior = GP(np.zeros((0, 4)), np.zeros(0), MIXED, hyper(4), bowl=3.0)
+    np.testing.assert_allclose(prior.predict(at)[0], [0.0, 1.0, 3.0, 3.0])
+    np.testing.assert_allclose(prior.mean(at), [0.0, 1.0, 3.0, 3.0])
+
+
+def test_a_bowl_is_taken_off_the_values_and_put_on_what_is_predicted() -> None:
+    x, y = mixed_rows(20)
+    at = np.random.default_rng(1).random((5, 4))
+    bowl = fit(x, y, MIXED, bowl=2.0)
+    flat = fit(x, y - 2.0 * MIXED.bowl(x), MIXED)
+    assert bowl.hyper.signal == flat.hyper.signal
+    np.testing.assert_allclose(bowl.predict(at)[0], flat.predict(at)[0] + 2.0 * MIXED.bowl(at), rtol=1e-9)
+    np.testing.assert_allclose(bowl.predict(at)[1], flat.predict(at)[1])
+
+
+def test_where_all_is_categorical_there_is_no_bowl() -> None:
+    columns = Columns((2, 3))
+    x = np.array([[0.25, 0.5], [0.75, 1 / 6]])
+    np.testing.assert_array_equal(columns.bowl(x), [0.0, 0.0])
+    assert columns.bowl_gradients(x).shape == (2, 0)
 
 
 def test_further_rows_equal_a_gp_on_all_rows() -> None:

@@ -5,7 +5,8 @@ The kernel, for two rows a and b of the cube and the lengthscales l_j::
     r2(a, b) = sum over numeric j of (w_j(a_j) - w_j(b_j))^2 / l_j^2  +  sum over categorical j of [a_j != b_j] / l_j^2
     k(a, b)  = s2 (1 + sqrt(5) r + 5/3 r2) exp(-sqrt(5) r) + bias          (bias: a constant mean, integrated out)
 
-Observations are y = f + noise. Everything is for values near mean 0 and deviation 1: standardise first.
+The mean before any value is 0, or a bowl: 0 in the middle of the numeric columns and higher at their ends. Observations are
+y = f + noise. Everything is for values near mean 0 and deviation 1: standardise first.
 """
 
 from __future__ import annotations
@@ -75,6 +76,17 @@ class Columns:
                 place = np.clip((x[:, j] * k).astype(np.intp), 0, k - 1)
                 z[np.arange(len(x)), self.starts[j] + place] = math.sqrt(0.5 * min(1.0, 4.0 / k))
         return z
+
+    def bowl(self, x: Array) -> Array:
+        """Mean over the numeric columns of (2 x_j - 1)^2, shape (n,), at rows ``x`` (n, d): 0 in the middle, 1 at the corners;
+        beyond the cube's sides what it is on them."""
+        if not len(self.numeric):
+            return np.zeros(len(x))
+        return np.asarray(np.mean((2.0 * np.clip(x[:, self.numeric], 0.0, 1.0) - 1.0) ** 2, axis=1))
+
+    def bowl_gradients(self, x: Array) -> Array:
+        """Gradients of ``bowl`` by the numeric columns, shape (n, c), at rows ``x`` (n, d) inside the cube."""
+        return np.asarray(4.0 * (2.0 * x[:, self.numeric] - 1.0) / max(len(self.numeric), 1))
 
     def sum_by_column(self, values: Array) -> Array:
         """Sums over the features of each column: (m,) to (d,)."""
@@ -253,7 +265,8 @@ class GP:
     """A Gaussian process conditioned on rows; frozen.
 
     ``x`` (n, d) lies in the unit cube, ``y`` is (n,) or, for several sets of values at the same rows, (n, m).
-    ``row_noise`` is added to the noise variance of each row: a scalar, or (n,).
+    ``row_noise`` is added to the noise variance of each row: a scalar, or (n,). ``bowl`` is the height of the prior mean at the
+    corners of the numeric columns, in units of ``y``.
     """
 
     x: Array
@@ -261,6 +274,7 @@ class GP:
     columns: Columns
     hyper: Hyperparameters
     row_noise: Array | float = 0.0
+    bowl: float = field(default=0.0, kw_only=True)
     _z: Array = field(init=False, repr=False, compare=False)
     _lower: Array = field(init=False, repr=False, compare=False)
     _alpha: Array = field(init=False, repr=False, compare=False)
@@ -268,7 +282,7 @@ class GP:
     def __post_init__(self) -> None:
         z = self._scaled(self.x)
         lower = _cholesky(self._covariance_of_rows(z), self.hyper.noise + self.row_noise, self.hyper.signal)
-        alpha = solve_triangular(lower, self.y, lower=True, check_finite=False)
+        alpha = solve_triangular(lower, _plus(self.y, -self._prior_mean(self.x)), lower=True, check_finite=False)
         alpha = solve_triangular(lower, alpha, lower=True, trans=1, check_finite=False)
         for name, value in (("_z", z), ("_lower", lower), ("_alpha", alpha)):
             object.__setattr__(self, name, value)
@@ -289,11 +303,11 @@ class GP:
         k = self._cross(x)
         v = solve_triangular(self._lower, k, lower=True, check_finite=False)
         variance = self.hyper.signal + self._bias - np.einsum("ij,ij->j", v, v)
-        return k.T @ self._alpha, np.maximum(variance, 1e-12 * self.hyper.signal)
+        return _plus(k.T @ self._alpha, self._prior_mean(x)), np.maximum(variance, 1e-12 * self.hyper.signal)
 
     def mean(self, x: Array) -> Array:
         """Mean (q,) or (q, m) of f at rows ``x`` (q, d)."""
-        return np.asarray(self._cross(x).T @ self._alpha)
+        return _plus(self._cross(x).T @ self._alpha, self._prior_mean(x))
 
     def predict_with_gradients(self, x: Array) -> tuple[Array, Array, Array, Array]:
         """At rows ``x`` (q, d): mean (q, m), variance (q,), d mean (q, m, d) and d variance (q, d).
@@ -305,10 +319,10 @@ class GP:
         numeric = self.columns.numeric
         alpha = self._alpha[:, None] if self._alpha.ndim == 1 else self._alpha
         dmean, dvar = np.zeros((len(x), alpha.shape[1], x.shape[1])), np.zeros(x.shape)
-        dmean[:, :, numeric] = alpha.T @ dk
+        dmean[:, :, numeric] = alpha.T @ dk + self.bowl * self.columns.bowl_gradients(x)[:, None, :]
         dvar[:, numeric] = -2.0 * (weights[:, None, :] @ dk)[:, 0]
         variance = self.hyper.signal + self._bias - np.einsum("qn,qn->q", k, weights)
-        return k @ alpha, np.maximum(variance, 1e-12 * self.hyper.signal), dmean, dvar
+        return _plus(k @ alpha, self._prior_mean(x)), np.maximum(variance, 1e-12 * self.hyper.signal), dmean, dvar
 
     def covariance(self, x: Array) -> Array:
         """Posterior covariance of f at rows ``x``: (q, q)."""
@@ -342,6 +356,9 @@ class GP:
     def _inverse(self) -> Array:
         return _inverse(self._lower)
 
+    def _prior_mean(self, x: Array) -> Array:
+        return self.bowl * self.columns.bowl(x)
+
     def _scaled(self, x: Array) -> Array:
         return self.columns.features(x) / self.hyper.lengthscales[self.columns.owner]
 
@@ -364,6 +381,11 @@ class GP:
         return self._prior_covariance(z, self.x)
 
 
+def _plus(values: Array, mean: Array) -> Array:
+    """``values`` (n,) or (n, m) and a ``mean`` (n,) of each row."""
+    return np.asarray(values + (mean if values.ndim == 1 else mean[:, None]))
+
+
 def fit(
     x: Array,
     y: Array,
@@ -372,6 +394,7 @@ def fit(
     row_noise: Array | float = 0.0,
     starts: Sequence[Array] = (),
     iterations: int = 15,
+    bowl: float = 0.0,
 ) -> GP:
     """The GP with the most probable hyperparameters (MAP) for rows ``x`` (n, d) in the unit cube and values ``y`` (n,).
 
@@ -379,7 +402,8 @@ def fit(
     """
     priors = priors or Priors()
     with single_thread():
-        return GP(x, y, columns, most_probable(x, y, columns, priors, row_noise, starts, iterations)[0], row_noise)
+        hyper, _ = most_probable(x, y, columns, priors, row_noise, starts, iterations, bowl)
+        return GP(x, y, columns, hyper, row_noise, bowl=bowl)
 
 
 def most_probable(
@@ -390,9 +414,10 @@ def most_probable(
     row_noise: Array | float = 0.0,
     starts: Sequence[Array] = (),
     iterations: int = 15,
+    bowl: float = 0.0,
 ) -> tuple[Hyperparameters, float]:
     """The hyperparameters of ``fit`` and the log posterior density at them, up to a constant."""
-    z, bounds = columns.features(x), priors.bounds(columns.size)
+    z, y, bounds = columns.features(x), y - bowl * columns.bowl(x), priors.bounds(columns.size)
     low, high = np.array(bounds).T
     best, best_value = np.clip(priors.modes(columns.size), low, high), math.inf
     for start in (best, *starts):

@@ -1,4 +1,4 @@
-"""The initial design: the centre of the space, then a randomly shifted Sobol sequence."""
+"""The initial design: the centre of the space, then a randomly shifted Sobol sequence around it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from rekindle.search.space import Categorical, Space
 Array = NDArray[np.float64]
 
 _BITS = 30
+#: Part of each range over which the design is spread, around its middle: ranges are chosen around what is thought good.
+_SPREAD = 0.8
 
 
 def sobol(d: int, start: int, count: int, rng: np.random.Generator) -> Array:
@@ -52,4 +54,4 @@ def covering(space: Space, index: int, point: Array, rng: np.random.Generator) -
 
 def design_point(d: int, index: int, rng: np.random.Generator) -> Array:
     """Point number ``index`` of the design, shape (d,): the centre first. ``rng`` must be the same for all of a search."""
-    return np.full(d, 0.5) if index == 0 else sobol(d, index, 1, rng)[0]
+    return np.full(d, 0.5) if index == 0 else 0.5 + _SPREAD * (sobol(d, index, 1, rng)[0] - 0.5)

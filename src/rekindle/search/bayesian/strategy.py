@@ -49,6 +49,8 @@ class Options:
     #: The next trial is the best of so many random draws; 0 for the best of the whole space.
     draws: int = 0
     priors: Priors = field(default_factory=Priors)
+    #: How much worse the corners of the space are thought to be than its middle where nothing is known, in model values.
+    bowl: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -245,12 +247,14 @@ class _Suggestion:
             noise = np.concatenate([np.broadcast_to(view.noise, len(view.x)), np.zeros(len(x))])
             own = slice(len(view.x), None) if len(x) else slice(0, len(view.x))
             x, y = np.vstack([view.x, x]), np.concatenate([extra, y])
-        return GP(x, y, self.search.encoding.columns, self._hyperparameters(x, y, noise), noise), own
+        hyper = self._hyperparameters(x, y, noise)
+        return GP(x, y, self.search.encoding.columns, hyper, noise, bowl=self.search.options.bowl), own
 
     def _hyperparameters(self, x: Array, y: Array, noise: Array | float) -> Hyperparameters:
         subset = working_set(y, self.search.options.fit_set)
         part = noise[subset] if isinstance(noise, np.ndarray) else noise
-        return most_probable(x[subset], y[subset], self.search.encoding.columns, self.search.options.priors, part)[0]
+        options, columns = self.search.options, self.search.encoding.columns
+        return most_probable(x[subset], y[subset], columns, options.priors, part, bowl=options.bowl)[0]
 
     def _why(self, row: Array, acquisition: Acquisition, aim: Aim) -> dict[str, object]:
         best = float(np.mean(acquisition.members[0].best))
