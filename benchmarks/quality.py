@@ -5,7 +5,7 @@
     python -m benchmarks.quality --report         # no runs, only the tables
 
 Peers live in an environment of their own (``requirements-peers.txt``); what is not installed is left out and named.
-Finished runs are kept in ``.cache`` and never run again, unless our own search library has changed.
+Finished runs are in ``.cache`` and ``kept`` and never run again, unless our own search library has changed.
 """
 
 from __future__ import annotations
