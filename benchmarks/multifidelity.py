@@ -42,7 +42,7 @@ Record = dict[str, object]
 
 def key_of(method: str, task: CurveTask, seed: int, workers: int, budget: str) -> str:
     """What makes a run the same run: ours also by the library's hash."""
-    version = f"@{version_of_ours()}" if method.startswith("rekindle") else ""
+    version = f"@{version_of_ours('multifidelity')}" if method.startswith("rekindle") else ""
     return f"{method}{version}|{task.name}:{len(task.curves)}|{seed}|{workers}|{budget}"
 
 

@@ -40,7 +40,7 @@ def tasks_of(name: str, args: argparse.Namespace) -> list[Task]:
 
 def key_of(method: str, task: Task, seed: int, workers: int) -> str:
     """What makes a run the same run: ours also by the library's hash, tables also by their number of rows."""
-    version = f"@{version_of_ours()}" if method == "rekindle" else ""
+    version = f"@{version_of_ours('quality')}" if method == "rekindle" else ""
     size = f":{rows(task.name.split('/')[0])}" if "/" in task.name else ""
     return f"{method}{version}|{task.name}{size}|{seed}|{workers}|{EVALUATIONS}"
 

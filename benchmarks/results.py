@@ -9,6 +9,7 @@ be made, checked and added to anywhere.
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import lzma
@@ -19,21 +20,37 @@ from pathlib import Path
 CACHE = Path(__file__).parent / ".cache"
 KEPT = Path(__file__).parent / "kept"
 SEARCH = Path(__file__).parent.parent / "src" / "rekindle" / "search"
+_OF_PARENTS = frozenset({"kinship.py", "parent_model.py", "parent_rows.py", "transfer.py"})
+_OF_STOPPING = frozenset({"early_stopping.py", "hyperband.py", "importance.py"})
+#: Modules of our search library that a benchmark's runs of ours do not use.
+UNUSED = {"quality": _OF_PARENTS | _OF_STOPPING, "warmstart": _OF_STOPPING, "multifidelity": _OF_PARENTS}
 
 
 @cache
-def version_of_ours() -> str:
-    """A hash of our search library: a changed library makes its old runs void."""
+def version_of_ours(benchmark: str) -> str:
+    """A hash of the code of our search library, as far as the benchmark's runs use it: changed code makes its old runs void,
+    changed comments and docstrings do not."""
     digest = hashlib.sha256()
     for path in sorted(SEARCH.rglob("*.py")):
-        digest.update(path.read_bytes())
+        if path.name not in UNUSED[benchmark]:
+            digest.update(_code_of(path.read_text()).encode())
     return digest.hexdigest()[:12]
+
+
+def _code_of(source: str) -> str:
+    """Source without comments and docstrings, in Python's own layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Pass()
+    return ast.unparse(tree)
 
 
 class Results:
     """Runs by key: those of the repository and this machine's own."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self.path, self.kept = CACHE / f"{name}.jsonl", KEPT / f"{name}.jsonl.xz"
         self.runs: dict[str, dict[str, object]] = dict(self._read())
 
@@ -57,15 +74,14 @@ class Results:
 
     def keep(self) -> int:
         """Puts all runs into the repository, but for those of other versions of our library; how many these are."""
-        lines = [json.dumps(self.runs[key]) + "\n" for key in sorted(self.runs) if _of_this_version(key)]
+        lines = [json.dumps(self.runs[key]) + "\n" for key in sorted(self.runs) if self._of_this_version(key)]
         self.kept.parent.mkdir(exist_ok=True)
         self.kept.write_bytes(lzma.compress("".join(lines).encode(), preset=9))
         return len(lines)
 
-
-def _of_this_version(key: str) -> bool:
-    method = key.split("|")[0]
-    return "@" not in method or method.endswith(f"@{version_of_ours()}")
+    def _of_this_version(self, key: str) -> bool:
+        method = key.split("|")[0]
+        return "@" not in method or method.endswith(f"@{version_of_ours(self.name)}")
 
 
 def main() -> None:

@@ -230,7 +230,7 @@ def key_of(method: str, task: Task, family: str, case: tuple[Relation, int], see
     ours = method in ("cold", "rekindle", "best-first", "pooled")
     size = rows(family) if "/" in task.name else 0
     case_name = "" if method == "cold" else f"{case[0]}{case[1]}"
-    return f"{method}{'@' + version_of_ours() if ours else ''}|{task.name}:{size}|{case_name}|{seed}|{evaluations}"
+    return f"{method}{'@' + version_of_ours('warmstart') if ours else ''}|{task.name}:{size}|{case_name}|{seed}|{evaluations}"
 
 
 def execute(
