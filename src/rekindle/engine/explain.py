@@ -8,6 +8,7 @@ from typing import Any
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.errors import NotFound
+from rekindle.domain.savings import ran_in_full
 from rekindle.domain.search_plan import comparable, warm_start_report
 from rekindle.domain.training_job import Owner, TrainingJob
 from rekindle.domain.tuning_job import Definition, StrategyName, TuningJob, TuningJobSpec, WarmStart
@@ -36,7 +37,7 @@ def explain_training_job(store: JobStore, owner: Owner, name: str) -> Mapping[st
         "objective": job.objective_value,
         "status": job.status.value,
         "stopped_early": job.cut_short,
-        "in_full": job.cut_short and _reached_the_last_rung(store, job),
+        "in_full": tuning_job is not None and job.cut_short and ran_in_full(tuning_job.spec, job, _epochs(store, job)),
         "original_name": proposal.get("name"),
         "why": proposal.get("why", {}),
     }
@@ -61,10 +62,9 @@ def explain_tuning_job(store: JobStore, owner: Owner, name: str) -> Mapping[str,
     }
 
 
-def _reached_the_last_rung(store: JobStore, job: TrainingJob) -> bool:
-    """Whether a training job had all that Hyperband gives to one when it was stopped."""
-    rungs = job.proposal.get("why", {}).get("rungs")
-    return bool(rungs) and len(store.points(job.id, job.objective_metric)) >= rungs[-1]
+def _epochs(store: JobStore, job: TrainingJob) -> int:
+    """How many values of its objective a training job emitted."""
+    return len(store.points(job.id, job.objective_metric))
 
 
 def _tuning_job_of(store: JobStore, job: TrainingJob) -> TuningJob | None:
