@@ -17,6 +17,8 @@ from rekindle.search.bayesian.acquisition import (
     log_worth_of_looking,
     log_worth_slope,
 )
+from rekindle.search.bayesian.gp import GP, Columns, Hyperparameters
+from rekindle.search.bayesian.model import Member, member
 
 
 @pytest.mark.parametrize("z", [-6.0, -2.0, -1.0, -0.5, 0.0, 1.5, 5.0])
@@ -83,3 +85,33 @@ def test_worth_of_looking_is_its_formula_and_slope(variance: float, noise: float
         2 * h
     )
     assert float(log_worth_slope(np.array(variance), noise)) == pytest.approx(float(difference), rel=1e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [2, 9, 10, 30])
+def test_nothing_is_to_be_learnt_at_pending_rows(count: int) -> None:
+    alone, beside, pending = members(count)
+    assert np.all(beside.gp.predict(pending)[1] < 1e-5)
+    assert np.all(beside.log_improvement(pending) < alone.log_improvement(pending) - 1.0)
+
+
+def test_a_few_pending_rows_come_out_as_expected() -> None:
+    alone, beside, pending = members(9)
+    at = np.linspace(0.05, 0.95, 10)[:, None]
+    np.testing.assert_allclose(beside.gp.mean(at), alone.gp.mean(at), atol=1e-6)
+    assert beside.best == pytest.approx(min(float(alone.best[0]), *alone.gp.mean(pending)))
+
+
+def test_many_pending_rows_may_come_out_in_several_ways() -> None:
+    _, beside, pending = members(10)
+    assert beside.gp.mean(pending).shape == (10, 8)
+    assert np.all(np.ptp(beside.gp.mean(pending), axis=1) > 0.0)
+
+
+def members(count: int) -> tuple[Member, Member, np.ndarray]:
+    """A model of seven results without and with so many pending rows (count, 1)."""
+    x = np.linspace(0.0, 1.0, 7)[:, None]
+    gp = GP(x, np.cos(6.0 * x[:, 0]), Columns((0,)), Hyperparameters(np.array([0.1]), 1.0, 0.01))
+    pending = np.linspace(0.03, 0.96, count)[:, None]
+    rng = np.random.default_rng(0)
+    made = [member(gp, 1.0, slice(0, 7), rows, 8, rng) for rows in (pending[:0], pending)]
+    return made[0], made[1], pending

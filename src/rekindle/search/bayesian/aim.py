@@ -18,7 +18,7 @@ from rekindle.search.bayesian.maximise import Objective
 
 Array = NDArray[np.float64]
 
-#: A search stands still after this many results (and as many more as there are pending trials) without a better one.
+#: A search stands still after this many results without a better one.
 _STILL_AFTER = 8
 #: How far below the incumbent a suggestion aims that shall go farther, in model values: only where much is unknown can it win.
 _LOWER = 1.0
@@ -41,15 +41,15 @@ class Aim:
 FARTHER = Aim("farther", lower=_LOWER)
 
 
-def aim_of(y: Array, asked: int, design: int, pending: int, columns: Columns) -> Aim:
+def aim_of(y: Array, asked: int, design: int, columns: Columns) -> Aim:
     """The aim of suggestion number ``asked`` after model values ``y`` (n,), oldest first, the first ``design`` of them not
-    chosen by a model, with ``pending`` trials unfinished.
+    chosen by a model.
 
     While the search stands still, every third suggestion goes in turn to another value of each categorical parameter, and
     farther from everything seen.
     """
     since = len(y) - max(design, int(np.argmin(y)) + 1) if len(y) else 0
-    if asked % 3 != 0 or since < _STILL_AFTER + pending:
+    if asked % 3 != 0 or since < _STILL_AFTER:
         return Aim()
     turns = [*(j for j, k in enumerate(columns.categories) if k), None]
     column = turns[(asked // 3) % len(turns)]

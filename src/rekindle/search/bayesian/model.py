@@ -1,4 +1,4 @@
-"""The surrogate of one suggestion: a mixture of GPs, fantasies for pending trials, and log expected improvement over it."""
+"""The surrogate of one suggestion: a mixture of GPs, values for pending trials, and log expected improvement over it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ _LOOK = 0.1
 #: Once trials fail, log expected improvement counts in full down to this level, and hardly below it: where little is to be
 #: gained, the likelier success wins.
 _LOG_TRIFLE, _BELOW = -9.0, 0.05
+#: So many pending trials are taken to come out as expected, more are drawn: among many whose values are known the model is sure
+#: of everything near them, and the next ones clump.
+_FEW = 9
 #: Variance of the noise with which a fantasised value counts as seen.
 _FANTASY_NOISE = 1e-6
 
@@ -113,7 +116,8 @@ def _flattened(value: Array) -> Array:
 def member(
     gp: GP, weight: float, own: slice, pending: Array, fantasies: int, rng: np.random.Generator, lower: float = 0.0
 ) -> Member:
-    """A member of the mixture that knows of pending rows (p, d) by ``fantasies`` joint draws of their values.
+    """A member of the mixture that knows of pending rows (p, d): a few have the values that the GP expects (a "kriging
+    believer", Ginsbourger et al. 2010), of more there are ``fantasies`` joint draws.
 
     The incumbent is the best posterior mean among the GP's rows ``own`` and the pending ones, in each draw.
     """
@@ -126,6 +130,8 @@ def member(
 
 def _with_fantasies(gp: GP, pending: Array, fantasies: int, rng: np.random.Generator) -> GP:
     mean, _ = gp.predict(pending)
+    if len(pending) <= _FEW:
+        return gp.with_rows(pending, mean, _FANTASY_NOISE - gp.noise)
     values, vectors = np.linalg.eigh(gp.covariance(pending))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     draws = rng.standard_normal((len(pending), fantasies // 2))

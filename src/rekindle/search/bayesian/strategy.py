@@ -40,7 +40,7 @@ class Options:
     #: Rows that the model holds at most, and rows that its hyperparameters are fitted to at most.
     working_set: int = 500
     fit_set: int = 250
-    #: Joint draws of the pending trials' values.
+    #: Joint draws of the pending trials' values, where there are many.
     fantasies: int = 8
     #: Every so many suggestions one is a draw for safety; 0 for never.
     safety_every: int = 0
@@ -191,8 +191,7 @@ class _Suggestion:
         draws, whose chance goes elsewhere by itself."""
         if self.search.parents or self.search.options.draws:
             return Aim()
-        pending = len(self.history.pending)
-        return aim_of(self.y, self.history.asked, self._design_size, pending, self.search.encoding.columns)
+        return aim_of(self.y, self.history.asked, self._design_size, self.search.encoding.columns)
 
     @property
     def _design_size(self) -> int:
