@@ -372,3 +372,17 @@ def confirming_tasks() -> list[Task]:
         draw("cccccccc", 12, 2.5),
         draw("lrmt5cc", 13, noise=0.1),
     ]
+
+
+def many_dimensional_tasks() -> list[Task]:
+    """Functions of 16 to 30 parameters."""
+    return [
+        moved("levy", "cccccllllliiiiirrrrr"),
+        moved("sphere", "ccccccllllllmmmmrr2255tz", noise=0.1),
+        moved("rosenbrock", "c" * 20),
+        moved("styblinski-tang", "cccclllliiii2255"),
+        moved("ellipsoid", "c" * 30),
+        moved("griewank", "cccccccccciiiii222555tzzt"),
+        moved("rastrigin", "c" * 16),
+        moved("zakharov", "ccccccccccllllllll", noise=0.05),
+    ]
