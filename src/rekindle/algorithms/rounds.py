@@ -114,10 +114,13 @@ class Interrupt(xgboost.callback.TrainingCallback):
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Evaluations) -> bool:
         """See TrainingCallback."""
+        asked = self._stop.asked
         if collective.is_distributed():
-            asked = collective.allreduce(np.array([int(self._stop.asked)]), collective.Op.MAX)
-            self._stop.asked = bool(asked[0])
-        return self._stop.asked
+            asked = bool(collective.allreduce(np.array([int(asked)]), collective.Op.MAX)[0])
+        if asked:
+            # Never back to False: who is asked while the hosts agree on this round stops after the next one.
+            self._stop.asked = True
+        return asked
 
 
 def kept_rounds(folder: Path) -> list[int]:

@@ -204,6 +204,30 @@ def test_a_stop_keeps_the_model_where_that_was_asked_for(kept: bool, tmp_path: P
     assert not kept or model_of(tmp_path).num_boosted_rounds() == 1
 
 
+def test_who_is_asked_while_the_hosts_agree_stops_after_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = Stop()
+    interrupt = rounds.Interrupt(stop)
+
+    def agree(mine: np.ndarray, _: object) -> np.ndarray:
+        """What the hosts said, which is on its way already when SIGTERM comes to both."""
+        told = mine.copy()
+        stop.asked = True
+        return told
+
+    monkeypatch.setattr(rounds.collective, "is_distributed", lambda: True)
+    monkeypatch.setattr(rounds.collective, "allreduce", agree)
+    assert [interrupt.after_iteration(None, epoch, {}) for epoch in range(2)] == [False, True]
+    assert stop.asked
+
+
+def test_a_host_stops_with_the_one_that_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = Stop()
+    monkeypatch.setattr(rounds.collective, "is_distributed", lambda: True)
+    monkeypatch.setattr(rounds.collective, "allreduce", lambda mine, _: np.ones_like(mine))
+    assert rounds.Interrupt(stop).after_iteration(None, 0, {})
+    assert stop.asked
+
+
 @pytest.mark.parametrize(
     ("channels", "words"),
     [({"train": "csv"}, "No data in training channel path"), ({"train": "csv", "validation": "csv"}, "No data in training")],
