@@ -323,10 +323,10 @@ def test_trials_tell_how_far_each_came(cli, folder):
     assert "[1/2]" in out
     assert out.count("(stopped early)") == 1
     assert "1 stopped early: 2 epochs (33%)" in out
-    told = [(t["epochs"], t["stopped_early"], t["in_full"]) for t in cli.json("trials", "halved")]
+    trials = cli.json("trials", "halved")
+    told = [(t["epochs"], t["stopped_early"], t["in_full"]) for t in trials]
     assert told == [(3, True, True), (1, True, False)]
-    names = [t["name"] for t in cli.json("trials", "halved")]
-    assert [cli.json("explain", name)["in_full"] for name in names] == [True, False]
+    assert [cli.json("explain", t["name"])["in_full"] for t in trials] == [True, False]
     table = cli.ok("trials", "halved")
     assert "epochs" in table.splitlines()[0]
     assert "Stopped at the end" in table

@@ -24,7 +24,7 @@ from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
 from rekindle.search.bayesian.initial import design_point, sobol
-from rekindle.search.bayesian.model import Member
+from rekindle.search.bayesian.model import Member, as_expected
 from rekindle.search.bayesian.prior import Context, PriorModel, View
 from rekindle.search.bayesian.strategy import BayesianSearch, Options, working_set
 from rekindle.search.bayesian.targets import Targets
@@ -46,8 +46,6 @@ _NO_SAY = 1e-3
 #: Of so many of each parent's best, so far apart, the family chooses the first suggestion, and those at these numbers of asked
 #: trials: what was found good elsewhere is a better bet, while there are few results, than where nobody has looked.
 _NAMED, _APART, _NAMED_AT = 10, 0.1, (1, 3, 4, 6)
-#: Variance of the noise with which an expected value counts as seen.
-_AS_SEEN = 1e-6
 #: Asked trials at which a point of the cold search's design may be drawn for contrast: results in one corner of the space
 #: cannot tell a good parent from a contrary one. Past the first only below this rank correlation of results and predictions,
 #: where the parents' best are left, too.
@@ -252,8 +250,7 @@ def _in_turn(model: tuple[KinGP, slice], x: Array, count: int) -> list[int]:
         improvement[found] = -np.inf
         found.append(int(np.argmax(improvement)))
         at = x[found[-1:]]
-        mean = gp.mean(at)
-        gp, best = gp.with_rows(at, mean, _AS_SEEN - gp.noise), np.minimum(best, mean)
+        gp, best = as_expected(gp, at), np.minimum(best, gp.mean(at))
     return found
 
 

@@ -29,8 +29,8 @@ _LOG_TRIFLE, _BELOW = -9.0, 0.05
 #: So many pending trials are taken to come out as expected, more are drawn: among many whose values are known the model is sure
 #: of everything near them, and the next ones clump.
 _FEW = 9
-#: Variance of the noise with which a fantasised value counts as seen.
-_FANTASY_NOISE = 1e-6
+#: Variance of the noise with which a value that was not observed counts as seen.
+_AS_SEEN = 1e-6
 
 
 @dataclass(frozen=True)
@@ -116,23 +116,27 @@ def _flattened(value: Array) -> Array:
 def member(
     gp: GP, weight: float, own: slice, pending: Array, fantasies: int, rng: np.random.Generator, lower: float = 0.0
 ) -> Member:
-    """A member of the mixture that knows of pending rows (p, d): a few have the values that the GP expects (a "kriging
-    believer", Ginsbourger et al. 2010), of more there are ``fantasies`` joint draws.
+    """A member of the mixture that knows of pending rows (p, d): a few come out as expected, of the values of more there are
+    ``fantasies`` joint draws.
 
     The incumbent is the best posterior mean among the GP's rows ``own`` and the pending ones, in each draw.
     """
     if len(pending):
-        gp = _with_fantasies(gp, pending, fantasies, rng)
+        gp = as_expected(gp, pending) if len(pending) <= _FEW else _with_fantasies(gp, pending, fantasies, rng)
         own = slice(own.start, len(gp.x))
     fitted = gp.fitted()[own]
     return Member(gp, weight, np.min(fitted.reshape(len(fitted), -1), axis=0), lower)
 
 
+def as_expected(gp: GP, x: Array) -> GP:
+    """The GP after rows ``x`` (p, d) came out as it expects (a "kriging believer", Ginsbourger et al. 2010): it is sure of
+    them, and its mean is everywhere what it was."""
+    return gp.with_rows(x, gp.mean(x), _AS_SEEN - gp.noise)
+
+
 def _with_fantasies(gp: GP, pending: Array, fantasies: int, rng: np.random.Generator) -> GP:
     mean, _ = gp.predict(pending)
-    if len(pending) <= _FEW:
-        return gp.with_rows(pending, mean, _FANTASY_NOISE - gp.noise)
     values, vectors = np.linalg.eigh(gp.covariance(pending))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     draws = rng.standard_normal((len(pending), fantasies // 2))
-    return gp.with_rows(pending, mean[:, None] + root @ np.hstack([draws, -draws]), _FANTASY_NOISE - gp.noise)
+    return gp.with_rows(pending, mean[:, None] + root @ np.hstack([draws, -draws]), _AS_SEEN - gp.noise)
