@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import sys
 import time
@@ -15,6 +16,17 @@ import pytest
 from support.serving import REKINDLE
 
 METRICS = [{"Name": "accuracy", "Regex": "accuracy=([0-9.]+);"}]
+#: What the rows of a data frame mean.
+FRAMED = """
+name: framed
+command: python train.py
+objective: {metric: accuracy, goal: maximize, regex: 'accuracy=([0-9.]+)'}
+ranges:
+  n-estimators: {min: 3, max: 12, type: integer}
+  max-features: {min: 0.1, max: 0.9}
+  criterion: ['"gini"', '"entropy"']
+limits: {jobs: 3}
+"""
 
 
 @pytest.fixture(scope="session")
@@ -164,6 +176,32 @@ def test_categories_of_a_framework_keep_their_quotes(role: str, data: str) -> No
     quoted.fit({"train": data}, job_name="quoted")
     assert quoted.describe()["TrainingJobStatusCounters"]["Completed"] == 1
     assert quoted.best_estimator().hyperparameters()["criterion"] in ('"gini"', '"entropy"')
+
+
+def test_a_data_frame_becomes_history_and_a_parent(role: str, data: str, tmp_path: Path) -> None:
+    """What ``analytics().dataframe()`` shows, written by pandas with its index or without. A job file says what the columns
+    mean, or the tuning job's description, which also has the hyperparameters that the SDK adds to an estimator's own."""
+    from sagemaker import tuner as sdk
+    from sagemaker.analytics import HyperparameterTuningJobAnalytics
+
+    chosen = {**ranges(), "criterion": sdk.CategoricalParameter(["gini", "entropy"])}
+    there = tuner(sklearn(role), 3, hyperparameter_ranges=chosen)
+    there.fit({"train": data}, job_name="framed")
+    frame = there.analytics().dataframe()
+    (tmp_path / "job.yaml").write_text(FRAMED)
+    (tmp_path / "describe.json").write_text(json.dumps(there.describe(), default=str))
+    for name, meaning, index in (("by-job-file", "job.yaml", True), ("by-description", "describe.json", False)):
+        frame.to_csv(tmp_path / f"{name}.csv", index=index)
+        command = [REKINDLE, "import", meaning, f"{name}.csv", "--name", name]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        again = HyperparameterTuningJobAnalytics(name).dataframe()
+        same = ["n-estimators", "max-features", "criterion", "FinalObjectiveValue", "TrainingJobStatus"]
+        assert sorted(again[same].to_numpy().tolist()) == sorted(frame[same].to_numpy().tolist())
+    config = sdk.WarmStartConfig(sdk.WarmStartTypes.TRANSFER_LEARNING, parents={"by-description"})
+    child = tuner(sklearn(role), 1, hyperparameter_ranges=chosen, warm_start_config=config)
+    child.fit({"train": data}, job_name="child-of-a-frame")
+    assert child.describe()["HyperParameterTuningJobStatus"] == "Completed"
 
 
 def test_several_estimators(role: str, data: str) -> None:
