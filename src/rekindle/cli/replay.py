@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rekindle.bootstrap import App
     from rekindle.engine.replay import Checked, Replay
 
+#: Processes of ``verify``; each takes some 100 MB.
+_MOST_PROCESSES = 8
+
 
 def explain(
     name: Annotated[str, typer.Argument(metavar="JOB", help="A tuning job or a training job.", show_default=False)],
@@ -70,9 +73,11 @@ def _watched(replayed: Replay) -> Iterable[Checked]:
     from rich.progress import track
 
     from rekindle.cli.printing import console
+    from rekindle.executors.machine import cpus
 
-    screen = console(stderr=True)
-    return track(replayed, "replaying", console=screen, transient=True, disable=not screen.is_terminal)
+    screen, processes = console(stderr=True), replayed.processes(min(cpus(), _MOST_PROCESSES))
+    checked = replayed if processes == 1 else replayed.side_by_side(processes)
+    return track(checked, "replaying", len(replayed), console=screen, transient=True, disable=not screen.is_terminal)
 
 
 @dataclass(frozen=True)

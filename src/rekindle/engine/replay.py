@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+import os
+import signal
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from multiprocessing.connection import Connection
 
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.errors import InvalidValue, shown
@@ -14,9 +18,14 @@ from rekindle.domain.training_job import Owner, TrainingJob
 from rekindle.domain.tuning_job import Definition
 from rekindle.engine.ports import JobStore
 from rekindle.engine.queries import parents_of
+from rekindle.engine.suggestions import is_modelled
 from rekindle.search.space import SpaceError
 from rekindle.search.strategy import Strategy
 
+#: A process is started for so many suggestions at least: it takes as long to start as they take to be made.
+_WORTH_A_PROCESS = 40
+#: By how much the processes give way to whatever else the machine does.
+_NICENESS = 5
 _BEGUN_AGAIN = "they saw the curve of a training job that was lost and begun again since"
 
 
@@ -58,7 +67,22 @@ class Replay:
 
     def __iter__(self) -> Iterator[Checked]:
         if not self.snapshot.job.imported:
-            yield from map(self._check, self.snapshot.jobs)
+            yield from map(self.check, self.snapshot.jobs)
+
+    def processes(self, most: int) -> int:
+        """How many processes, up to ``most``, are worth their start."""
+        return max(1, min(most, len(self) // _WORTH_A_PROCESS)) if is_modelled(self.snapshot.job.spec) else 1
+
+    def side_by_side(self, processes: int) -> Iterator[Checked]:
+        """What going through it gives, in the same order, by so many processes at once: one takes every so many suggestions."""
+        helpers = [_Helper(self, first, processes) for first in range(processes)]
+        try:
+            for i in range(len(self)):
+                checked = helpers[i % processes].next()
+                yield self.check(self.snapshot.jobs[i]) if checked is None else checked
+        finally:
+            for helper in helpers:
+                helper.end()
 
     @cached_property
     def missing(self) -> tuple[int, ...]:
@@ -66,7 +90,8 @@ class Replay:
         there = [trial.number for trial in self.snapshot.jobs]
         return tuple(sorted(set(range(1, max(there, default=0))) - set(there)))
 
-    def _check(self, trial: TrainingJob) -> Checked:
+    def check(self, trial: TrainingJob) -> Checked:
+        """The replay of one suggestion: that which ``trial`` was launched for."""
         wrong = self._unreadable.get(trial.number)
         incomparable = None if wrong else self._incomparable(trial)
         if wrong or incomparable:
@@ -126,6 +151,44 @@ class Replay:
     def _strategies(self) -> Mapping[str | None, Strategy]:
         s = self.snapshot
         return {name: strategy_for(s.job, definition, s.parents) for name, definition in self._definitions.items()}
+
+
+class _Helper:
+    """A process that replays a share of the suggestions, and our end of the pipe from it."""
+
+    def __init__(self, replayed: Replay, first: int, step: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(target=_send_share, args=(theirs, replayed, first, step), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def next(self) -> Checked | None:
+        """Its next one; None if it has died."""
+        try:
+            found: Checked = self._connection.recv()
+        except (EOFError, OSError):
+            return None
+        return found
+
+    def end(self) -> None:
+        """Ends the process, whatever it does."""
+        self._connection.close()
+        self._process.kill()
+        self._process.join()
+
+
+def _send_share(connection: Connection, replayed: Replay, first: int, step: int) -> None:
+    """What a process does: every so many suggestions, in order."""
+    # Ctrl-C is sent to the whole group; whoever asked decides what becomes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(_NICENESS)
+    try:
+        for trial in replayed.snapshot.jobs[first::step]:
+            connection.send(replayed.check(trial))
+    except Exception:
+        # Whoever asked meets the same error, and says it, when making this suggestion itself.
+        connection.close()
 
 
 def replay(store: JobStore, owner: Owner, name: str) -> Replay:

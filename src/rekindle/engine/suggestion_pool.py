@@ -18,8 +18,8 @@ from typing import Any
 
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.search_plan import history_for, strategy_for
-from rekindle.domain.tuning_job import Definition, StrategyName
-from rekindle.engine.suggestions import HereAndNow, Suggester, Suggestion
+from rekindle.domain.tuning_job import Definition
+from rekindle.engine.suggestions import HereAndNow, Suggester, Suggestion, is_modelled
 from rekindle.search.history import History
 from rekindle.search.strategy import Proposal, Strategy
 
@@ -65,7 +65,7 @@ class SuggestionPool(Suggester):
     def suggest(self, snapshot: Snapshot, definition: Definition) -> Suggestion | None:
         """See Suggester. Raises SuggestionFailed."""
         job_id = snapshot.job.id
-        if not _is_modelled(snapshot):
+        if not is_modelled(snapshot.job.spec):
             return self._here.suggest(snapshot, definition)
         if not _has_results(snapshot):
             # The first points need no model; by the time that one is needed, a process is there.
@@ -205,13 +205,6 @@ class _Helper:
             self.process.kill()
             self.process.join(self._patience)
         self.process = self.connection = self.task = None
-
-
-def _is_modelled(snapshot: Snapshot) -> bool:
-    """Whether the search fits a model to results."""
-    spec = snapshot.job.spec
-    sampler = spec.hyperband.sampler if spec.strategy is StrategyName.HYPERBAND and spec.hyperband else None
-    return spec.strategy is StrategyName.BAYESIAN or sampler == "bayesian"
 
 
 def _has_results(snapshot: Snapshot) -> bool:

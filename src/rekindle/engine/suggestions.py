@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.search_plan import propose
-from rekindle.domain.tuning_job import Definition
+from rekindle.domain.tuning_job import Definition, StrategyName, TuningJobSpec
 from rekindle.search.strategy import Proposal
 
 Proposer = Callable[[Snapshot, Definition], Proposal | None]
@@ -50,6 +50,12 @@ class Suggester(Protocol):
     def close(self) -> None:
         """Ends what was started."""
         ...
+
+
+def is_modelled(spec: TuningJobSpec) -> bool:
+    """Whether the search fits a model to results, which takes its time."""
+    sampler = spec.hyperband.sampler if spec.strategy is StrategyName.HYPERBAND and spec.hyperband else None
+    return spec.strategy is StrategyName.BAYESIAN or sampler == "bayesian"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -69,6 +70,32 @@ def test_whole_jobs_are_replayed_bit_for_bit(spec: Any, program: Any) -> None:
     checked = list(found(engine))
     assert len(checked) == len(found(engine)) == len(engine.trials("job"))
     assert all(c.agrees for c in checked)
+
+
+def test_several_processes_find_what_one_finds() -> None:
+    engine = Engine(failing)
+    engine.create(tuning_spec(strategy=StrategyName.BAYESIAN, jobs=14, parallel=3))
+    engine.run("job")
+    change_inputs(engine, 10, lambda inputs: inputs["tuned"].update(lr="0.003"))
+    alone, together = list(found(engine)), found(engine)
+    assert [c.agrees for c in alone].index(False) == 9
+    assert list(together.side_by_side(3)) == alone
+    # One that dies, killed or out of memory, leaves its share to us.
+    going = together.side_by_side(2)
+    first = next(going)
+    for process in multiprocessing.active_children():
+        process.kill()
+    assert [first, *going] == alone
+    assert not multiprocessing.active_children()
+
+
+def test_processes_are_started_where_they_are_worth_it() -> None:
+    engine = Engine()
+    for name, strategy in (("model", StrategyName.BAYESIAN), ("draws", StrategyName.RANDOM)):
+        engine.create(tuning_spec(name, strategy=strategy, jobs=85, parallel=85))
+        engine.run(name)
+    assert [found(engine, "model").processes(most) for most in (1, 2, 8)] == [1, 2, 2]
+    assert found(engine, "draws").processes(8) == 1
 
 
 def test_a_job_that_runs_and_one_that_was_stopped_are_replayed() -> None:
