@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from multiprocessing.connection import Connection
@@ -16,6 +13,7 @@ from rekindle.domain.errors import InvalidValue, shown
 from rekindle.domain.search_plan import ALGORITHM_VERSION, configuration_of, history_for, strategy_for, trial_of, tuned_values
 from rekindle.domain.training_job import Owner, TrainingJob
 from rekindle.domain.tuning_job import Definition
+from rekindle.engine.helper_process import HelperProcess
 from rekindle.engine.ports import JobStore
 from rekindle.engine.queries import parents_of
 from rekindle.engine.suggestions import is_modelled
@@ -24,8 +22,6 @@ from rekindle.search.strategy import Strategy
 
 #: A process is started for so many suggestions at least: it takes as long to start as they take to be made.
 _WORTH_A_PROCESS = 40
-#: By how much the processes give way to whatever else the machine does.
-_NICENESS = 5
 _BEGUN_AGAIN = "they saw the curve of a training job that was lost and begun again since"
 
 
@@ -62,12 +58,16 @@ class Replay:
     snapshot: Snapshot
 
     def __len__(self) -> int:
-        """How many suggestions there are; what was imported was not suggested here."""
-        return 0 if self.snapshot.job.imported else len(self.snapshot.jobs)
+        """How many suggestions there are."""
+        return len(self.suggested)
 
     def __iter__(self) -> Iterator[Checked]:
-        if not self.snapshot.job.imported:
-            yield from map(self.check, self.snapshot.jobs)
+        return map(self.check, self.suggested)
+
+    @property
+    def suggested(self) -> Sequence[TrainingJob]:
+        """The training jobs that a search suggested: what was imported was not suggested here."""
+        return () if self.snapshot.job.imported else self.snapshot.jobs
 
     def processes(self, most: int) -> int:
         """How many processes, up to ``most``, are worth their start."""
@@ -75,11 +75,11 @@ class Replay:
 
     def side_by_side(self, processes: int) -> Iterator[Checked]:
         """What going through it gives, in the same order, by so many processes at once: one takes every so many suggestions."""
-        helpers = [_Helper(self, first, processes) for first in range(processes)]
+        helpers = [HelperProcess(_send_share, self, first, processes) for first in range(processes)]
         try:
-            for i in range(len(self)):
-                checked = helpers[i % processes].next()
-                yield self.check(self.snapshot.jobs[i]) if checked is None else checked
+            for i, trial in enumerate(self.suggested):
+                # One that died, killed or out of memory, leaves its share to us.
+                yield helpers[i % processes].receive() or self.check(trial)
         finally:
             for helper in helpers:
                 helper.end()
@@ -153,42 +153,14 @@ class Replay:
         return {name: strategy_for(s.job, definition, s.parents) for name, definition in self._definitions.items()}
 
 
-class _Helper:
-    """A process that replays a share of the suggestions, and our end of the pipe from it."""
-
-    def __init__(self, replayed: Replay, first: int, step: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=_send_share, args=(theirs, replayed, first, step), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def next(self) -> Checked | None:
-        """Its next one; None if it has died."""
-        try:
-            found: Checked = self._connection.recv()
-        except (EOFError, OSError):
-            return None
-        return found
-
-    def end(self) -> None:
-        """Ends the process, whatever it does."""
-        self._connection.close()
-        self._process.kill()
-        self._process.join()
-
-
 def _send_share(connection: Connection, replayed: Replay, first: int, step: int) -> None:
     """What a process does: every so many suggestions, in order."""
-    # Ctrl-C is sent to the whole group; whoever asked decides what becomes of it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(_NICENESS)
-    try:
-        for trial in replayed.snapshot.jobs[first::step]:
+    for trial in replayed.suggested[first::step]:
+        try:
             connection.send(replayed.check(trial))
-    except Exception:
-        # Whoever asked meets the same error, and says it, when making this suggestion itself.
-        connection.close()
+        except Exception:
+            # Whoever asked meets the same error, and says it, when making this suggestion itself.
+            return
 
 
 def replay(store: JobStore, owner: Owner, name: str) -> Replay:

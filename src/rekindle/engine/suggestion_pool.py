@@ -7,26 +7,20 @@ process makes again. Processes end when their worker does: what they read from e
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from typing import Any
 
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.search_plan import history_for, strategy_for
 from rekindle.domain.tuning_job import Definition
+from rekindle.engine.helper_process import HelperProcess
 from rekindle.engine.suggestions import HereAndNow, Suggester, Suggestion, is_modelled
 from rekindle.search.history import History
 from rekindle.search.strategy import Proposal, Strategy
 
 #: How often one suggestion may take its process with it before it is called a defect.
 _MAX_DEATHS = 3
-#: By how much the processes give way to the server, the worker and whatever else is quick to do.
-_NICENESS = 5
 
 
 class SuggestionFailed(Exception):
@@ -56,7 +50,6 @@ class SuggestionPool(Suggester):
     """Makes the suggestions that take long in up to ``size`` processes, which are started when they are first needed."""
 
     def __init__(self, size: int) -> None:
-        self._context = multiprocessing.get_context("spawn")
         self._here = HereAndNow()
         self._helpers = [_Helper() for _ in range(size)]
         self._asked: dict[int, _Asked] = {}
@@ -69,7 +62,7 @@ class SuggestionPool(Suggester):
             return self._here.suggest(snapshot, definition)
         if not _has_results(snapshot):
             # The first points need no model; by the time that one is needed, a process is there.
-            self._helpers[0].prepare(self._context)
+            self._helpers[0].prepare()
             return self._here.suggest(snapshot, definition)
         self._collect()
         asked = self._asked.get(job_id)
@@ -101,11 +94,11 @@ class SuggestionPool(Suggester):
 
     def descriptors(self) -> Sequence[int]:
         """See Suggester."""
-        return [helper.connection.fileno() for helper in self._helpers if helper.connection is not None and helper.task]
+        return [h.process.connection.fileno() for h in self._helpers if h.process is not None and h.task]
 
     def processes(self) -> Mapping[int, bool]:
         """The processes by number, and whether each is at work; for reports and tests."""
-        return {h.process.pid or 0: h.task is not None for h in self._helpers if h.process is not None}
+        return {h.process.pid: h.task is not None for h in self._helpers if h.process is not None}
 
     def close(self) -> None:
         """See Suggester."""
@@ -152,59 +145,47 @@ class SuggestionPool(Suggester):
             while self._queue and helper.task is None:
                 job_id = self._queue.pop(0)
                 asked = self._asked[job_id]
-                helper.start(self._context, job_id, asked)
+                helper.start(job_id, asked)
 
 
 @dataclass
 class _Helper:
-    """One process, our end of the pipe to it, and what it works on."""
+    """One process, once it is there, and what it works on."""
 
-    process: BaseProcess | None = None
-    connection: Connection | None = None
+    process: HelperProcess | None = None
     task: tuple[int, _Asked] | None = None
-    _patience: float = field(default=2.0, repr=False)
 
-    def prepare(self, context: Any) -> Connection:
-        """Our end of the pipe to the process, which is started where there is none."""
-        if self.connection is None:
-            ours, theirs = context.Pipe()
-            self.process = context.Process(target=_serve, args=(theirs,), name="suggestions", daemon=True)
-            self.process.start()
-            theirs.close()
-            self.connection = ours
-        return self.connection
+    def prepare(self) -> HelperProcess:
+        """The process, which is started where there is none."""
+        if self.process is None:
+            self.process = HelperProcess(_serve)
+        return self.process
 
-    def start(self, context: Any, job_id: int, asked: _Asked) -> None:
+    def start(self, job_id: int, asked: _Asked) -> None:
         """Gives it a task; a process that is not there, or not any more, is started first."""
-        connection = self.prepare(context)
+        process = self.prepare()
         self.task = (job_id, asked)
         try:
-            connection.send((asked.strategy, asked.history))
+            process.connection.send((asked.strategy, asked.history))
         except OSError:
             return  # it died while it had nothing to do: reading tells the same
 
     def has_news(self) -> bool:
         """Whether it has answered, or died."""
-        return self.connection is None or self.connection.poll()
+        return self.process is None or self.process.connection.poll()
 
     def receive(self) -> tuple[Proposal | None, str] | None:
         """Its answer; None if it has died."""
-        try:
-            if self.connection is not None:
-                answer: tuple[Proposal | None, str] = self.connection.recv()
-                return answer
-        except (EOFError, OSError):
+        answer: tuple[Proposal | None, str] | None = None if self.process is None else self.process.receive()
+        if answer is None:
             self.end()
-        return None
+        return answer
 
     def end(self) -> None:
         """Ends the process, whatever it does."""
-        if self.connection is not None:
-            self.connection.close()
         if self.process is not None:
-            self.process.kill()
-            self.process.join(self._patience)
-        self.process = self.connection = self.task = None
+            self.process.end()
+        self.process = self.task = None
 
 
 def _has_results(snapshot: Snapshot) -> bool:
@@ -218,15 +199,9 @@ def _launched(snapshot: Snapshot, definition: Definition) -> int:
 
 def _serve(connection: Connection) -> None:
     """What a process of the pool does: answers, until nobody asks any more."""
-    # Ctrl-C is sent to the whole group; the worker decides what becomes of it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(_NICENESS)
     while True:
-        try:
-            strategy, history = connection.recv()
-            connection.send(_answer(strategy, history))
-        except (EOFError, OSError):
-            return
+        strategy, history = connection.recv()
+        connection.send(_answer(strategy, history))
 
 
 def _answer(strategy: Strategy, history: History) -> tuple[Proposal | None, str]:
