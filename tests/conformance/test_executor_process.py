@@ -56,6 +56,25 @@ class TestProcessExecutor(ExecutorSuite):
         supervisor.kill()
         until(lambda: not supervisor.is_running() or supervisor.status() == psutil.STATUS_ZOMBIE, "its death")
 
+    # A folder that somebody removes.
+
+    def test_a_run_whose_folder_is_removed_is_lost_and_not_launched_again(self, bench: Bench, executor: Executor) -> None:
+        executor.launch(bench.run("mark('ran')\nimport shutil\nshutil.rmtree(os.path.abspath('..'), ignore_errors=True)"))
+        report = finished(executor)
+        assert report.state is RunState.LOST
+        assert bench.marked("ran") == 1
+        executor.launch(bench.run("mark('ran')", key=RunKey(KEY.name, 2)))
+        assert finished(executor, RunKey(KEY.name, 2)).state is RunState.COMPLETED
+
+    def test_a_run_whose_folder_is_removed_runs_until_it_is_stopped(self, bench: Bench) -> None:
+        executor = self.make(bench.home, grace=0.1)
+        script = "import shutil\nshutil.rmtree(os.path.abspath('..'), ignore_errors=True)\nmark('ready')\n"
+        executor.launch(bench.run(script + WAIT_FOREVER))
+        bench.await_mark("ready")
+        assert executor.report(KEY).state is RunState.RUNNING
+        executor.stop(KEY)
+        assert finished(executor).state is RunState.LOST
+
     # A launcher that dies between two steps.
 
     def test_a_launcher_that_died_before_anything_started(self, bench: Bench, executor: Executor) -> None:

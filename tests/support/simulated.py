@@ -104,6 +104,10 @@ class SimulatedExecutor:
         """The supervisor of a run vanishes."""
         self._runs[key].lost_at = self.clock.now()
 
+    def vanish(self, key: RunKey) -> None:
+        """A run vanishes with all its files."""
+        del self._runs[key]
+
     def wait(self, keys: Sequence[RunKey], seconds: float, descriptors: Sequence[int] = ()) -> None:
         if descriptors:
             # Processes beside us take real time, in which ours moves on a little.

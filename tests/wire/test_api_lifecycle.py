@@ -173,12 +173,19 @@ def test_a_lost_run_starts_again_as_the_same_training_job() -> None:
         assert counts(service.finish(name))[0] == (1, 0, 0, 0, 0)
 
 
+def test_deletion_of_what_is_stopping_has_to_wait(sagemaker: Wire) -> None:
+    name = sagemaker.create()
+    sagemaker.client.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    _, message = error_of(sagemaker.client.delete_hyper_parameter_tuning_job, HyperParameterTuningJobName=name)
+    assert "not in a terminal state: it is Stopping. Wait until it has ended." in message
+
+
 def test_deletion_waits_for_the_end_and_frees_the_name(sagemaker: Wire) -> None:
     name = sagemaker.create()
     delete = sagemaker.client.delete_hyper_parameter_tuning_job
     code, message = error_of(delete, HyperParameterTuningJobName=name)
     assert code == "ValidationException"
-    assert "not in a terminal state" in message
+    assert "not in a terminal state: it is InProgress. Stop it first." in message
     sagemaker.finish(name)
     trial = sagemaker.trials(name)[0]["TrainingJobName"]
     delete(HyperParameterTuningJobName=name)

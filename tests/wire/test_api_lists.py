@@ -176,6 +176,20 @@ def test_a_token_of_another_order_is_refused(listed: Wire) -> None:
     assert "another order" in message
 
 
+def test_a_token_of_another_list_is_refused(listed: Wire) -> None:
+    trials, all_ = listed.client.list_training_jobs_for_hyper_parameter_tuning_job, listed.client.list_training_jobs
+    upwards = {"MaxResults": 1, "SortBy": "CreationTime", "SortOrder": "Ascending"}
+    of_delta = trials(HyperParameterTuningJobName="delta", **upwards)["NextToken"]
+    of_all = all_(**upwards)["NextToken"]
+    for refused in (
+        lambda: error_of(trials, HyperParameterTuningJobName="Alpha", NextToken=of_delta, **upwards),
+        lambda: error_of(trials, HyperParameterTuningJobName="delta", NextToken=of_all, **upwards),
+        lambda: error_of(all_, NextToken=of_delta, **upwards),
+    ):
+        code, message = refused()
+        assert (code, "another list" in message) == ("ValidationException", True)
+
+
 # --- a tuning job's training jobs ----------------------------------------------------------------------------------------
 
 

@@ -292,6 +292,16 @@ RULES = [
         None,
         "hyperParameterTuningJobConfig.hyperParameterTuningJobObjective: None: missing",
     ),
+    (
+        f"{DEFINITION}.TuningObjective",
+        {"Type": "Maximize", "MetricName": "loss"},
+        "HyperParameterTuningJobConfig.HyperParameterTuningJobObjective is given too: exactly one of them",
+    ),
+    (
+        f"{DEFINITION}.HyperParameterRanges",
+        {"IntegerParameterRanges": [{"Name": "k", "MinValue": "1", "MaxValue": "9"}]},
+        "HyperParameterTuningJobConfig.ParameterRanges is given too: exactly one of them",
+    ),
     (DEFINITION, None, "exactly one of TrainingJobDefinition and TrainingJobDefinitions"),
     (f"{ALGORITHM}.TrainingImage", None, "exactly one of TrainingImage and AlgorithmName"),
     (f"{ALGORITHM}.AlgorithmName", "mine", "exactly one of TrainingImage and AlgorithmName"),

@@ -39,5 +39,8 @@ def _last_words(reason: str) -> str:
     holds the hyperparameters and says nothing of the failure."""
     lines = [line.strip() for line in reason.splitlines() if line.strip()]
     told = next((at for at, line in enumerate(lines) if at and line.startswith('Command "')), len(lines))
-    last = lines[told - 1] if lines else reason
-    return last.removeprefix('ErrorMessage "').removesuffix('"') if told < len(lines) else last
+    if told == len(lines):
+        return lines[-1] if lines else reason
+    # The script may have said nothing: then the line above tells its exit code.
+    words = (line.removeprefix('ErrorMessage "').removesuffix('"') for line in reversed(lines[:told]))
+    return next((word for word in words if word), reason)

@@ -44,7 +44,7 @@ from rekindle.domain.warm_start import (
 )
 from rekindle.engine.inputs import check_manifest
 from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, ObjectStore, Page, RunKey
-from rekindle.engine.queries import parents_of, tags_of
+from rekindle.engine.queries import parents_of, shown_status, tags_of
 
 #: What a face keeps with a job for itself.
 Extras = Mapping[str, Any]
@@ -248,8 +248,10 @@ def delete_tuning_job(store: JobStore, owner: Owner, name: str) -> TuningJob:
     """Removes a tuning job's record; its training jobs and their files stay. Raises WrongState while it runs."""
     job = store.tuning_job(owner, name)
     if not job.status.is_terminal:
-        message = f"tuning job {job.name!r} is not in a terminal state: it is {job.status.value}."
-        raise WrongState("tuning job", job.name, job.status.value, message, "Stop it first.")
+        status = shown_status(job)
+        message = f"tuning job {job.name!r} is not in a terminal state: it is {status.value}."
+        hint = "Wait until it has ended." if status is TuningJobStatus.STOPPING else "Stop it first."
+        raise WrongState("tuning job", job.name, status.value, message, hint)
     store.delete_tuning_job(job.id)
     return job
 

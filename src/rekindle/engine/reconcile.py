@@ -25,7 +25,7 @@ from rekindle.domain.tuning_job import Definition, Ending, TuningJob, TuningJobS
 from rekindle.engine.collect import Folded, fold, never_launched_but_stopping, run_time
 from rekindle.engine.health import last_notes
 from rekindle.engine.memory import Memory, continued
-from rekindle.engine.ports import Change, Clock, Executor, JobStore, Lease, Run, RunKey
+from rekindle.engine.ports import Change, Clock, Executor, JobStore, Lease, Report, Run, RunKey, RunState
 from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.search.history import Observation
 from rekindle.search.strategy import Proposal
@@ -121,6 +121,9 @@ def _curves(snapshot: Snapshot, folded: Iterable[Folded], numbered: _Numbered) -
 def _fold_one(step: Step, job: TrainingJob) -> Folded:
     report = step.executor.report(RunKey.of(job), job.points_seen)
     now = step.clock.now()
+    if report is None and job.started_at is not None:
+        # It ran, and nothing is left of it: somebody removed its folder.
+        report = Report(RunKey.of(job), RunState.LOST)
     if report is not None:
         return fold(job, report, now)
     # Saved but never launched: a step that died before it acted. A stop in between needs no launch at all.

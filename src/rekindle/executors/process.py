@@ -97,6 +97,8 @@ class ProcessExecutor(Executor):
         self._mutex = threading.Lock()
         self._children: dict[RunKey, int] = {}
         self._readers: dict[RunKey, JournalReader] = {}
+        #: Runs whose supervisor we started and whose end nobody has been told yet.
+        self._launched: set[RunKey] = set()
 
     def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
         """See Executor. Where the static hyperparameters are given, what they say of a script is checked too."""
@@ -126,7 +128,7 @@ class ProcessExecutor(Executor):
         """See Executor."""
         attempt = self._attempt_of(key)
         if attempt is None or not (attempt / "orders").exists():
-            return None
+            return self._without_orders(key)
         with self._mutex:
             self._reap()
             reader = self._readers.get(key)
@@ -135,18 +137,35 @@ class ProcessExecutor(Executor):
             report = self._read(reader, attempt, seen)
             if report is None or report.state is not RunState.RUNNING:
                 self._readers.pop(key, None)
+                self._launched.discard(key)
             return report
+
+    def _without_orders(self, key: RunKey) -> Report | None:
+        """Of a run that has no orders: it was never launched, unless we did, and its folder was removed since."""
+        with self._mutex:
+            self._reap()
+            if key in self._children:
+                return Report(key, RunState.RUNNING)
+            return Report(key, RunState.LOST, failure_reason=_LOST) if key in self._launched else None
 
     def stop(self, key: RunKey) -> None:
         """See Executor."""
         attempt = self._attempt_of(key)
         if attempt is None or not (attempt / "orders").exists():
+            self._stop_without_orders(key)
             return
         # The wish is on the disk before the signal, so that a supervisor which is not ready for signals finds it.
         (attempt / "stop").touch()
         reader = JournalReader(key, attempt / "journal.jsonl")
         if reader.read() and not reader.ended and reader.supervisor and not _is_free(attempt):
             _signal(*reader.supervisor)
+
+    def _stop_without_orders(self, key: RunKey) -> None:
+        """A run whose folder was removed cannot be told by a file, but the signal reaches a supervisor of ours."""
+        with self._mutex:
+            self._reap()
+            if key in self._children:
+                os.kill(self._children[key], signal.SIGTERM)
 
     def wait(self, keys: Sequence[RunKey], seconds: float, descriptors: Sequence[int] = ()) -> None:
         """See Executor."""
@@ -181,6 +200,8 @@ class ProcessExecutor(Executor):
             for doomed in (folder / workdir.CONTROL, folder):
                 _remove(doomed)
             (self._root(owner) / _INDEX / name).unlink(missing_ok=True)
+            with self._mutex:
+                self._launched = {key for key in self._launched if (key.owner, key.name) != (owner, name)}
             with contextlib.suppress(OSError):
                 folder.parent.rmdir()
 
@@ -245,6 +266,7 @@ class ProcessExecutor(Executor):
                 held.close()
             with self._mutex:
                 self._children[run.key] = pid
+                self._launched.add(run.key)
 
     def _end_former_attempts(self, key: RunKey) -> None:
         for number in range(1, key.attempt):

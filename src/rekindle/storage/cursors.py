@@ -41,7 +41,7 @@ def decode_cursor(text: str, order: str) -> Cursor:
     if not _is_sound(found, value, job_id):
         raise _invalid(text)
     if found != order:
-        raise InvalidValue("next_token", text, "the token is of a list in another order", "Start again without a token.")
+        raise InvalidValue("next_token", text, "a token of another list, or in another order", "Start again without a token.")
     return Cursor(order, value, job_id)
 
 

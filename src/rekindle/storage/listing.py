@@ -27,10 +27,13 @@ def page_of(
     query: Select[Any],
     table: Table,
     page: Page,
+    of: int | None = None,
 ) -> tuple[Sequence[AnyRow], str | None]:
-    """One page of a query over ``table`` and the cursor of the next. Raises InvalidValue for a cursor that is none."""
+    """One page of a query over ``table`` and the cursor of the next; ``of`` is the tuning job whose training jobs are listed.
+    Raises InvalidValue for a cursor that is none, or of another list."""
     column = sort_column(table, page.sort)
-    order = f"{table.name} {page.sort.value} {'descending' if page.descending else 'ascending'}"
+    listed = table.name if of is None else f"{table.name} of {of}"
+    order = f"{listed} {page.sort.value} {'descending' if page.descending else 'ascending'}"
     if page.sort is SortKey.OBJECTIVE:
         query = query.where(column.is_not(None))
     if page.after is not None:

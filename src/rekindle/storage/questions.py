@@ -125,7 +125,7 @@ def list_training_jobs(
     """A page of training jobs, all or those of one tuning job, and the cursor of the next."""
     scope = owned_by(training_jobs, owner) if tuning_job_id is None else trials_owned_by(owner, tuning_job_id)
     query = select(training_jobs).where(scope, *matching(training_jobs, where))
-    rows, after = page_of(connection, query, training_jobs, page)
+    rows, after = page_of(connection, query, training_jobs, page, tuning_job_id)
     return _with_specs(connection, rows), after
 
 

@@ -43,5 +43,10 @@ def test_the_training_toolkits_command_is_not_the_cause() -> None:
     assert grouped(*told) == [("KeyError: 'x'", 2), ("OSError", 1)]
 
 
+def test_a_script_that_said_nothing_died_of_its_exit_code() -> None:
+    reason = 'AlgorithmError: ExecuteUserScriptError:\nExitCode 3\nErrorMessage ""\nCommand "python train.py", exit code: 3'
+    assert grouped(reason, reason) == [("ExitCode 3", 2)]
+
+
 def test_only_failures_with_a_reason_count() -> None:
     assert causes([training_job("well"), failed(2, None), failed(3, "")]) == []

@@ -133,6 +133,20 @@ def test_a_lost_run_gets_a_new_attempt_of_the_same_training_job(engine: Engine) 
     assert len(engine.store.points(trials[0].id)) == 2
 
 
+def test_a_run_of_which_nothing_is_left_is_lost_and_not_run_as_if_it_never_was(engine: Engine) -> None:
+    engine.create(tuning_spec(jobs=2, parallel=1))
+
+    def remove(step: int) -> None:
+        # Its start is recorded by the step after the one that launched it.
+        if step == 2:
+            engine.executor.vanish(RunKey(engine.trials("job")[0].name, 1))
+
+    engine.run("job", before=remove)
+    trials = engine.trials("job")
+    assert [t.attempt for t in trials] == [2, 1]
+    assert set(engine.executor.launches.values()) == {1}
+
+
 def test_a_run_that_is_lost_again_and_again_fails(engine: Engine) -> None:
     engine.create(tuning_spec(jobs=1, parallel=1))
 

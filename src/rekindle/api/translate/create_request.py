@@ -64,13 +64,24 @@ def _definitions(request: Json, config: Part) -> tuple[Definition, ...]:
         sent = "both" if single is not None else None
         raise InvalidValue("TrainingJobDefinition", sent, "exactly one of TrainingJobDefinition and TrainingJobDefinitions")
     if single is not None:
-        return (_definition(Part("TrainingJobDefinition", single), config, None),)
+        part = Part("TrainingJobDefinition", single)
+        _check_said_once(part, config)
+        return (_definition(part, config, None),)
     parts = list(Part("", request).items("TrainingJobDefinitions"))
     for key in ("ParameterRanges", "HyperParameterTuningJobObjective"):
         if config.get(key):
             raise InvalidValue(config.inner(key), config.get(key), "each of several definitions has its own")
     _check_environments(parts)
     return tuple(_definition(part, config, part.need("DefinitionName", str)) for part in parts)
+
+
+def _check_said_once(part: Part, config: Part) -> None:
+    """A single definition's objective and ranges stand in the configuration or in the definition; were they in both, one of
+    them would be ignored."""
+    for outer, inner in (("HyperParameterTuningJobObjective", "TuningObjective"), ("ParameterRanges", "HyperParameterRanges")):
+        # Empty lists of ranges say nothing.
+        if any((config.get(outer) or {}).values()) and any((part.get(inner) or {}).values()):
+            raise InvalidValue(part.inner(inner), part.get(inner), f"{config.inner(outer)} is given too: exactly one of them")
 
 
 def _check_environments(parts: Sequence[Part]) -> None:
