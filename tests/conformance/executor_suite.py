@@ -248,6 +248,17 @@ class ExecutorSuite(ABC):
         assert report.state is RunState.FAILED
         assert report.failure_reason.startswith("ClientError: ")
 
+    def test_many_long_hyperparameters_arrive_in_the_file(self, bench: Bench, executor: Executor) -> None:
+        values = {f"p{i}": "v" * 2500 for i in range(60)}
+        told = "import json\nassert len(json.load(open('../input/config/hyperparameters.json'))) == 60\n"
+        executor.launch(bench.run(f"{told}assert 'SM_HPS' not in os.environ and len(os.environ['SM_HP_P7']) == 2500", values))
+        report = finished(executor)
+        assert (report.state, report.failure_reason) == (RunState.COMPLETED, None)
+
+    def test_a_variable_too_long_to_start_a_program_with_is_refused(self, bench: Bench, executor: Executor) -> None:
+        with pytest.raises(InvalidValue, match=r"environment.A: 'xxx.*too long to start a program with.*path of a file"):
+            executor.check(bench.run("", environment={"A": "x" * 200_000}).spec)
+
     def test_inputs_that_are_not_there_are_refused_and_reported(self, bench: Bench, executor: Executor) -> None:
         run = bench.run("mark('ran')", channels=(Channel("train", "/no/such/folder"),))
         with pytest.raises(InvalidValue, match=r"channels.train.uri: '/no/such/folder'"):

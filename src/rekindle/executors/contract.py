@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ _OF_THE_SERVICE = frozenset(
         "sagemaker_s3_output",
     }
 )
+#: Linux starts no program with a longer argument or variable (its MAX_ARG_STRLEN, the final zero included).
+_LONGEST = 128 * 1024
 #: The one group of instances that a training job has.
 _GROUP = "homogeneousCluster"
 
@@ -96,11 +99,18 @@ def config_files(told: Told) -> dict[str, str]:
 
 
 def variables(told: Told) -> dict[str, str]:
-    """All ``SM_*`` variables: texts as they are, nothing for none, everything else as compact sorted JSON in ASCII."""
+    """All ``SM_*`` variables: texts as they are, nothing for none, everything else as compact sorted JSON in ASCII. Those that
+    hold all hyperparameters at once are left out where they are too long: ``hyperparameters.json`` has them."""
     facts = {**_facts(told), "training_env": _training_env(told), "hps": dict(told.values)}
     facts |= {f"channel_{c.name}": f"{told.folder}/input/data/{c.name}" for c in told.channels}
     facts |= {f"hp_{name}": value for name, value in told.values.items()}
-    return {f"SM_{name.upper()}": _text(value) for name, value in facts.items()}
+    found = {f"SM_{name.upper()}": _text(value) for name, value in facts.items()}
+    return {name: text for name, text in found.items() if is_short_enough(name, text)}
+
+
+def is_short_enough(name: str, value: str) -> bool:
+    """Whether a program can be started with this variable."""
+    return len(os.fsencode(f"{name}={value}")) < _LONGEST
 
 
 def toolkit_variables(told: Told, region: str) -> dict[str, str]:

@@ -107,6 +107,14 @@ def check_places(spec: TrainingSpec, transfer: Sequence[str]) -> None:
             _check_writable(name, uri, locations.local_path(uri, name))
 
 
+def check_environment(spec: TrainingSpec) -> None:
+    """Raises InvalidValue for a variable that is too long for the operating system."""
+    for name, value in spec.environment.items():
+        if not contract.is_short_enough(name, value):
+            reason = f"a variable of {len(value):,} characters is too long to start a program with; the limit is 128 KiB"
+            raise InvalidValue(f"environment.{name}", value, reason, "Give the path of a file in its place.")
+
+
 def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
     spec = run.spec
     program = _program(run, host)

@@ -110,6 +110,7 @@ class ProcessExecutor(Executor):
         self._slots.check(spec)
         orders.check_channels(spec, self._host.transfer)
         orders.check_places(spec, self._host.transfer)
+        orders.check_environment(spec)
 
     def room(self, spec: TrainingSpec) -> Room:
         """See Executor."""
