@@ -64,7 +64,7 @@ def _no_metric(snapshot: Snapshot) -> list[Note]:
         return []
     metric = snapshot.job.spec.definition.objective.metric
     text = (
-        f"{_count(silent)} ended well without a value of {metric!r}: its regular expression never matched."
+        f"{_count(silent)} ended well without a value of {metric!r}: its regular expression found no finite number."
         f" Test it by `rekindle metrics`, on the log of {silent[-1].name}."
     )
     return [Note("no-metric", text, {"metric": metric, "training_jobs": len(silent), "last": silent[-1].name})]

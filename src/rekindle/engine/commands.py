@@ -287,17 +287,17 @@ def change_extras(store: JobStore, clock: Clock, owner: Owner, name: str, change
             return job
 
 
-def check_tags(tags: Mapping[str, str]) -> None:
-    """Raises LimitExceeded for more tags than a job may have."""
+def check_tags(tags: Mapping[str, str], used: int = 0) -> None:
+    """Raises LimitExceeded for more tags than a job may have, of which it has ``used`` already."""
     if len(tags) > MAX_TAGS:
-        raise LimitExceeded("number of tags", MAX_TAGS, len(tags))
+        raise LimitExceeded("number of tags", MAX_TAGS, len(tags), used=used)
 
 
 def _change_tags(store: JobStore, subject: str, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> Mapping[str, str]:
     while True:
         known = tags_of(store, subject)
         tags = change(known)
-        check_tags(tags)
+        check_tags(tags, len(known))
         if store.set_tags(subject, tags, expected=known):
             return tags
 
