@@ -512,6 +512,18 @@ def test_a_reader_that_goes_away(cli, done):
     assert run.returncode in (0, 141)
 
 
+@pytest.mark.parametrize(("ending", "code"), [("| true; exit ${PIPESTATUS[0]}", 141), (">&-", 0), (">&- 2>&-", 0)])
+def test_nobody_to_read_it(cli, done, ending, code):
+    command = f"{Path(sys.executable).with_name('rekindle')} trials {done} {ending}"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ, timeout=60)
+    assert (run.returncode, run.stderr) == (code, "")
+
+
+def test_a_home_folder_of_nobodys(cli):
+    file = cli.job("homeless", "command:", "source: ~no-such-user/x\ncommand:")
+    assert "source: '~no-such-user/x': there is no home folder of this user" in cli.refused(2, "plan", file)
+
+
 def test_the_command_line_loads_nothing_heavy():
     heavy = ["numpy", "scipy", "sqlalchemy", "alembic", "rich", "yaml", "re2", "botocore", "asyncio", "rekindle.domain.errors"]
     code = f"import sys, rekindle.cli.main; print([m for m in {heavy} if m in sys.modules])"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -62,16 +63,29 @@ def build_app() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; errors are one line on stderr."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    _open_what_is_closed()
     try:
         code = build_app()(arguments, prog_name="rekindle", standalone_mode=False)
         sys.stdout.flush()
         return int(code or 0)
     except (typer.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
+    except SystemExit as left:
+        # Typer catches the pipe's error and leaves with a code of its own.
+        if isinstance(left.__context__, BrokenPipeError):
+            return report(left.__context__)
+        raise
     except Exception as error:
         if "--debug" in arguments[:1]:
             raise
         return report(_directed(error))
+
+
+def _open_what_is_closed() -> None:
+    """A program started without standard streams (``>&-``) has None in their place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # for as long as the process lives
 
 
 def _directed(error: Exception) -> Exception:

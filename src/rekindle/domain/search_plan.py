@@ -27,7 +27,7 @@ from rekindle.domain.warm_start import namer, renamed
 from rekindle.search.early_stopping import MedianStopping
 from rekindle.search.history import History, Observation, Parent, ParentKind, Trial, TrialState
 from rekindle.search.hyperband import Hyperband, sampler
-from rekindle.search.space import Categorical, Configuration, Continuous, Integer, Parameter, Space, Value
+from rekindle.search.space import Categorical, Configuration, Continuous, Integer, Parameter, Space, SpaceError, Value
 from rekindle.search.strategy import Proposal, Strategy
 from rekindle.search.tuner import make_strategy
 
@@ -81,17 +81,25 @@ def given_up(snapshot: Snapshot) -> tuple[int, ...]:
 
 def next_definition(snapshot: Snapshot) -> Definition:
     """Whose turn it is. Half of the training jobs are shared evenly, so that no definition starves; the other half go to
-    the definition with the best objective so far (compared by raw value, as SageMaker does)."""
+    the definition with the best objective so far (compared by raw value, as SageMaker does). A definition of which everything
+    was tried is left out, unless all are."""
     definitions = snapshot.job.spec.definitions
     counts = {d.name: 0 for d in definitions}
     for job in snapshot.jobs:
         counts[job.definition_name] += 1
-    poorest = min(definitions, key=lambda d: counts[d.name])
+    left = [d for d in definitions if counts[d.name] < (d.space.size or math.inf) or not _all_tried(snapshot, d)] or definitions
+    poorest = min(left, key=lambda d: counts[d.name])
     fair_share = len(snapshot.jobs) / (2 * len(definitions))
     if counts[poorest.name] <= fair_share:
         return poorest
     best = best_job(snapshot.jobs, definitions[0].objective.direction)
-    return poorest if best is None else next(d for d in definitions if d.name == best.definition_name)
+    return poorest if best is None else next((d for d in left if d.name == best.definition_name), poorest)
+
+
+def _all_tried(snapshot: Snapshot, definition: Definition) -> bool:
+    """Whether a finite space has no configuration left."""
+    names, jobs = definition.space.names, (j for j in snapshot.jobs if j.definition_name == definition.name)
+    return len({tuple(j.hyperparameters.get(name) for name in names) for j in jobs}) == definition.space.size
 
 
 def history_for(snapshot: Snapshot, definition: Definition, seq: int | None = None) -> History:
@@ -250,8 +258,11 @@ def _constant(p: Parameter, text: str) -> Value | None:
     """What a parent held constant, as a value of the child's type; None where it is none."""
     try:
         value = _category(p, text)
-        return value if isinstance(p, Categorical) or math.isfinite(float(value)) else None
-    except (InvalidValue, OverflowError):
+        if not isinstance(p, Categorical):
+            _point(p, value)
+        return value
+    except (InvalidValue, SpaceError, OverflowError):
+        # Neither is a number that no range holds: not finite, or an integer that floating point cannot tell from the next.
         return None
 
 

@@ -279,7 +279,7 @@ def with_defaults(spec: TuningJobSpec) -> TuningJobSpec:
     from dataclasses import replace
 
     if spec.strategy is StrategyName.GRID and spec.limits.max_jobs is None:
-        return replace(spec, limits=replace(spec.limits, max_jobs=size_of(spec.definition.ranges)))
+        return replace(spec, limits=replace(spec.limits, max_jobs=_combinations(spec)))
     return spec
 
 
@@ -298,7 +298,7 @@ def check_spec(spec: TuningJobSpec, quotas: Quotas) -> None:
 
 def check_definition(definition: Definition) -> None:
     """The rules of one definition: its ranges, its statics, its objective and its metrics."""
-    where = f"definitions.{definition.name}." if definition.name else ""
+    where = _where(definition)
     _check_ranges(definition, where)
     _check_statics(definition, where)
     metrics = definition.training.algorithm.metrics
@@ -341,6 +341,11 @@ def _check_goals(spec: TuningJobSpec) -> None:
             raise InvalidValue(field, own, reason, code=code, ours=own, theirs=whole, first=first)
 
 
+def _where(definition: Definition) -> str:
+    """What stands before a field of one of several definitions."""
+    return f"definitions.{definition.name}." if definition.name else ""
+
+
 def _check_ranges(definition: Definition, where: str) -> None:
     try:
         Space(definition.ranges)
@@ -352,6 +357,9 @@ def _check_ranges(definition: Definition, where: str) -> None:
         raise LimitExceeded("number of tunable hyperparameters", MAX_TUNED, len(definition.ranges), field=f"{where}ranges")
     for p in definition.ranges:
         _check_hyperparameter_name(f"{where}ranges", p.name)
+        if p.name == OBJECTIVE_HYPERPARAMETER:
+            reason = "the service itself sets this hyperparameter: it holds the name of the objective"
+            raise InvalidValue(f"{where}ranges.{p.name}", p.name, reason, "Give yours another name.")
         values: Sequence[object] = getattr(p, "values", ())
         if len(values) > MAX_CATEGORIES:
             raise LimitExceeded(f"number of values of {p.name}", MAX_CATEGORIES, len(values), field=f"{where}ranges.{p.name}")
@@ -459,15 +467,16 @@ def _check_hyperband(spec: TuningJobSpec) -> None:
 
 
 def _check_grid(spec: TuningJobSpec) -> None:
-    for p in spec.definition.ranges:
-        if isinstance(p, Continuous | Integer):
-            raise InvalidValue(
-                f"ranges.{p.name}",
-                p.name,
-                "grid search takes lists of values only",
-                "List the values, or use another strategy.",
-            )
-    size = size_of(spec.definition.ranges) or 0
+    for definition in spec.definitions:
+        for p in definition.ranges:
+            if isinstance(p, Continuous | Integer):
+                raise InvalidValue(
+                    f"{_where(definition)}ranges.{p.name}",
+                    p.name,
+                    "grid search takes lists of values only",
+                    "List the values, or use another strategy.",
+                )
+    size = _combinations(spec) or 0
     if size > MAX_GRID:
         raise LimitExceeded("number of combinations of a grid", MAX_GRID, size, field="ranges")
     if spec.limits.max_jobs is not None and spec.limits.max_jobs != size:
@@ -476,11 +485,17 @@ def _check_grid(spec: TuningJobSpec) -> None:
         )
 
 
-def _check_room(spec: TuningJobSpec) -> None:
+def _combinations(spec: TuningJobSpec) -> int | None:
+    """How many configurations all definitions have together; None for infinitely many."""
     sizes = [size_of(d.ranges) for d in spec.definitions]
-    if spec.limits.max_jobs is None or None in sizes:
+    finite = [size for size in sizes if size is not None]
+    return sum(finite) if len(finite) == len(sizes) else None
+
+
+def _check_room(spec: TuningJobSpec) -> None:
+    size = _combinations(spec)
+    if spec.limits.max_jobs is None or size is None:
         return
-    size = sum(s for s in sizes if s is not None)
     if size < spec.limits.max_jobs:
         raise InvalidValue(
             "limits.jobs",

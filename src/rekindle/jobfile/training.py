@@ -193,4 +193,7 @@ def _path(value: Value, folder: Path) -> str:
     text = value.text("a path")
     if not text.strip():
         raise value.refuse("the path is empty")
-    return os.path.abspath(folder / Path(text).expanduser())
+    try:
+        return os.path.abspath(folder / Path(text).expanduser())
+    except RuntimeError as error:
+        raise value.refuse("there is no home folder of this user") from error

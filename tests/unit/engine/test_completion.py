@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.domain.decisions import Snapshot
+from rekindle.domain.errors import InvalidValue
 from rekindle.domain.search_plan import next_definition
 from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import CompletionCriteria, TuningJob, TuningJobStatus
+from rekindle.domain.tuning_job import CompletionCriteria, Limits, StrategyName, TuningJob, TuningJobStatus
 from rekindle.engine.ports import RunState
+from rekindle.search.space import Categorical, Continuous
 from support.engine import Engine
 from support.simulated import Script
 from support.specs import tuning_spec
@@ -158,6 +160,36 @@ def test_definitions_share_half_and_the_winner_gets_the_rest(values: list[float]
     assert tried >= max(counts.values()) - 1
     if len(trials) >= 4 * count:
         assert tried >= len(trials) / 2 - count
+
+
+@pytest.mark.parametrize("strategy", [StrategyName.RANDOM, StrategyName.BAYESIAN])
+def test_a_definition_of_which_everything_was_tried_leaves_the_rest_to_the_others(strategy: StrategyName) -> None:
+    engine = Engine(lambda told: Script((float(told["lr"]),), 1.0))
+    spec = tuning_spec(strategy=strategy, jobs=8, parallel=1)
+    few = replace(spec.definition, name="few", ranges=(Categorical("lr", ("0.1", "0.2")),))
+    many = replace(spec.definition, name="many", ranges=(Continuous("lr", 0.1, 1.0),))
+    engine.create(replace(spec, definitions=(few, many)))
+    assert engine.run("job").status is TuningJobStatus.COMPLETED
+    assert Counter(t.definition_name for t in engine.trials("job")) == {"few": 2, "many": 6}
+
+
+def test_a_grid_of_several_definitions_runs_each_combination_once() -> None:
+    engine = Engine(lambda told: Script((float(told["lr"]),), 1.0))
+    spec = replace(tuning_spec(strategy=StrategyName.GRID), limits=Limits(max_jobs=None, max_parallel=2))
+    one = replace(spec.definition, name="one", ranges=(Categorical("lr", ("0.1", "0.2")),))
+    two = replace(one, name="two", ranges=(Categorical("lr", ("0.3", "0.4", "0.5")),))
+    engine.create(replace(spec, definitions=(one, two)))
+    assert engine.job("job").spec.limits.max_jobs == 5
+    assert engine.run("job").status is TuningJobStatus.COMPLETED
+    assert sorted(t.hyperparameters["lr"] for t in engine.trials("job")) == ["0.1", "0.2", "0.3", "0.4", "0.5"]
+
+
+def test_a_grid_of_several_definitions_takes_lists_in_each() -> None:
+    spec = replace(tuning_spec(strategy=StrategyName.GRID), limits=Limits(max_jobs=None, max_parallel=2))
+    one = replace(spec.definition, name="one", ranges=(Categorical("lr", ("0.1", "0.2")),))
+    two = replace(one, name="two", ranges=(Continuous("lr", 0.1, 1.0),))
+    with pytest.raises(InvalidValue, match=r"definitions\.two\.ranges\.lr: .*grid search takes lists"):
+        Engine().create(replace(spec, definitions=(one, two)))
 
 
 def ended(number: int, definition: str, loss: float) -> TrainingJob:
