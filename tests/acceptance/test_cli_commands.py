@@ -271,6 +271,9 @@ def test_history_goes_out_and_comes_back_through_a_study(cli, done, folder):
     pairs = [[(t["values"], t["objective"], t["status"]) for t in cli.json("trials", name)] for name in (done, "back")]
     assert pairs[0] == pairs[1]
     assert "was imported" in cli.ok("explain", "back")
+    turned = cli.job("turned", "goal: minimize", "goal: maximize")
+    told = cli.refused(2, "import", turned, "--from-optuna", url, "--study", "done")
+    assert "objective.goal: 'maximize': the study 'done' is to minimize its objective" in told
 
 
 @pytest.mark.parametrize(
@@ -510,18 +513,6 @@ def test_a_reader_that_goes_away(cli, done):
     assert run.stdout == "["
     assert run.stderr == ""
     assert run.returncode in (0, 141)
-
-
-@pytest.mark.parametrize(("ending", "code"), [("| true; exit ${PIPESTATUS[0]}", 141), (">&-", 0), (">&- 2>&-", 0)])
-def test_nobody_to_read_it(cli, done, ending, code):
-    command = f"{Path(sys.executable).with_name('rekindle')} trials {done} {ending}"
-    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ, timeout=60)
-    assert (run.returncode, run.stderr) == (code, "")
-
-
-def test_a_home_folder_of_nobodys(cli):
-    file = cli.job("homeless", "command:", "source: ~no-such-user/x\ncommand:")
-    assert "source: '~no-such-user/x': there is no home folder of this user" in cli.refused(2, "plan", file)
 
 
 def test_the_command_line_loads_nothing_heavy():

@@ -227,6 +227,8 @@ METRIC = "FinalHyperParameterTuningJobObjectiveMetric"
         (f"{FIRST}.{METRIC}.MetricName", "f1", f"{METRIC}.MetricName: 'f1': the objective of the tuning job is 'loss'"),
         (f"{FIRST}.{METRIC}.Value", "good", f"{METRIC}.Value: 'good': not a number"),
         (f"{FIRST}.CreationTime", "yesterday", "CreationTime: 'yesterday': neither ISO 8601 nor seconds"),
+        (f"{FIRST}.TrainingEndTime", 1709283600000, "1709283600000: not a time between 1970 and the year 9999"),
+        (f"{FIRST}.CreationTime", -1e18, "CreationTime: -1e+18: not a time between 1970 and the year 9999"),
         (f"{FIRST}.TrainingEndTime", [], "TrainingEndTime: []: neither ISO 8601 nor seconds"),
     ],
 )

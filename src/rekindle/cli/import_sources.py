@@ -60,7 +60,17 @@ def from_optuna(url: str, study: str | None, job: str | None, name: str | None, 
 
     found = read_study(url, study)
     spec = _spec_of(found, name, metric) if job is None else _spec(job)[0]
+    _check_direction(spec, found)
     return Found(spec, found.results, notes=found.notes)
+
+
+def _check_direction(spec: TuningJobSpec, study: Study) -> None:
+    """A job file says what a study's parameters are, and cannot turn its worst trial into the best."""
+    from rekindle.domain.errors import InvalidValue
+
+    ours = spec.definition.objective.direction
+    if ours != study.direction:
+        raise InvalidValue("objective.goal", ours, f"the study {study.name!r} is to {study.direction} its objective")
 
 
 def columns(given: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ def build_app() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; errors are one line on stderr."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    _open_what_is_closed()
+    _open_closed_streams()
     try:
         code = build_app()(arguments, prog_name="rekindle", standalone_mode=False)
         sys.stdout.flush()
@@ -71,21 +72,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except SystemExit as left:
-        # Typer catches the pipe's error and leaves with a code of its own.
-        if isinstance(left.__context__, BrokenPipeError):
-            return report(left.__context__)
-        raise
+        if not _is_closed_pipe(left.__context__):
+            raise
+        return report(BrokenPipeError())
     except Exception as error:
         if "--debug" in arguments[:1]:
             raise
         return report(_directed(error))
 
 
-def _open_what_is_closed() -> None:
-    """A program started without standard streams (``>&-``) has None in their place."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # for as long as the process lives
+def _open_closed_streams() -> None:
+    """Python has None for a stream that its caller closed (``>&-``); what is written there goes nowhere."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: SIM115 - it stays open to the end of the program
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: SIM115
+
+
+def _is_closed_pipe(error: BaseException | None) -> bool:
+    """Whether typer left because of this error: it turns EPIPE into ``sys.exit(1)``, also where it should only raise."""
+    return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
 def _directed(error: Exception) -> Exception:

@@ -22,10 +22,12 @@ class Source:
     path: str
     spec: TuningJobSpec
     line_of: Callable[[str], int | None]
+    #: Whether the tuning job's name is the option's, so that the file is not to blame for it.
+    renamed: bool = False
 
     def named(self, name: str | None) -> Source:
         """The same with another name for the tuning job."""
-        return self if name is None else replace(self, spec=replace(self.spec, name=name))
+        return self if name is None else replace(self, spec=replace(self.spec, name=name), renamed=True)
 
     @contextmanager
     def blamed(self) -> Iterator[None]:
@@ -36,6 +38,8 @@ class Source:
             yield
         except (InvalidValue, LimitExceeded, Unsupported, NotFound) as error:
             field = "warm_start.parents" if isinstance(error, NotFound) else getattr(error, "field", "")
+            if self.renamed and field == "name" and isinstance(error, InvalidValue):
+                raise InvalidValue("--name", error.value, error.reason, error.hint) from error
             line = self.line_of(field)
             message = f"{field}: {error.message}" if isinstance(error, NotFound) else error.message
             raise _located(self.path, line, message, error.hint) from error

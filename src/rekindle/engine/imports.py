@@ -37,6 +37,8 @@ from rekindle.engine.ports import Clock, JobStore
 from rekindle.engine.reconcile import training_job_name
 from rekindle.search.space import Categorical, Integer, Parameter
 
+#: The end of the year 9999, in seconds since the epoch: the last moment that a calendar can show.
+LAST_SECOND = 253_402_300_799
 _NO_VALUE = "it had no objective value where it was imported from"
 
 

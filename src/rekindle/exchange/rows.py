@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.engine.imports import Result
+from rekindle.engine.imports import LAST_SECOND, Result
 
 #: Columns that may hold the objective when none is named, after the metric's own name; the first that is there counts.
 OBJECTIVE_COLUMNS = ("FinalObjectiveValue", "objective", "value")
@@ -27,8 +27,6 @@ FACTS = {
 #: What a row may say of its status, in any case. Rows that have not ended are left out.
 ENDED, RUNNING = ("Completed", "Failed", "Stopped"), ("InProgress", "Stopping")
 FORMATS = ("csv", "jsonl", "dataframe")
-#: The end of the year 9999.
-_LAST_SECOND = 253_402_300_799
 
 Row = Mapping[str, Any]
 
@@ -205,7 +203,7 @@ def _moment(where: str, name: str, text: str | None) -> float | None:
         seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         seconds = _seconds(text)
-    if not 0 <= seconds <= _LAST_SECOND:
+    if not 0 <= seconds <= LAST_SECOND:
         reason = "neither ISO 8601 nor seconds since the epoch"
         raise InvalidValue(f"{where}.{name}", text, reason, "If the column says something else, give it another name.")
     return seconds

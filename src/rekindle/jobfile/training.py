@@ -40,6 +40,9 @@ CONTENT_TYPES = {
     ".pbr": "application/x-recordio-protobuf",
 }
 
+#: A folder whose own name starts with ~ can only be told from a user's home folder by what stands before it.
+_HOME_HINT = "Write the whole path, or ./~... for a folder of that name."
+
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _CHANNEL = re.compile(r"[A-Za-z0-9.\-_]{1,64}")
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -196,4 +199,4 @@ def _path(value: Value, folder: Path) -> str:
     try:
         return os.path.abspath(folder / Path(text).expanduser())
     except RuntimeError as error:
-        raise value.refuse("there is no home folder of this user") from error
+        raise value.refuse("no user's home folder is known by this name", _HOME_HINT) from error

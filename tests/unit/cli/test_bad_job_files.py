@@ -200,6 +200,11 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "target": (add("completion: {target: high}"), ["completion.target", "'high'"]),
     "not improving": (add("completion: {not_improving: 2}"), ["completion.not_improving", "'2'", "3"]),
     "convergence": (add("completion: {convergence: 3}"), ["completion.convergence", "'3'"]),
+    # paths
+    "home of nobody, source": (add("source: ~nosuchuser/x"), ["job.yaml:10", "source", "'~nosuchuser/x'", "whole path"]),
+    "home of nobody, python": (add("python: ~nosuchuser"), ["job.yaml:10", "python", "'~nosuchuser'", "whole path"]),
+    "home of nobody, output": (add("output: {uri: ~nosuchuser/x}"), ["job.yaml:10", "output.uri", "'~nosuchuser/x'"]),
+    "home of nobody, channel": (add("channels: {train: ~nosuchuser/x}"), ["job.yaml:10", "channels.train", "'~nosuchuser/x'"]),
     # warm start
     "warm start type": (add("warm_start: {type: same, parents: [a]}"), ["warm_start.type", "'same'", "identical"]),
     "warm start without parents": (add("warm_start: {type: transfer}"), ["warm_start.parents", "missing"]),
@@ -299,6 +304,21 @@ def test_is_refused_by_the_real_command(name, home, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "REKINDLE_HOME": str(home)}, timeout=60)
     check_refusal(done.returncode, done.stdout, done.stderr, expected)
     assert not home.exists()
+
+
+def test_a_bad_name_given_as_an_option_does_not_blame_the_file(home, tmp_path, capfd):
+    code = main(["tune", write(tmp_path, GOOD.encode()), "--name", "bad name"])
+    out, err = capfd.readouterr()
+    assert (code, out) == (2, "")
+    assert err.startswith("error: --name: 'bad name': a name has 1 to 32 letters")
+    assert not home.exists()
+
+
+def test_what_else_is_wrong_with_a_renamed_one_is_still_the_file_s(home, tmp_path, capfd):
+    data = add("warm_start: {type: transfer, parents: [a, A]}")
+    code = main(["tune", write(tmp_path, data), "--name", "other"])
+    out, err = capfd.readouterr()
+    check_refusal(code, out, err, ["job.yaml:10", "warm_start.parents", "twice"])
 
 
 def test_the_good_one_passes_the_same_checks(tmp_path):

@@ -12,7 +12,7 @@ from rekindle.api.translate.tuning_view import describe_tuning_job
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import OBJECTIVE_HYPERPARAMETER, TuningJobStatus
-from rekindle.engine.imports import Origin, Result
+from rekindle.engine.imports import LAST_SECOND, Origin, Result
 from rekindle.engine.queries import TuningJobView
 
 #: Members of a description that its request had too; the rest is what became of it.
@@ -86,8 +86,8 @@ def seconds(value: Any, field: str = "time") -> float | None:
         found = datetime.fromisoformat(value).timestamp() if isinstance(value, str) else float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValue(field, value, "neither ISO 8601 nor seconds since the epoch") from error
-    if not math.isfinite(found):
-        raise InvalidValue(field, value, "not a time")
+    if not 0 <= found <= LAST_SECOND:
+        raise InvalidValue(field, value, "not a time between 1970 and the year 9999", "Write seconds, not milliseconds.")
     return found
 
 

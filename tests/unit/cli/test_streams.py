@@ -1,0 +1,48 @@
+"""What the command does where its output is a pipe that nobody reads, or is closed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rekindle.cli.problems import ExitCode
+
+REKINDLE = str(Path(sys.executable).with_name("rekindle"))
+JOB = """\
+name: closed
+command: python train.py
+objective: {metric: loss, goal: minimize, regex: 'loss=([0-9.]+)'}
+ranges: {x: {min: 0, max: 1}}
+limits: {jobs: 2}
+"""
+
+
+@pytest.fixture
+def environ(tmp_path):
+    (tmp_path / "train.py").write_text("print('loss=1')\n")
+    (tmp_path / "job.yaml").write_text(JOB)
+    return {**os.environ, "REKINDLE_HOME": str(tmp_path / "home")}
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["jobs"], ["plan", "job.yaml"], ["--version"]])
+def test_a_reader_that_went_away_is_no_failure_of_the_command(tmp_path, environ, argv):
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run(
+        [REKINDLE, *argv], stdout=writing, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, text=True, timeout=60
+    )
+    os.close(writing)
+    assert (run.returncode, run.stderr) == (ExitCode.PIPE_CLOSED, "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(
+    ("argv", "code"), [("jobs", 0), ("tune job.yaml --detach", 0), ("show nothing", 3), ("tune missing.yaml", 2)]
+)
+def test_a_stream_that_the_caller_closed_changes_nothing_about_the_command(tmp_path, environ, argv, code, closed):
+    line = f'"{REKINDLE}" {argv} {closed}'
+    run = subprocess.run(["bash", "-c", line], capture_output=True, env=environ, cwd=tmp_path, text=True, timeout=60)
+    assert run.returncode == code
+    assert "Error" not in run.stderr
