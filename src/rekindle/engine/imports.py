@@ -168,9 +168,9 @@ def _value(p: Parameter, result: Result) -> str:
     field = f"{result.where}.{p.name}"
     if p.name not in result.values:
         raise InvalidValue(field, None, "the row has no value of this parameter")
-    text = result.values[p.name].strip()
     if isinstance(p, Categorical):
-        return _category(p, text, field)
+        return _category(p, result.values[p.name], field)
+    text = result.values[p.name].strip()
     if isinstance(p, Integer) and text.endswith(".0"):
         text = text.removesuffix(".0")  # data frames turn whole numbers into floats
     try:
@@ -189,9 +189,11 @@ def _category(p: Categorical, text: str, field: str) -> str:
     """The category that a text stands for: as it is written, in JSON's quotes, or as a number or a switch written otherwise,
     as data frames do."""
     known = [format_value(v) for v in p.values]
-    if text in known:
-        return text
-    alike = [k for k in known if _bare(k) == _bare(text)]
+    # With the spaces around it first: they may tell two categories apart.
+    exact = next((t for t in (text, text.strip()) if t in known), None)
+    if exact is not None:
+        return exact
+    alike = [k for k in known if _bare(k) == _bare(text.strip())]
     if len(alike) != 1:
         raise InvalidValue(field, text, f"not one of {known}")
     return alike[0]

@@ -13,6 +13,7 @@ from rekindle.domain.tuning_job import RELAXED, Quotas, StrategyName, TuningJob,
 from rekindle.engine.imports import Result, import_tuning_job
 from rekindle.engine.queries import describe
 from rekindle.exchange.rows import read_results
+from rekindle.search.space import Categorical
 from support.engine import Engine
 from support.specs import RANGES, tuning_spec
 
@@ -36,6 +37,15 @@ def test_rows_become_a_tuning_job_that_has_ended(engine: Engine) -> None:
     assert (view.objectives.succeeded, view.objectives.failed) == (2, 2)
     assert view.best is not None
     assert (view.best.objective_value, dict(view.best.tuned)) == (0.25, {"lr": "0.02", "layers": "3", "act": "tanh"})
+
+
+def test_spaces_tell_categories_apart_where_only_they_do(engine: Engine) -> None:
+    spec = tuning_spec("old")
+    acts = (*RANGES[:2], Categorical("act", ("relu", " relu", "tanh")))
+    spec = replace(spec, definitions=(replace(spec.definition, ranges=acts),))
+    rows = read_results("lr,layers,act,loss\n0.01,2,relu,1\n0.01,3, relu,2\n0.01,4, tanh ,3\n", "old.csv", "loss")
+    import_tuning_job(engine.store, engine.clock, engine.owner, spec, rows, RELAXED)
+    assert [t.tuned["act"] for t in engine.trials("old")] == ["relu", " relu", "tanh"]
 
 
 def test_no_worker_touches_it(engine: Engine) -> None:
