@@ -101,10 +101,7 @@ def _verdict(p: Mapping[str, Any], results: int) -> str:
     if p["best"] is None:
         return "none of its training jobs has a result: it has nothing to say."
     if p["role"] == "rows":
-        off = (
-            f", which they predict within {p['surprise']:.1f} deviations (trusted up to {_TRUSTED_UP_TO:g})" if results else ""
-        )
-        return f"its results count like this job's own{off}."
+        return f"its results count like this job's own{_predicted(p) if results else ''}."
     if p["kind"] == "identical" and p["surprise"] > _TRUSTED_UP_TO:
         counts = "it has no say any more" if p["role"] == "none" else f"only its shape counts, with weight {p['weight']:.2f}"
         return f"called identical, but this job's results are {p['surprise']:.1f} deviations off what it predicts: {counts}."
@@ -114,6 +111,13 @@ def _verdict(p: Mapping[str, Any], results: int) -> str:
         return "too few results here to judge it by yet."
     said = _said(float(p["agreement"]))
     return f"{results} results here {said} (rank correlation {p['agreement']:+.2f}); {_say(p)}."
+
+
+def _predicted(p: Mapping[str, Any]) -> str:
+    """How well this job's results are predicted by those of an identical parent; by few or equal ones nothing is."""
+    if not p["surprise"]:
+        return "; they are too few, or too much alike, to be judged by this job's results"
+    return f", which they predict within {p['surprise']:.1f} deviations (trusted up to {_TRUSTED_UP_TO:g})"
 
 
 def _say(p: Mapping[str, Any]) -> str:

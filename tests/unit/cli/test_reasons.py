@@ -276,6 +276,16 @@ def parent_record(**changes: Any) -> dict[str, Any]:
         ({"role": "none", "weight": 0.0}, 5, "bear it out (rank correlation +0.90); it has no say any more."),
         ({"agreement": 0.1, "weight": 0.9}, 5, "went from 0.70 to 0.90, since the values fit, if not their order."),
         (
+            {"kind": "identical", "role": "rows"},
+            5,
+            "its results count like this job's own, which they predict within 1.0 deviations (trusted up to 3).",
+        ),
+        (
+            {"kind": "identical", "role": "rows", "surprise": 0.0},
+            5,
+            "like this job's own; they are too few, or too much alike, to be judged by this job's results.",
+        ),
+        (
             {"kind": "identical", "role": "none", "surprise": 9.4, "weight_at_start": 1.0, "weight": 0.0},
             5,
             "9.4 deviations off what it predicts: it has no say any more.",
