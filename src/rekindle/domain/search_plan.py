@@ -27,7 +27,7 @@ from rekindle.domain.warm_start import namer, renamed
 from rekindle.search.early_stopping import MedianStopping
 from rekindle.search.history import History, Observation, Parent, ParentKind, Trial, TrialState
 from rekindle.search.hyperband import Hyperband, sampler
-from rekindle.search.space import Categorical, Configuration, Continuous, Integer, Parameter, Space, SpaceError, Value
+from rekindle.search.space import Categorical, Configuration, Continuous, Integer, Parameter, Space, Value, size_of
 from rekindle.search.strategy import Proposal, Strategy
 from rekindle.search.tuner import make_strategy
 
@@ -81,25 +81,30 @@ def given_up(snapshot: Snapshot) -> tuple[int, ...]:
 
 def next_definition(snapshot: Snapshot) -> Definition:
     """Whose turn it is. Half of the training jobs are shared evenly, so that no definition starves; the other half go to
-    the definition with the best objective so far (compared by raw value, as SageMaker does). A definition of which everything
-    was tried is left out, unless all are."""
-    definitions = snapshot.job.spec.definitions
+    the definition with the best objective so far (compared by raw value, as SageMaker does). One whose every configuration
+    was launched has no more turns, as if it were not there; where that is so of all, any will tell."""
+    every = snapshot.job.spec.definitions
+    definitions = [d for d in every if not _used_up(snapshot, d)] or list(every)
     counts = {d.name: 0 for d in definitions}
-    for job in snapshot.jobs:
+    jobs = [j for j in snapshot.jobs if j.definition_name in counts]
+    for job in jobs:
         counts[job.definition_name] += 1
-    left = [d for d in definitions if counts[d.name] < (d.space.size or math.inf) or not _all_tried(snapshot, d)] or definitions
-    poorest = min(left, key=lambda d: counts[d.name])
-    fair_share = len(snapshot.jobs) / (2 * len(definitions))
+    poorest = min(definitions, key=lambda d: counts[d.name])
+    fair_share = len(jobs) / (2 * len(definitions))
     if counts[poorest.name] <= fair_share:
         return poorest
-    best = best_job(snapshot.jobs, definitions[0].objective.direction)
-    return poorest if best is None else next((d for d in left if d.name == best.definition_name), poorest)
+    best = best_job(jobs, definitions[0].objective.direction)
+    return poorest if best is None else next(d for d in definitions if d.name == best.definition_name)
 
 
-def _all_tried(snapshot: Snapshot, definition: Definition) -> bool:
-    """Whether a finite space has no configuration left."""
-    names, jobs = definition.space.names, (j for j in snapshot.jobs if j.definition_name == definition.name)
-    return len({tuple(j.hyperparameters.get(name) for name in names) for j in jobs}) == definition.space.size
+def _used_up(snapshot: Snapshot, definition: Definition) -> bool:
+    """Whether each configuration of a definition was launched, told apart as its search does."""
+    size = size_of(definition.ranges)
+    jobs = [j for j in snapshot.jobs if j.definition_name == definition.name]
+    if size is None or len(jobs) < size:
+        return False
+    space = definition.space
+    return len({space.key(configuration_of(definition, j.tuned)) for j in jobs}) >= size
 
 
 def history_for(snapshot: Snapshot, definition: Definition, seq: int | None = None) -> History:
@@ -249,7 +254,7 @@ def _constants(theirs: Definition, ours: Definition) -> dict[str, Value]:
         if text is None or p.name in theirs.space.names:
             continue
         value = _constant(p, text)
-        if value is not None:
+        if value is not None and _is_point(p, value):
             constants[p.name] = value
     return constants
 
@@ -258,12 +263,14 @@ def _constant(p: Parameter, text: str) -> Value | None:
     """What a parent held constant, as a value of the child's type; None where it is none."""
     try:
         value = _category(p, text)
-        if not isinstance(p, Categorical):
-            _point(p, value)
-        return value
-    except (InvalidValue, SpaceError, OverflowError):
-        # Neither is a number that no range holds: not finite, or an integer that floating point cannot tell from the next.
+        return value if isinstance(p, Categorical) or math.isfinite(float(value)) else None
+    except (InvalidValue, OverflowError):
         return None
+
+
+def _is_point(p: Parameter, value: Value) -> bool:
+    """Whether a range can be of this value alone: one of whole numbers takes none for its ends that would be rounded."""
+    return not isinstance(p, Integer) or float(value) == value
 
 
 def _point(p: Parameter, value: Value) -> Parameter:

@@ -283,6 +283,12 @@ def with_defaults(spec: TuningJobSpec) -> TuningJobSpec:
     return spec
 
 
+def _combinations(spec: TuningJobSpec) -> int | None:
+    """How many configurations all definitions have together; None when there is no end of them."""
+    sizes = [size_of(d.ranges) for d in spec.definitions]
+    return None if None in sizes else sum(s for s in sizes if s is not None)
+
+
 def check_spec(spec: TuningJobSpec, quotas: Quotas) -> None:
     """Every rule that a tuning job's spec keeps by itself. Raises InvalidValue or LimitExceeded for the first broken."""
     if not _NAME.fullmatch(spec.name):
@@ -341,11 +347,6 @@ def _check_goals(spec: TuningJobSpec) -> None:
             raise InvalidValue(field, own, reason, code=code, ours=own, theirs=whole, first=first)
 
 
-def _where(definition: Definition) -> str:
-    """What stands before a field of one of several definitions."""
-    return f"definitions.{definition.name}." if definition.name else ""
-
-
 def _check_ranges(definition: Definition, where: str) -> None:
     try:
         Space(definition.ranges)
@@ -357,9 +358,7 @@ def _check_ranges(definition: Definition, where: str) -> None:
         raise LimitExceeded("number of tunable hyperparameters", MAX_TUNED, len(definition.ranges), field=f"{where}ranges")
     for p in definition.ranges:
         _check_hyperparameter_name(f"{where}ranges", p.name)
-        if p.name == OBJECTIVE_HYPERPARAMETER:
-            reason = "the service itself sets this hyperparameter: it holds the name of the objective"
-            raise InvalidValue(f"{where}ranges.{p.name}", p.name, reason, "Give yours another name.")
+        _check_not_ours(f"{where}ranges.{p.name}", p.name)
         values: Sequence[object] = getattr(p, "values", ())
         if len(values) > MAX_CATEGORIES:
             raise LimitExceeded(f"number of values of {p.name}", MAX_CATEGORIES, len(values), field=f"{where}ranges.{p.name}")
@@ -386,6 +385,13 @@ def _check_hyperparameter_name(where: str, name: str) -> None:
         raise InvalidValue(where, name, f"a hyperparameter's name has 1 to {MAX_NAME_LENGTH} characters")
     if "\x00" in name:
         raise InvalidValue(where, name, "a hyperparameter's name cannot hold a NUL character")
+
+
+def _check_not_ours(where: str, name: str) -> None:
+    """As a static it may come back: SDKs send what they were shown. A tuned value would be lost under the metric's name."""
+    if name == OBJECTIVE_HYPERPARAMETER:
+        reason = "the service gives every training job the name of the objective metric in this hyperparameter"
+        raise InvalidValue(where, name, reason, "Give the range another name.")
 
 
 def _check_limits(spec: TuningJobSpec, quotas: Quotas) -> None:
@@ -468,28 +474,27 @@ def _check_hyperband(spec: TuningJobSpec) -> None:
 
 def _check_grid(spec: TuningJobSpec) -> None:
     for definition in spec.definitions:
-        for p in definition.ranges:
-            if isinstance(p, Continuous | Integer):
-                raise InvalidValue(
-                    f"{_where(definition)}ranges.{p.name}",
-                    p.name,
-                    "grid search takes lists of values only",
-                    "List the values, or use another strategy.",
-                )
+        _check_listed(definition)
     size = _combinations(spec) or 0
     if size > MAX_GRID:
-        raise LimitExceeded("number of combinations of a grid", MAX_GRID, size, field="ranges")
+        where = f"{_where(spec.definition)}ranges" if len(spec.definitions) == 1 else "definitions"
+        raise LimitExceeded("number of combinations of a grid", MAX_GRID, size, field=where)
     if spec.limits.max_jobs is not None and spec.limits.max_jobs != size:
         raise InvalidValue(
             "limits.jobs", spec.limits.max_jobs, f"a grid runs each of its {size} combinations once", "Leave it out."
         )
 
 
-def _combinations(spec: TuningJobSpec) -> int | None:
-    """How many configurations all definitions have together; None for infinitely many."""
-    sizes = [size_of(d.ranges) for d in spec.definitions]
-    finite = [size for size in sizes if size is not None]
-    return sum(finite) if len(finite) == len(sizes) else None
+def _check_listed(definition: Definition) -> None:
+    for p in definition.ranges:
+        if isinstance(p, Continuous | Integer):
+            reason, hint = "grid search takes lists of values only", "List the values, or use another strategy."
+            raise InvalidValue(f"{_where(definition)}ranges.{p.name}", p.name, reason, hint)
+
+
+def _where(definition: Definition) -> str:
+    """What the names of a definition's fields begin with."""
+    return f"definitions.{definition.name}." if definition.name else ""
 
 
 def _check_room(spec: TuningJobSpec) -> None:

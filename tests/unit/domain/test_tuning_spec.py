@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rekindle.domain.errors import InvalidValue, LimitExceeded, RekindleError
 from rekindle.domain.tuning_job import (
+    OBJECTIVE_HYPERPARAMETER,
     CompletionCriteria,
     Hyperband,
     Quotas,
@@ -20,7 +21,7 @@ from rekindle.domain.tuning_job import (
     parse_value,
     with_defaults,
 )
-from rekindle.search.space import Categorical, Continuous, Integer
+from rekindle.search.space import Categorical, Continuous, Integer, Parameter
 from support.specs import RANGES, tuning_spec
 
 GRID = (Categorical("a", ("x", "y", "z")), Categorical("b", ("1", "2")))
@@ -30,10 +31,43 @@ def test_a_plain_spec_passes() -> None:
     check_spec(tuning_spec(), Quotas())
 
 
+def test_the_objective_metric_may_come_back_as_a_static() -> None:
+    check_spec(tuning_spec(statics={OBJECTIVE_HYPERPARAMETER: "loss"}), Quotas())
+
+
 def test_a_grid_runs_every_combination_once() -> None:
     spec = with_defaults(tuning_spec(strategy=StrategyName.GRID, ranges=GRID, jobs=None))
     assert spec.limits.max_jobs == 6
     check_spec(spec, Quotas())
+
+
+def grid_of(*ranges: tuple[Parameter, ...], jobs: int | None = None) -> TuningJobSpec:
+    """A grid with a definition for each list of ranges: d0, d1 and so on."""
+    spec = tuning_spec(strategy=StrategyName.GRID, jobs=jobs)
+    definitions = tuple(replace(spec.definition, name=f"d{i}", ranges=r) for i, r in enumerate(ranges))
+    return replace(spec, definitions=definitions)
+
+
+def test_a_grid_of_several_definitions_runs_the_combinations_of_all() -> None:
+    assert with_defaults(grid_of(GRID, GRID[1:])).limits.max_jobs == 8
+    check_spec(with_defaults(grid_of(GRID, GRID[1:])), Quotas())
+    check_spec(grid_of(GRID, GRID[1:], jobs=8), Quotas())
+    with pytest.raises(InvalidValue, match="each of its 8 combinations"):
+        check_spec(grid_of(GRID, GRID[1:], jobs=6), Quotas())
+
+
+def test_a_grid_of_several_definitions_takes_lists_in_each() -> None:
+    for p in RANGES[:2]:
+        with pytest.raises(InvalidValue) as caught:
+            check_spec(with_defaults(grid_of(GRID, (p,))), Quotas())
+        assert caught.value.field == f"definitions.d1.ranges.{p.name}"
+
+
+def test_the_combinations_of_several_definitions_count_together() -> None:
+    half = tuple(Categorical(n, [str(i) for i in range(20)]) for n in "ab")
+    with pytest.raises(LimitExceeded) as caught:
+        check_spec(grid_of(half, half), Quotas(max_jobs=1000))
+    assert (caught.value.field, caught.value.asked) == ("definitions", 800)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +84,7 @@ def test_a_grid_runs_every_combination_once() -> None:
         (tuning_spec(runtime=119), "limits.runtime"),
         (tuning_spec(ranges=()), "ranges"),
         (tuning_spec(ranges=(Integer("n", 1, 5),) * 2), "ranges.n"),
+        (tuning_spec(ranges=(Categorical(OBJECTIVE_HYPERPARAMETER, ("loss", "auc")),)), f"ranges.{OBJECTIVE_HYPERPARAMETER}"),
         (tuning_spec(statics={"lr": "1"}), "static.lr"),
         (tuning_spec(statics={"": "1"}), "static"),
         (tuning_spec(statics={"x": "y" * 2501}), "static.x"),

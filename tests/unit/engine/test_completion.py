@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.domain.decisions import Snapshot
-from rekindle.domain.errors import InvalidValue
 from rekindle.domain.search_plan import next_definition
 from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import CompletionCriteria, Limits, StrategyName, TuningJob, TuningJobStatus
+from rekindle.domain.tuning_job import CompletionCriteria, StrategyName, TuningJob, TuningJobSpec, TuningJobStatus
 from rekindle.engine.ports import RunState
-from rekindle.search.space import Categorical, Continuous
+from rekindle.engine.replay import replay
+from rekindle.search.space import Categorical, Continuous, Integer, Parameter
 from support.engine import Engine
 from support.simulated import Script
 from support.specs import tuning_spec
@@ -162,34 +162,43 @@ def test_definitions_share_half_and_the_winner_gets_the_rest(values: list[float]
         assert tried >= len(trials) / 2 - count
 
 
+def several(strategy: StrategyName, jobs: int | None, *ranges: tuple[Parameter, ...]) -> TuningJobSpec:
+    """A tuning job with a definition for each list of ranges: d0, d1 and so on."""
+    spec = tuning_spec(strategy=strategy, jobs=jobs)
+    definitions = tuple(replace(spec.definition, name=f"d{i}", ranges=r) for i, r in enumerate(ranges))
+    return replace(spec, definitions=definitions)
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
 @pytest.mark.parametrize("strategy", [StrategyName.RANDOM, StrategyName.BAYESIAN])
-def test_a_definition_of_which_everything_was_tried_leaves_the_rest_to_the_others(strategy: StrategyName) -> None:
-    engine = Engine(lambda told: Script((float(told["lr"]),), 1.0))
-    spec = tuning_spec(strategy=strategy, jobs=8, parallel=1)
-    few = replace(spec.definition, name="few", ranges=(Categorical("lr", ("0.1", "0.2")),))
-    many = replace(spec.definition, name="many", ranges=(Continuous("lr", 0.1, 1.0),))
-    engine.create(replace(spec, definitions=(few, many)))
+def test_a_definition_that_is_used_up_leaves_its_turns_to_the_others(strategy: StrategyName, parallel: int) -> None:
+    # The one of few configurations has the best objective, and would be the next.
+    engine = Engine(lambda h: Script((0.0 if "n" in h else 1.0,), seconds=5))
+    spec = several(strategy, 9, (Integer("n", 0, 1),), (Continuous("x", 0, 1),), (Continuous("y", 0, 1),))
+    engine.create(replace(spec, limits=replace(spec.limits, max_parallel=parallel)))
+    job = engine.run("job")
+    assert (job.status, job.ended_because) == (TuningJobStatus.COMPLETED, None)
+    counts = Counter(t.definition_name for t in engine.trials("job"))
+    assert (counts["d0"], counts.total()) == (2, 9)
+    assert min(counts["d1"], counts["d2"]) >= 1
+    assert all(c.agrees for c in replay(engine.store, engine.owner, "job"))
+
+
+def test_it_ends_once_all_definitions_are_used_up() -> None:
+    engine = Engine(lambda _: Script((1.0,), seconds=5))
+    spec = several(StrategyName.RANDOM, None, (Integer("n", 0, 0),), (Integer("m", 1, 3),))
+    engine.create(replace(spec, limits=replace(spec.limits, max_runtime_seconds=3600)))
+    job = engine.run("job")
+    assert (job.status, job.ended_because) == (TuningJobStatus.COMPLETED, "every configuration has been tried")
+    assert Counter(t.definition_name for t in engine.trials("job")) == {"d0": 1, "d1": 3}
+
+
+def test_a_grid_of_several_definitions_is_run_to_its_end() -> None:
+    engine = Engine(lambda h: Script((float(h.get("a", 9)),), seconds=5))
+    listed = (Categorical("a", ("1", "2")),), (Categorical("b", ("3",)),), (Categorical("c", ("4", "5", "6")),)
+    engine.create(several(StrategyName.GRID, None, *listed))
     assert engine.run("job").status is TuningJobStatus.COMPLETED
-    assert Counter(t.definition_name for t in engine.trials("job")) == {"few": 2, "many": 6}
-
-
-def test_a_grid_of_several_definitions_runs_each_combination_once() -> None:
-    engine = Engine(lambda told: Script((float(told["lr"]),), 1.0))
-    spec = replace(tuning_spec(strategy=StrategyName.GRID), limits=Limits(max_jobs=None, max_parallel=2))
-    one = replace(spec.definition, name="one", ranges=(Categorical("lr", ("0.1", "0.2")),))
-    two = replace(one, name="two", ranges=(Categorical("lr", ("0.3", "0.4", "0.5")),))
-    engine.create(replace(spec, definitions=(one, two)))
-    assert engine.job("job").spec.limits.max_jobs == 5
-    assert engine.run("job").status is TuningJobStatus.COMPLETED
-    assert sorted(t.hyperparameters["lr"] for t in engine.trials("job")) == ["0.1", "0.2", "0.3", "0.4", "0.5"]
-
-
-def test_a_grid_of_several_definitions_takes_lists_in_each() -> None:
-    spec = replace(tuning_spec(strategy=StrategyName.GRID), limits=Limits(max_jobs=None, max_parallel=2))
-    one = replace(spec.definition, name="one", ranges=(Categorical("lr", ("0.1", "0.2")),))
-    two = replace(one, name="two", ranges=(Continuous("lr", 0.1, 1.0),))
-    with pytest.raises(InvalidValue, match=r"definitions\.two\.ranges\.lr: .*grid search takes lists"):
-        Engine().create(replace(spec, definitions=(one, two)))
+    assert sorted(v for t in engine.trials("job") for v in t.tuned.values()) == ["1", "2", "3", "4", "5", "6"]
 
 
 def ended(number: int, definition: str, loss: float) -> TrainingJob:

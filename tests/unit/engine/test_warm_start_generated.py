@@ -23,7 +23,7 @@ from support.specs import tuning_spec
 
 NAMES = ("a", "b", "c")
 #: Texts of statics, among them what no number is, and what only looks like one.
-TEXTS = ("1", "2.5", "x", "nan", "1e999", "-0", '"x"', "", "9" * 400, "9007199254740993", "1_000")
+TEXTS = ("1", "2.5", "x", "nan", "1e999", "-0", '"x"', "", "9" * 400, "1_000", "9007199254740993")
 TRAINING = TrainingSpec(
     Algorithm(command="true", metrics=(MetricDefinition("loss", "loss=(.*)"), MetricDefinition("auc", "auc=(.*)")))
 )
