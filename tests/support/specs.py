@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm, TrainingSpec
@@ -48,3 +49,10 @@ def tuning_spec(
     return TuningJobSpec(
         name, strategy, limits, (definition,), warm_start, completion=completion or CompletionCriteria(), random_seed=seed
     )
+
+
+def several(strategy: StrategyName, jobs: int | None, *ranges: tuple[Parameter, ...]) -> TuningJobSpec:
+    """A tuning job with a definition for each list of ranges: d0, d1 and so on."""
+    spec = tuning_spec(strategy=strategy, jobs=jobs)
+    definitions = tuple(replace(spec.definition, name=f"d{i}", ranges=r) for i, r in enumerate(ranges))
+    return replace(spec, definitions=definitions)

@@ -395,6 +395,8 @@ def test_training_jobs_stop_once(sagemaker: Wire) -> None:
     stop(TrainingJobName=name)
     rejected = "The request was rejected because the training job is in status {}."
     assert error_of(stop, TrainingJobName=name) == ("ValidationException", rejected.format("Stopping"))
+    _, message = error_of(sagemaker.client.delete_training_job, TrainingJobName=name)
+    assert "not in a terminal state: it is Stopping. Wait until it has ended." in message
     assert sagemaker.finish_training(name)["TrainingJobStatus"] == "Stopped"
     assert error_of(stop, TrainingJobName=name) == ("ValidationException", rejected.format("Stopped"))
 

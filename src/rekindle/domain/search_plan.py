@@ -100,8 +100,10 @@ def next_definition(snapshot: Snapshot) -> Definition:
 def _used_up(snapshot: Snapshot, definition: Definition) -> bool:
     """Whether each configuration of a definition was launched, told apart as its search does."""
     size = size_of(definition.ranges)
+    if size is None:
+        return False
     jobs = [j for j in snapshot.jobs if j.definition_name == definition.name]
-    if size is None or len(jobs) < size:
+    if len(jobs) < size:
         return False
     space = definition.space
     return len({space.key(configuration_of(definition, j.tuned)) for j in jobs}) >= size

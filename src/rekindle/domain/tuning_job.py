@@ -343,7 +343,7 @@ def _check_goals(spec: TuningJobSpec) -> None:
         own = definition.objective.direction
         if own != whole:
             reason = f"the objective of {first} is to {whole}; it must be the same goal, since their results are compared"
-            field, code = f"definitions.{definition.name}.objective.goal", "definitions-goal"
+            field, code = f"{_where(definition)}objective.goal", "definitions-goal"
             raise InvalidValue(field, own, reason, code=code, ours=own, theirs=whole, first=first)
 
 

@@ -44,7 +44,7 @@ from rekindle.domain.warm_start import (
 )
 from rekindle.engine.inputs import check_manifest
 from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, ObjectStore, Page, RunKey
-from rekindle.engine.queries import parents_of, shown_status, tags_of
+from rekindle.engine.queries import parents_of, shown_status, shown_training_status, tags_of
 
 #: What a face keeps with a job for itself.
 Extras = Mapping[str, Any]
@@ -237,7 +237,7 @@ def stop_training_job(store: JobStore, owner: Owner, name: str) -> TrainingJob:
     running."""
     job = store.training_job(owner, name)
     if job.status is not TrainingJobStatus.IN_PROGRESS or job.stop_requested:
-        state = TrainingJobStatus.STOPPING.value if job.stop_requested and job.is_running else job.status.value
+        state = shown_training_status(job).value
         message = f"The request was rejected because the training job is in status {state}."
         raise WrongState("training job", job.name, state, message)
     store.request_stop(f"training:{job.id}")
@@ -248,20 +248,21 @@ def delete_tuning_job(store: JobStore, owner: Owner, name: str) -> TuningJob:
     """Removes a tuning job's record; its training jobs and their files stay. Raises WrongState while it runs."""
     job = store.tuning_job(owner, name)
     if not job.status.is_terminal:
-        status = shown_status(job)
-        message = f"tuning job {job.name!r} is not in a terminal state: it is {status.value}."
-        hint = "Wait until it has ended." if status is TuningJobStatus.STOPPING else "Stop it first."
-        raise WrongState("tuning job", job.name, status.value, message, hint)
+        raise _not_ended("tuning job", job.name, shown_status(job).value)
     store.delete_tuning_job(job.id)
     return job
+
+
+def _not_ended(kind: str, name: str, status: str) -> WrongState:
+    hint = "Wait until it has ended." if status == TuningJobStatus.STOPPING.value else "Stop it first."
+    return WrongState(kind, name, status, f"{kind} {name!r} is not in a terminal state: it is {status}.", hint)
 
 
 def delete_training_job(store: JobStore, executor: Executor, owner: Owner, name: str) -> TrainingJob:
     """Removes a training job's record and files. Raises WrongState while it runs, or while its tuning job is there."""
     job = store.training_job(owner, name)
     if job.is_running:
-        message = f"training job {job.name!r} is not in a terminal state: it is {job.status.value}."
-        raise WrongState("training job", job.name, job.status.value, message, "Stop it first.")
+        raise _not_ended("training job", job.name, shown_training_status(job).value)
     _check_not_counted(store, job)
     store.delete_training_job(job.id)
     executor.forget(job.owner, job.name)

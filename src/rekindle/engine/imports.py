@@ -189,11 +189,12 @@ def _category(p: Categorical, text: str, field: str) -> str:
     """The category that a text stands for: as it is written, in JSON's quotes, or as a number or a switch written otherwise,
     as data frames do."""
     known = [format_value(v) for v in p.values]
-    # With the spaces around it first: they may tell two categories apart.
-    exact = next((t for t in (text, text.strip()) if t in known), None)
-    if exact is not None:
-        return exact
-    alike = [k for k in known if _bare(k) == _bare(text.strip())]
+    if text in known:
+        return text  # with the spaces around it: they may tell two categories apart
+    text = text.strip()
+    if text in known:
+        return text
+    alike = [k for k in known if _bare(k) == _bare(text)]
     if len(alike) != 1:
         raise InvalidValue(field, text, f"not one of {known}")
     return alike[0]

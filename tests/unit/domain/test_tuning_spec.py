@@ -22,7 +22,7 @@ from rekindle.domain.tuning_job import (
     with_defaults,
 )
 from rekindle.search.space import Categorical, Continuous, Integer, Parameter
-from support.specs import RANGES, tuning_spec
+from support.specs import RANGES, several, tuning_spec
 
 GRID = (Categorical("a", ("x", "y", "z")), Categorical("b", ("1", "2")))
 
@@ -42,10 +42,8 @@ def test_a_grid_runs_every_combination_once() -> None:
 
 
 def grid_of(*ranges: tuple[Parameter, ...], jobs: int | None = None) -> TuningJobSpec:
-    """A grid with a definition for each list of ranges: d0, d1 and so on."""
-    spec = tuning_spec(strategy=StrategyName.GRID, jobs=jobs)
-    definitions = tuple(replace(spec.definition, name=f"d{i}", ranges=r) for i, r in enumerate(ranges))
-    return replace(spec, definitions=definitions)
+    """A grid of several definitions."""
+    return several(StrategyName.GRID, jobs, *ranges)
 
 
 def test_a_grid_of_several_definitions_runs_the_combinations_of_all() -> None:

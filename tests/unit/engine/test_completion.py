@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.search_plan import next_definition
 from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import CompletionCriteria, StrategyName, TuningJob, TuningJobSpec, TuningJobStatus
+from rekindle.domain.tuning_job import CompletionCriteria, StrategyName, TuningJob, TuningJobStatus
 from rekindle.engine.ports import RunState
 from rekindle.engine.replay import replay
-from rekindle.search.space import Categorical, Continuous, Integer, Parameter
+from rekindle.search.space import Categorical, Continuous, Integer
 from support.engine import Engine
 from support.simulated import Script
-from support.specs import tuning_spec
+from support.specs import several, tuning_spec
 
 
 def by_turns(*losses: float | str, seconds: float = 10.0) -> Engine:
@@ -160,13 +160,6 @@ def test_definitions_share_half_and_the_winner_gets_the_rest(values: list[float]
     assert tried >= max(counts.values()) - 1
     if len(trials) >= 4 * count:
         assert tried >= len(trials) / 2 - count
-
-
-def several(strategy: StrategyName, jobs: int | None, *ranges: tuple[Parameter, ...]) -> TuningJobSpec:
-    """A tuning job with a definition for each list of ranges: d0, d1 and so on."""
-    spec = tuning_spec(strategy=strategy, jobs=jobs)
-    definitions = tuple(replace(spec.definition, name=f"d{i}", ranges=r) for i, r in enumerate(ranges))
-    return replace(spec, definitions=definitions)
 
 
 @pytest.mark.parametrize("parallel", [1, 3])
