@@ -8,6 +8,7 @@ and longer, and keeps nobody else waiting.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 PATIENCE_SECONDS = 86_400.0
 #: Seconds between looks into the outbox.
 POLL_SECONDS = 0.5
-#: Seconds that a process which has nothing else to do stays for what is still to be told.
-FAREWELL_SECONDS = 5.0
+#: Seconds that a process which has nothing else to do stays for what is still to be told, and then for the one in hand.
+FAREWELL_SECONDS, IN_HAND_SECONDS = 5.0, 15.0
 #: How many events are taken out at a time.
 _BATCH = 100
 
@@ -42,23 +43,25 @@ class Messenger:
     holder: str
     #: How often the sink has failed in a row.
     _failures: int = 0
+    #: The id of the event that the sink has, and that the outbox may not know of.
+    _had: str = ""
 
-    def run(self, until: Callable[[], bool]) -> None:
-        """Tells until ``until`` says so, and then what is at hand, unless the sink is failing."""
+    def run(self, until: Callable[[], bool], cut: Callable[[], bool]) -> None:
+        """Tells until ``until`` says so, and then what is at hand, unless the sink is failing; nothing new after ``cut``."""
         while not until():
-            self._apart(self.tell)
+            self._apart(lambda: self.tell(cut))
             self.clock.sleep(POLL_SECONDS)
-        self._apart(self.tell)
+        self._apart(lambda: self.tell(cut))
         self._apart(lambda: self.outbox.release_sink(self.sink.name, self.holder))
 
-    def tell(self) -> int:
-        """Tells all that waits, until one fails; how many were told. Raises StoreUnavailable."""
+    def tell(self, cut: Callable[[], bool] = lambda: False) -> int:
+        """Tells all that waits, until one fails or ``cut`` says so; how many were told. Raises StoreUnavailable."""
         told = 0
         now = self.clock.now()
         try:
             while waiting := self.outbox.claim_events(self.sink.name, self.holder, now, now + HOLD_SECONDS, _BATCH):
                 for event in waiting:
-                    if not self._tell(event):
+                    if cut() or not self._tell(event):
                         return told
                     told += 1
                 now = self.clock.now()
@@ -70,10 +73,11 @@ class Messenger:
     def _tell(self, event: Event) -> bool:
         """Tells one event; whether the next may follow."""
         try:
-            self.sink.deliver(event)
+            if event.id != self._had:
+                self.sink.deliver(event)
         except Undelivered as failure:
             return self._failed(event, failure)
-        self._failures = 0
+        self._had, self._failures = event.id, 0
         self.outbox.told(self.sink.name, self.holder, event, self.clock.now() + HOLD_SECONDS)
         return True
 
@@ -108,9 +112,10 @@ def pause(failures: int) -> float:
 @contextmanager
 def telling(messengers: Sequence[Messenger]) -> Iterator[None]:
     """Tells all sinks, each in a thread of its own, until the block ends; stays a little for the rest."""
-    ended = threading.Event()
+    ended, cut = threading.Event(), threading.Event()
     threads = [
-        threading.Thread(target=m.run, args=(ended.is_set,), name=f"events {m.sink.name}", daemon=True) for m in messengers
+        threading.Thread(target=m.run, args=(ended.is_set, cut.is_set), name=f"events {m.sink.name}", daemon=True)
+        for m in messengers
     ]
     for thread in threads:
         thread.start()
@@ -118,8 +123,17 @@ def telling(messengers: Sequence[Messenger]) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        for thread in threads:
-            thread.join(FAREWELL_SECONDS / len(threads))
+        _join(threads, FAREWELL_SECONDS)
+        cut.set()
+        # Cut off between its sink and the outbox, an event would be told twice.
+        _join(threads, IN_HAND_SECONDS)
+
+
+def _join(threads: Sequence[threading.Thread], seconds: float) -> None:
+    """Waits for all to end, for so long at most."""
+    end = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def _log() -> structlog.BoundLogger:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rekindle.api.translate.events import Events
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.messenger import FIRST_PAUSE, HOLD_SECONDS, LONGEST_PAUSE, PATIENCE_SECONDS, Messenger, pause, telling
-from rekindle.engine.ports import Event, Undelivered
+from rekindle.engine.ports import Event, StoreUnavailable, Undelivered
 from rekindle.storage.store import open_store
 from support.engine import Engine
 from support.specs import tuning_spec
@@ -136,6 +136,45 @@ def test_a_dead_sink_keeps_neither_the_search_nor_another_sink_waiting() -> None
         released.set()
     Messenger(engine.store, ear, clock, "a").tell()
     assert len(ear.heard) == 11
+
+
+def test_one_that_the_sink_has_is_not_told_again_when_the_store_could_not_note_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, ear = engine_with(), Ear()
+    engine.run("job")
+    noted = engine.store.told
+    monkeypatch.setattr(engine.store, "told", unavailable)
+    teller = messenger(engine, ear)
+    with pytest.raises(StoreUnavailable):
+        teller.tell()
+    monkeypatch.setattr(engine.store, "told", noted)
+    assert teller.tell() == 11
+    assert len(ear.heard) == len({*ear.heard}) == 11
+
+
+def unavailable(*_: object) -> None:
+    raise StoreUnavailable("the database: locked", "wait")
+
+
+def test_a_process_that_ends_sees_the_event_in_hand_through_and_begins_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rekindle.engine.messenger.FAREWELL_SECONDS", 0.1)
+    engine, entered, hearing = engine_with(), threading.Event(), threading.Event()
+
+    @dataclass
+    class Slow(Ear):
+        def deliver(self, event: Event) -> None:
+            super().deliver(event)
+            entered.set()
+            hearing.wait(60)
+
+    engine.run("job")
+    slow = Slow()
+    with telling([Messenger(engine.store, slow, SystemClock(), "a")]):
+        assert entered.wait(60)
+        threading.Timer(1.0, hearing.set).start()
+    assert len(slow.heard) == 1
+    # It gave the sink back: the next process need not wait.
+    assert messenger(engine, ear := Ear(), "b").tell() == 10
+    assert not {*slow.heard} & {*ear.heard}
 
 
 class Unplugged(BaseException):
