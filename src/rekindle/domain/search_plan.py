@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rekindle.search.transfer import TransferReport
 
 #: Changes whenever the same history could give another suggestion than before.
-ALGORITHM_VERSION = 14
+ALGORITHM_VERSION = 15
 
 #: A parent's results with another value of what is static here are set aside when this many others are left.
 LEAST_ALIKE = 5

@@ -30,7 +30,7 @@ from rekindle.search.bayesian.strategy import BayesianSearch, Options, working_s
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, History, Parent
 from rekindle.search.kinship import Family, Kept, KinGP, Results, family_of
-from rekindle.search.parent_model import RELIABLE, ParentModel, at_held, model_of
+from rekindle.search.parent_model import MIN_ROWS, RELIABLE, ParentModel, at_held, model_of
 from rekindle.search.parent_rows import MAX_ROWS, ParentRows, best_rows, chosen_rows, rows_of
 from rekindle.search.space import Configuration, Space
 from rekindle.search.strategy import generator
@@ -299,8 +299,9 @@ class Standing:
 
     ``trusted`` identical parents lend their rows. ``kinship`` is the correlation of each other parent's objective with the new
     one. ``agreement`` is the rank correlation of what each parent predicts with the results, ``surprise`` how far its
-    predictions were off, in deviations (on the parent's scale: it means something for identical parents). ``model`` is the
-    family's model of the new search; None when the family has no say."""
+    predictions were off, in deviations (on the parent's scale: it means something for identical parents). A parent with too
+    few results for a model, or equal ones, predicts them of its own configurations only; its surprise is in deviations of the
+    new results. ``model`` is the family's model of the new search; None when the family has no say."""
 
     trusted: NDArray[np.bool_]
     kinship: Array
@@ -313,7 +314,10 @@ def standing(kin: Kin, x: Array, y: Array, values: Array, targets: Targets | Non
     """Judges the parents by own rows ``x`` (n, d), results ``values`` (n,), and the same in model values ``y``, which
     ``targets`` made."""
     late_x, late_y, late = x[-_JUDGED:], y[-_JUDGED:], values[-_JUDGED:]
-    judged = [_judged(kin, i, late_x, late_y, late) for i in range(len(kin.parents))]
+    judged = [
+        _met(rows, x, y, targets) if model is None else _judged(model, rows, kin.direction, late_x, late_y, late)
+        for model, rows in zip(kin.models, kin.rows, strict=True)
+    ]
     surprise, agreement = np.array([s for s, _ in judged]), np.array([a for _, a in judged])
     identical = np.array([p.kind == "identical" for p in kin.parents], dtype=bool)
     usable = np.array([bool(r.succeeded.any()) and bool(r.known.all()) for r in kin.rows], dtype=bool)
@@ -354,14 +358,27 @@ def _rank_correlation(a: Array, b: Array) -> float:
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
 
 
-def _judged(kin: Kin, i: int, x: Array, y: Array, values: Array) -> tuple[float, float]:
-    """Surprise and agreement of parent ``i``, as ``Standing`` has them, at own rows ``x`` (n, d) with results ``values`` (n,),
+def _met(rows: ParentRows, x: Array, y: Array, targets: Targets | None) -> tuple[float, float]:
+    """Surprise and agreement of a parent without a model, as ``Standing`` has them, by the configurations that own rows ``x``
+    (n, d) share with it; 0 before there are any, and while the own results ``y`` (n,), in model values, have no scale yet."""
+    found = {row.tobytes(): value for row, value in zip(rows.x[rows.succeeded], rows.values[rows.succeeded], strict=True)}
+    both = [(found[key], own) for row, own in zip(x, y, strict=True) if (key := row.tobytes()) in found]
+    if targets is None or not both or len(y) < MIN_ROWS or not np.ptp(y) > 0:
+        return 0.0, 0.0
+    theirs, own = np.array(both).T
+    theirs = targets.forward(theirs)
+    return float(np.sqrt(np.mean((own - theirs) ** 2))), _rank_correlation(theirs, own)
+
+
+def _judged(
+    model: ParentModel, rows: ParentRows, direction: Direction, x: Array, y: Array, values: Array
+) -> tuple[float, float]:
+    """Surprise and agreement of a parent, as ``Standing`` has them, at own rows ``x`` (n, d) with results ``values`` (n,),
     which are ``y`` in model values; 0 before there are any."""
-    model, rows = kin.models[i], kin.rows[i]
-    if model is None or len(values) == 0:
+    if len(values) == 0:
         return 0.0, 0.0
     known = rows.values[rows.succeeded]
-    targets = Targets.of(known, kin.direction)
+    targets = Targets.of(known, direction)
     forward = targets.forward(known)
     lent = np.full(len(rows.values), forward.max())
     lent[rows.succeeded] = forward

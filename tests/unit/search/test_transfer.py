@@ -83,6 +83,27 @@ def test_negated_identical_parent_is_distrusted() -> None:
     assert tuner.best.value < 0.01
 
 
+@pytest.mark.parametrize("values", [[-50.0, -49.0, -48.0], [-50.0] * 6], ids=["three", "six alike"])
+def test_an_identical_parent_of_too_few_results_for_a_model_is_distrusted_by_those_of_the_same_configurations(
+    values: list[float],
+) -> None:
+    # Its results are in another unit: its region looks best whatever is found there.
+    rng = np.random.default_rng(3)
+    trials = [(SPACE.decode(0.9 + 0.1 * rng.random(2)), value) for value in values]
+    parent = Parent(SPACE, trials, "identical")
+    tuner = search([parent], bowl, 16)
+    told = report(SPACE, "minimize", [parent], tuner.history).parents[0]
+    assert tuner.history.trials[0].configuration == min(trials, key=lambda t: t[1])[0]
+    assert (told.role, told.surprise > 3) == ("none", True)
+    assert tuner.best.value < 0.01
+
+
+def test_an_identical_parent_of_a_few_results_that_are_found_again_keeps_its_rows() -> None:
+    parent = Parent(SPACE, results(bowl)[:3], "identical")
+    told = report(SPACE, "minimize", [parent], search([parent], bowl, 8).history).parents[0]
+    assert (told.role, told.surprise) == ("rows", 0.0)
+
+
 def contrasts(parent: Parent) -> list[int]:
     tuner = search([parent], bowl, 10)
     seen = [tuner.history.trials[i].configuration for i in range(10)]
