@@ -58,8 +58,11 @@ def from_optuna(url: str, study: str | None, job: str | None, name: str | None, 
     """A study. A job file says what its parameters are here; without one they are the study's own."""
     from rekindle.exchange.optuna_study import read_study
 
-    found = read_study(url, study)
-    spec = _spec_of(found, name, metric) if job is None else _spec(job)[0]
+    if job is None:
+        found = read_study(url, study)
+        return Found(_spec_of(found, name, metric), found.results, notes=found.notes)
+    spec = _spec(job)[0]
+    found = read_study(url, study, [p.name for p in spec.definition.ranges])
     _check_direction(spec, found)
     return Found(spec, found.results, notes=found.notes)
 
@@ -128,13 +131,16 @@ def _results(
 ) -> list[Result]:
     from rekindle.api.translate.history import results_of
     from rekindle.exchange.rows import read_results
+    from rekindle.search.space import Categorical
 
     pages = [(p, read_json(p)) for p in paths if p.lower().endswith(".json")]
     found: list[Result] = results_of(pages, description if pages else None)
-    names = [p.name for p in spec.definition.ranges]
+    metric, ranges = spec.definition.objective.metric, spec.definition.ranges
+    names = [p.name for p in ranges]
+    blank = [p.name for p in ranges if isinstance(p, Categorical) and not all(str(v).strip() for v in p.values)]
     for path in paths:
         if not path.lower().endswith(".json"):
-            found += read_results(read_text(path), path, spec.definition.objective.metric, objective, mapped, names)
+            found += read_results(read_text(path), path, metric, objective, mapped, names, blank)
     return found
 
 

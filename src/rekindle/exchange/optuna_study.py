@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from rekindle.domain.errors import InvalidValue, NameInUse, RekindleError, Unsupported
 from rekindle.domain.search_plan import configuration_of
 from rekindle.domain.tuning_job import Definition
-from rekindle.engine.imports import Result
+from rekindle.engine.imports import LAST_SECOND, Result
 from rekindle.search.history import Direction
 from rekindle.search.space import Categorical, Continuous, Integer, Parameter, resolved_scaling
 
@@ -20,6 +21,8 @@ from rekindle.search.space import Categorical, Continuous, Integer, Parameter, r
 _COMMON = 0.5
 #: What we keep with a study, in its user attributes.
 _OURS = "rekindle"
+#: What we keep with a trial: seconds since the epoch. Optuna's own times have no zone, and none of when it was made.
+_TIMES = "created_started_ended"
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,10 @@ class Study:
     statics: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_study(url: str, name: str | None = None) -> Study:
+def read_study(url: str, name: str | None = None, among: Collection[str] | None = None) -> Study:
     """A study in a storage (such as ``sqlite:///study.db``); its name is needed only where there are several. Distributions
-    become ranges, trials that have ended become results. Raises InvalidValue for what has no counterpart at all."""
+    become ranges, trials that have ended become results. ``among`` are the parameters that are asked for, if not all. Raises
+    InvalidValue for what has no counterpart at all."""
     optuna = _optuna()
     study = _load(optuna, url, name)
     if len(study.directions) > 1:
@@ -45,7 +49,7 @@ def read_study(url: str, name: str | None = None) -> Study:
     states = optuna.trial.TrialState
     ended = [t for t in study.trials if t.state in (states.COMPLETE, states.PRUNED, states.FAIL)]
     notes = _counted(len(study.trials) - len(ended), "still running or waiting: left out")
-    ended, kept, more = _common(ended)
+    ended, kept, more = _common(ended, among)
     if not kept:
         raise InvalidValue(
             "--from-optuna", study.study_name, f"none of its {len(study.trials)} trials has ended with parameters"
@@ -123,10 +127,10 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
-def _common(trials: Sequence[Any]) -> tuple[list[Any], list[str], list[str]]:
+def _common(trials: Sequence[Any], among: Collection[str] | None) -> tuple[list[Any], list[str], list[str]]:
     """The trials that have all of the parameters that most have, the names of these, and what was left out."""
     with_any = [t for t in trials if t.params]
-    names = list(dict.fromkeys(name for t in with_any for name in t.params))
+    names = [n for n in dict.fromkeys(name for t in with_any for name in t.params) if among is None or n in among]
     counts = {name: sum(name in t.params for t in with_any) for name in names}
     kept = [name for name in names if counts[name] > _COMMON * len(with_any)]
     rest = [t for t in with_any if all(name in t.params for name in kept)]
@@ -167,11 +171,14 @@ def _range(name: str, seen: Sequence[tuple[Any, ...]]) -> Parameter:
 
 def _told(name: str, seen: Sequence[tuple[Any, ...]]) -> list[str]:
     notes = [f"{name}: its range changed; the widest is kept"] if len(seen) > 1 else []
-    steps = [] if seen[0][0] == "categorical" else [s[4] for s in seen if s[4] not in (None, 1)]
-    return [
-        *notes,
-        *([f"{name}: ranges have no step of {steps[0]:g} here: every value between its ends is allowed"] if steps else []),
-    ]
+    if seen[0][0] == "categorical":
+        # By type, too: 1 and True are equal.
+        choices = {(type(c), c): _text(c) for _, *some in seen for c in some}
+        alike = [text for text, count in Counter(choices.values()).items() if count > 1]
+        return [*notes, *(f"{name}: {text} is written alike in two of its choices, which become one" for text in alike)]
+    steps = [s[4] for s in seen if s[4] not in (None, 1)]
+    told = [f"{name}: ranges have no step of {steps[0]:g} here: every value between its ends is allowed"] if steps else []
+    return [*notes, *told]
 
 
 def _text(value: Any) -> str:
@@ -185,7 +192,7 @@ def _result(trial: Any, names: Sequence[str], states: Any) -> Result:
         value = curve[-1] if curve else None
     if value is not None and not math.isfinite(value):
         value = None
-    started, ended = _seconds(trial.datetime_start), _seconds(trial.datetime_complete)
+    created, started, ended = _times(trial)
     values = {name: _text(trial.params[name]) for name in names}
     reason = trial.user_attrs.get("failure_reason")
     name = str(trial.user_attrs.get("training_job", f"trial {trial.number}"))
@@ -193,7 +200,20 @@ def _result(trial: Any, names: Sequence[str], states: Any) -> Result:
     # Optuna has no state for a trial that ended well without a value.
     completed = trial.state == states.COMPLETE or trial.user_attrs.get("status") == "Completed"
     told = None if reason is None else str(reason)
-    return Result(where, values, value, started, started, ended, pruned, told, name, curve, completed)
+    return Result(where, values, value, created, started, ended, pruned, told, name, curve, completed)
+
+
+def _times(trial: Any) -> tuple[float | None, float | None, float | None]:
+    """When a trial was made, began and ended, by ``write_study`` or else by Optuna."""
+    kept = trial.user_attrs.get(_TIMES)
+    if isinstance(kept, list) and len(kept) == 3 and all(t is None or _is_moment(t) for t in kept):
+        return kept[0], kept[1], kept[2]
+    started = _seconds(trial.datetime_start)
+    return started, started, _seconds(trial.datetime_complete)
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= LAST_SECOND
 
 
 def _seconds(moment: datetime | None) -> float | None:
@@ -217,7 +237,8 @@ def _trial(optuna: Any, number: int, r: Result, definition: Definition, distribu
     states = optuna.trial.TrialState
     state = states.PRUNED if r.stopped else states.FAIL if r.objective is None else states.COMPLETE
     curve = r.curve or ((r.objective,) if r.stopped and r.objective is not None else ())
-    facts = {"training_job": r.name, "failure_reason": r.failure_reason, "status": r.status}
+    times = [r.created_at, r.started_at, r.ended_at]
+    facts = {"training_job": r.name, "failure_reason": r.failure_reason, "status": r.status, _TIMES: times}
     return optuna.trial.FrozenTrial(
         number=number,
         state=state,

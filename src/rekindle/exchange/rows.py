@@ -38,29 +38,34 @@ def read_results(
     column: str | None = None,
     columns: Mapping[str, str] | None = None,
     parameters: Collection[str] = (),
+    blank: Collection[str] = (),
 ) -> list[Result]:
     """The rows of a file whose name ends in .csv, .jsonl or .ndjson. The objective is in ``column``, or where it is found;
     an empty or non-finite one marks a failed row. ``columns`` says where a hyperparameter stands, if not under its own name.
-    A column that is called like one of ``parameters`` is that, and no fact about the row. Raises InvalidValue, naming file
-    and line."""
+    A column that is called like one of ``parameters`` is that, and neither the objective nor a fact about the row; of those in
+    ``blank`` nothing written is a value. Raises InvalidValue, naming file and line."""
     rows = list(_csv_rows(text, path) if path.lower().endswith(".csv") else _json_rows(text, path))
     if not rows:
         raise InvalidValue("results", path, "the file holds no rows")
     names = {name for _, row in rows for name in row}
-    objective = _objective_column(names, metric, column, path)
     mapped = dict(columns or {})
+    taken = frozenset((*mapped, *parameters))
+    objective = column or _objective_column(names - taken, metric, path)
+    if objective not in names:
+        raise InvalidValue("--objective", column, f"{path} has no such column", f"There is {sorted(names)}.")
     for name, found in mapped.items():
         if parameters and name not in parameters:
             raise InvalidValue("--column", name, "there is no such hyperparameter", f"There is {sorted(parameters)}.")
         if found not in names:
             raise InvalidValue(f"--column {name}", found, f"{path} has no such column", f"There is {sorted(names)}.")
-    taken = frozenset((*mapped, *parameters))
-    results = (_result(f"{path}:{line}", _renamed(row, mapped), objective, taken) for line, row in rows)
+    results = (_result(f"{path}:{line}", _renamed(row, mapped), objective, taken, blank) for line, row in rows)
     return [r for r in results if r is not None]
 
 
 def write_results(results: Sequence[Result], form: str, metric: str, parameters: Sequence[str]) -> str:
     """Results as text in one of ``FORMATS``: what ``read_results`` reads back."""
+    if metric in parameters:
+        metric = next((name for name in OBJECTIVE_COLUMNS if name not in parameters), metric)
     if form == "jsonl":
         rows = [{**_plain_row(r, metric), **r.values} for r in results]
         return "".join(json.dumps(_present(row, metric), ensure_ascii=False) + "\n" for row in rows)
@@ -139,12 +144,13 @@ def _json_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
         yield number, row
 
 
-def _objective_column(names: Collection[str], metric: str, column: str | None, path: str) -> str:
-    wanted = (column,) if column else (metric, *OBJECTIVE_COLUMNS)
+def _objective_column(names: Collection[str], metric: str, path: str) -> str:
+    """Where the objective is found among the columns that are no hyperparameters."""
+    wanted = (metric, *OBJECTIVE_COLUMNS)
     found = next((name for name in wanted if name in names), None)
     if found is None:
-        reason = f"{path} has no column {' or '.join(wanted)}"
-        raise InvalidValue("objective", column, reason, f"Name it by --objective; there is {sorted(names)}.")
+        reason = f"{path} has no column {' or '.join(wanted)} that is no hyperparameter"
+        raise InvalidValue("objective", None, reason, f"Name it by --objective; there is {sorted(names)}.")
     return found
 
 
@@ -152,8 +158,9 @@ def _renamed(row: Row, columns: Mapping[str, str]) -> Row:
     return {**row, **{name: row[found] for name, found in columns.items() if found in row}}
 
 
-def _result(where: str, row: Row, objective: str, taken: Collection[str]) -> Result | None:
-    values = {name: _text(value) for name, value in row.items() if name != objective and not _is_empty(value)}
+def _result(where: str, row: Row, objective: str, taken: Collection[str], blank: Collection[str]) -> Result | None:
+    given = {name: value for name, value in row.items() if name != objective and value is not None}
+    values = {name: _text(value) for name, value in given.items() if name in blank or not _is_empty(value)}
     facts = {fact: _fact(row, [n for n in names if n not in taken]) for fact, names in FACTS.items()}
     status = _status(where, facts["status"])
     if status in RUNNING:

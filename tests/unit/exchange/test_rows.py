@@ -54,6 +54,24 @@ def test_a_parameter_that_is_called_like_a_fact_is_no_fact() -> None:
     assert (found.values["name"], found.values["status"], found.name, found.objective) == ("x", "Failed", None, 0.5)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_objective_that_is_called_like_a_hyperparameter_comes_back(form: str) -> None:
+    rows = [Result("", {"loss": "hinge", "x": "1"}, 0.5), Result("", {"loss": "0.25", "x": "2"}, None)]
+    text = write_results(rows, form, "loss", ["loss", "x"])
+    found = read_results(text, "a.jsonl" if form == "jsonl" else "a.csv", "loss", parameters=["loss", "x"])
+    assert [(r.values["loss"], r.objective) for r in found] == [("hinge", 0.5), ("0.25", None)]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_value_of_nothing_written_comes_back_where_it_may_be_one(form: str) -> None:
+    rows = [Result("", {"suffix": "", "x": "1"}, 0.5)]
+    text, path = write_results(rows, form, "loss", ["suffix", "x"]), "a.jsonl" if form == "jsonl" else "a.csv"
+    (found,) = read_results(text, path, "loss", parameters=["suffix", "x"], blank=["suffix"])
+    assert (found.values["suffix"], found.values["x"]) == ("", "1")
+    (found,) = read_results(text, path, "loss", parameters=["suffix", "x"])
+    assert "suffix" not in found.values
+
+
 def test_rows_that_run_are_left_out_and_those_that_failed_have_no_objective() -> None:
     text = "x,status,loss\n1,InProgress,0.5\n2,failed,0.5\n3,STOPPED,0.5\n4,,0.5\n"
     found = read_results(text, "a.csv", "loss")
