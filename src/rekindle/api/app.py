@@ -26,9 +26,10 @@ OWN_INSTANCE_TYPES: Final = r"local(_gpu)?"
 def create_app(store: JobStore, executor: Executor, clock: Clock, quotas: Quotas, objects: ObjectsOf | None = None) -> ASGIApp:
     """The ASGI application of the service ``sagemaker``. It expects the caller in ``scope["state"]``, as the gateway puts it
     there. With ``objects``, which knows where an owner's are, jobs whose inputs are not there are refused at creation."""
-    # Autotune stands for a strategy; without it, translation insists on one as the model does.
+    # Autotune stands for a strategy and limits; without it, translation insists on them as the model does.
+    config = "HyperParameterTuningJobConfig"
     model = ServiceModel(
-        optional=[("HyperParameterTuningJobConfig", "Strategy")],
+        optional=[(config, "Strategy"), (config, "ResourceLimits"), ("ResourceLimits", "MaxParallelTrainingJobs")],
         further_values={"TrainingInstanceType": OWN_INSTANCE_TYPES},
     )
     service = Service(store, executor, clock, quotas, _Shapes(model), objects)

@@ -112,11 +112,10 @@ def test_autotune_chooses_what_is_left_out_and_shows_it() -> None:
     spec, config = shown["spec"], shown[CONFIG]
     assert (spec.strategy, spec.early_stopping, spec.completion.on_convergence) == (StrategyName.BAYESIAN, True, True)
     assert spec.limits == Limits(30, 2, None)
-    assert spec.definition.training.max_retries == 3
+    assert spec.definition.training.max_retries == 0, "a warm start's parents must have the same"
     assert config["ResourceLimits"] == {"MaxParallelTrainingJobs": 2, "MaxNumberOfTrainingJobs": 30}
     assert config["TrainingJobEarlyStoppingType"] == "Auto"
     assert config["TuningJobCompletionCriteria"] == {"ConvergenceDetected": {"CompleteOnConvergence": "Enabled"}}
-    assert shown["TrainingJobDefinition"]["RetryStrategy"] == {"MaximumRetryAttempts": 3}
 
 
 def test_what_is_sent_holds() -> None:
@@ -127,6 +126,34 @@ def test_what_is_sent_holds() -> None:
     assert spec.strategy is StrategyName.RANDOM
     assert spec.limits == Limits(None, 1, 600)
     assert (spec.early_stopping, spec.completion.on_convergence, spec.completion.target) == (False, False, 0.5)
+
+
+@pytest.mark.parametrize(("at_once", "expected"), [(15, 20), (50, 50), (200, 200)])
+def test_it_chooses_as_many_training_jobs_as_may_run_at_once(at_once: int, expected: int) -> None:
+    assert chosen(limits={"MaxParallelTrainingJobs": at_once})["spec"].limits == Limits(expected, at_once, None)
+
+
+def test_whole_numbers_with_a_point_are_counted() -> None:
+    request = autotuned(strategy=None)
+    depth = {"Name": "depth", "MinValue": "1.0", "MaxValue": "3.0"}
+    request[CONFIG].update(ParameterRanges={"IntegerParameterRanges": [depth]}, ResourceLimits={})
+    spec = spec_from_request(request)
+    check_spec(spec, RELAXED)
+    assert spec.limits.max_jobs == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "absent"),
+    [
+        ({"Strategy": None, "ResourceLimits": None}, "2 validation errors detected: Value null at .*strategy.*resourceLimits'"),
+        ({"ResourceLimits": {"MaxNumberOfTrainingJobs": 3}}, "Value null at .*resourceLimits.maxParallelTrainingJobs'"),
+    ],
+)
+def test_without_autotune_nothing_may_be_left_to_it(changes: Json, absent: str) -> None:
+    request = tuning_request()
+    request[CONFIG].update(changes)
+    with pytest.raises(InvalidValue, match=absent):
+        spec_from_request(request)
 
 
 def test_it_chooses_nothing_that_would_be_refused() -> None:

@@ -5,8 +5,9 @@ range goes from half of it to its double, and stays within 0 and 1 where the num
 they stay static. So do names that begin with ``sagemaker_``, which are the service's and its toolkit's: SDK v2 sends them as
 auto parameters, too.
 
-Autotune also chooses what the request leaves out, as the API's reference lists it: strategy, limits, early stopping, retries,
-and an end at convergence. What is sent holds. The values are ours, for the real ones are not published.
+Autotune also chooses what the request leaves out, as the API's reference lists it: strategy, limits, early stopping and an end
+at convergence. What is sent holds. The values are ours, for the real ones are not published. Retries stay as they are: a warm
+start refuses parents with others.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rekindle.api.errors import missing, validation
 from rekindle.api.translate.part import Part
 from rekindle.domain.errors import InvalidValue
 
@@ -24,14 +26,11 @@ Json = Mapping[str, Any]
 #: How many training jobs for each tuned hyperparameter, at least and at most, where no limit is given.
 _JOBS_EACH, _JOBS_LEAST, _JOBS_MOST = 10, 20, 100
 _PARALLEL = 2
-_RETRIES = 3
-_CONFIG = "HyperParameterTuningJobConfig"
+_CONFIG, _ON_THE_WIRE = "HyperParameterTuningJobConfig", "hyperParameterTuningJobConfig"
 _OF_THE_SERVICE = "sagemaker_"
 _INTEGER = re.compile(r"[-+]?[0-9]{1,15}")
-_STRATEGY_MISSING = (
-    "1 validation error detected: Value null at 'hyperParameterTuningJobConfig.strategy' failed to satisfy constraint: Member "
-    "must not be null"
-)
+#: What the model insists on, and what Autotune may choose.
+_NEEDED, _AT_ONCE = ("Strategy", "ResourceLimits"), "MaxParallelTrainingJobs"
 
 
 def expanded(request: Json) -> Json:
@@ -85,28 +84,21 @@ def _chosen(request: Json) -> Json:
         "ResourceLimits": _limits(request, config),
         **({"TuningJobCompletionCriteria": criteria} if criteria else {}),
     }
-    retried = {
-        name: _retried(request[name]) for name in ("TrainingJobDefinition", "TrainingJobDefinitions") if request.get(name)
-    }
-    return {**request, _CONFIG: config, **retried}
-
-
-def _retried(found: Any) -> Any:
-    if isinstance(found, Mapping):
-        return {"RetryStrategy": {"MaximumRetryAttempts": _RETRIES}, **found}
-    return [_retried(definition) for definition in found]
+    return {**request, _CONFIG: config}
 
 
 def _limits(request: Json, config: Json) -> Json:
     """The limits with a number of training jobs where nothing else ends the search; a grid counts its own."""
-    limits = dict(Part("", config).part("ResourceLimits").value)
+    given = Part("", config).part("ResourceLimits")
+    limits = dict(given.value)
     if "MaxNumberOfTrainingJobs" not in limits and "MaxRuntimeInSeconds" not in limits and config["Strategy"] != "Grid":
         holders = [config.get("ParameterRanges"), *(d.get("HyperParameterRanges") for d in _definitions(request))]
         ranges = [r for holder in holders for kind in (holder or {}).values() for r in kind]
         budget = min(max(_JOBS_EACH * len(ranges), _JOBS_LEAST), _JOBS_MOST)
-        limits["MaxNumberOfTrainingJobs"] = min(budget, _combinations(holders))
+        wanted, there = max(budget, given.integer(_AT_ONCE) or 1), _combinations(holders)
+        limits["MaxNumberOfTrainingJobs"] = min(wanted, there) if there < _JOBS_MOST else wanted
     most = limits.get("MaxNumberOfTrainingJobs")
-    return {"MaxParallelTrainingJobs": _PARALLEL if most is None else min(_PARALLEL, most), **limits}
+    return {_AT_ONCE: _PARALLEL if most is None else min(_PARALLEL, most), **limits}
 
 
 def _combinations(holders: Sequence[Any]) -> int:
@@ -127,7 +119,8 @@ def _size(kind: str, found: Part) -> int:
     if kind != "IntegerParameterRanges":
         return _JOBS_MOST
     try:
-        return max(1, int(found.need("MaxValue", str)) - int(found.need("MinValue", str)) + 1)
+        # "3.0" is a whole number, too.
+        return max(1, int(min(float(found.need("MaxValue", str)) - float(found.need("MinValue", str)), _JOBS_MOST)) + 1)
     except ValueError:
         # Not a number: whoever reads the range says so.
         return _JOBS_MOST
@@ -163,8 +156,12 @@ def _check_plain(request: Json, config: Json) -> None:
         if isinstance(ranges, Mapping) and ranges.get("AutoParameters"):
             names = [p.get("Name") for p in Part("ParameterRanges", ranges).items("AutoParameters")]
             raise InvalidValue(f"{_CONFIG}.ParameterRanges.AutoParameters", names, "needs Autotune", "Set Autotune.Mode.")
-    if config.get("Strategy") is None:
-        raise InvalidValue(f"{_CONFIG}.Strategy", None, _STRATEGY_MISSING, code="verbatim")
+    absent = [missing(f"{_ON_THE_WIRE}.{name[0].lower()}{name[1:]}") for name in _NEEDED if config.get(name) is None]
+    limits = config.get("ResourceLimits")
+    if isinstance(limits, Mapping) and limits.get(_AT_ONCE) is None:
+        absent.append(missing(f"{_ON_THE_WIRE}.resourceLimits.maxParallelTrainingJobs"))
+    if absent:
+        raise InvalidValue(_CONFIG, None, validation(absent).message, code="verbatim")
 
 
 def _definitions(request: Json) -> list[Json]:
