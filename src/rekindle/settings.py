@@ -85,7 +85,7 @@ class Settings:
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from ``REKINDLE_*`` variables (of this process unless given). Raises InvalidValue, naming the variable."""
     environ = os.environ if environ is None else environ
-    home = Path(environ.get("REKINDLE_HOME") or _default_home()).expanduser().absolute()
+    home = _path("REKINDLE_HOME", environ.get("REKINDLE_HOME") or _default_home())
     return Settings(
         home=home,
         database_url=environ.get("REKINDLE_DATABASE_URL") or f"sqlite:///{home / 'rekindle.db'}",
@@ -111,10 +111,18 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def _path(variable: str, text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        hint = "Write the whole path, or ./~... for a folder of that name."
+        raise InvalidValue(variable, text, "no user's home folder is known by this name", hint) from error
+
+
 def _images(named: str | None, home: Path) -> tuple[ImageRule, ...]:
     """The rules of the file that is named, which must be there; else of the home's own, if it has one."""
     if named is not None:
-        return load_rules(Path(named).expanduser().absolute())
+        return load_rules(_path("REKINDLE_IMAGES", named))
     own = home / "images.yaml"
     return load_rules(own) if own.is_file() else ()
 
@@ -157,14 +165,14 @@ def _receivers(environ: Mapping[str, str], home: Path) -> tuple[Receiver, ...]:
     """Those of single variables, which are told of everything, and those of the file of receivers."""
     found: list[Receiver] = []
     if path := environ.get("REKINDLE_EVENTS_FILE"):
-        found.append(Receiver("file", file=Path(path).expanduser().absolute()))
+        found.append(Receiver("file", file=_path("REKINDLE_EVENTS_FILE", path)))
     secret = environ.get("REKINDLE_EVENTS_SECRET")
     key = read_secret("REKINDLE_EVENTS_SECRET", secret) if secret else b""
     if url := environ.get("REKINDLE_EVENTS_WEBHOOK"):
         found.append(Receiver("webhook", read_url("REKINDLE_EVENTS_WEBHOOK", url), key))
     named, own = environ.get("REKINDLE_EVENTS"), home / "events.yaml"
     if named:
-        found.extend(load_receivers(Path(named).expanduser().absolute()))
+        found.extend(load_receivers(_path("REKINDLE_EVENTS", named)))
     elif own.is_file():
         found.extend(load_receivers(own))
     return distinct(found)

@@ -218,6 +218,8 @@ def test_a_name_that_is_almost_right_is_told(cli, done):
 def test_what_has_ended_is_neither_resumed_nor_stopped(cli, done):
     assert "Completed" in cli.refused(3, "resume", done)
     assert "Completed" in cli.refused(3, "stop", done)
+    name = cli.json("trials", done)[2]["name"]
+    assert f"training job {name!r} cannot be stopped: it is Completed" in cli.refused(3, "stop", name)
 
 
 def test_a_warm_start_shows_its_rules_and_the_overall_best(cli, done):

@@ -28,6 +28,12 @@ def test_what_is_no_host_name_is_refused(host: str) -> None:
         load_settings({"REKINDLE_HOSTS": f"box,{host}"})
 
 
+@pytest.mark.parametrize("name", ["REKINDLE_HOME", "REKINDLE_IMAGES", "REKINDLE_EVENTS", "REKINDLE_EVENTS_FILE"])
+def test_the_home_of_a_user_that_there_is_not_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match=f"{name}: '~no-such-user/x': no user's home folder"):
+        load_settings({"REKINDLE_HOME": str(tmp_path), name: "~no-such-user/x"})
+
+
 @pytest.mark.parametrize("origin", ["tuner.lab", "https://", "https://tuner.lab/", "ftp://tuner.lab", "*", "null"])
 def test_what_is_no_origin_is_refused(origin: str) -> None:
     with pytest.raises(InvalidValue, match=r"^REKINDLE_ORIGINS: .*: not an origin"):

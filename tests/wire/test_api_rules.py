@@ -271,6 +271,8 @@ RULES = [
     (f"{RANGES}.IntegerParameterRanges.0.MinValue", "1.5", "parameterRanges.layers: 1.5: an integer range needs whole numbers"),
     (f"{RANGES}.IntegerParameterRanges.0.MinValue", "9", "parameterRanges.layers"),
     (f"{RANGES}.IntegerParameterRanges.0.MinValue", "0x1", "not a number"),
+    (f"{RANGES}.IntegerParameterRanges.0.MinValue", "1_0", "not a number"),
+    (f"{RANGES}.ContinuousParameterRanges.0.MinValue", "\u0663", "not a number"),
     (f"{RANGES}.IntegerParameterRanges.0.Name", "lr", "parameterRanges.lr: 'lr': two parameters have this name"),
     (f"{RANGES}.IntegerParameterRanges.0.Name", "", "a hyperparameter's name has 1 to 256 characters"),
     (f"{RANGES}.CategoricalParameterRanges", [{"Name": "c", "Values": ["a", "a"]}], "c: 'a': the value is listed twice"),

@@ -78,7 +78,7 @@ class LimitExceeded(RekindleError):
     there already. ``field`` is where it was asked for, if in one place."""
 
     def __init__(self, limit: str, allowed: int, asked: int, hint: str = "", used: int = 0, field: str = "") -> None:
-        super().__init__(f"{limit}: {asked}: the limit is {allowed}.", hint)
+        super().__init__(f"{limit}: {shown(asked)}: the limit is {allowed}.", hint)
         self.limit = limit
         self.allowed = allowed
         self.asked = asked

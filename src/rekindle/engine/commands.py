@@ -238,7 +238,7 @@ def stop_training_job(store: JobStore, owner: Owner, name: str) -> TrainingJob:
     job = store.training_job(owner, name)
     if job.status is not TrainingJobStatus.IN_PROGRESS or job.stop_requested:
         state = shown_training_status(job).value
-        message = f"The request was rejected because the training job is in status {state}."
+        message = f"training job {job.name!r} cannot be stopped: it is {state}."
         raise WrongState("training job", job.name, state, message)
     store.request_stop(f"training:{job.id}")
     return job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def _engine(value: Any, place: str, _folder: Path) -> str:
 def _python(value: Any, place: str, folder: Path) -> str:
     from rekindle.executors.programs import chosen_python
 
-    path = str(folder / Path(_text(value, place, folder)).expanduser())
+    path = os.path.join(folder, os.path.expanduser(_text(value, place, folder)))
     try:
         chosen_python(path)
     except InvalidValue as error:
@@ -108,7 +109,7 @@ def _python(value: Any, place: str, folder: Path) -> str:
 
 
 def _requirements(value: Any, place: str, folder: Path) -> Path:
-    path = folder / Path(_text(value, place, folder)).expanduser()
+    path = folder / os.path.expanduser(_text(value, place, folder))
     if not path.is_file():
         raise InvalidValue(place, value, "there is no such file")
     return path

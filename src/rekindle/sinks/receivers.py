@@ -125,7 +125,10 @@ def _secret(value: Any, place: str, _folder: Path) -> bytes:
 def _file(value: Any, place: str, folder: Path) -> Path:
     if not isinstance(value, str) or not value:
         raise InvalidValue(place, value, "not a path")
-    return folder / Path(value).expanduser()
+    try:
+        return folder / Path(value).expanduser()
+    except RuntimeError as error:
+        raise InvalidValue(place, value, "no user's home folder is known by this name") from error
 
 
 def _pattern(value: Any, place: str, _folder: Path) -> EventPattern:

@@ -64,7 +64,13 @@ CASES = [
         "Job name must be unique within an AWS account and region, and a job with this name already exists "
         "(arn:aws:sagemaker:eu-west-1:123456789012:training-job/aa)",
     ),
-    (WrongState("training job", "a", "Stopped", "It is over."), "StopTrainingJob", Code.VALIDATION, "It is over."),
+    (
+        WrongState("training job", "a", "Stopped", "It is over."),
+        "StopTrainingJob",
+        Code.VALIDATION,
+        "The request was rejected because the training job is in status Stopped.",
+    ),
+    (WrongState("tuning job", "a", "Completed", "It is over."), "StopHyperParameterTuningJob", Code.VALIDATION, "It is over."),
     (WrongState("training job", "a", "InProgress", "It runs."), "DeleteTrainingJob", Code.IN_USE, "It runs."),
     (Unsupported("not here.", "Go there."), "CreateTrainingJob", Code.VALIDATION, "not here. Go there."),
     *(

@@ -63,6 +63,7 @@ REFUSED = [
     ("- {name: a}", r"events.yaml\[1\]: 'a': needs a webhook or a file"),
     ("- {name: a, file: x, webhook: 'https://hidden.lab'}", r"events.yaml\[1\]: 'a': needs a webhook or a file, and not both"),
     ("- {name: a, file: x, secret: hidden}", r"events.yaml\[1\].secret: .*this is for a webhook"),
+    ("- {name: a, file: ~no-such-user/x}", r"events.yaml\[1\].file: '~no-such-user/x': no user's home folder"),
     ("- {name: a, file: 1}", r"events.yaml\[1\].file: 1: not a path"),
     ("- {name: a, webhook: 'ftp://hidden'}", r"events.yaml\[1\].webhook: '...': not a URL"),
     ("- {name: a, webhook: [hidden]}", r"events.yaml\[1\].webhook: '...': not a URL"),

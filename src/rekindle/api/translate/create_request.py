@@ -34,6 +34,8 @@ RANGE_KINDS = ("ContinuousParameterRanges", "IntegerParameterRanges", "Categoric
 MAX_ENVIRONMENT = 48
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,300}")
+#: Of what Python takes for a number: no underscores, no other scripts' digits.
+_NUMBER = re.compile(r"\s*[-+]?([0-9.]+(e[-+]?[0-9]+)?|inf(inity)?|nan)\s*", re.IGNORECASE | re.ASCII)
 _CONFIG = "HyperParameterTuningJobConfig"
 
 
@@ -141,6 +143,8 @@ _RANGE_OF: Mapping[str, Callable[[Part], Parameter]] = dict(
 def _end(part: Part, key: str) -> int | float:
     text = part.need(key, str)
     try:
+        if not _NUMBER.fullmatch(text):
+            raise ValueError(text)
         number = int(text) if _INTEGER.fullmatch(text) else float(text)
         float(number)
     except (ValueError, OverflowError) as error:

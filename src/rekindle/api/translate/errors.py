@@ -170,7 +170,7 @@ def _translated(error: RekindleError, context: Context) -> tuple[Code, str]:
         case NameInUse():
             return Code.IN_USE, _name_in_use(error, context)
         case WrongState():
-            return (Code.IN_USE if context.operation == "DeleteTrainingJob" else Code.VALIDATION), str(error)
+            return (Code.IN_USE if context.operation == "DeleteTrainingJob" else Code.VALIDATION), _wrong_state(error, context)
         case LimitExceeded():
             return Code.LIMIT_EXCEEDED, _limit(error)
         case Unsupported():
@@ -192,6 +192,12 @@ def _name_in_use(error: NameInUse, context: Context) -> str:
     if error.kind == "training job":
         return _IN_USE_TRAINING.format(arn=resource_arn(context.owner, TRAINING, error.name))
     return _IN_USE_TUNING.format(name=error.name)
+
+
+def _wrong_state(error: WrongState, context: Context) -> str:
+    if context.operation == "StopTrainingJob":
+        return f"The request was rejected because the training job is in status {error.state}."
+    return str(error)
 
 
 def _limit(error: LimitExceeded) -> str:
