@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class App:
         shared = self.slots or _total(self.settings) is not None or machine.gpus(self.settings.environment)
         suggester: Suggester = HereAndNow() if only else _suggestion_pool()
         step = Step(self.store, self.executor, self.clock, suggester, share=share, at_most=1 if shared else None)
-        return Worker(step, holder_name(), only, on_step)
+        return Worker(step, holder_name(home_id(self.settings.home)), only, on_step, gone_homes=self.settings.gone_homes)
 
     def telling(self) -> AbstractContextManager[None]:
         """While the block lasts, what the settings name is told of state changes."""
@@ -113,6 +114,22 @@ def make_home(settings: Settings) -> None:
         raise StoreUnavailable(f"{home} cannot be read and written by this user.", way_out)
 
 
+def home_id(home: Path) -> str:
+    """What tells a home folder from all others that share its database: twelve hex digits in a file of it, made once."""
+    path = home / _HOME_ID
+    with suppress(FileNotFoundError):
+        return path.read_text().strip()
+    draft = home / f".{_HOME_ID}.{secrets.token_hex(4)}"
+    try:
+        draft.write_text(secrets.token_hex(6))
+        # Of several that make it at once, one does.
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+    return path.read_text().strip()
+
+
 def _total(settings: Settings) -> Amount | None:
     """The CPUs and memory that training jobs share; None where the settings do not count them."""
     if not settings.instances and settings.cpus is None and settings.memory is None:
@@ -146,6 +163,8 @@ def _folder_transfer(settings: Settings) -> tuple[str, ...]:
     return (sys.executable, "-I", "-S", "-X", "utf8", "-c", _START_TRANSFER, home_of_code, *place)
 
 
+#: The file of a home that holds its id.
+_HOME_ID = "home.id"
 #: The variable that names the account for which objects are moved.
 _ACCOUNT = "REKINDLE_TRANSFER_ACCOUNT"
 #: Starts the light transfer for what it knows, else the one that asks the server.

@@ -18,6 +18,7 @@ from rekindle.sinks.receivers import Receiver, distinct, load_receivers, read_se
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 #: Variables that training jobs do not inherit.
 _OURS_ALONE = ("REKINDLE_EVENTS", "REKINDLE_EVENTS_WEBHOOK", "REKINDLE_EVENTS_SECRET", "REKINDLE_EVENTS_FILE")
+_HOME_ID = re.compile(r"[0-9a-f]{12}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")
 
 
@@ -34,7 +35,8 @@ class Settings:
     ``images`` says how training images are run, before what is known of them.
     ``slots`` is how many training jobs run at once on this machine; 0: any number; None: what suits the command. They share
     ``cpus`` and ``memory`` (GB; None: the machine's), of which ``instances`` says what an instance of each type takes.
-    ``receivers`` are told of state changes. ``environment`` is what training jobs inherit.
+    ``receivers`` are told of state changes. ``gone_homes`` are ids of homes of the same database that will never be back.
+    ``environment`` is what training jobs inherit.
     """
 
     home: Path
@@ -54,6 +56,7 @@ class Settings:
     memory: float | None = None
     instances: tuple[InstanceType, ...] = ()
     receivers: tuple[Receiver, ...] = ()
+    gone_homes: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -106,6 +109,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         memory=_amount("REKINDLE_MEMORY", environ.get("REKINDLE_MEMORY") or None),
         instances=parse_instances(environ.get("REKINDLE_INSTANCES") or ""),
         receivers=_receivers(environ, home),
+        gone_homes=_listed(
+            "REKINDLE_GONE_HOMES",
+            environ.get("REKINDLE_GONE_HOMES") or "",
+            _HOME_ID,
+            "not the id of a home: 12 hex digits, which the log tells and the home's file home.id holds",
+        ),
         # Whoever writes a training program need not be who may speak in our name.
         environment={name: value for name, value in environ.items() if name not in _OURS_ALONE},
     )

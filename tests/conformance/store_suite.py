@@ -692,6 +692,38 @@ class StoreSuite:
             store.commit(dead[0], Change())
         assert {c.subject for c in store.claim("live", NOW, UNTIL)} == {c.subject for c in dead}
 
+    def test_work_whose_runs_may_be_alive_in_a_home_is_for_holders_of_that_home(self, store):
+        job, _, _ = started(store, 0)
+        store.create_tuning_job(tuning_job("other", 99.0))
+        mine, idle = store.claim("a@one", UNTIL, UNTIL + 30)
+        store.release(mine, has_runs=True)
+        store.release(idle)
+        assert list(store.holders()) == []
+        assert store.elsewhere("b@two", UNTIL) == {"one": 1}
+        assert store.elsewhere("b@one", UNTIL) == {}
+        assert [c.subject for c in store.claim("b@two", UNTIL, UNTIL + 30)] == [idle.subject]
+        assert [c.subject for c in store.claim("c@one", UNTIL, UNTIL + 30)] == [f"tuning:{job.id}"]
+
+    def test_who_left_without_a_word_may_have_left_runs(self, store):
+        started(store, 0)
+        (expired,) = store.claim("a@one", UNTIL, UNTIL + 30)
+        assert store.claim("b@two", UNTIL + 30, UNTIL + 60) == []
+        assert store.claim("b", UNTIL + 30, UNTIL + 60, only=expired.subject) == []
+        store.evict("a@one")
+        assert store.claim("b@two", UNTIL + 30, UNTIL + 60) == []
+        (taken,) = store.claim("c@one", UNTIL + 30, UNTIL + 60)
+        assert taken.token > expired.token
+
+    def test_what_waits_for_a_home_that_is_gone_is_free_and_what_a_holder_has_is_not(self, store):
+        started(store, 0)
+        (left,) = store.claim("a@one", UNTIL, UNTIL + 30)
+        store.free_home("one", UNTIL + 29)
+        assert store.claim("b@two", UNTIL + 29, UNTIL + 60) == []
+        store.free_home("two", UNTIL + 30)
+        assert store.claim("b@two", UNTIL + 30, UNTIL + 60) == []
+        store.free_home("one", UNTIL + 30)
+        assert [c.subject for c in store.claim("b@two", UNTIL + 30, UNTIL + 60)] == [left.subject]
+
     def test_no_subject_goes_to_two_of_many_threads(self, store):
         for n in range(30):
             store.create_tuning_job(tuning_job(f"j{n}", n))

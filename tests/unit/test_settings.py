@@ -107,3 +107,9 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
     for name in ("REKINDLE_CPUS", "REKINDLE_MEMORY"):
         with pytest.raises(InvalidValue, match=f"^{name}: "):
             load_settings({name: text})
+
+
+def test_homes_that_are_gone_are_named_by_their_ids() -> None:
+    assert load_settings({"REKINDLE_GONE_HOMES": "0123456789ab, ABCDEF012345"}).gone_homes == ("0123456789ab", "abcdef012345")
+    with pytest.raises(InvalidValue, match="REKINDLE_GONE_HOMES: '/srv/home': not the id of a home"):
+        load_settings({"REKINDLE_GONE_HOMES": "/srv/home"})

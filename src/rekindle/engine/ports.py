@@ -222,15 +222,16 @@ class JobStore(Protocol):
 
     def claim(self, holder: str, now: float, until: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
         """Leases on unfinished work that nobody holds at ``now``, oldest first, for this holder; on the subject ``only``
-        alone where it is given. Never gives one subject to two holders at once."""
+        alone where it is given. Never gives one subject to two holders at once. What a holder ``...@HOME`` left with runs, or
+        without a word, is given to holders of that home only."""
         ...
 
     def renew(self, leases: Iterable[Lease], now: float, until: float) -> Sequence[Lease]:
         """Extends the leases that are still ours and returns those; the others are lost."""
         ...
 
-    def release(self, lease: Lease) -> None:
-        """Gives a lease back; nothing happens if it is lost."""
+    def release(self, lease: Lease, has_runs: bool = False) -> None:
+        """Gives a lease back; nothing happens if it is lost. ``has_runs``: runs of it may be alive in the holder's home."""
         ...
 
     def holders(self) -> Sequence[str]:
@@ -238,7 +239,15 @@ class JobStore(Protocol):
         ...
 
     def evict(self, holder: str) -> None:
-        """Frees all leases of a holder that is known to be dead."""
+        """Frees all leases of a holder that is known to be dead, for its home if it has one."""
+        ...
+
+    def elsewhere(self, holder: str, now: float) -> Mapping[str, int]:
+        """The homes, other than the holder's, that have unfinished work which nobody holds, and how much."""
+        ...
+
+    def free_home(self, home: str, now: float) -> None:
+        """Gives the work that nobody holds and that waits for a home to all."""
         ...
 
     def commit(self, lease: Lease, change: Change) -> tuple[TrainingJob, ...]:

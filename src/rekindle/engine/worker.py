@@ -2,6 +2,9 @@
 
 Any number of workers may share a store. Each piece of work has one mover at a time; when a mover dies its leases expire,
 and those of a dead process on this host are freed at once.
+
+Runs outlive the worker that began them, and only a worker of the same home finds them. So work of another home is not
+claimed while runs of it may be alive: a second attempt would run beside the first.
 """
 
 from __future__ import annotations
@@ -34,20 +37,23 @@ LEASE_SECONDS = 30.0
 REST_SECONDS = 10.0
 #: Seconds between two looks for dead holders of leases.
 EVICTION_SECONDS = 2.0
+#: Seconds between two looks for work that waits for a worker of another home.
+ELSEWHERE_SECONDS = 60.0
 #: Seconds after which a waiting worker looks for new work, stop requests and emissions.
 POLL_SECONDS = 0.5
 
 OnStep = Callable[[Snapshot], None]
 
 
-def holder_name() -> str:
-    """Who this process is: its host, its number and its start, so that a later process of that number is not taken for it."""
-    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
+def holder_name(home: str = "") -> str:
+    """Who this process is: its host, its number and its start, so that a later process of that number is not taken for it; and
+    the home where its runs are, if it has any."""
+    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}" + (f"@{home}" if home else "")
 
 
 def is_dead(holder: str) -> bool:
     """Whether a holder is a process of this host that is gone. Another host's is never called dead."""
-    host, _, rest = holder.partition("/")
+    host, _, rest = holder.partition("@")[0].partition("/")
     pid, _, started = rest.partition("/")
     if host != socket.gethostname() or not pid.isdigit():
         return False
@@ -68,6 +74,8 @@ class Worker:
     only: str | None = None
     on_step: OnStep | None = None
     poll_seconds: float = POLL_SECONDS
+    #: Homes that are gone for good, as somebody said who knows: their work goes on here.
+    gone_homes: tuple[str, ...] = ()
     _leases: dict[str, Lease] = field(default_factory=dict)
     _running: dict[str, list[RunKey]] = field(default_factory=dict)
     _parents: dict[int, tuple[ParentJob, ...]] = field(default_factory=dict)
@@ -80,6 +88,7 @@ class Worker:
     #: When everything is looked at again, and when dead holders are, at the latest.
     _next_look: float = 0.0
     _next_eviction: float = 0.0
+    _next_elsewhere: float = 0.0
     #: What each subject is to start, and since when it has had nothing running for want of room.
     _specs: dict[str, tuple[TrainingSpec, ...]] = field(default_factory=dict)
     _waits_since: dict[str, float] = field(default_factory=dict)
@@ -103,6 +112,7 @@ class Worker:
         everything = not answered or now >= self._next_look
         try:
             self._evict_dead(now)
+            self._look_elsewhere(now)
             self._keep_leases()
             if everything:
                 self._next_look = now + self.poll_seconds
@@ -125,7 +135,8 @@ class Worker:
         self.step.suggester.close()
         for lease in self._leases.values():
             try:
-                self.step.store.release(lease)
+                # What is not known to have no runs may have some.
+                self.step.store.release(lease, has_runs=self._running.get(lease.subject) != [])
             except StoreUnavailable:
                 return
         self._leases.clear()
@@ -138,6 +149,23 @@ class Worker:
         for holder in self.step.store.holders():
             if is_dead(holder):
                 self.step.store.evict(holder)
+
+    def _look_elsewhere(self, now: float) -> None:
+        """Frees the work of homes that are gone, and tells of work that waits for a worker of another home."""
+        if now < self._next_elsewhere:
+            return
+        self._next_elsewhere = now + ELSEWHERE_SECONDS
+        for home in self.gone_homes:
+            self.step.store.free_home(home, now)
+        if self.only is not None:
+            return
+        for home, count in self.step.store.elsewhere(self.holder, now).items():
+            _log().warning(
+                "work of another home waits for a worker there, where its training jobs may still run",
+                home=home,
+                jobs=count,
+                hint=f"Start rekindle with that REKINDLE_HOME or, if it is gone for good, here with REKINDLE_GONE_HOMES={home}",
+            )
 
     def _keep_leases(self) -> None:
         now = self.step.clock.now()

@@ -2,11 +2,15 @@
 
 There is one row for each tuning job and each training job of its own, made and deleted with it. Its token grows with
 each claim and never otherwise; ``unfinished`` is cleared by the commit that ends the work.
+
+A holder's name may end in ``@HOME``, where its runs are. Of work whose runs may be alive there, ``@HOME`` stays when the holder
+goes, and only holders of that home may claim it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection, and_, bindparam, or_, select, text, update
@@ -16,7 +20,10 @@ from rekindle.storage.schema import leases
 
 # As the partial index has it, word for word, or SQLite does not use that.
 _UNFINISHED = text("unfinished")
-_FREE = or_(leases.c.holder.is_(None), leases.c.until <= bindparam("now"))
+_HAS_HOME = leases.c.holder.like("%@%")
+_OF_HOME = leases.c.holder.like(bindparam("of_home"))
+_LEFT = leases.c.until <= bindparam("now")
+_FREE = or_(leases.c.holder.is_(None), and_(_LEFT, or_(~_HAS_HOME, _OF_HOME)))
 _OLDEST = (
     select(leases.c.subject, leases.c.token)
     .where(_UNFINISHED, _FREE)
@@ -36,20 +43,23 @@ _OURS = and_(
 )
 _IS_OURS = select(leases.c.subject).where(_OURS)
 _EXTEND = update(leases).where(_OURS).values(until=bindparam("until_"))
-_RELEASE = update(leases).where(_OURS).values(holder=None, until=0.0)
-_EVICT = update(leases).where(leases.c.holder == bindparam("holder_")).values(holder=None, until=0.0)
-_HOLDERS = select(leases.c.holder).where(leases.c.holder.is_not(None)).distinct().order_by(leases.c.holder)
+_RELEASE = update(leases).where(_OURS).values(holder=bindparam("kept"), until=0.0)
+_EVICT = update(leases).where(leases.c.holder == bindparam("holder_")).values(holder=bindparam("kept"), until=0.0)
+_IS_PROCESS = and_(leases.c.holder.is_not(None), leases.c.holder.not_like("@%"))
+_HOLDERS = select(leases.c.holder).where(_IS_PROCESS).distinct().order_by(leases.c.holder)
+_ELSEWHERE = select(leases.c.holder).where(_UNFINISHED, _LEFT, _HAS_HOME, ~_OF_HOME)
+_FREE_HOME = update(leases).where(_OF_HOME, _LEFT).values(holder=None, until=0.0)
 _FINISH = update(leases).where(leases.c.subject == bindparam("subject_")).values(unfinished=False)
 
 
-def any_free(connection: Connection, now: float, only: str | None) -> bool:
+def any_free(connection: Connection, holder: str, now: float, only: str | None) -> bool:
     """Whether there is anything to claim: asked first, so that a worker without work writes nothing."""
-    return bool(_free(connection, now, 1, only, lock=False))
+    return bool(_free(connection, holder, now, 1, only, lock=False))
 
 
 def claim(connection: Connection, holder: str, now: float, until: float, limit: int, only: str | None) -> list[Lease]:
     """Takes free work for ``holder``, oldest first."""
-    free = _free(connection, now, limit, only, lock=True)
+    free = _free(connection, holder, now, limit, only, lock=True)
     taken = [Lease(subject, holder, token + 1, until) for subject, token in free]
     if taken:
         connection.execute(_TAKE, [_values(lease) for lease in taken])
@@ -64,14 +74,25 @@ def renew(connection: Connection, held: Iterable[Lease], until: float) -> list[L
     return kept
 
 
-def release(connection: Connection, lease: Lease) -> None:
+def release(connection: Connection, lease: Lease, has_runs: bool) -> None:
     """Gives a lease back if it is ours."""
-    connection.execute(_RELEASE, _values(lease))
+    connection.execute(_RELEASE, {**_values(lease), "kept": _home_of(lease.holder) if has_runs else None})
 
 
 def evict(connection: Connection, holder: str) -> None:
-    """Frees all that ``holder`` holds."""
-    connection.execute(_EVICT, {"holder_": holder})
+    """Frees all that ``holder`` holds, for its home if it has one: nobody knows what runs there."""
+    connection.execute(_EVICT, {"holder_": holder, "kept": _home_of(holder)})
+
+
+def elsewhere(connection: Connection, holder: str, now: float) -> Mapping[str, int]:
+    """How much unfinished work waits for each home but the holder's."""
+    found = connection.scalars(_ELSEWHERE, {"now": now, "of_home": _ending(holder)})
+    return Counter(name.rpartition("@")[2] for name in found if name is not None)
+
+
+def free_home(connection: Connection, home: str, now: float) -> None:
+    """Lets all claim what waits for a home."""
+    connection.execute(_FREE_HOME, {"of_home": f"%@{home}", "now": now})
 
 
 def holders(connection: Connection) -> Sequence[str]:
@@ -95,8 +116,19 @@ def _is_ours(connection: Connection, lease: Lease) -> bool:
     return connection.execute(_IS_OURS.with_for_update(), values).first() is not None
 
 
-def _free(connection: Connection, now: float, limit: int, only: str | None, lock: bool) -> list[tuple[str, int]]:
-    statement, values = (_OLDEST, {"now": now, "most": limit}) if only is None else (_ONE, {"now": now, "only": only})
+def _home_of(holder: str) -> str | None:
+    _, at, home = holder.rpartition("@")
+    return at + home if at else None
+
+
+def _ending(holder: str) -> str:
+    """The pattern of the holders of a holder's home; of one without home, none."""
+    return f"%{_home_of(holder) or '@'}"
+
+
+def _free(connection: Connection, holder: str, now: float, limit: int, only: str | None, lock: bool) -> list[tuple[str, int]]:
+    wanted: dict[str, object] = {"most": limit} if only is None else {"only": only}
+    statement, values = _OLDEST if only is None else _ONE, {"now": now, "of_home": _ending(holder), **wanted}
     if lock:
         # PostgreSQL passes over what another claim has in hand; SQLite lets in one writer at a time and needs no such word.
         statement = statement.with_for_update(skip_locked=True)

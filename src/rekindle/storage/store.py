@@ -162,7 +162,7 @@ class SqlStore(JobStore, Outbox):
     def claim(self, holder: str, now: float, until: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
         """See the port."""
         with self.database.reading() as connection:
-            if not leasing.any_free(connection, now, only):
+            if not leasing.any_free(connection, holder, now, only):
                 return []
         with self.database.writing() as connection:
             return leasing.claim(connection, holder, now, until, limit, only)
@@ -172,10 +172,10 @@ class SqlStore(JobStore, Outbox):
         with self.database.writing() as connection:
             return leasing.renew(connection, leases, until)
 
-    def release(self, lease: Lease) -> None:
+    def release(self, lease: Lease, has_runs: bool = False) -> None:
         """See the port."""
         with self.database.writing() as connection:
-            leasing.release(connection, lease)
+            leasing.release(connection, lease, has_runs)
 
     def holders(self) -> Sequence[str]:
         """See the port."""
@@ -186,6 +186,16 @@ class SqlStore(JobStore, Outbox):
         """See the port."""
         with self.database.writing() as connection:
             leasing.evict(connection, holder)
+
+    def elsewhere(self, holder: str, now: float) -> Mapping[str, int]:
+        """See the port."""
+        with self.database.reading() as connection:
+            return leasing.elsewhere(connection, holder, now)
+
+    def free_home(self, home: str, now: float) -> None:
+        """See the port."""
+        with self.database.writing() as connection:
+            leasing.free_home(connection, home, now)
 
     def commit(self, lease: Lease, change: Change) -> tuple[TrainingJob, ...]:
         """See the port."""

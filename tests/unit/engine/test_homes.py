@@ -1,0 +1,89 @@
+"""Workers of several homes on one store: no run of one is begun again by another while it may be alive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Barrier, Thread
+
+from structlog.testing import capture_logs
+
+from rekindle.bootstrap import home_id
+from rekindle.domain.tuning_job import TuningJobStatus
+from rekindle.engine.reconcile import Step
+from rekindle.engine.worker import LEASE_SECONDS, Worker, holder_name, is_dead
+from support.engine import Engine
+from support.simulated import SimulatedExecutor
+from support.specs import tuning_spec
+
+
+def _elsewhere(engine: Engine, **options: tuple[str, ...]) -> Worker:
+    """A worker of another home, which knows nothing of the engine's runs."""
+    executor = SimulatedExecutor(engine.clock, engine.program)
+    return Worker(Step(engine.store, executor, engine.clock), "b@two", **options)  # type: ignore[arg-type]
+
+
+def _tick(worker: Worker, times: int = 5) -> None:
+    for _ in range(times):
+        worker.tick()
+        worker.wait()
+
+
+def test_what_runs_in_a_home_is_not_begun_again_in_another_when_its_worker_leaves() -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=3, parallel=2))
+    mine = engine.worker("a@one")
+    mine.tick()
+    mine.shut_down()
+    others = _elsewhere(engine)
+    with capture_logs() as told:
+        _tick(others)
+    assert others.step.executor.running == 0  # type: ignore[attr-defined]
+    assert [(line["home"], line["jobs"]) for line in told] == [("one", 1)]
+    assert engine.run("job", "c@one").status is TuningJobStatus.COMPLETED
+    assert [t.attempt for t in engine.trials("job")] == [1, 1, 1]
+
+
+def test_nor_when_its_worker_is_killed() -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=3, parallel=2))
+    engine.worker("a@one").tick()
+    engine.clock.sleep(2 * LEASE_SECONDS)
+    others = _elsewhere(engine)
+    _tick(others)
+    assert others.step.executor.running == 0  # type: ignore[attr-defined]
+
+
+def test_what_has_nothing_running_moves_and_what_a_lost_home_had_does_when_somebody_says_so() -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=3, parallel=2))
+    mine = engine.worker("a@one")
+    mine.tick()
+    mine.shut_down()
+    others = _elsewhere(engine, gone_homes=("one",))
+    _tick(others, 1)
+    assert others.step.executor.running == 2  # type: ignore[attr-defined]
+
+
+def test_a_name_says_which_process_and_which_home() -> None:
+    assert holder_name("one") == f"{holder_name()}@one"
+    assert not is_dead(holder_name("one"))
+    host, pid, _ = holder_name().split("/")
+    assert is_dead(f"{host}/{pid}/0.00@one")
+
+
+def test_a_home_has_one_id_for_ever_whoever_asks_first(tmp_path: Path) -> None:
+    found: list[str] = []
+    barrier = Barrier(8)
+
+    def ask() -> None:
+        barrier.wait()
+        found.append(home_id(tmp_path))
+
+    threads = [Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(found) == {home_id(tmp_path)}
+    assert len(found[0]) == 12
+    assert [p.name for p in tmp_path.iterdir()] == ["home.id"]
