@@ -52,8 +52,12 @@ class Drop:
 
     def abandon(self) -> None:
         """Remove the file, wherever its construction stands."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        try:
+            # On a full disk this fails once more over what is still buffered, and closes it all the same.
+            with contextlib.suppress(OSError):
+                self._file.close()
+        finally:
+            self.path.unlink(missing_ok=True)
 
 
 def _copy(source: BinaryIO, target: BinaryIO, count: int) -> int:

@@ -103,13 +103,17 @@ def _is_held(path: Path) -> bool:
 def write_json(path: Path, scratch: Scratch, content: Mapping[str, Any], *, durable: bool = True) -> None:
     """Write a small document whole, replacing what was there."""
     draft = scratch.new()
-    with draft.open("w", encoding="utf-8") as out:
-        json.dump(content, out, ensure_ascii=False, separators=(",", ":"))
-        if durable:
-            out.flush()
-            os.fsync(out.fileno())
-    make_folders(path.parent)
-    draft.replace(path)
+    try:
+        with draft.open("w", encoding="utf-8") as out:
+            json.dump(content, out, ensure_ascii=False, separators=(",", ":"))
+            if durable:
+                out.flush()
+                os.fsync(out.fileno())
+        make_folders(path.parent)
+        draft.replace(path)
+    except BaseException:
+        remove_quietly(draft)
+        raise
     if durable:
         sync_folder(path.parent)
 

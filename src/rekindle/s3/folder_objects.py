@@ -109,11 +109,14 @@ class FolderObjects:
         digest = hashlib.md5(usedforsecurity=False)
         with open(path, "rb") as source:
             drop = Drop(self._layout.scratch.new())
-            while data := source.read(BLOCK_BYTES):
-                digest.update(data)
-                drop.write(data)
-        drop.finish(self._layout.stamps.new())
-        bucket.put(key, drop.path, Metadata(digest.hexdigest(), {"content-type": DEFAULT_CONTENT_TYPE}))
+            try:
+                while data := source.read(BLOCK_BYTES):
+                    digest.update(data)
+                    drop.write(data)
+                drop.finish(self._layout.stamps.new())
+                bucket.put(key, drop.path, Metadata(digest.hexdigest(), {"content-type": DEFAULT_CONTENT_TYPE}))
+            finally:
+                drop.abandon()
 
     def _parts(self, uri: str) -> tuple[BucketFolder, str]:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
