@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner
@@ -18,6 +19,8 @@ from rekindle.sinks.receivers import Receiver, distinct, load_receivers, read_se
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 #: Variables that training jobs do not inherit.
 _OURS_ALONE = ("REKINDLE_EVENTS", "REKINDLE_EVENTS_WEBHOOK", "REKINDLE_EVENTS_SECRET", "REKINDLE_EVENTS_FILE")
+#: Names of AWS's and of one's own; of a length that leaves room in the name of the default bucket.
+_REGION = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _HOME_ID = re.compile(r"[0-9a-f]{12}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")
 
@@ -94,7 +97,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         database_url=environ.get("REKINDLE_DATABASE_URL") or f"sqlite:///{home / 'rekindle.db'}",
         limits=_limits(environ.get("REKINDLE_LIMITS") or None),
         account=_account(environ.get("REKINDLE_ACCOUNT") or "000000000000"),
-        region=environ.get("REKINDLE_REGION") or "us-east-1",
+        region=_region(environ.get("REKINDLE_REGION") or "us-east-1"),
         role=_role(environ.get("REKINDLE_ROLE") or "rekindle"),
         s3_endpoint=_endpoint(environ.get("REKINDLE_S3_ENDPOINT") or ""),
         hosts=_listed("REKINDLE_HOSTS", environ.get("REKINDLE_HOSTS") or "", _HOST, "not a host name (without a port)"),
@@ -158,6 +161,13 @@ def _account(text: str) -> str:
     raise InvalidValue("REKINDLE_ACCOUNT", text, "an account is 12 digits")
 
 
+def _region(text: str) -> str:
+    if _REGION.fullmatch(text):
+        return text
+    reason = "a region is 1 to 40 small letters, digits and hyphens, such as eu-west-1: it is a part of a bucket's name"
+    raise InvalidValue("REKINDLE_REGION", text, reason)
+
+
 def _role(text: str) -> str:
     if all(c.isascii() and (c.isalnum() or c in "_+=,.@-") for c in text) and len(text) <= 64:
         return text
@@ -165,9 +175,23 @@ def _role(text: str) -> str:
 
 
 def _endpoint(text: str) -> str:
-    if not text or text.startswith(("http://", "https://")):
+    if not text or _is_endpoint(text):
         return text.rstrip("/")
-    raise InvalidValue("REKINDLE_S3_ENDPOINT", text, "not a URL that begins with http:// or https://")
+    form = "not a URL of the form http://HOST[:PORT] or https://HOST[:PORT]"
+    hint = "Keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY." if "@" in text else ""
+    raise InvalidValue("REKINDLE_S3_ENDPOINT", "..." if "@" in text else text, form, hint)
+
+
+def _is_endpoint(text: str) -> bool:
+    """Whether every S3 client takes this for an endpoint."""
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname or "", url.port
+    except ValueError:
+        return False
+    named = _HOST.fullmatch(host) or (":" in host and f"[{host}]" in url.netloc)
+    plain = not (url.username or url.password or url.query or url.fragment) and text.isprintable() and " " not in text
+    return url.scheme in ("http", "https") and bool(named) and port != 0 and plain
 
 
 def _receivers(environ: Mapping[str, str], home: Path) -> tuple[Receiver, ...]:

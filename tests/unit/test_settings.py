@@ -113,3 +113,44 @@ def test_homes_that_are_gone_are_named_by_their_ids() -> None:
     assert load_settings({"REKINDLE_GONE_HOMES": "0123456789ab, ABCDEF012345"}).gone_homes == ("0123456789ab", "abcdef012345")
     with pytest.raises(InvalidValue, match="REKINDLE_GONE_HOMES: '/srv/home': not the id of a home"):
         load_settings({"REKINDLE_GONE_HOMES": "/srv/home"})
+
+
+@pytest.mark.parametrize("region", ["us east", "EU-West-1", "-eu", "eu_1", "x" * 41, "münchen"])
+def test_what_cannot_be_in_the_name_of_a_bucket_is_no_region(region: str) -> None:
+    with pytest.raises(InvalidValue, match=r"REKINDLE_REGION: .*: a region is"):
+        load_settings({"REKINDLE_REGION": region})
+
+
+def test_regions_are_those_of_aws_and_ones_own() -> None:
+    assert [load_settings({"REKINDLE_REGION": r}).region for r in ("", "eu-west-1", "lab")] == ["us-east-1", "eu-west-1", "lab"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "http:/",
+        "https://:9000",
+        "http://bad host:9x",
+        "http://host:port",
+        "http://host:0",
+        "ftp://host",
+        "host:9000",
+    ],
+)
+def test_what_is_no_endpoint_is_refused_before_anybody_calls_it(url: str) -> None:
+    with pytest.raises(InvalidValue, match=r"REKINDLE_S3_ENDPOINT: .*: not a URL of the form"):
+        load_settings({"REKINDLE_S3_ENDPOINT": url})
+
+
+def test_keys_do_not_belong_into_the_endpoint_and_are_not_repeated() -> None:
+    with pytest.raises(InvalidValue, match="AWS_ACCESS_KEY_ID") as refused:
+        load_settings({"REKINDLE_S3_ENDPOINT": "https://key:secret@s3.lab"})
+    assert "secret@" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9000", "https://s3.Lab.example", "http://[::1]:9000", "http://s3.lab/behind"]
+)
+def test_endpoints(url: str) -> None:
+    assert load_settings({"REKINDLE_S3_ENDPOINT": f"{url}/"}).s3_endpoint == url
