@@ -107,7 +107,12 @@ def build_server(
     GatewayError for an insecure server that others could reach."""
     names = frozenset({address.host.lower(), *settings.hosts})
     gateway_settings = GatewaySettings(
-        hosts=names, origins=frozenset(settings.origins), insecure_no_auth=insecure, bind_host=address.host
+        hosts=names,
+        origins=frozenset(settings.origins),
+        insecure_no_auth=insecure,
+        account=settings.account,
+        region=settings.region,
+        bind_host=address.host,
     )
     threading.Thread(target=_preload, name="preload", daemon=True).start()
     credentials = known_credentials(settings)

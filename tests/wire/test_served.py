@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -141,3 +142,14 @@ def status_of_tagging(client: Any, tags: list[dict[str, str]]) -> int:
     with pytest.raises(client.exceptions.ClientError) as caught:
         client.add_tags(ResourceArn="arn:aws:sagemaker:us-east-1:111111111111:training-job/x", Tags=tags)
     return int(caught.value.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+def test_without_signatures_the_callers_are_the_installations_own_account(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, f"sqlite:///{tmp_path / 'rekindle.db'}", account=OTHER, region="eu-central-1")
+    with serving(build_server(settings, Address(), insecure=True).asgi) as port:
+        unsigned = {"endpoint_url": f"http://127.0.0.1:{port}", "config": Config(signature_version=UNSIGNED)}
+        s3 = boto3.session.Session().client("s3", region_name="eu-central-1", **unsigned)
+        s3.put_object(Bucket=settings.bucket, Key="k", Body=b"mine")
+        assert [b["Name"] for b in s3.list_buckets()["Buckets"]] == [settings.bucket]
+        sts = boto3.session.Session().client("sts", region_name="eu-central-1", **unsigned)
+        assert sts.get_caller_identity()["Account"] == OTHER

@@ -11,7 +11,7 @@ from typing import Final
 from rekindle.gateway import sigv2, sigv4
 from rekindle.gateway.canonical import WireRequest
 from rekindle.gateway.chunks import ChunkVerifier
-from rekindle.gateway.credentials import DEFAULT_ACCOUNT, Credentials, KeyPair
+from rekindle.gateway.credentials import Credentials, KeyPair
 from rekindle.gateway.refusal import Reason, Refusal
 from rekindle.gateway.sigv4 import Claim, Payload
 
@@ -71,10 +71,9 @@ def admit_old_url(request: WireRequest, credentials: Credentials, now: datetime,
     return Caller(pair.access_key, pair.account, DEFAULT_REGION, "s3", sigv2.body_sha256(request))
 
 
-def anonymous(service: str, claim: Claim | None) -> Caller:
-    """The sender where no signature is asked for: the default account, in the region it speaks of."""
-    region = claim.scope.region if claim else DEFAULT_REGION
-    return Caller("anonymous", DEFAULT_ACCOUNT, region, service)
+def anonymous(service: str, claim: Claim | None, account: str, region: str) -> Caller:
+    """The sender where no signature is asked for: the installation's account, in the region it speaks of, else in the given."""
+    return Caller("anonymous", account, claim.scope.region if claim else region, service)
 
 
 def _pair(access_key: str, credentials: Credentials) -> KeyPair:

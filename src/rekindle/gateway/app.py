@@ -22,11 +22,11 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rekindle.gateway import sigv2, sigv4
-from rekindle.gateway.admission import Caller, admit_old_url, anonymous, claimed_pair, proven
+from rekindle.gateway.admission import DEFAULT_REGION, Caller, admit_old_url, anonymous, claimed_pair, proven
 from rekindle.gateway.answers import answer
 from rekindle.gateway.bodies import WatchedBody, drain, read_whole, replayed
 from rekindle.gateway.canonical import WireRequest
-from rekindle.gateway.credentials import Credentials
+from rekindle.gateway.credentials import DEFAULT_ACCOUNT, Credentials
 from rekindle.gateway.errors import GatewayError
 from rekindle.gateway.lifespan import relay
 from rekindle.gateway.origin import check_host, check_origin, check_same_site, is_loopback
@@ -55,6 +55,9 @@ class GatewaySettings:
     max_headers: int = 128
     #: Asks for no signature. For tests; on loopback only.
     insecure_no_auth: bool = False
+    #: For whom requests without a signature are, and in which region.
+    account: str = DEFAULT_ACCOUNT
+    region: str = DEFAULT_REGION
     #: The address that the server listens on; only ``insecure_no_auth`` looks at it.
     bind_host: str = "127.0.0.1"
 
@@ -172,7 +175,7 @@ class Gateway:
         body = await self._body(exchange, claim)
         service = claim.scope.service if claim else guess_service(exchange.request, body or b"")
         exchange.record.service = service if service in Apps.services() else "other"
-        return anonymous(service, claim), body
+        return anonymous(service, claim, self.settings.account, self.settings.region), body
 
     async def _body(self, exchange: _Exchange, claim: Claim | None) -> bytes | None:
         if not is_buffered(exchange.request, claim.scope.service if claim else None):
