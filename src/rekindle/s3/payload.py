@@ -69,8 +69,9 @@ def _size(headers: Mapping[str, str], name: str) -> int:
     text = headers.get(name, "")
     if not text.isascii() or not text.isdigit():
         raise S3Error("MissingContentLength", f"You must provide the {name} HTTP header.")
-    if int(text) > MAX_UPLOAD_BYTES:
-        raise S3Error("EntityTooLarge", ProposedSize=text, MaxSizeAllowed=str(MAX_UPLOAD_BYTES))
+    # Python reads no number of thousands of digits.
+    if len(text) > 18 or int(text) > MAX_UPLOAD_BYTES:
+        raise S3Error("EntityTooLarge", ProposedSize=text[:32], MaxSizeAllowed=str(MAX_UPLOAD_BYTES))
     return int(text)
 
 

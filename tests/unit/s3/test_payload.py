@@ -63,6 +63,7 @@ def test_a_checksum_in_a_header_or_in_the_trailer(algorithm: str) -> None:
         ({"content-length": "12"}, "IncompleteBody"),
         ({"content-length": "eleven"}, "MissingContentLength"),
         ({"content-length": str((5 << 30) + 1)}, "EntityTooLarge"),
+        ({"content-encoding": "aws-chunked", "x-amz-decoded-content-length": "9" * 5000}, "EntityTooLarge"),
         ({"x-amz-content-sha256": "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"}, "NotImplemented"),
         ({"x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}, "MissingContentLength"),
         ({"x-amz-sdk-checksum-algorithm": "CRC32"}, "InvalidRequest"),
