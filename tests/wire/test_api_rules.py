@@ -674,6 +674,8 @@ class Listed(OneBucket):
     content = b'[{"prefix": "s3://bucket/data/"}, "a", "b"]'
 
     def has(self, uri: str) -> bool:
+        if uri.startswith("s3://elsewhere/"):
+            raise InvalidValue("uri", uri, "The specified bucket does not exist")
         return uri in ("s3://bucket/data/a", "s3://bucket/data/b")
 
     def read(self, uri: str, limit: int) -> bytes:
@@ -695,6 +697,7 @@ def manifest(uri: str) -> list[Json]:
         (b'[{"prefix": "s3://bucket/data/"}]', "not a manifest: it lists no object"),
         (b'[{"prefix": "s3://bucket/data/"}, "a", 7]', "not a manifest: element 3 is not the name of an object"),
         (b'[{"prefix": "s3://bucket/data/"}, "../a"]', "has a name that is no path of a file"),
+        (b'[{"prefix": "s3://elsewhere/"}, "a"]', "'s3://elsewhere/a', which it lists: The specified bucket does not exist"),
         (b'[{"prefix": "s3://bucket/data/"}, "a", "c"]', "there is no object 's3://bucket/data/c', which it lists"),
     ],
 )

@@ -14,9 +14,11 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from rekindle.domain.training_job import Algorithm, Owner, TrainingJob, TrainingSpec
-from rekindle.engine.commands import create_training_job
+from rekindle.domain.errors import InvalidValue
+from rekindle.domain.training_job import Algorithm, Channel, Owner, TrainingJob, TrainingSpec
+from rekindle.engine.commands import check_code, check_inputs, create_training_job
 from rekindle.gateway.credentials import KeyPair, add_pair, load_or_create
+from rekindle.objects.s3 import S3Objects
 from rekindle.serving import Address, Server, build_server
 from rekindle.settings import Settings
 from support.gateway import serving
@@ -142,6 +144,28 @@ def status_of_tagging(client: Any, tags: list[dict[str, str]]) -> int:
     with pytest.raises(client.exceptions.ClientError) as caught:
         client.add_tags(ResourceArn="arn:aws:sagemaker:us-east-1:111111111111:training-job/x", Tags=tags)
     return int(caught.value.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+def test_an_object_store_that_refuses_the_keys_is_not_told_as_empty(served: Served) -> None:
+    url = f"http://127.0.0.1:{served.port}"
+    keys = {"aws_access_key_id": served.mine.access_key, "aws_secret_access_key": "wrong"}
+    theirs = S3Objects(endpoint_url=url, region_name="us-east-1", **keys)
+    with pytest.raises(InvalidValue, match="SignatureDoesNotMatch") as refused:
+        check_inputs(theirs, TrainingSpec(Algorithm("c"), channels=(Channel("train", "s3://under.names/k"),)))
+    assert (refused.value.field, refused.value.code) == ("channels.train", "")
+    with pytest.raises(InvalidValue, match="Forbidden") as refused:
+        check_code(theirs, {"sagemaker_submit_directory": "s3://under.names/k"}, "hyperparameters")
+    assert refused.value.field == "hyperparameters.sagemaker_submit_directory"
+
+
+@pytest.mark.parametrize("uri", ["s3://no-such-bucket/k", "s3://sagemaker-us-east-1-000000000000/none"])
+def test_what_is_not_there_is_told_as_sagemaker_tells_it(served: Served, uri: str) -> None:
+    url = f"http://127.0.0.1:{served.port}"
+    keys = {"aws_access_key_id": served.mine.access_key, "aws_secret_access_key": served.mine.secret_key}
+    theirs = S3Objects(endpoint_url=url, region_name="us-east-1", **keys)
+    with pytest.raises(InvalidValue) as refused:
+        check_inputs(theirs, TrainingSpec(Algorithm("c"), channels=(Channel("train", uri),)))
+    assert refused.value.code == "no-input"
 
 
 def test_without_signatures_the_callers_are_the_installations_own_account(tmp_path: Path) -> None:

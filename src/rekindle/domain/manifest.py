@@ -32,6 +32,8 @@ def parse_manifest(content: bytes, uri: str) -> Manifest:
         items = json.loads(content)
     except ValueError as error:
         raise _broken(uri, f"it is no JSON document ({error})") from error
+    except RecursionError as error:
+        raise _broken(uri, "it is nested too deeply") from error
     if not isinstance(items, list) or not items:
         raise _broken(uri, "it is no list")
     first, *names = items

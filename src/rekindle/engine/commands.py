@@ -140,7 +140,8 @@ def check_inputs(objects: ObjectStore | None, spec: TrainingSpec) -> None:
         try:
             _check_input(objects, channel)
         except InvalidValue as error:
-            where, code = f"channels.{channel.name}", "" if error.code == "manifest" else "no-input"
+            # What is not there is told as SageMaker tells it; of a store that refuses us that sentence would be a lie.
+            where, code = f"channels.{channel.name}", "" if error.code in ("manifest", "refused") else "no-input"
             raise InvalidValue(where, channel.uri, error.reason, error.hint, code=code, role=spec.role) from error
 
 
@@ -160,9 +161,15 @@ def check_outputs(objects: ObjectStore | None, spec: TrainingSpec) -> None:
 def check_code(objects: ObjectStore | None, hyperparameters: Mapping[str, str], field: str) -> None:
     """Whether the archive of a script is there to be fetched. Raises InvalidValue."""
     # The SDKs send it as JSON, or as it is.
-    uri = hyperparameters.get(SUBMITTED, "").strip('"')
-    if objects is not None and uri.startswith("s3://") and not objects.has(uri):
-        raise InvalidValue(f"{field}.{SUBMITTED}", uri, "there is no such object", "Upload the script's archive first.")
+    uri, where = hyperparameters.get(SUBMITTED, "").strip('"'), f"{field}.{SUBMITTED}"
+    if objects is None or not uri.startswith("s3://"):
+        return
+    try:
+        found = objects.has(uri)
+    except InvalidValue as error:
+        raise InvalidValue(where, uri, error.reason, error.hint) from error
+    if not found:
+        raise InvalidValue(where, uri, "there is no such object", "Upload the script's archive first.")
 
 
 def _check_input(objects: ObjectStore, channel: Channel) -> None:

@@ -21,8 +21,15 @@ def check_manifest(objects: ObjectStore, uri: str) -> None:
     """Whether a manifest can be read and its objects are there. Raises InvalidValue."""
     manifest = parse_manifest(objects.read(uri, MAX_BYTES), uri)
     for name in manifest.names[:LOOKED_FOR]:
-        if not objects.has(manifest.prefix + name):
-            raise InvalidValue("uri", uri, f"there is no object {manifest.prefix + name!r}, which it lists", code="manifest")
+        listed = manifest.prefix + name
+        try:
+            found = objects.has(listed)
+        except InvalidValue as error:
+            raise InvalidValue(
+                "uri", uri, f"{listed!r}, which it lists: {error.reason}", error.hint, code="manifest"
+            ) from error
+        if not found:
+            raise InvalidValue("uri", uri, f"there is no object {listed!r}, which it lists", code="manifest")
 
 
 def fetch_input(objects: ObjectStore, uri: str, folder: str) -> None:
@@ -33,6 +40,22 @@ def fetch_input(objects: ObjectStore, uri: str, folder: str) -> None:
     uri = uri.removeprefix(MARK)
     manifest = parse_manifest(objects.read(uri, MAX_BYTES), uri)
     for name in manifest.names:
-        target = Path(folder) / checked_relative(name, uri)
+        objects.fetch(manifest.prefix + name, str(made_way(folder, name, uri)))
+
+
+def made_way(folder: str, name: str, uri: str) -> Path:
+    """Where an object goes below a folder, with the folders down to there. Raises InvalidValue where another object is in the
+    way: a store may have ``a`` and ``a/b``, a file system not."""
+    target = Path(folder) / checked_relative(name, uri)
+    try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        objects.fetch(manifest.prefix + name, str(target))
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _in_the_way(name, uri) from error
+    if target.is_dir():
+        raise _in_the_way(name, uri)
+    return target
+
+
+def _in_the_way(name: str, uri: str) -> InvalidValue:
+    reason = f"the object {name!r} cannot be a file beside the others: the name of one goes on where that of another ends"
+    return InvalidValue("uri", uri, reason, "Name a prefix with one of them, or list the objects in a manifest.")

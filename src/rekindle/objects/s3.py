@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.engine.inputs import made_way
 from rekindle.engine.ports import StoreUnavailable
-from rekindle.objects.names import checked_relative, relative
+from rekindle.objects.names import relative
 
 
 class S3Objects:
@@ -49,10 +50,8 @@ class S3Objects:
         if not found:
             raise InvalidValue("uri", uri, "no objects are found there", code="NoObjects")
         for name, key, _size in found:
-            target = Path(folder) / checked_relative(name, uri)
             with _told(uri):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self._client.download_file(bucket, key, str(target))
+                self._client.download_file(bucket, key, str(made_way(folder, name, uri)))
 
     def has(self, uri: str) -> bool:
         """See ObjectStore."""
@@ -127,6 +126,10 @@ def _parts(uri: str) -> tuple[str, str]:
     return parts.netloc, uri.removeprefix("s3://").partition("/")[2]
 
 
+#: Answers that say that something is not there, or not for us; all others speak of the request or of who sent it.
+_NOT_THERE = ("NoSuchBucket", "NoSuchKey", "AccessDenied", "403", "404")
+
+
 @contextmanager
 def _told(uri: str) -> Iterator[None]:
     """Turns what S3 and the network say into one line about the URI; StoreUnavailable where nobody answers."""
@@ -139,6 +142,7 @@ def _told(uri: str) -> Iterator[None]:
         raise StoreUnavailable(f"{uri}: the object store does not answer ({str(error).rstrip('.')})") from error
     except NoCredentialsError as error:
         way_out = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; those of `rekindle serve` are printed by `rekindle env`."
-        raise InvalidValue("uri", uri, "there are no keys for the object store", way_out) from error
+        raise InvalidValue("uri", uri, "there are no keys for the object store", way_out, code="refused") from error
     except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
-        raise InvalidValue("uri", uri, str(error).rstrip(".")) from error
+        not_there = isinstance(error, ClientError) and error.response["Error"]["Code"] in _NOT_THERE
+        raise InvalidValue("uri", uri, str(error).rstrip("."), code="" if not_there else "refused") from error

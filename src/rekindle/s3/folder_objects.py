@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.object_names import checked_relative, relative
+from rekindle.domain.object_names import relative
 from rekindle.engine.clock import SystemClock
+from rekindle.engine.inputs import made_way
 from rekindle.s3.bucket_folder import BucketFolder, Opened
 from rekindle.s3.buckets import Buckets
 from rekindle.s3.drop import BLOCK_BYTES, Drop
@@ -51,8 +52,7 @@ class FolderObjects:
         if not found:
             raise InvalidValue("uri", uri, "no objects are found there")
         for name, key in found:
-            target = Path(folder) / checked_relative(name, uri)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            target = made_way(folder, name, uri)
             # None: deleted since the listing, which is as if it had never been listed.
             if (opened := bucket.open(key)) is not None:
                 _copy(opened, target)

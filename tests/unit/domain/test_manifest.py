@@ -21,6 +21,7 @@ def test_a_manifest() -> None:
     ("content", "reason"),
     [
         (b"\xff", "it is no JSON document"),
+        (b"[" * 100_000, "it is nested too deeply"),
         (b"{}", "it is no list"),
         (b"[]", "it is no list"),
         (b'["a"]', "its first element is not of the form"),

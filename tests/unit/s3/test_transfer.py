@@ -73,6 +73,22 @@ def test_what_cannot_be_is_said_in_one_line(
     assert told.count("\n") == 1
 
 
+@pytest.mark.parametrize("manifest", [False, True])
+def test_objects_that_cannot_be_files_side_by_side_are_named(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], manifest: bool
+) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "list").write_text('[{"prefix": "s3://bucket/data/"}, "a/b", "a"]')
+    for key in ("data/a", "data/a/b"):
+        assert move(root, "upload", tmp_path / "file", f"s3://bucket/{key}") == 0
+    assert move(root, "upload", tmp_path / "list", "s3://bucket/list") == 0
+    uri = "manifest+s3://bucket/list" if manifest else "s3://bucket/data"
+    assert move(root, "download", uri, tmp_path / "x") == 1
+    told = capsys.readouterr().err
+    assert f"the object {'a' if manifest else 'a/b'!r} cannot be a file beside the others" in told
+    assert told.count("\n") == 1
+
+
 def test_nothing_is_left_under_construction(root: Path, tmp_path: Path) -> None:
     assert move(root, "upload", tmp_path / "store" / "nothing", "s3://bucket/x") == 1
     assert [p for p in (root / ".rekindle" / "scratch").iterdir() if p.is_dir()] == []
