@@ -156,6 +156,26 @@ def test_objects_that_cannot_be_moved_fail_the_job(bucket: str, executor, tmp_pa
     assert report.model_uri is None
 
 
+PRINTING = """
+import traceback
+try:
+    {}['handled']
+except KeyError:
+    traceback.print_exc()
+print('loss=0.5', end='', flush=True)
+"""
+
+
+def test_why_a_transfer_fails_is_what_it_said_itself_and_nothing_of_the_program(bucket: str, executor, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    executor.launch(Run(KEY, replace(job(source, bucket, PRINTING), channels=(), output=Output("s3://gone/x")), {}))
+    reason = finished(executor).failure_reason
+    assert reason.startswith("ClientError: Artifact upload failed: uri: 's3://gone/x/")
+    assert "loss=" not in reason
+    assert "handled" not in reason
+
+
 CHECKPOINTING = """
 import os, sys, time
 folder = os.environ['SM_CHECKPOINT_DIR']

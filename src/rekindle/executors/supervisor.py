@@ -137,9 +137,13 @@ class Output:
         if self._scanner is not None:
             self._emit([self._take()])
 
+    def begin(self) -> None:
+        """From now on, another program prints: why it fails is in what it says itself."""
+        self._tail = b""
+
     @property
     def tail(self) -> str:
-        """The end of what was printed."""
+        """The end of what the program printed."""
         return self._tail.decode("utf-8", "replace")
 
     def _scan(self, data: bytes) -> None:
@@ -373,6 +377,7 @@ class Supervisor:
     def _transfer(self, name: str, problem: str, called_off: Callable[[], str]) -> None:
         """Runs one of the commands that bring data in or out."""
         environment = self._orders["transfer environment"]
+        self._output.begin()
         try:
             crew = (self._start(self._orders[name], environment, self._folder, self._output) for _ in range(1))
             member, cause = self._side_by_side(crew, None, lambda: None, called_off)
