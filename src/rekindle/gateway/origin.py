@@ -22,7 +22,8 @@ def check_host(request: WireRequest, configured: Collection[str]) -> str:
     if any(host == name or host.endswith(f".{name}") for name in configured):
         return host
     raise Refusal(
-        Reason.HOST, f"The Host '{host[:255]}' is not one of this server. Add it to the setting 'hosts' if it should be."
+        Reason.HOST,
+        f"The Host '{host[:255]}' is not one of this server. Add it to REKINDLE_HOSTS and restart the server if it should be.",
     )
 
 
@@ -32,7 +33,8 @@ def check_origin(request: WireRequest, scheme: str, configured: Collection[str])
     ours = {f"{scheme}://{(request.header('host') or '').lower()}", *configured}
     strange = sorted(origins - ours)
     if strange:
-        sentence = f"The Origin '{strange[0][:255]}' is not allowed. Add it to the setting 'origins' if it should be."
+        way_out = "Add it to REKINDLE_ORIGINS and restart the server if it should be."
+        sentence = f"The Origin '{strange[0][:255]}' is not allowed. {way_out}"
         raise Refusal(Reason.ORIGIN, sentence)
 
 

@@ -348,3 +348,8 @@ def test_no_unsigned_request_is_served_or_breaks_anything(method, path, query, h
     else:
         assert answer.json["__type"]
     assert call(gateway(insecure_no_auth=True, body_seconds=0.01, idle_seconds=0.01), sent).status < 500
+
+
+def test_who_is_not_let_in_for_a_name_is_told_which_setting_would():
+    assert b"Add it to REKINDLE_HOSTS" in call(gateway(), plain("/healthz", host="tuner.lab")).body
+    assert b"Add it to REKINDLE_ORIGINS" in call(gateway(), plain("/healthz", origin="https://pages.lab")).body
