@@ -18,12 +18,14 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials as BotoCredentials
 from botocore.exceptions import ClientError
+from structlog.testing import capture_logs
 
 from rekindle.companions.identity import iam_app, sts_app
 from rekindle.companions.logs import GROUP, logs_app
 from rekindle.companions.metrics import cloudwatch_app
 from rekindle.companions.ports import Point
 from rekindle.domain.training_job import Owner
+from rekindle.engine.ports import StoreUnavailable
 from rekindle.gateway.app import Gateway, GatewaySettings
 from rekindle.gateway.credentials import KeyPair
 from support.companions import WrittenLogs, WrittenMetrics
@@ -338,3 +340,23 @@ def posted(host: str, form: dict[str, str]) -> tuple[int, str]:
     answer = response.read().decode()
     connection.close()
     return response.status, answer
+
+
+class _Away:
+    """Logs and metrics of a store that cannot be reached."""
+
+    def streams(self, *_: Any) -> Any:
+        raise StoreUnavailable("the database is away.", "Start it.")
+
+    events = points = streams
+
+
+def test_a_store_that_is_away_is_no_defect_and_the_log_says_why():
+    apps = echo_apps(logs=logs_app(_Away()), monitoring=cloudwatch_app(_Away()))
+    with serving(Gateway(apps, CREDENTIALS, GatewaySettings(), time.time)) as port, capture_logs() as logged:
+        client = making_clients(port)
+        told = code_of(lambda: client("logs").describe_log_streams(logGroupName=GROUP))
+        assert told == (503, "ServiceUnavailableException", "The service is not available at the moment. Please try again.")
+        assert code_of(lambda: client("cloudwatch").get_metric_statistics(**question()))[0] == 503
+    reasons = [(line["operation"], line["reason"]) for line in logged if line["event"] == "not available"]
+    assert {("DescribeLogStreams", "the database is away."), ("GetMetricStatistics", "the database is away.")} == set(reasons)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+import structlog
 from botocore.model import ServiceModel as Shapes
 from starlette.types import ASGIApp
 
@@ -19,6 +20,7 @@ from rekindle.domain.errors import RekindleError
 from rekindle.domain.tuning_job import Quotas
 from rekindle.engine.ports import Clock, Executor, JobStore, StoreUnavailable
 
+_LOG = structlog.get_logger("rekindle.api")
 #: Instance types that only we have: this machine, as the SDKs' local mode calls it.
 OWN_INSTANCE_TYPES: Final = r"local(_gpu)?"
 
@@ -58,6 +60,7 @@ def _with_wire_errors(name: str, handler: Handler, service: Service) -> Callable
         except RekindleError as error:
             raise api_error(error, Context(name, call.owner)) from error
         except StoreUnavailable as error:
+            _LOG.warning("not available", operation=name, request_id=call.request_id, reason=error.message, hint=error.hint)
             raise ApiError(Code.UNAVAILABLE, "The service is not available at the moment. Please try again.") from error
 
     return answer

@@ -13,13 +13,16 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
+import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rekindle.domain.training_job import Owner
+from rekindle.engine.ports import StoreUnavailable
 
+_LOG = structlog.get_logger("rekindle.companions")
 #: What XML 1.0 has no way to say.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -82,6 +85,8 @@ class QueryApp:
             return self._xml(200, self._success(call, action, operation(call)))
         except ServiceError as error:
             return self._xml(error.status, self._failure(call, error))
+        except StoreUnavailable as error:
+            return self._xml(503, self._failure(call, unavailable("ServiceUnavailable", action, call.request_id, error)))
 
     def _success(self, call: Call, action: str, result: str) -> str:
         metadata = f"<ResponseMetadata><RequestId>{call.request_id}</RequestId></ResponseMetadata>"
@@ -124,6 +129,9 @@ class JsonApp:
             # Clients of services that used to speak the query protocol look for the code in this header.
             headers = {"x-amzn-query-error": f"{error.code};Sender"} if self._media_type.endswith("1.0") else {}
             return self._json(error.status, {"__type": error.code, "message": error.message}, headers)
+        except StoreUnavailable as error:
+            away = unavailable("ServiceUnavailableException", name, scope["state"]["request_id"], error)
+            return self._json(away.status, {"__type": away.code, "message": away.message}, {})
 
     def _json(self, status: int, content: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
         return Response(json.dumps(content, allow_nan=False), status, dict(headers), self._media_type)
@@ -176,6 +184,12 @@ def flag(call: Call, name: str) -> bool:
     if value is not None and not isinstance(value, bool):
         raise ServiceError("SerializationException", f"{name}: {json.dumps(value)[:80]} can not be converted to a Boolean")
     return bool(value)
+
+
+def unavailable(code: str, operation: str, request_id: str, cause: StoreUnavailable) -> ServiceError:
+    """What a client is told, who may try again, when the store cannot be asked; the log says why."""
+    _LOG.warning("not available", operation=operation, request_id=request_id, reason=cause.message, hint=cause.hint)
+    return ServiceError(code, "The service is not available at the moment. Please try again.", 503)
 
 
 def invalid(value: str, name: str, constraint: str) -> ServiceError:
