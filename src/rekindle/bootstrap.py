@@ -116,15 +116,21 @@ def make_home(settings: Settings) -> None:
 
 def home_id(home: Path) -> str:
     """What tells a home folder from all others that share its database: twelve hex digits in a file of it, made once."""
+    from rekindle.s3.files import sync_folder
+
     path = home / _HOME_ID
     with suppress(FileNotFoundError):
         return path.read_text().strip()
     draft = home / f".{_HOME_ID}.{secrets.token_hex(4)}"
     try:
-        draft.write_text(secrets.token_hex(6))
+        with draft.open("w") as out:
+            out.write(secrets.token_hex(6))
+            out.flush()
+            os.fsync(out.fileno())
         # Of several that make it at once, one does.
         with suppress(FileExistsError):
             os.link(draft, path)
+        sync_folder(home)
     finally:
         draft.unlink()
     return path.read_text().strip()

@@ -147,8 +147,11 @@ class BucketFolder:
         return self._documents / documents.document_name(key, identity)
 
     def _known(self, key: str, identity: Identity) -> Metadata | None:
-        document = read_json(self._document(key, identity))
-        return None if document is None else documents.from_document(document)
+        # That of a file put here by hand is not flushed: where a power failure left it empty, the file describes itself anew.
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            document = read_json(self._document(key, identity))
+            return None if document is None else documents.from_document(document)
+        return None
 
     def _by_hand(self, key: str, path: Path, identity: Identity) -> Metadata | None:
         """What a file says of itself that no client uploaded; None when it is another by now, or cannot be read."""

@@ -74,6 +74,18 @@ def test_an_object_edited_by_hand_describes_itself_again() -> None:
         assert stored.metadata == Metadata(hashlib.md5(b"newer").hexdigest(), headers={"content-type": "binary/octet-stream"})
 
 
+@pytest.mark.parametrize("left", [b"", b'{"key":', b"{}", b"[]", b"\xff"])
+def test_a_description_that_a_power_failure_cut_short_is_as_none(left: bytes) -> None:
+    with shelf() as made:
+        made.put("key", b"abc", etag="e")
+        (document,) = made.layout.metadata("shelf").rglob("*.json")
+        document.write_bytes(left)
+        stored = made.bucket.find("key")
+        assert stored is not None
+        assert stored.metadata.etag == hashlib.md5(b"abc").hexdigest()
+        assert made.get("key") == b"abc"
+
+
 def test_a_large_file_by_hand_is_not_read_for_its_etag() -> None:
     with shelf() as made:
         with (made.root / "large").open("wb") as out:
