@@ -39,6 +39,8 @@ REST_SECONDS = 10.0
 EVICTION_SECONDS = 2.0
 #: Seconds between two looks for work that waits for a worker of another home.
 ELSEWHERE_SECONDS = 60.0
+#: Seconds between two complaints of a store that cannot be reached or written.
+COMPLAINT_SECONDS = 60.0
 #: Seconds after which a waiting worker looks for new work, stop requests and emissions.
 POLL_SECONDS = 0.5
 
@@ -89,6 +91,8 @@ class Worker:
     _next_look: float = 0.0
     _next_eviction: float = 0.0
     _next_elsewhere: float = 0.0
+    _next_complaint: float = 0.0
+    _store_is_away: bool = False
     #: What each subject is to start, and since when it has had nothing running for want of room.
     _specs: dict[str, tuple[TrainingSpec, ...]] = field(default_factory=dict)
     _waits_since: dict[str, float] = field(default_factory=dict)
@@ -117,15 +121,22 @@ class Worker:
             if everything:
                 self._next_look = now + self.poll_seconds
             self._move_all([s for s in self._leases if everything or s in answered])
+            self._store_is_away, self._next_complaint = False, 0.0
         except StoreUnavailable as error:
             # The leases stay ours while they last; one that was lost meanwhile is refused when it is used.
-            _log().warning("store unavailable; trying again", reason=error.message, hint=error.hint)
+            self._store_is_away = True
+            if now >= self._next_complaint:
+                self._next_complaint = now + COMPLAINT_SECONDS
+                _log().warning("store unavailable; trying again", reason=error.message, hint=error.hint)
 
     def wait(self) -> None:
         """Waits for a training job to end, for a suggestion, or for the next look around."""
         running = [key for found in self._running.values() for key in found]
         descriptors = self.step.suggester.descriptors()
-        if running or descriptors:
+        if self._store_is_away:
+            # A run whose end cannot be recorded would wake us at once, again and again.
+            self.step.clock.sleep(self.poll_seconds)
+        elif running or descriptors:
             self.step.executor.wait(running, self.poll_seconds, descriptors)
         else:
             self.step.clock.sleep(self.poll_seconds)

@@ -1,0 +1,50 @@
+"""A worker whose store cannot be written: it waits, complains now and then, and goes on where it stood."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from rekindle.domain.tuning_job import TuningJobStatus
+from rekindle.engine.ports import RunKey, StoreUnavailable
+from rekindle.engine.worker import POLL_SECONDS
+from support.engine import Engine
+from support.simulated import SimulatedExecutor
+from support.specs import tuning_spec
+
+
+class _WakesAtOnce(SimulatedExecutor):
+    """Returns at once while a run that is waited for has ended, as the real one does."""
+
+    def wait(self, keys: Sequence[RunKey], seconds: float, descriptors: Sequence[int] = ()) -> None:
+        if keys and self.running < len(keys):
+            return
+        super().wait(keys, seconds, descriptors)
+
+
+def test_an_end_that_cannot_be_recorded_is_tried_again_at_leisure(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine()
+    engine.executor = _WakesAtOnce(engine.clock, engine.program)
+    engine.create(tuning_spec(jobs=2, parallel=1))
+    worker = engine.worker()
+    worker.tick()
+    engine.clock.sleep(60)
+    assert engine.executor.running == 0
+
+    def full(*_: Any) -> None:
+        raise StoreUnavailable("the disk is full.", "Free some space.")
+
+    began = engine.clock.now()
+    with monkeypatch.context() as away, capture_logs() as told:
+        away.setattr(engine.store, "commit", full)
+        for _ in range(100):
+            worker.tick()
+            worker.wait()
+    assert engine.clock.now() - began >= 100 * POLL_SECONDS
+    assert [line["reason"] for line in told] == ["the disk is full."]
+    worker.shut_down()
+    assert engine.run("job").status is TuningJobStatus.COMPLETED
+    assert [t.attempt for t in engine.trials("job")] == [1, 1]
