@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,23 +116,19 @@ def make_home(settings: Settings) -> None:
 
 def home_id(home: Path) -> str:
     """What tells a home folder from all others that share its database: twelve hex digits in a file of it, made once."""
-    from rekindle.s3.files import sync_folder
+    from rekindle.s3.files import locked, sync_folder
 
     path = home / _HOME_ID
-    with suppress(FileNotFoundError):
-        return path.read_text().strip()
-    draft = home / f".{_HOME_ID}.{secrets.token_hex(4)}"
-    try:
-        with draft.open("w") as out:
-            out.write(secrets.token_hex(6))
-            out.flush()
-            os.fsync(out.fileno())
-        # Of several that make it at once, one does.
-        with suppress(FileExistsError):
-            os.link(draft, path)
-        sync_folder(home)
-    finally:
-        draft.unlink()
+    if not path.exists():
+        with locked(home / f".{_HOME_ID}.lock"):
+            if not path.exists():
+                draft = home / f".{_HOME_ID}.new"
+                with draft.open("w") as out:
+                    out.write(secrets.token_hex(6))
+                    out.flush()
+                    os.fsync(out.fileno())
+                draft.replace(path)
+                sync_folder(home)
     return path.read_text().strip()
 
 

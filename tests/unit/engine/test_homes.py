@@ -86,4 +86,4 @@ def test_a_home_has_one_id_for_ever_whoever_asks_first(tmp_path: Path) -> None:
         thread.join()
     assert set(found) == {home_id(tmp_path)}
     assert len(found[0]) == 12
-    assert [p.name for p in tmp_path.iterdir()] == ["home.id"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".home.id.lock", "home.id"]
