@@ -701,6 +701,8 @@ class StoreSuite:
         assert list(store.holders()) == []
         assert store.elsewhere("b@two", UNTIL) == {"one": 1}
         assert store.elsewhere("b@one", UNTIL) == {}
+        assert store.elsewhere("b@two", UNTIL, mine.subject) == {"one": 1}
+        assert store.elsewhere("b@two", UNTIL, idle.subject) == {}
         assert [c.subject for c in store.claim("b@two", UNTIL, UNTIL + 30)] == [idle.subject]
         assert [c.subject for c in store.claim("c@one", UNTIL, UNTIL + 30)] == [f"tuning:{job.id}"]
 

@@ -242,8 +242,9 @@ class JobStore(Protocol):
         """Frees all leases of a holder that is known to be dead, for its home if it has one."""
         ...
 
-    def elsewhere(self, holder: str, now: float) -> Mapping[str, int]:
-        """The homes, other than the holder's, that have unfinished work which nobody holds, and how much."""
+    def elsewhere(self, holder: str, now: float, only: str | None = None) -> Mapping[str, int]:
+        """The homes, other than the holder's, that have unfinished work which nobody holds, and how much; of the subject
+        ``only`` alone where it is given."""
         ...
 
     def free_home(self, home: str, now: float) -> None:

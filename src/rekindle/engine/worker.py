@@ -168,9 +168,7 @@ class Worker:
         self._next_elsewhere = now + ELSEWHERE_SECONDS
         for home in self.gone_homes:
             self.step.store.free_home(home, now)
-        if self.only is not None:
-            return
-        for home, count in self.step.store.elsewhere(self.holder, now).items():
+        for home, count in self.step.store.elsewhere(self.holder, now, self.only).items():
             _log().warning(
                 "work of another home waits for a worker there, where its training jobs may still run",
                 home=home,

@@ -48,6 +48,7 @@ _EVICT = update(leases).where(leases.c.holder == bindparam("holder_")).values(ho
 _IS_PROCESS = and_(leases.c.holder.is_not(None), leases.c.holder.not_like("@%"))
 _HOLDERS = select(leases.c.holder).where(_IS_PROCESS).distinct().order_by(leases.c.holder)
 _ELSEWHERE = select(leases.c.holder).where(_UNFINISHED, _LEFT, _HAS_HOME, ~_OF_HOME)
+_IS_ELSEWHERE = _ELSEWHERE.where(leases.c.subject == bindparam("only"))
 _FREE_HOME = update(leases).where(_OF_HOME, _LEFT).values(holder=None, until=0.0)
 _FINISH = update(leases).where(leases.c.subject == bindparam("subject_")).values(unfinished=False)
 
@@ -84,9 +85,10 @@ def evict(connection: Connection, holder: str) -> None:
     connection.execute(_EVICT, {"holder_": holder, "kept": _home_of(holder)})
 
 
-def elsewhere(connection: Connection, holder: str, now: float) -> Mapping[str, int]:
+def elsewhere(connection: Connection, holder: str, now: float, only: str | None) -> Mapping[str, int]:
     """How much unfinished work waits for each home but the holder's."""
-    found = connection.scalars(_ELSEWHERE, {"now": now, "of_home": _ending(holder)})
+    statement = _ELSEWHERE if only is None else _IS_ELSEWHERE
+    found = connection.scalars(statement, {"now": now, "of_home": _ending(holder), **({} if only is None else {"only": only})})
     return Counter(name.rpartition("@")[2] for name in found if name is not None)
 
 

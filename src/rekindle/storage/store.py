@@ -187,10 +187,10 @@ class SqlStore(JobStore, Outbox):
         with self.database.writing() as connection:
             leasing.evict(connection, holder)
 
-    def elsewhere(self, holder: str, now: float) -> Mapping[str, int]:
+    def elsewhere(self, holder: str, now: float, only: str | None = None) -> Mapping[str, int]:
         """See the port."""
         with self.database.reading() as connection:
-            return leasing.elsewhere(connection, holder, now)
+            return leasing.elsewhere(connection, holder, now, only)
 
     def free_home(self, home: str, now: float) -> None:
         """See the port."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Barrier, Thread
+from typing import Any
 
 from structlog.testing import capture_logs
 
@@ -16,10 +17,10 @@ from support.simulated import SimulatedExecutor
 from support.specs import tuning_spec
 
 
-def _elsewhere(engine: Engine, **options: tuple[str, ...]) -> Worker:
+def _elsewhere(engine: Engine, **options: Any) -> Worker:
     """A worker of another home, which knows nothing of the engine's runs."""
     executor = SimulatedExecutor(engine.clock, engine.program)
-    return Worker(Step(engine.store, executor, engine.clock), "b@two", **options)  # type: ignore[arg-type]
+    return Worker(Step(engine.store, executor, engine.clock), "b@two", **options)
 
 
 def _tick(worker: Worker, times: int = 5) -> None:
@@ -38,7 +39,9 @@ def test_what_runs_in_a_home_is_not_begun_again_in_another_when_its_worker_leave
     with capture_logs() as told:
         _tick(others)
     assert others.step.executor.running == 0  # type: ignore[attr-defined]
-    assert [(line["home"], line["jobs"]) for line in told] == [("one", 1)]
+    with capture_logs() as told_of_one:
+        _tick(_elsewhere(engine, only=f"tuning:{engine.job('job').id}"))
+    assert [(line["home"], line["jobs"]) for line in (*told, *told_of_one)] == [("one", 1)] * 2
     assert engine.run("job", "c@one").status is TuningJobStatus.COMPLETED
     assert [t.attempt for t in engine.trials("job")] == [1, 1, 1]
 
