@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rekindle.executors.workdir import copy_all, sync
+from rekindle.executors.workdir import copy_all, remove_tree, sync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,12 +16,27 @@ def store(folder: str, target: str) -> None:
     parent = os.path.dirname(target)
     os.makedirs(parent, exist_ok=True)
     draft = os.path.join(parent, f".{os.path.basename(target)}.{os.getpid()}")
-    if target.endswith(".tar.gz"):
-        _pack(folder, draft)
-        os.replace(draft, target)
-    else:
-        copy_all(folder, draft)
-        _swap(draft, target)
+    _remove_drafts(target)
+    try:
+        if target.endswith(".tar.gz"):
+            _pack(folder, draft)
+        else:
+            copy_all(folder, draft)
+    except OSError:
+        # On a full disk it would be in everybody's way, for good.
+        remove_tree(draft)
+        raise
+    if os.path.isdir(draft):
+        remove_tree(target)
+    os.replace(draft, target)
+
+
+def _remove_drafts(target: str) -> None:
+    """Removes what an attempt that was killed meanwhile has left half-way."""
+    parent, name = os.path.split(target)
+    for found in os.listdir(parent):
+        if found.startswith(f".{name}.") and found[len(name) + 2 :].isdigit():
+            remove_tree(os.path.join(parent, found))
 
 
 def _pack(folder: str, draft: str) -> None:
@@ -47,11 +62,3 @@ def _empty() -> bytes:
 
 def _only_files(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return entry if entry.isfile() or entry.isdir() or entry.issym() or entry.islnk() else None
-
-
-def _swap(draft: str, target: str) -> None:
-    if os.path.lexists(target):
-        from shutil import rmtree
-
-        rmtree(target)
-    os.replace(draft, target)

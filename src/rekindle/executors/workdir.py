@@ -80,14 +80,19 @@ def copy_all(source: str, target: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Removes a folder, if it is there, with all in it; also what its maker has protected from writing. Raises OSError."""
-    if os.path.lexists(path):
-        from shutil import rmtree
+    """Removes a folder, if it is there, with all in it; also what its maker has protected from writing, and what a program
+    has put in the folder's place: a link or a file. Raises OSError."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        if os.path.lexists(path):
+            os.unlink(path)
+        return
+    from shutil import rmtree
 
-        for parent, names, _ in os.walk(path):
-            for name in names:
-                _open_up(os.path.join(parent, name))
-        rmtree(path)
+    _open_up(path)
+    for parent, names, _ in os.walk(path):
+        for name in names:
+            _open_up(os.path.join(parent, name))
+    rmtree(path)
 
 
 def sync(path: str) -> None:
@@ -103,8 +108,14 @@ def _copy_folder(root: str, source: str, target: str, wanted: Callable[[os.DirEn
     os.makedirs(target, exist_ok=True)
     with os.scandir(source) as entries:
         for entry in entries:
-            if wanted(entry):
+            if not wanted(entry):
+                continue
+            try:
                 _copy_entry(root, entry, os.path.join(target, entry.name), wanted)
+            except FileNotFoundError:
+                # Editors and other programs make and remove files all the time: what is gone by now is not to be copied.
+                if os.path.lexists(entry.path):
+                    raise
 
 
 def _copy_entry(root: str, entry: os.DirEntry[str], target: str, wanted: Callable[[os.DirEntry[str]], bool]) -> None:

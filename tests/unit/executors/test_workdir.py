@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -105,3 +107,68 @@ def test_what_is_protected_can_be_removed(source: Path) -> None:
     workdir.remove_tree(str(source))
     workdir.remove_tree(str(source))
     assert not source.exists()
+
+
+def test_a_folder_that_is_protected_itself_can_be_removed(source: Path) -> None:
+    # To root nothing is protected: there this cannot fail.
+    source.chmod(0o500)
+    workdir.remove_tree(str(source))
+    assert not source.exists()
+
+
+def test_what_a_program_put_in_a_folders_place_is_removed(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(source)
+    (tmp_path / "dangling").symlink_to("nothing")
+    (tmp_path / "file").touch()
+    for name in ("link", "dangling", "file"):
+        workdir.remove_tree(str(tmp_path / name))
+    assert [p.name for p in tmp_path.iterdir()] == ["source"]
+    assert (source / "train.py").exists()
+
+
+@pytest.mark.parametrize("gone", ["train.py", "deep"])
+def test_what_is_gone_before_it_is_copied_is_left_out(
+    source: Path, tmp_path: Path, gone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copies_late(root: str, entry: os.DirEntry[str], *rest: object) -> None:
+        if entry.name == gone:
+            workdir.remove_tree(entry.path)
+        copy_entry(root, entry, *rest)  # type: ignore[arg-type]
+
+    copy_entry = workdir._copy_entry
+    monkeypatch.setattr(workdir, "_copy_entry", copies_late)
+    workdir.copy_source(str(source), str(tmp_path / "code"), ())
+    left = {"train.py": ["deep", "deep/run.sh"], "deep": ["deep", "train.py"]}
+    assert names(tmp_path / "code") == left[gone]
+
+
+@pytest.mark.parametrize("target", ["model", "model.tar.gz"])
+def test_an_archive_that_cannot_be_completed_leaves_nothing_in_the_way(
+    source: Path, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(name: str) -> Callable[..., None]:
+        whole = getattr(archive, name)
+
+        def fill(*arguments: object) -> None:
+            whole(*arguments)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        return fill
+
+    for name in ("_pack", "copy_all"):
+        monkeypatch.setattr(archive, name, full(name))
+    with pytest.raises(OSError, match="No space left"):
+        archive.store(str(source), str(tmp_path / "out" / target))
+    assert names(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("target", ["model", "model.tar.gz"])
+def test_what_a_killed_attempt_left_half_way_is_removed(source: Path, tmp_path: Path, target: str) -> None:
+    out = tmp_path / "out"
+    (out / ".model.12").mkdir(parents=True)
+    (out / ".model.12" / "half").touch()
+    (out / ".model.tar.gz.345").touch()
+    (out / ".model.of-mine").touch()
+    archive.store(str(source), str(out / target))
+    kept = {"model": {".model.tar.gz.345"}, "model.tar.gz": {".model.12"}}
+    assert {p.name for p in out.iterdir()} == {target, ".model.of-mine", *kept[target]}
