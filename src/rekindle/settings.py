@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner
@@ -94,7 +94,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     home = _path("REKINDLE_HOME", environ.get("REKINDLE_HOME") or _default_home())
     return Settings(
         home=home,
-        database_url=environ.get("REKINDLE_DATABASE_URL") or f"sqlite:///{home / 'rekindle.db'}",
+        database_url=environ.get("REKINDLE_DATABASE_URL") or _own_database(home),
         limits=_limits(environ.get("REKINDLE_LIMITS") or None),
         account=_account(environ.get("REKINDLE_ACCOUNT") or "000000000000"),
         region=_region(environ.get("REKINDLE_REGION") or "us-east-1"),
@@ -129,6 +129,11 @@ def _path(variable: str, text: str) -> Path:
     except RuntimeError as error:
         hint = "Write the whole path, or ./~... for a folder of that name."
         raise InvalidValue(variable, text, "no user's home folder is known by this name", hint) from error
+
+
+def _own_database(home: Path) -> str:
+    """The URL of the database in the home folder: as they are, ``?`` and ``%`` in the folder's name mean something to a URL."""
+    return f"sqlite:///{quote(os.fsencode(home / 'rekindle.db'))}"
 
 
 def _images(named: str | None, home: Path) -> tuple[ImageRule, ...]:

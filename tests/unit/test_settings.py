@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from rekindle.domain.errors import InvalidValue
 from rekindle.executors.instances import InstanceType, instance_of
 from rekindle.executors.ledger import Amount
 from rekindle.settings import load_settings
+from rekindle.storage.store import open_store
 
 
 def test_names_and_origins_are_lists() -> None:
@@ -154,3 +156,11 @@ def test_keys_do_not_belong_into_the_endpoint_and_are_not_repeated() -> None:
 )
 def test_endpoints(url: str) -> None:
     assert load_settings({"REKINDLE_S3_ENDPOINT": f"{url}/"}).s3_endpoint == url
+
+
+@pytest.mark.parametrize("name", ["plain", "what? & %41 #1", "zwölf", "a+b;c:d@e", b"\xff".decode("utf-8", "surrogateescape")])
+def test_the_database_is_in_the_home_folder_whatever_that_is_called(tmp_path: Path, name: str) -> None:
+    home = tmp_path / name
+    with closing(open_store(load_settings({"REKINDLE_HOME": str(home)}).database_url)):
+        assert (home / "rekindle.db").is_file()
+    assert list(tmp_path.iterdir()) == [home]

@@ -7,6 +7,7 @@ import sqlite3
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
@@ -45,8 +46,14 @@ def _parsed(url: str) -> URL:
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
-        return parsed.set(drivername="sqlite")
+        return parsed.set(drivername="sqlite", database=_path_in(url))
     raise InvalidValue("REKINDLE_DATABASE_URL", parsed.drivername, "neither sqlite nor postgresql", _URL_HINT)
+
+
+def _path_in(url: str) -> str:
+    """The file that a SQLite URL names. Versions of SQLAlchemy differ in whether they undo escapes such as ``%20``."""
+    _, _, path = url.partition("://")[2].partition("?")[0].partition("/")
+    return unquote(path, errors="surrogateescape")
 
 
 _URL_HINT = "Write sqlite:////folder/rekindle.db or postgresql://user:password@host/database."
