@@ -227,6 +227,7 @@ class ExecutorSuite(ABC):
             ("print('a'); print('b'); sys.exit('last')", 1, "AlgorithmError: a\nb\nlast, exit code: 1"),
             ("os.kill(os.getpid(), signal.SIGKILL)", 137, "AlgorithmError: killed by SIGKILL, exit code: 137"),
             ("open('../output/failure', 'w').write('own words\\n')\nsys.exit(2)", 2, "AlgorithmError: own words, exit code: 2"),
+            ("os.mkfifo('../output/failure')\nprint('why')\nsys.exit(2)", 2, "AlgorithmError: why, exit code: 2"),
             ("open('../output/failure', 'w').write('y' * 9999)\nsys.exit(2)", 2, f"AlgorithmError: {'y' * 994}, exit code: 2"),
         ],
     )

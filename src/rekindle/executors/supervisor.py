@@ -518,8 +518,12 @@ class Supervisor:
 
 
 def _failure_file(folder: str) -> str | None:
+    path = os.path.join(folder, "output", "failure")
+    # From a pipe we would read until somebody wrote into it: for ever.
+    if not os.path.isfile(path):
+        return None
     try:
-        with open(os.path.join(folder, "output", "failure"), "rb") as file:
+        with open(path, "rb") as file:
             return file.read(4 * _REASON_LIMIT).decode("utf-8", "replace")[:_REASON_LIMIT].rstrip()
     except OSError:
         return None
