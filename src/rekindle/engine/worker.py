@@ -14,6 +14,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -50,7 +51,7 @@ OnStep = Callable[[Snapshot], None]
 def holder_name(home: str = "") -> str:
     """Who this process is: its host, its number and its start, so that a later process of that number is not taken for it; and
     the home where its runs are, if it has any."""
-    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}" + (f"@{home}" if home else "")
+    return f"{socket.gethostname()}/{os.getpid()}/{_start_of(psutil.Process())}" + (f"@{home}" if home else "")
 
 
 def is_dead(holder: str) -> bool:
@@ -62,9 +63,18 @@ def is_dead(holder: str) -> bool:
     try:
         process = psutil.Process(int(pid))
         # A zombie is a process that ended and whose parent has not looked: in a container perhaps nobody ever does.
-        return f"{process.create_time():.2f}" != started or process.status() == psutil.STATUS_ZOMBIE
+        return _start_of(process) != started or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _start_of(process: psutil.Process) -> str:
+    """When a process started, where that can be had as Linux counts it: from when the machine did. By the clock it would be
+    another moment once the clock was set, and all who live would be taken for dead."""
+    try:
+        return Path(f"/proc/{process.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return f"{process.create_time():.2f}"
 
 
 @dataclass
