@@ -102,7 +102,7 @@ def test_what_can_never_be_had_is_refused(bench: Bench, gpus: str, resources: Re
     assert executor.room(spec).reason == lack
 
 
-TYPES = parse_instances("ml.small=cpus:1,memory:2;ml.big=cpus:3,memory:2;ml.gpu.*=gpus:1")
+TYPES = parse_instances("ml.small=cpus:1,memory:2;ml.big=cpus:3,memory:2;ml.gpu.*=gpus:1;ml.tiny=cpus:0.1,memory:0.1")
 
 
 def counting(bench: Bench, cpus: float, memory: float, gpus: str = "") -> ProcessExecutor:
@@ -196,6 +196,16 @@ def test_many_processes_never_take_more_than_there_is(tmp_path: Path) -> None:
     assert ledger.held() == Amount()
     assert ledger.take(Amount(3, 3)) is not None
     assert len(list((tmp_path / "ledger").glob("*.held"))) == 1, "entries of the dead are swept"
+
+
+def test_fractions_fill_what_there_is(bench: Bench, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger", Amount(0.3, 0.3))
+    assert None not in [ledger.take(Amount(0.1, 0.1)) for _ in range(3)]
+    assert ledger.take(Amount(0.1, 0.1)) is None
+    executor = counting(bench, 0.3, 0.3)
+    executor.check(bench.spec("", resources=Resources("ml.tiny", 3)))
+    with pytest.raises(Unsupported, match=r"needs 0.4 CPUs; 0.3 on this host"):
+        executor.check(bench.spec("", resources=Resources("ml.tiny", 4)))
 
 
 def test_a_worker_runs_two_tuning_jobs_on_one_slot(bench: Bench, tmp_path: Path) -> None:

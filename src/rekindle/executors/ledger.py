@@ -12,6 +12,9 @@ from pathlib import Path
 
 from rekindle.executors import locks
 
+#: More than sums of amounts are off by, and less than anybody asks for.
+_ROUNDING = 1e-6
+
 
 @dataclass(frozen=True)
 class Amount:
@@ -25,6 +28,10 @@ class Amount:
 
     def __mul__(self, count: int) -> Amount:
         return Amount(self.cpus * count, self.memory * count)
+
+    def fits(self, total: Amount) -> bool:
+        """Whether there is so much in ``total``: three times 0.1 is in 0.3, though not to a computer."""
+        return self.cpus <= total.cpus + _ROUNDING and self.memory <= total.memory + _ROUNDING
 
 
 class Ledger:
@@ -46,8 +53,7 @@ class Ledger:
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             self._sweep()
-            after = self.held() + wanted
-            if after.cpus > self.total.cpus or after.memory > self.total.memory:
+            if not (self.held() + wanted).fits(self.total):
                 return None
             path = self._folder / f"{uuid.uuid4().hex}.held"
             lock = locks.take(path)

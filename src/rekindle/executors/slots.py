@@ -135,10 +135,10 @@ class Slots:
         if self._ledger is None:
             return None
         total = self._ledger.total
-        if amount.cpus > total.cpus:
+        if not Amount(cpus=amount.cpus).fits(total):
             field = ("resources.cpus", resources.cpus) if resources.cpus else by_type
             return *field, f"needs {_counted(amount.cpus, 'CPU')}; {total.cpus:g} on this host"
-        if amount.memory > total.memory:
+        if not Amount(memory=amount.memory).fits(total):
             return *by_type, f"needs {amount.memory:g} GB of memory; {total.memory:g} GB on this host"
         return None
 
