@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ import psutil
 import pytest
 
 from rekindle.engine.clock import SystemClock
-from rekindle.engine.ports import Executor, Run, RunKey, RunState
+from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavailable
 from rekindle.executors import orders, process, records
 from rekindle.executors.process import ProcessExecutor
 
@@ -43,6 +44,10 @@ def launch_and_die(command: list[str], seconds: float) -> None:
     until(lambda: (now := worked()) is True or now >= began + seconds, "work")
     victim.kill()
     victim.communicate()
+
+
+def no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 class TestProcessExecutor(ExecutorSuite):
@@ -149,6 +154,22 @@ class TestProcessExecutor(ExecutorSuite):
         attempt_of(bench).unlink()
         executor.launch(run)
         assert finished(executor).state is RunState.COMPLETED
+
+    def test_a_full_disk_keeps_an_end_or_a_wish_from_being_noted_and_nothing_else(
+        self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        executor.launch(bench.run(WAIT_FOREVER))
+        bench.await_mark("ready")
+        with monkeypatch.context() as full:
+            full.setattr(Path, "touch", no_room)
+            with pytest.raises(StoreUnavailable, match=r"job-1: the disk is full\."):
+                executor.stop(KEY)
+        self.kill_supervisor(executor, KEY)
+        with monkeypatch.context() as full:
+            full.setattr(process.leftovers, "kill_marked", no_room)
+            with pytest.raises(StoreUnavailable, match=r"job-1: the disk is full\."):
+                executor.report(KEY)
+        assert executor.report(KEY).state is RunState.LOST
 
     def test_what_it_writes_for_itself_is_for_the_user_alone(self, bench: Bench, executor: Executor) -> None:
         executor.launch(bench.run(""))

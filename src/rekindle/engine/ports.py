@@ -24,8 +24,8 @@ class LeaseLost(Exception):
 
 
 class StoreUnavailable(WithHint):
-    """The database or object store cannot be reached, or stayed locked for longer than its time-out; the call may be
-    repeated. Not a RekindleError: what was asked for was right."""
+    """The database or object store cannot be reached, or stayed locked for longer than its time-out, or the disk is full; the
+    call may be repeated. Not a RekindleError: what was asked for was right."""
 
 
 class Clock(Protocol):
@@ -447,12 +447,13 @@ class Executor(Protocol):
 
     def report(self, key: RunKey, seen: int = 0) -> Report | None:
         """Where the run stands, with emissions from index ``seen`` on; None if it was never launched. All emissions
-        precede the end: a report whose state is not RUNNING is complete and the last."""
+        precede the end: a report whose state is not RUNNING is complete and the last. Raises StoreUnavailable where the
+        disk has no room for what must be noted."""
         ...
 
     def stop(self, key: RunKey) -> None:
         """Asks a run to end: SIGTERM, then SIGKILL after 120 s, its whole process group. Returns at once; nothing
-        happens if it has ended or was never launched."""
+        happens if it has ended or was never launched. Raises StoreUnavailable as ``report`` does."""
         ...
 
     def wait(self, keys: Sequence[RunKey], seconds: float, descriptors: Sequence[int] = ()) -> None:

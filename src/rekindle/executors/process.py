@@ -13,6 +13,7 @@ being there that it has begun, and the journal's end what became of it::
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -28,7 +29,7 @@ import psutil
 from rekindle.domain.capacity import Room
 from rekindle.domain.errors import InvalidValue, WrongState
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
-from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState
+from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, StoreUnavailable
 from rekindle.executors import children, leftovers, logfile, machine, orders, records, workdir
 from rekindle.executors.images import ImageRule
 from rekindle.executors.instances import InstanceType
@@ -156,7 +157,8 @@ class ProcessExecutor(Executor):
             self._stop_without_orders(key)
             return
         # The wish is on the disk before the signal, so that a supervisor which is not ready for signals finds it.
-        (attempt / "stop").touch()
+        with _or_no_room(attempt):
+            (attempt / "stop").touch()
         reader = JournalReader(key, attempt / "journal.jsonl")
         if reader.read() and not reader.ended and reader.supervisor and not _is_free(attempt):
             _signal(*reader.supervisor)
@@ -306,7 +308,8 @@ class ProcessExecutor(Executor):
         if not reader.read():
             return None
         if not reader.ended and _is_free(attempt):
-            _declare_lost(attempt, _last_sign(attempt, self._clock.now()))
+            with _or_no_room(attempt):
+                _declare_lost(attempt, _last_sign(attempt, self._clock.now()))
             reader.read()
         return reader.report(seen)
 
@@ -330,6 +333,18 @@ class ProcessExecutor(Executor):
         if not reader.read():
             return None
         return (0, "") if reader.ended or reader.supervisor is None else reader.supervisor
+
+
+@contextlib.contextmanager
+def _or_no_room(attempt: Path) -> Iterator[None]:
+    """A full disk is no defect: who works on a job is told so, and tries again. Raises StoreUnavailable."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        hint = "Free some space and try again; nothing that was recorded is lost."
+        raise StoreUnavailable(f"the folder {attempt.parent.parent}: the disk is full.", hint) from error
 
 
 def _safe(name: str, field: str) -> str:
