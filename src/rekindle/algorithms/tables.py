@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import zlib
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from rekindle.algorithms.job import UserError
-from rekindle.algorithms.recordio import NotRecordIO, Tensor, records
+from rekindle.algorithms.recordio import Tensor, records
 
 Vector = NDArray[np.float32]
 _DELIMITERS = ",\t;| "
@@ -68,7 +69,10 @@ def data_files(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> bytes:
     data = path.read_bytes()
-    return gzip.decompress(data) if data.startswith(_GZIP) else data
+    try:
+        return gzip.decompress(data) if data.startswith(_GZIP) else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"File '{path.name}' begins as a gzip file and cannot be unpacked: {error}") from error
 
 
 def _csv(path: Path, weights: bool) -> Table | None:
@@ -140,7 +144,7 @@ def _libsvm(path: Path, _weights: bool) -> Table | None:
                 else:
                     columns.append(int(column))
                     values.append(float(value))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise UserError(
                 f"Line {number} '{line[:50]}...' of file '{path.name}' is not 'LIBSVM' format. Please ensure the file is in "
                 "'LIBSVM' format: <label>[:<weight>] <index>:<value> ..."
@@ -178,7 +182,7 @@ def _parquet(path: Path, _weights: bool) -> Table | None:
 def _recordio(path: Path, _weights: bool) -> Table | None:
     try:
         found = list(records(_read(path)))
-    except NotRecordIO as error:
+    except (ValueError, OverflowError) as error:  # NotRecordIO, or what numpy says of values and keys
         raise UserError(f"Failed to load recordio-protobuf data with exception:\n{error} (file {path.name!r})") from error
     if not found:
         return None

@@ -14,7 +14,7 @@ from scipy import sparse
 from rekindle.algorithms.job import UserError
 from rekindle.algorithms.recordio import MAGIC, frames
 from rekindle.algorithms.tables import data_files, read_table
-from support.tables import recordio, two_classes, write_csv, write_libsvm
+from support.tables import _frame, _map, recordio, two_classes, write_csv, write_libsvm
 
 X, Y = two_classes(12)
 
@@ -104,10 +104,14 @@ def test_a_channel_without_rows_is_no_table(tmp_path: Path) -> None:
         ("libsvm", b"1 0:1\n1 a:1\n", "Line 2 '1 a:1...'"),
         ("libsvm", b"1:2 0:1\n1 0:1\n", "a weight is in 1 of 2 lines"),
         ("libsvm", b"1 -1:1\n", "an index is negative"),
+        ("libsvm", b"1 99999999999999999999:1\n", "Line 1 '1 99999999999999999999:1...' of file 'f'"),
+        ("csv", gzip.compress(b"1,2,3\n", mtime=0)[:-9], "File 'f' begins as a gzip file and cannot be unpacked"),
+        ("csv", b"\x1f\x8b no gzip", "File 'f' begins as a gzip file and cannot be unpacked"),
         ("parquet", b"1,2,3\n", "Failed to load parquet data"),
         ("recordio-protobuf", b"1,2,3,4,5\n", "there is no record at byte 0"),
         ("recordio-protobuf", recordio(X, Y)[:-6], "the file ends within a record"),
         ("recordio-protobuf", recordio(X, Y)[:8] + b"\xff" * len(recordio(X[:1], Y[:1])), "Failed to load recordio-protobuf"),
+        ("recordio-protobuf", _frame(_map(1, b"12345")), "(file 'f')"),
     ],
 )
 def test_what_is_no_data_is_refused(tmp_path: Path, kind: str, data: bytes, words: str) -> None:
