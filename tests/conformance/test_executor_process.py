@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from rekindle.domain.training_job import Checkpoints
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavailable
 from rekindle.executors import orders, process, records
@@ -170,6 +171,24 @@ class TestProcessExecutor(ExecutorSuite):
             with pytest.raises(StoreUnavailable, match=r"job-1: the disk is full\."):
                 executor.report(KEY)
         assert executor.report(KEY).state is RunState.LOST
+
+    def test_checkpoints_in_a_folder_in_place_of_the_link_are_there_at_the_next_attempt(
+        self, bench: Bench, executor: Executor, tmp_path: Path
+    ) -> None:
+        kept = {"checkpoints": Checkpoints(str(tmp_path / "kept"))}
+        own = "os.unlink('../checkpoints'); os.mkdir('../checkpoints'); open('../checkpoints/c', 'w').write('5')\n"
+        executor.launch(bench.run(own + WAIT_FOREVER, **kept))
+        bench.await_mark("ready")
+        self.kill_supervisor(executor, KEY)
+        assert finished(executor).state is RunState.LOST
+        again = RunKey(KEY.name, 2)
+        executor.launch(
+            bench.run("print(os.path.islink('../checkpoints'), open('../checkpoints/c').read())", key=again, **kept)
+        )
+        report = finished(executor, again)
+        assert (report.state, report.failure_reason) == (RunState.COMPLETED, None)
+        assert executor.read_log(KEY.owner, KEY.name)[0] == b"True 5\n"
+        assert (tmp_path / "kept" / KEY.name / "c").read_text() == "5"
 
     def test_what_it_writes_for_itself_is_for_the_user_alone(self, bench: Bench, executor: Executor) -> None:
         executor.launch(bench.run(""))

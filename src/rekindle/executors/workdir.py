@@ -48,7 +48,7 @@ def build(folder: str, orders: Fields) -> None:
     for name, target in _pairs(orders["links"]):
         _link(os.path.join(folder, name), target)
     for kept in orders["checkpoints"]:
-        _link(os.path.join(folder, "checkpoints"), kept)
+        _link_checkpoints(os.path.join(folder, "checkpoints"), kept)
     for source in orders["source"]:
         for code in orders["code"]:
             copy_source(source, os.path.join(folder, code), orders["skip"])
@@ -169,6 +169,15 @@ def _link(path: str, target: str) -> None:
     if os.path.islink(path):
         os.unlink(path)
     os.symlink(target, path)
+
+
+def _link_checkpoints(place: str, kept: str) -> None:
+    """The link to where checkpoints are kept. A program may have put a folder in its place, as ``rm -r`` and ``mkdir`` do: what
+    that holds goes to where it belongs."""
+    if os.path.isdir(place) and not os.path.islink(place):
+        copy_all(place, kept)
+        remove_tree(place)
+    _link(place, kept)
 
 
 def _open_up(folder: str) -> None:
