@@ -154,7 +154,7 @@ class Learner:
     def select_threshold(self, table: Table) -> None:
         """Chooses from which margin on a row is of class 1, by the model selection criterion."""
         criterion = self._values["binary_classifier_model_selection_criteria"]
-        if self._kind != "binary_classifier" or criterion == "loss_function":
+        if self._kind != "binary_classifier" or criterion in ("loss_function", "cross_entropy_loss"):
             return
         margins = self.outputs(table)
         found = np.unique(np.append(np.quantile(margins, np.linspace(0, 1, _THRESHOLDS)), 0.0))
@@ -277,8 +277,8 @@ class Learner:
 
     def _merit(self, criterion: str, counts: scores.Counts) -> float:
         precision, recall = float(scores.precisions(counts)[1]), float(scores.recalls(counts)[1])
-        if criterion == "f_beta":
-            return float(scores.f_scores(counts, self._values["f_beta"])[1])
+        if criterion in ("f_beta", "f1"):
+            return float(scores.f_scores(counts, 1.0 if criterion == "f1" else self._values["f_beta"])[1])
         if criterion == "precision_at_target_recall":
             return precision if recall >= self._values["target_recall"] else recall - 1
         if criterion == "recall_at_target_precision":

@@ -106,6 +106,21 @@ def test_a_criterion_chooses_the_threshold(tmp_path: Path, capsys) -> None:
     assert plain["threshold"] == 0.0
 
 
+def test_switches_are_read_as_the_sdk_writes_them(tmp_path: Path, capsys) -> None:
+    values, data = KINDS["regressor"]
+    models = [trained(tmp_path / word, {**values, "use_bias": word}, data, capsys)[1] for word in ("False", "false", "True")]
+    assert models[0] == models[1] != models[2]
+
+
+def test_the_earlier_names_of_criteria_mean_the_same(tmp_path: Path, capsys) -> None:
+    values, data = KINDS["binary_classifier"]
+    criterion = "binary_classifier_model_selection_criteria"
+    for earlier, now in (("f1", {criterion: "f_beta", "f_beta": "1"}), ("cross_entropy_loss", {criterion: "loss_function"})):
+        _, before = trained(tmp_path / earlier, {**values, criterion: earlier}, data, capsys)
+        _, after = trained(tmp_path / f"{earlier}-now", {**values, **now}, data, capsys)
+        assert before == after
+
+
 def test_positive_examples_can_weigh_more(tmp_path: Path, capsys) -> None:
     values, data = KINDS["binary_classifier"]
     told = {**values, "binary_classifier_model_selection_criteria": "loss_function"}
@@ -132,6 +147,7 @@ def test_regularisation_shrinks_the_model(tmp_path: Path, capsys) -> None:
         {"l1": "1", "wd": "1"},
         {"normalize_data": "false", "normalize_label": "false"},
         {"unbias_data": "false", "unbias_label": "false", "use_bias": "false"},
+        {"normalize_data": "False", "unbias_label": "True", "balance_multiclass_weights": "True", "use_lr_scheduler": "False"},
         {"mini_batch_size": "100", "optimizer": "adam", "beta_1": "0.9", "init_method": "normal", "num_models": "4"},
         {"epochs": "1", "early_stopping_patience": "1", "early_stopping_tolerance": "0.5"},
     ],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from rekindle.domain.builtins.rules import TUNED_METRIC, Interval, OneOf, Real, Refused, Rule, Whole
+from rekindle.domain.builtins.rules import TUNED_METRIC, Interval, OneOf, Real, Refused, Rule, Switch, Whole
 from rekindle.domain.metrics import MetricDefinition
 
 _POSITIVE = Interval(0, open_least=True)
@@ -16,8 +16,8 @@ _UNIT = Interval(0, 1)
 _BELOW_1 = Interval(0, 1, open_most=True)
 _FROM_1 = Interval(1)
 _AUTO = ("auto",)
-_SWITCH = OneOf(("true", "false"))
-_AUTO_SWITCH = OneOf(("auto", "true", "false"))
+_SWITCH = Switch()
+_AUTO_SWITCH = Switch(_AUTO)
 
 #: The losses of each type of predictor, the first for ``auto``.
 LOSSES = MappingProxyType(
@@ -33,6 +33,8 @@ LOSSES = MappingProxyType(
         ),
     }
 )
+#: The first names of two criteria, which the guide had and the SDK still lets through.
+EARLIER_CRITERIA = ("f1", "cross_entropy_loss")
 CRITERIA = ("accuracy", "f_beta", "precision_at_target_recall", "recall_at_target_precision", "loss_function")
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
@@ -45,7 +47,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "beta_2": Real(_UNIT, _AUTO),
         "bias_lr_mult": Real(_POSITIVE, _AUTO),
         "bias_wd_mult": Real(_NOT_NEGATIVE, _AUTO),
-        "binary_classifier_model_selection_criteria": OneOf(CRITERIA),
+        "binary_classifier_model_selection_criteria": OneOf((*CRITERIA, *EARLIER_CRITERIA)),
         "early_stopping_patience": Whole(_FROM_1),
         "early_stopping_tolerance": Real(_POSITIVE),
         "epochs": Whole(_FROM_1),

@@ -97,6 +97,20 @@ class OneOf:
 
 
 @dataclass(frozen=True)
+class Switch:
+    """``true`` or ``false``, or one of a few words. Amazon's own algorithms take Python's spelling, too: it is what SageMaker's
+    Python SDK sends for them."""
+
+    words: tuple[str, ...] = ()
+    kind: str = "text"
+
+    def parse(self, name: str, text: str) -> str:
+        """See Rule."""
+        lower = text.lower()
+        return OneOf((*self.words, "true", "false")).parse(name, lower if lower in ("true", "false") else text)
+
+
+@dataclass(frozen=True)
 class Unavailable:
     """What SageMaker takes and nothing here can do, whatever the value."""
 
