@@ -26,6 +26,7 @@ MODEL = "xgboost-model"
 _OWN = ("num_round", "csv_weights", "early_stopping_rounds", "save_model_on_termination", "eval_metric")
 #: What SageMaker takes and this version of the library has no more use for.
 _WITHOUT_EFFECT = (
+    "silent",
     "sketch_eps",
     "dsplit",
     "predictor",

@@ -281,6 +281,7 @@ VALUES = {
     "num_parallel_tree": ["1", "3"],
     "early_stopping_rounds": ["1", "10"],
     "verbosity": ["0", "1"],
+    "silent": ["0", "1"],
     "sampling_method": ["uniform", "gradient_based"],
     "single_precision_histogram": ["true"],
     "deterministic_histogram": ["false"],

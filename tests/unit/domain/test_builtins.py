@@ -64,6 +64,7 @@ def test_what_runs_passes() -> None:
     lists = (Categorical("booster", ["gbtree", "dart"]), Categorical("max_depth", ["3", "5"]))
     check_search(spec(), BOOSTED, lists, "validation:auc")
     check_run(spec(), {**BOOSTED, "sagemaker_region": "x", "_tuning_objective_metric": "validation:auc"})
+    check_run(spec("811284229777.dkr.ecr.us-east-1.amazonaws.com/xgboost:latest"), {**BOOSTED, "silent": "0"})
     # SageMaker's Python SDK sends Python's own spelling for Amazon's algorithms.
     check_run(spec("linear-learner"), {"predictor_type": "regressor", "normalize_data": "True", "use_bias": "False"})
 

@@ -144,6 +144,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "early_stopping_rounds": Whole(_FROM_1),
         "booster": OneOf(("gbtree", "gblinear", "dart")),
         "verbosity": Whole(Interval(0, 3)),
+        # Of version 0.72, the image's tags 1 and latest: notebooks for it are many.
+        "silent": Whole(_UNIT),
         "nthread": Whole(_FROM_1),
         "eta": Real(_UNIT),
         "gamma": Real(_NOT_NEGATIVE),
