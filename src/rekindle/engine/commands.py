@@ -78,7 +78,7 @@ def check_tuning_job(
     spec = with_defaults(spec)
     if lacks_metrics(spec):
         spec = with_parents_metrics(spec, find_parents(store, owner, spec))
-    check_spec(spec, quotas)
+    _check_rules(executor, spec, quotas)
     _check_name_free(store, owner, spec.name)
     for definition in spec.definitions:
         executor.check(definition.training, definition.statics)
@@ -90,6 +90,18 @@ def check_tuning_job(
     check_warm_start(spec, parents, quotas)
     _check_supported(spec, owner, parents)
     return CheckedJob(spec, parents)
+
+
+def _check_rules(executor: Executor, spec: TuningJobSpec, quotas: Quotas) -> None:
+    """The rules of the spec. An algorithm of SageMaker's that is not here has no metrics here either: that it cannot be run
+    is then what to say, since no metric definition would help."""
+    try:
+        check_spec(spec, quotas)
+    except InvalidValue as error:
+        if error.code == "metric-required":
+            for definition in spec.definitions:
+                executor.check(definition.training, definition.statics)
+        raise
 
 
 def create_tuning_job(
