@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavaila
 from rekindle.executors import orders, process, records
 from rekindle.executors.process import ProcessExecutor
 
-from .executor_suite import KEY, PATIENCE, WAIT_FOREVER, Bench, ExecutorSuite, finished, until
+from .executor_suite import IGNORE_SIGTERM, KEY, PATIENCE, WAIT_FOREVER, Bench, ExecutorSuite, finished, until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
 
@@ -80,6 +81,22 @@ class TestProcessExecutor(ExecutorSuite):
         assert executor.report(KEY).state is RunState.RUNNING
         executor.stop(KEY)
         assert finished(executor).state is RunState.LOST
+
+    def test_the_attempt_after_a_removed_folder_starts_and_never_beside_the_one_before(self, bench: Bench) -> None:
+        executor, another = self.make(bench.home), self.make(bench.home)
+        executor.launch(bench.run(IGNORE_SIGTERM))
+        bench.await_mark("ready")
+        supervisor = supervisor_of(bench.home, KEY)
+        former = [supervisor, *supervisor.children(recursive=True)]
+        shutil.rmtree(bench.home / "tuning" / KEY.name)
+        # Another process knows nothing of it but what is recorded elsewhere: it is at its next attempt.
+        assert another.report(KEY) is None
+        again = RunKey(KEY.name, 2)
+        another.launch(bench.run("mark('again')", key=again))
+        assert len(former) == 2
+        assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in former)
+        assert finished(another, again).state is RunState.COMPLETED
+        assert bench.marked("again") == 1
 
     # A launcher that dies between two steps.
 

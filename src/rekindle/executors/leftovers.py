@@ -12,8 +12,8 @@ import psutil
 _ROUNDS = 50
 #: Seconds that the killed get to be gone before the next look.
 _REST = 0.2
-
-
+#: What every supervisor's command line holds; the attempt's folder is its last word.
+_SUPERVISOR = "rekindle.executors.supervisor"
 #: Seconds that a container engine gets to remove containers.
 _PATIENCE = 60.0
 
@@ -36,6 +36,23 @@ def kill_marked(name: str, value: str) -> None:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(found, timeout=_REST)
+
+
+def kill_supervisors(attempt: str) -> None:
+    """Kills the supervisor of an attempt whose folder is gone, so that neither its lock nor its journal can be looked at."""
+    found = [process for process in psutil.process_iter() if _supervises(process, attempt)]
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(found, timeout=_REST)
+
+
+def _supervises(process: psutil.Process, attempt: str) -> bool:
+    try:
+        words = process.cmdline()
+    except (psutil.Error, OSError):
+        return False
+    return words[-1:] == [attempt] and any(_SUPERVISOR in word for word in words)
 
 
 def _is_marked(process: psutil.Process, name: str, value: str) -> bool:

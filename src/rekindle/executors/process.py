@@ -215,6 +215,7 @@ class ProcessExecutor(Executor):
         owner, name = run.key.owner, run.key.name
         known = self._folder(owner, name)
         if known is not None:
+            self._restore_folder(known, run.key.attempt)
             return known
         root = self._root(owner)
         folder = root / (run.group or "_") / name
@@ -224,6 +225,15 @@ class ProcessExecutor(Executor):
         with contextlib.suppress(FileExistsError):
             (index / name).symlink_to(Path("..") / folder.relative_to(root))
         return self._folder(owner, name) or folder
+
+    def _restore_folder(self, folder: Path, attempt: int) -> None:
+        """Makes a run's folder again where somebody has removed it; what still runs of former attempts is ended first, for no
+        file tells of it any more."""
+        if not (folder / workdir.CONTROL).is_dir():
+            for former in range(1, attempt):
+                leftovers.kill_supervisors(str(_attempt(folder, former)))
+                leftovers.kill_marked(orders.RUN_MARK, str(_attempt(folder, former)))
+        folder.mkdir(parents=True, exist_ok=True)
 
     def _root(self, owner: Owner) -> Path:
         """The folder of an owner's runs. It follows from the owner alone: were it to follow from a setting, to change that
