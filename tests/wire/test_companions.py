@@ -177,6 +177,19 @@ def test_log_streams_are_found_by_the_jobs_name(client):
     assert (stream["creationTime"], stream["firstEventTimestamp"], stream["lastEventTimestamp"]) == (1000, 1000, 1024)
 
 
+def test_log_streams_are_listed_backwards_and_by_time(client):
+    logs = client("logs")
+    backwards = {"logGroupName": GROUP, "descending": True}
+    assert names(logs.describe_log_streams(**backwards)) == ["job-2/algo-1-9", "job-10/algo-1-8", "job-1/algo-1-7"]
+    assert names(logs.describe_log_streams(**backwards, logStreamNamePrefix="job-1")) == ["job-10/algo-1-8", "job-1/algo-1-7"]
+    by_time = {"logGroupName": GROUP, "orderBy": "LastEventTime"}
+    oldest_first = logs.describe_log_streams(**by_time)["logStreams"]
+    times = [stream.get("lastEventTimestamp", stream["creationTime"]) for stream in oldest_first]
+    assert times == sorted(times) != times[::-1]
+    pages = logs.get_paginator("describe_log_streams").paginate(**by_time, descending=True, PaginationConfig={"PageSize": 1})
+    assert [names(page) for page in pages] == [[stream["logStreamName"]] for stream in reversed(oldest_first)]
+
+
 def test_each_account_and_region_reads_its_own_logs(client):
     asked = {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "startFromHead": True}
     assert [event["message"] for event in client("logs", BOB).get_log_events(**asked)["events"]] == ["bob's secret"]
@@ -247,7 +260,9 @@ def test_logs_are_filtered(client):
         ("get_log_events", {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "nextToken": "x"}, "InvalidParameterException"),
         ("get_log_events", {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "limit": 10001}, "InvalidParameterException"),
         ("get_log_events", {"logStreamName": "job-1/algo-1-7"}, "InvalidParameterException"),
-        ("describe_log_streams", {"logGroupName": GROUP, "orderBy": "LastEventTime"}, "InvalidParameterException"),
+        ("describe_log_streams", {"logGroupName": GROUP, "orderBy": "LastEventTime", "logStreamNamePrefix": "job"}, "InvalidParameterException"),
+        ("describe_log_streams", {"logGroupName": GROUP, "orderBy": "LastEventTime", "nextToken": "none"}, "InvalidParameterException"),
+        ("describe_log_streams", {"logGroupName": GROUP, "orderBy": "Size"}, "InvalidParameterException"),
         ("filter_log_events", {"logGroupName": GROUP, "filterPattern": "{ $.a = 1 }"}, "InvalidParameterException"),
         ("put_log_events", {"logGroupName": GROUP, "logStreamName": "x", "logEvents": [{"timestamp": 1, "message": "m"}]}, "UnknownOperationException"),
     ],

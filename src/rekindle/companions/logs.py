@@ -15,6 +15,7 @@ from rekindle.companions.wire import Call, JsonApp, ServiceError, flag, integer,
 GROUP: Final = "/aws/sagemaker/TrainingJobs"
 _MAX_EVENTS: Final = 10_000
 _MAX_STREAMS: Final = 50
+_ORDERS: Final = ("LogStreamName", "LastEventTime")
 #: CloudWatch's own limit on one answer: a megabyte, with this much for each event.
 _MAX_BYTES: Final = 1_048_576
 _EVENT_BYTES: Final = 26
@@ -44,12 +45,36 @@ def _describe_log_groups(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
 def _describe_log_streams(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
     _check_group(call)
     limit = integer(call, "limit", 1, _MAX_STREAMS, _MAX_STREAMS)
-    prefix, after = text(call, "logStreamNamePrefix", ""), text(call, "nextToken", "")
-    if text(call, "orderBy", "LogStreamName") != "LogStreamName" or flag(call, "descending"):
-        raise ServiceError("InvalidParameterException", "orderBy: Rekindle lists log streams by LogStreamName, ascending.")
-    found = logs.streams(call.owner, prefix, after, limit + 1)
+    found = _streams(logs, call, text(call, "nextToken", ""), limit + 1)
     page = {"logStreams": [_shown_stream(call, stream) for stream in found[:limit]]}
     return {**page, "nextToken": found[limit - 1].name} if len(found) > limit else page
+
+
+def _streams(logs: TrainingLogs, call: Call, after: str, limit: int) -> Sequence[LogStream]:
+    """The streams of a page, in the order asked for, from behind the one called ``after`` on."""
+    order, prefix = text(call, "orderBy", _ORDERS[0]), text(call, "logStreamNamePrefix", "")
+    if order not in _ORDERS:
+        raise invalid(f"'{order}'", "orderBy", f"Member must satisfy enum value set: [{', '.join(_ORDERS)}]")
+    by_time, descending = order == _ORDERS[1], flag(call, "descending")
+    if by_time and prefix:
+        raise ServiceError("InvalidParameterException", "Cannot order by LastEventTime with a logStreamNamePrefix.")
+    if not by_time and not descending:
+        return logs.streams(call.owner, prefix, after, limit)
+    found = list(logs.streams(call.owner, prefix, "", _FOREVER))
+    found.sort(key=_newness if by_time else _name, reverse=descending)
+    names = [stream.name for stream in found]
+    if after and after not in names:
+        raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
+    begin = names.index(after) + 1 if after else 0
+    return found[begin : begin + limit]
+
+
+def _name(stream: LogStream) -> tuple[int, str]:
+    return 0, stream.name
+
+
+def _newness(stream: LogStream) -> tuple[int, str]:
+    return stream.created_ms if stream.last_ms is None else stream.last_ms, stream.name
 
 
 def _shown_stream(call: Call, stream: LogStream) -> dict[str, Any]:
