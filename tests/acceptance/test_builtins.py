@@ -102,7 +102,7 @@ def test_after_a_kill_it_goes_on_from_its_checkpoint(executor: ProcessExecutor, 
     values = {**VALUES, "num_round": "4000"}
     kept = spec(tmp_path, checkpoints=Checkpoints(str(tmp_path / "kept")))
     executor.launch(Run(KEY, kept, values))
-    folder = tmp_path / "kept" / KEY.name
+    folder = tmp_path / "kept"
     until(lambda: folder.is_dir() and len(list(folder.glob("xgboost-checkpoint.*"))) == 5, 120)
     until(lambda: bool(trainers(tmp_path)), 10)
     supervisor = psutil.Process(trainers(tmp_path)[0].ppid())

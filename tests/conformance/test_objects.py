@@ -201,7 +201,8 @@ def test_checkpoints_are_kept_in_s3_and_brought_back(endpoint: str, bucket: str,
 
     def run(mode: str, attempt: int) -> Run:
         command = f"{spec.algorithm.command} {mode}"
-        return Run(RunKey(KEY.name, attempt), replace(spec, algorithm=replace(spec.algorithm, command=command)), {})
+        algorithm = replace(spec.algorithm, command=command)
+        return Run(RunKey(KEY.name, attempt), replace(spec, algorithm=algorithm), {}, group="tuning")
 
     def kept() -> list[str]:
         return [o["Key"] for o in s3.list_objects_v2(Bucket=bucket, Prefix="c/").get("Contents", ())]
@@ -219,6 +220,29 @@ def test_checkpoints_are_kept_in_s3_and_brought_back(endpoint: str, bucket: str,
     assert (tmp_path / "seen").read_text() == str(sorted(seen))
     assert kept() == [f"c/{KEY.name}/{KEY.name}", f"c/{KEY.name}/last", f"c/{KEY.name}0/{KEY.name}0"]
     assert s3.get_object(Bucket=bucket, Key=f"c/{KEY.name}/last")["Body"].read() == b"briefly"
+
+
+def test_the_next_training_job_of_its_own_goes_on_from_the_checkpoints_of_the_last(
+    endpoint: str, bucket: str, executor, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    remote, local = Checkpoints(f"s3://{bucket}/c/"), Checkpoints(str(tmp_path / "kept"))
+    for place, checkpoints in (("remote", remote), ("local", local)):
+        seen = tmp_path / f"seen-{place}"
+        spec = replace(
+            job(source, bucket, CHECKPOINTING),
+            channels=(),
+            output=Output(),
+            checkpoints=checkpoints,
+            environment={"SEEN": str(seen)},
+        )
+        spec = replace(spec, algorithm=replace(spec.algorithm, command=f"{spec.algorithm.command} briefly"))
+        for name in ("one", "two"):
+            executor.launch(Run(RunKey(f"{place}-{name}", 1), spec, {}))
+            assert finished(executor, RunKey(f"{place}-{name}", 1)).state is RunState.COMPLETED
+        assert seen.read_text() == str([("last", "briefly")])
+    assert [o["Key"] for o in client(endpoint).list_objects_v2(Bucket=bucket)["Contents"]] == ["c/last"]
 
 
 def test_objects_are_shared_among_the_hosts(endpoint: str, bucket: str, executor, tmp_path: Path) -> None:
@@ -244,7 +268,7 @@ def test_checkpoints_that_cannot_be_kept_fail_the_job_before_it_starts(executor,
     executor.launch(Run(KEY, replace(spec, channels=(), checkpoints=Checkpoints("s3://gone/c")), {}))
     report = finished(executor)
     assert report.state is RunState.FAILED
-    assert report.failure_reason.startswith("ClientError: Checkpoint download failed: uri: 's3://gone/c/job-1/'")
+    assert report.failure_reason.startswith("ClientError: Checkpoint download failed: uri: 's3://gone/c/'")
 
 
 def test_the_transfer_says_how_it_is_called() -> None:

@@ -404,10 +404,16 @@ def _check_writable(name: str, uri: str, path: Path) -> None:
 
 
 def _linked_checkpoints(run: Run) -> str:
-    """The folder of the job's own below the one of this machine that was asked for; empty where none was."""
+    """The folder of this machine where checkpoints are kept; empty where none was asked for."""
     if run.spec.checkpoints is None or locations.is_remote(run.spec.checkpoints.uri):
         return ""
-    return str(locations.local_path(run.spec.checkpoints.uri, "checkpoints.uri") / run.key.name)
+    return str(locations.local_path(run.spec.checkpoints.uri, "checkpoints.uri") / _apart(run))
+
+
+def _apart(run: Run) -> str:
+    """Where a run's checkpoints are below the place that was asked for: those of a tuning job are kept apart; one of its own
+    has the place itself, so that the next one goes on from there, as SageMaker's guide to checkpoints has it."""
+    return run.key.name if run.group else ""
 
 
 def _synchronised_checkpoints(run: Run, folder: Path, host: Host) -> records.Fields:
@@ -416,7 +422,7 @@ def _synchronised_checkpoints(run: Run, folder: Path, host: Host) -> records.Fie
         return {"restore": [], "follow": [], "mirror": []}
     uri = run.spec.checkpoints.uri
     _check_transfer("checkpoints.uri", uri, host.transfer)
-    here, there = str(folder / "checkpoints"), f"{uri.rstrip('/')}/{run.key.name}/"
+    here, there = str(folder / "checkpoints"), "/".join(part for part in (uri.rstrip("/"), _apart(run)) if part) + "/"
     record = str(folder / workdir.CONTROL / "checkpoints.json")
     return {
         "restore": [*host.transfer, "restore", there, here, record],
