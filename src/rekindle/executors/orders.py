@@ -19,7 +19,7 @@ from rekindle.executors import container, contract, locations, logfile, machine,
 from rekindle.executors.images import ImageRule
 from rekindle.executors.instances import InstanceType, instance_of
 from rekindle.executors.programs import Program, command_program
-from rekindle.executors.runtimes import JUMPSTART, image_program
+from rekindle.executors.runtimes import JUMPSTART, image_program, with_code
 from rekindle.executors.slots import Held
 
 _FOLDERS = ("input/config", "input/data", "model", "output/data", "code")
@@ -175,7 +175,8 @@ def _program(run: Run, host: Host) -> Program:
     algorithm = run.spec.algorithm
     if algorithm.command is not None:
         return command_program(algorithm, run.hyperparameters)
-    return image_program(algorithm, run.hyperparameters, host.path, host.root / ENVIRONMENTS, host.images)
+    hyperparameters = with_code(run.hyperparameters, run.spec.channels)
+    return image_program(algorithm, hyperparameters, host.path, host.root / ENVIRONMENTS, host.images)
 
 
 @dataclass(frozen=True)

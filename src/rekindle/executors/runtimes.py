@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 from rekindle.domain.builtins.catalogue import BUILTINS, FORMAT_NEEDS, builtin_named, builtin_of
 from rekindle.domain.errors import InvalidValue, Unsupported
-from rekindle.domain.training_job import Algorithm, TrainingSpec
+from rekindle.domain.training_job import Algorithm, Channel, TrainingSpec
 from rekindle.executors import container, contract, locations, opt_ml, script_mode
 from rekindle.executors.images import ImageRule, repository
 from rekindle.executors.programs import Container, Program, chosen_python
@@ -57,6 +58,8 @@ _SUBMITTED = "sagemaker_submit_directory"
 JUMPSTART = ("s3://jumpstart-cache-", "s3://jumpstart-private-cache-")
 #: The registry of the Marketplace's images.
 _MARKETPLACE = "865070037744"
+#: Where a container finds its channels.
+_CHANNELS = re.compile(r"/opt/ml/input/data/([^/]+)/(.+)")
 #: Where a container finds the code that was brought here for it.
 _CODE_IN_CONTAINER = "input/sourcedir"
 
@@ -80,6 +83,19 @@ def check_image(
             _submitted(hyperparameters)
     elif way.run == "script":
         _module(algorithm.image or "")
+
+
+def with_code(hyperparameters: Mapping[str, str], channels: Sequence[Channel]) -> Mapping[str, str]:
+    """The hyperparameters with where the script really is. Under network isolation SageMaker's SDK sends it as a channel,
+    and names it by its place in the container."""
+    submitted = contract.decoded(hyperparameters.get(_SUBMITTED, ""))
+    place = _CHANNELS.fullmatch(submitted) if isinstance(submitted, str) else None
+    uri = next((c.uri for c in channels if place and c.name == place[1]), None)
+    if place is None or uri is None:
+        return hyperparameters
+    # The channel is the archive itself, or the folder that holds it.
+    found = uri if uri.endswith(f"/{place[2]}") else f"{uri.rstrip('/')}/{place[2]}"
+    return {**hyperparameters, _SUBMITTED: json.dumps(found)}
 
 
 def check_formats(spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> None:

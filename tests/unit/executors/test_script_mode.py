@@ -100,6 +100,18 @@ def test_values_as_they_are_work_too(executor: ProcessExecutor, tmp_path: Path) 
     assert json.loads(log)["args"] == ["--kernel", "rbf"]
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["the archive", "its folder"])
+def test_a_script_that_comes_as_a_channel_is_found_there(executor: ProcessExecutor, tmp_path: Path, whole: bool) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    packed = archive(code, {"train.py": "print('isolated')"})
+    channels = (Channel("code", (packed if whole else code).as_uri()),)
+    hyperparameters = {**submitted(packed), "sagemaker_submit_directory": '"/opt/ml/input/data/code/sourcedir.tar.gz"'}
+    executor.check(TrainingSpec(Algorithm(image=IMAGE), channels=channels), hyperparameters)
+    report, log = run(executor, hyperparameters, channels=channels)
+    assert (report.state, "isolated" in log) == (RunState.COMPLETED, True), log
+
+
 def test_a_shell_script_and_a_module(executor: ProcessExecutor, tmp_path: Path) -> None:
     code = archive(tmp_path, {"go.sh": 'echo "$@"; python -c "import helper"\n', "helper.py": "print('found')\n"})
     report, log = run(executor, submitted(code, "go.sh", depth="1"))
