@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median_low
 
+from rekindle.domain.builtins.catalogue import builtin_of
 from rekindle.domain.causes import causes
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import Snapshot
@@ -34,8 +35,8 @@ MIN_OUT_OF_TIME, OUT_OF_TIME_SHARE = 3, 0.5
 
 def notes(snapshot: Snapshot) -> list[Note]:
     """All findings on a tuning job, the gravest first."""
-    found = [*_failures(snapshot), *_no_metric(snapshot), *_out_of_time(snapshot), *_printed_once(snapshot)]
-    found += [*_resumed_short(snapshot), *_constant(snapshot)]
+    found = [*_failures(snapshot), *_wrong_way(snapshot), *_no_metric(snapshot), *_out_of_time(snapshot)]
+    found += [*_printed_once(snapshot), *_resumed_short(snapshot), *_constant(snapshot)]
     if not any(n.kind == "objective-constant" for n in found):
         for definition in snapshot.job.spec.definitions:
             found += [*_edges(snapshot, definition), *_without_effect(snapshot, definition)]
@@ -56,6 +57,19 @@ def _failures(snapshot: Snapshot) -> list[Note]:
     cause, alike = found[0].text, len(found[0].jobs)
     text = f"{alike} of {len(failed)} failed training jobs died of the same cause: {cause}"
     return [Note("failures-alike", text, {"failed": len(failed), "alike": alike, "cause": cause})]
+
+
+def _wrong_way(snapshot: Snapshot) -> list[Note]:
+    """A built-in algorithm's metric of which the worst is sought, as SageMaker's SDK does where no type is said."""
+    for definition in snapshot.job.spec.definitions:
+        metric, goal = definition.objective.metric, definition.objective.direction
+        builtin = builtin_of(definition.training.algorithm, definition.statics)
+        best = "maximize" if builtin is not None and metric in builtin.maximized else "minimize"
+        if builtin is not None and best != goal:
+            larger, text = ("larger" if best == "maximize" else "smaller"), f"the goal is to {goal} {metric!r}"
+            text += f", which is better the {larger} it is: the best training job here is the worst. Set the goal to {best}."
+            return [Note("wrong-way", text, {"metric": metric, "goal": goal})]
+    return []
 
 
 def _no_metric(snapshot: Snapshot) -> list[Note]:

@@ -6,11 +6,15 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
+from rekindle.domain.builtins.catalogue import builtin_named
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.health import notes
 from rekindle.domain.note import Note
 from rekindle.domain.search_plan import next_definition
 from rekindle.domain.training_job import (
+    Algorithm,
     FinalMetric,
     ObjectiveStatus,
     Owner,
@@ -18,7 +22,8 @@ from rekindle.domain.training_job import (
     TrainingJob,
     TrainingJobStatus,
 )
-from rekindle.domain.tuning_job import Hyperband, StrategyName, TuningJob, TuningJobSpec, format_value
+from rekindle.domain.tuning_job import Hyperband, Objective, StrategyName, TuningJob, TuningJobSpec, format_value
+from rekindle.search.history import Direction
 from rekindle.search.space import Categorical, Continuous, Parameter
 from support.specs import tuning_spec
 
@@ -57,6 +62,32 @@ def training_job(spec: TuningJobSpec, number: int, chosen: dict[str, float | str
 
 def kinds(found: Snapshot) -> list[str]:
     return [n.kind for n in notes(found)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "goal", "statics", "wrong"),
+    [
+        ("validation:logloss", "maximize", {}, True),
+        ("validation:logloss", "minimize", {}, False),
+        ("validation:auc", "minimize", {}, True),
+        ("validation:auc", "maximize", {}, False),
+        ("validation:logloss", "maximize", {"sagemaker_program": "train.py"}, False),
+    ],
+)
+def test_the_goal_that_seeks_a_built_in_algorithms_worst_is_told(
+    metric: str, goal: Direction, statics: dict[str, str], wrong: bool
+) -> None:
+    xgboost = builtin_named("683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1")
+    assert xgboost is not None
+    algorithm = Algorithm(
+        image=f"683313688378.dkr.ecr.us-east-1.amazonaws.com/{xgboost.images[0]}:1.7-1", metrics=xgboost.metrics
+    )
+    plain = tuning_spec(jobs=3, ranges=RANGES).definition
+    definition = replace(
+        plain, training=replace(plain.training, algorithm=algorithm), objective=Objective(metric, goal), statics=statics
+    )
+    found = snapshot(0, lambda _: None, replace(tuning_spec(jobs=3, ranges=RANGES), definitions=(definition,)))
+    assert ("wrong-way" in kinds(found)) == wrong
 
 
 def test_a_healthy_job_has_no_notes() -> None:
