@@ -96,6 +96,12 @@ class TestS3(ObjectStoreSuite):
         with pytest.raises(InvalidValue, match=r"uri: 's3://no-such-bucket-1/x': The specified bucket does not exist"):
             store.check_target("s3://no-such-bucket-1/x")
 
+    def test_objects_that_cannot_be_files_side_by_side_are_refused(self, store: ObjectStore, base: str) -> None:
+        for name in ("a", "a/b"):
+            self.put(store, f"{base}/train/{name}", b"x")
+        with pytest.raises(InvalidValue, match="the object 'a/b' cannot be a file beside the others"):
+            store.check(f"{base}/train")
+
     def test_a_folder_is_uploaded_file_by_file(self, store: ObjectStore, base: str, tmp_path: Path) -> None:
         (tmp_path / "model" / "deep").mkdir(parents=True)
         (tmp_path / "model" / "deep" / "m").write_bytes(b"m")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.domain.object_names import check_names
 from support.wire import IMAGE, ROLE, Json, Wire, changed, error_of, fresh, training_request, tuning_request, wire
 
 CONFIG = "HyperParameterTuningJobConfig"
@@ -666,6 +667,22 @@ def test_a_bucket_for_results_is_looked_for_at_creation(member: str, sent: Json,
         code, message = error_of(service.client.create_hyper_parameter_tuning_job, **tuning)
         assert (code, message) == ("ValidationException", told)
         service.client.create_training_job(**changed(direct, member, dict.fromkeys(sent, "s3://bucket/x")))
+
+
+class Crowded(OneBucket):
+    """An object store whose objects cannot all be files of one folder."""
+
+    def check(self, uri: str) -> None:
+        check_names(["a", "a/b"], uri)
+
+
+def test_inputs_that_cannot_be_files_of_one_folder_are_refused_at_creation() -> None:
+    source = {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/x", "S3DataDistributionType": "FullyReplicated"}
+    channels = [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}]
+    with wire(objects=Crowded()) as service:  # type: ignore[arg-type]
+        code, told = error_of(service.client.create_training_job, **training_request(InputDataConfig=channels))
+    assert code == "ValidationException"
+    assert told.startswith("inputDataConfig.train: 's3://bucket/x': the object 'a/b' cannot be a file beside the others")
 
 
 class Listed(OneBucket):

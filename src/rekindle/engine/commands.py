@@ -145,15 +145,16 @@ def create_training_job(
 
 
 def check_inputs(objects: ObjectStore | None, spec: TrainingSpec) -> None:
-    """Whether every input is there to be read. Raises InvalidValue, naming the channel."""
+    """Whether every input is there to be read, as files of one folder. Raises InvalidValue, naming the channel."""
     if objects is None:
         return
     for channel in spec.channels:
         try:
             _check_input(objects, channel)
         except InvalidValue as error:
-            # What is not there is told as SageMaker tells it; of a store that refuses us that sentence would be a lie.
-            where, code = f"channels.{channel.name}", "" if error.code in ("manifest", "refused") else "no-input"
+            # What is not there is told as SageMaker tells it; of what is there, or of a store that refuses us, that sentence
+            # would be a lie.
+            where, code = f"channels.{channel.name}", "" if error.code in ("manifest", "names", "refused") else "no-input"
             raise InvalidValue(where, channel.uri, error.reason, error.hint, code=code, role=spec.role) from error
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.manifest import MARK, MAX_BYTES, parse_manifest
-from rekindle.domain.object_names import checked_relative
+from rekindle.domain.object_names import checked_relative, in_the_way
 
 if TYPE_CHECKING:  # a transfer must start light: the ports bring half of the domain
     from rekindle.engine.ports import ObjectStore
 
-#: How many of a manifest's objects are looked for before a job is created; one that is missing among the rest is found
-#: when it is fetched.
+#: How many of a manifest's objects are looked for before a job is created, and at how many names below a prefix is looked: as
+#: many as S3 lists at once. What is wrong with the rest is found when it is fetched.
 LOOKED_FOR = 1000
 
 
@@ -45,17 +45,12 @@ def fetch_input(objects: ObjectStore, uri: str, folder: str) -> None:
 
 def made_way(folder: str, name: str, uri: str) -> Path:
     """Where an object goes below a folder, with the folders down to there. Raises InvalidValue where another object is in the
-    way: a store may have ``a`` and ``a/b``, a file system not."""
+    way."""
     target = Path(folder) / checked_relative(name, uri)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise _in_the_way(name, uri) from error
+        raise in_the_way(name, uri) from error
     if target.is_dir():
-        raise _in_the_way(name, uri)
+        raise in_the_way(name, uri)
     return target
-
-
-def _in_the_way(name: str, uri: str) -> InvalidValue:
-    reason = f"the object {name!r} cannot be a file beside the others: the name of one goes on where that of another ends"
-    return InvalidValue("uri", uri, reason, "Name a prefix with one of them, or list the objects in a manifest.")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.engine.inputs import made_way
+from rekindle.engine.inputs import LOOKED_FOR, made_way
 from rekindle.engine.ports import StoreUnavailable
-from rekindle.objects.names import relative
+from rekindle.objects.names import check_names, relative
 
 
 class S3Objects:
@@ -24,8 +25,10 @@ class S3Objects:
 
     def check(self, uri: str) -> None:
         """See ObjectStore."""
-        if next(self._found(uri), None) is None:
+        names = [name for name, _, _ in islice(self._found(uri), LOOKED_FOR)]
+        if not names:
             raise InvalidValue("uri", uri, "no objects are found there", code="NoObjects")
+        check_names(names, uri)
 
     def check_target(self, uri: str) -> None:
         """See ObjectStore. A bucket that we may not look at may still be one that we may write to."""
@@ -49,6 +52,7 @@ class S3Objects:
         found = list(self._found(uri))
         if not found:
             raise InvalidValue("uri", uri, "no objects are found there", code="NoObjects")
+        check_names((name for name, _, _ in found), uri)
         for name, key, _size in found:
             with _told(uri):
                 self._client.download_file(bucket, key, str(made_way(folder, name, uri)))

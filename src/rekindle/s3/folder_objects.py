@@ -6,12 +6,13 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.object_names import relative
+from rekindle.domain.object_names import check_names, relative
 from rekindle.engine.clock import SystemClock
-from rekindle.engine.inputs import made_way
+from rekindle.engine.inputs import LOOKED_FOR, made_way
 from rekindle.s3.bucket_folder import BucketFolder, Opened
 from rekindle.s3.buckets import Buckets
 from rekindle.s3.drop import BLOCK_BYTES, Drop
@@ -32,8 +33,10 @@ class FolderObjects:
 
     def check(self, uri: str) -> None:
         """See ObjectStore."""
-        if next(iter(self._found(uri)), None) is None:
+        names = [name for name, _ in islice(self._found(uri), LOOKED_FOR)]
+        if not names:
             raise InvalidValue("uri", uri, "no objects are found there", code="NoObjects")
+        check_names(names, uri)
 
     def check_target(self, uri: str) -> None:
         """See ObjectStore."""
@@ -51,6 +54,7 @@ class FolderObjects:
         found = list(self._found(uri))
         if not found:
             raise InvalidValue("uri", uri, "no objects are found there")
+        check_names((name for name, _ in found), uri)
         for name, key in found:
             target = made_way(folder, name, uri)
             # None: deleted since the listing, which is as if it had never been listed.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from rekindle.domain.errors import InvalidValue
 from rekindle.engine.clock import SystemClock
 from rekindle.s3.buckets import Buckets
+from rekindle.s3.folder_objects import FolderObjects
 from rekindle.s3.layout import Layout
 from rekindle.s3.transfer import main
 
@@ -139,3 +142,26 @@ def test_another_account_has_its_own_buckets(root: Path, tmp_path: Path) -> None
 def put(root: Path, folder: Path, key: str, content: str) -> None:
     (folder / "draft").write_text(content)
     assert move(root, "upload", folder / "draft", f"s3://bucket/{key}") == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (("data/a", "data/a/b"), "the object 'a/b' cannot be a file beside the others"),
+        (("data/a", "data/b//c"), "the object 'b//c' has a name that is no path"),
+        (("data/a", "data/../../c"), "the object '../../c' has a name that is no path"),
+        (("data/a", f"data/{'n' * 256}"), "too long for a file"),
+        (("data/data.csv", "data.csv"), "two objects would be the file 'data.csv'"),
+    ],
+)
+def test_what_could_not_be_brought_is_refused_when_it_is_looked_for(
+    root: Path, tmp_path: Path, keys: tuple[str, ...], words: str
+) -> None:
+    for key in keys:
+        put(root, tmp_path, f"in/{key}", "x")
+    with closing(FolderObjects(root, ACCOUNT, REGION, ACCOUNT)) as objects:
+        with pytest.raises(InvalidValue, match=words):
+            objects.check("s3://bucket/in/data")
+        with pytest.raises(InvalidValue, match=words):
+            objects.download("s3://bucket/in/data", str(tmp_path / "in"))
+    assert not (tmp_path / "in").exists()
