@@ -44,6 +44,11 @@ class App:
         return self.settings.owner
 
     @property
+    def home(self) -> str:
+        """The id of the home folder."""
+        return home_id(self.settings.home)
+
+    @property
     def quotas(self) -> Quotas:
         """How much a tuning job may ask for here."""
         return Quotas() if self.settings.limits == "aws" else RELAXED
@@ -55,7 +60,7 @@ class App:
         shared = self.slots or _total(self.settings) is not None or machine.gpus(self.settings.environment)
         suggester: Suggester = HereAndNow() if only else _suggestion_pool()
         step = Step(self.store, self.executor, self.clock, suggester, share=share, at_most=1 if shared else None)
-        return Worker(step, holder_name(home_id(self.settings.home)), only, on_step, gone_homes=self.settings.gone_homes)
+        return Worker(step, holder_name(self.home), only, on_step, gone_homes=self.settings.gone_homes)
 
     def telling(self) -> AbstractContextManager[None]:
         """While the block lasts, what the settings name is told of state changes."""

@@ -257,7 +257,7 @@ def _gateway(app: App, credentials: Credentials, settings: GatewaySettings, heal
     objects = _objects_of(s)
     domains = tuple(name for name in settings.hosts if not is_address(name))
     apps = Apps(
-        sagemaker=sagemaker_app(app.store, app.executor, app.clock, quotas, objects),
+        sagemaker=sagemaker_app(app.store, app.executor, app.clock, quotas, objects, app.home),
         s3=s3_app(s.objects, clock=app.clock, region=s.region, default_account=s.account, domains=domains),
         sts=sts_app(s.role),
         iam=iam_app(s.role, app.clock.now()),

@@ -25,16 +25,24 @@ _LOG = structlog.get_logger("rekindle.api")
 OWN_INSTANCE_TYPES: Final = r"local(_gpu)?"
 
 
-def create_app(store: JobStore, executor: Executor, clock: Clock, quotas: Quotas, objects: ObjectsOf | None = None) -> ASGIApp:
+def create_app(
+    store: JobStore,
+    executor: Executor,
+    clock: Clock,
+    quotas: Quotas,
+    objects: ObjectsOf | None = None,
+    home: str = "",
+) -> ASGIApp:
     """The ASGI application of the service ``sagemaker``. It expects the caller in ``scope["state"]``, as the gateway puts it
-    there. With ``objects``, which knows where an owner's are, jobs whose inputs are not there are refused at creation."""
+    there. With ``objects``, which knows where an owner's are, jobs whose inputs are not there are refused at creation.
+    ``home`` is the home folder's id."""
     # Autotune stands for a strategy and limits; without it, translation insists on them as the model does.
     config = "HyperParameterTuningJobConfig"
     model = ServiceModel(
         optional=[(config, "Strategy"), (config, "ResourceLimits"), ("ResourceLimits", "MaxParallelTrainingJobs")],
         further_values={"TrainingInstanceType": OWN_INSTANCE_TYPES},
     )
-    service = Service(store, executor, clock, quotas, _Shapes(model), objects)
+    service = Service(store, executor, clock, quotas, _Shapes(model), objects, home)
     handlers = {name: _with_wire_errors(name, handler, service) for name, handler in HANDLERS.items()}
     return ApiApp(handlers, model.check)
 

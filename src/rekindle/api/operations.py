@@ -40,7 +40,7 @@ ObjectsOf = Callable[[Owner], ObjectStore]
 @dataclass(frozen=True)
 class Service:
     """What the operations work with. ``objects`` gives the place where an owner's inputs are looked for at creation, if
-    anywhere; ``shapes`` are those of answers."""
+    anywhere; ``shapes`` are those of answers; ``home`` is the id of the home folder that it serves, if it has one."""
 
     store: JobStore
     executor: Executor
@@ -48,6 +48,7 @@ class Service:
     quotas: Quotas
     shapes: Shapes
     objects: ObjectsOf | None = None
+    home: str = ""
 
     def objects_of(self, owner: Owner) -> ObjectStore | None:
         """Where this owner's inputs are."""
@@ -77,8 +78,9 @@ def create_tuning_job(service: Service, owner: Owner, request: Json) -> Json:
 def describe_tuning(service: Service, owner: Owner, request: Json) -> Json:
     """DescribeHyperParameterTuningJob."""
     view = queries.describe(service.store, owner, request["HyperParameterTuningJobName"])
-    found = service.examiner.examine(view)
-    return {**describe_tuning_job(view, service.clock.now()), **health_members(view, found)}
+    found, now = service.examiner.examine(view), service.clock.now()
+    waiting_for = queries.waiting_for(service.store, view.job, service.home, now)
+    return {**describe_tuning_job(view, now), **health_members(view, found, waiting_for)}
 
 
 def list_tuning_jobs(service: Service, owner: Owner, request: Json) -> Json:

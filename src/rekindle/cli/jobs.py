@@ -71,7 +71,7 @@ def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     )
     from rekindle.domain.decisions import Snapshot
     from rekindle.engine.health import notes_on
-    from rekindle.engine.queries import describe
+    from rekindle.engine.queries import describe, waiting_for
 
     app = open_app()
     view = describe(app.store, app.owner, name)
@@ -79,7 +79,7 @@ def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     record = {
         **tuning_record(view),
         "early_stopping": early_stopping_record(view.job, snapshot.jobs, app.store),
-        "waiting": waiting_records(snapshot),
+        "waiting": waiting_records(snapshot, waiting_for(app.store, view.job, app.home, app.clock.now())),
         "failure_causes": failure_causes(snapshot.jobs),
         "importances": importance_records(snapshot),
         "notes": [{"kind": n.kind, "text": n.text, **n.facts} for n in notes_on(app.executor, snapshot)],
@@ -183,7 +183,7 @@ def _listed(app: App, job: TuningJob) -> dict[str, Any]:
     from dataclasses import asdict
 
     from rekindle.cli.records import tuning_summary
-    from rekindle.engine.queries import shown_status, status_counters
+    from rekindle.engine.queries import shown_status, status_counters, waiting_for
 
     counters = status_counters(app.store.counters([job.id]).get(job.id, {}))
     best = _best_of(app, job)
@@ -191,7 +191,7 @@ def _listed(app: App, job: TuningJob) -> dict[str, Any]:
         **tuning_summary(job, shown_status(job).value),
         "training_jobs": asdict(counters),
         "best_objective": None if best is None else best.objective_value,
-        "waiting_for": job.waiting_for,
+        "waiting_for": waiting_for(app.store, job, app.home, app.clock.now()),
     }
 
 

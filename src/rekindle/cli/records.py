@@ -195,7 +195,7 @@ def failure_causes(jobs: Sequence[TrainingJob]) -> list[dict[str, Any]]:
     ]
 
 
-def waiting_records(snapshot: Snapshot) -> list[dict[str, Any]]:
+def waiting_records(snapshot: Snapshot, waiting_for: str | None) -> list[dict[str, Any]]:
     """What waits, and why: training jobs without a place, and the next one (``training_job`` None) that is not begun."""
     from rekindle.domain.training_job import SecondaryStatus
 
@@ -204,8 +204,8 @@ def waiting_records(snapshot: Snapshot) -> list[dict[str, Any]]:
         for job in snapshot.jobs
         if job.is_running and job.secondary is SecondaryStatus.PENDING and job.transitions
     ]
-    if snapshot.job.waiting_for is not None:
-        found.append({"training_job": None, "reason": snapshot.job.waiting_for, "since": None})
+    if waiting_for is not None:
+        found.append({"training_job": None, "reason": waiting_for, "since": None})
     return found
 
 

@@ -130,6 +130,15 @@ def view(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJo
     return TuningJobView(job, shown_status(job), counted, objectives, best_job(jobs, direction), overall)
 
 
+def waiting_for(store: JobStore, job: TuningJob, home: str, now: float) -> str | None:
+    """Why no further training job of a tuning job begins, if something keeps it, as seen from a home."""
+    # What was written down is what the last worker saw; who waits for another one has had none since.
+    found = () if job.status.is_terminal else store.elsewhere(f"@{home}", now, f"tuning:{job.id}")
+    for other in found:
+        return f"waits for a worker of the home {other}, where its training jobs may still run"
+    return job.waiting_for
+
+
 def shown_status(job: TuningJob) -> TuningJobStatus:
     """The status for people: Stopping from the moment somebody asks."""
     if job.stop_requested and job.status is TuningJobStatus.IN_PROGRESS:

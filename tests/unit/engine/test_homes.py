@@ -8,8 +8,10 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+from rekindle.api.operations import HANDLERS, Service
 from rekindle.bootstrap import home_id
-from rekindle.domain.tuning_job import TuningJobStatus
+from rekindle.domain.tuning_job import RELAXED, TuningJobStatus
+from rekindle.engine.queries import waiting_for
 from rekindle.engine.reconcile import Step
 from rekindle.engine.worker import LEASE_SECONDS, Worker, holder_name, is_dead
 from support.engine import Engine
@@ -44,6 +46,23 @@ def test_what_runs_in_a_home_is_not_begun_again_in_another_when_its_worker_leave
     assert [(line["home"], line["jobs"]) for line in (*told, *told_of_one)] == [("one", 1)] * 2
     assert engine.run("job", "c@one").status is TuningJobStatus.COMPLETED
     assert [t.attempt for t in engine.trials("job")] == [1, 1, 1]
+
+
+def test_who_asks_in_another_home_is_told_what_it_waits_for() -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=3, parallel=2))
+    mine = engine.worker("a@one")
+    mine.tick()
+    job, now = engine.job("job"), engine.clock.now()
+    assert waiting_for(engine.store, job, "two", now) is None
+    mine.shut_down()
+    told = "waits for a worker of the home one, where its training jobs may still run"
+    assert [waiting_for(engine.store, job, home, now) for home in ("two", "", "one")] == [told, told, None]
+    service = Service(engine.store, engine.executor, engine.clock, RELAXED, None, home="two")  # type: ignore[arg-type]
+    describe = HANDLERS["DescribeHyperParameterTuningJob"]
+    assert (describe(service, engine.owner, {"HyperParameterTuningJobName": "job"}) or {})["WaitingFor"] == told
+    engine.run("job", "c@one")
+    assert waiting_for(engine.store, engine.job("job"), "two", engine.clock.now()) is None
 
 
 def test_nor_when_its_worker_is_killed() -> None:

@@ -35,11 +35,10 @@ def describe_tuning_job(view: TuningJobView, now: float) -> Json:
     )
 
 
-def health_members(view: TuningJobView, notes: Sequence[Note]) -> Json:
+def health_members(view: TuningJobView, notes: Sequence[Note], waiting_for: str | None) -> Json:
     """What Rekindle says beyond SageMaker's shape, for its own pages: AWS's clients drop members that they do not know."""
     shown = [{"Kind": n.kind, "Text": n.text, "Facts": dict(n.facts)} for n in notes]
-    job = view.job
-    return present({"HealthNotes": shown or None, "WaitingFor": job.waiting_for, "EndedBecause": job.ended_because})
+    return present({"HealthNotes": shown or None, "WaitingFor": waiting_for, "EndedBecause": view.job.ended_because})
 
 
 def tuning_job_search_record(view: TuningJobView, now: float) -> Json:
