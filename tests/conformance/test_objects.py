@@ -130,6 +130,12 @@ def job(source: Path, bucket: str, script: str) -> TrainingSpec:
     )
 
 
+def left_to_upload(folder: Path) -> list[Path]:
+    """What was packed for an upload and is still in a run's folder."""
+    assert list(folder.rglob("model"))
+    return list(folder.rglob("upload-*"))
+
+
 def test_a_training_job_reads_from_s3_and_writes_to_it(endpoint: str, bucket: str, executor, tmp_path: Path) -> None:
     s3 = client(endpoint)
     s3.put_object(Bucket=bucket, Key="data/train/x.csv", Body=b"1,2")
@@ -143,6 +149,7 @@ def test_a_training_job_reads_from_s3_and_writes_to_it(endpoint: str, bucket: st
     assert report.state is RunState.COMPLETED, executor.read_log(KEY.owner, KEY.name)
     assert report.model_uri == f"s3://{bucket}/out/{KEY.name}/output/model.tar.gz"
     assert s3.head_object(Bucket=bucket, Key=f"out/{KEY.name}/output/model.tar.gz")["ContentLength"] > 0
+    assert left_to_upload(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -160,6 +167,7 @@ def test_objects_that_cannot_be_moved_fail_the_job(bucket: str, executor, tmp_pa
     assert report.state is RunState.FAILED
     assert report.failure_reason.startswith(reason)
     assert report.model_uri is None
+    assert left_to_upload(tmp_path) == []
 
 
 PRINTING = """

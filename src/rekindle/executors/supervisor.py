@@ -370,9 +370,13 @@ class Supervisor:
             from rekindle.executors.archive import store
 
             store(source, target)
-            for name in transfers:
-                # What was trained is kept, whoever wants us to stop now.
-                self._transfer(name, "Artifact upload failed", lambda: "")
+            try:
+                for name in transfers:
+                    # What was trained is kept, whoever wants us to stop now.
+                    self._transfer(name, "Artifact upload failed", lambda: "")
+            finally:
+                if transfers:
+                    _clear(target)
 
     def _transfer(self, name: str, problem: str, called_off: Callable[[], str]) -> None:
         """Runs one of the commands that bring data in or out."""
@@ -515,6 +519,15 @@ class Supervisor:
         ending = f", exit code: {exit_code}" + "".join(f". {words}." for words in hint)
         named = "" if told.startswith("ClientError: ") else "AlgorithmError: "
         return f"{named}{told}"[: _REASON_LIMIT - len(ending)] + ending
+
+
+def _clear(packed: str) -> None:
+    """Removes what was packed to be taken elsewhere: what it was packed from is still in the folder, and models are large."""
+    try:
+        workdir.remove_tree(packed)
+    except OSError:
+        # Whatever came of the transfer is not to be undone for that.
+        pass
 
 
 def _failure_file(folder: str) -> str | None:
