@@ -250,6 +250,10 @@ def test_logs_are_filtered(client):
     )
     only = logs.filter_log_events(logGroupName=GROUP, logStreamNames=["job-10/algo-1-8"], startTime=6)
     assert [event["logStreamName"] for event in only["events"]] == ["job-10/algo-1-8"] * 2
+    for token in ("abc", "7", "7/", "x/job-10/algo-1-8"):
+        # To begin anew would show a poller all events again.
+        refused = code_of(lambda token=token: logs.filter_log_events(logGroupName=GROUP, nextToken=token))
+        assert refused[:2] == (400, "InvalidParameterException")
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,9 @@ def _filter_log_events(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
 def _matching(logs: TrainingLogs, call: Call) -> Iterator[tuple[str, int, LogEvent]]:
     """The stream, beginning and content of each event that the filter lets through, from where the token says."""
     matches = _pattern(text(call, "filterPattern", ""))
-    position, _, resumed = text(call, "nextToken", "").partition("/")
-    if resumed and not _is_position(position):
+    token = text(call, "nextToken", "")
+    position, _, resumed = token.partition("/")
+    if token and not (resumed and _is_position(position)):
         raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
     for stream in _named_streams(logs, call):
         if stream < resumed:
