@@ -91,6 +91,16 @@ def test_making_ones_bucket_again_is_as_on_aws() -> None:
         assert code(s3.create_bucket, Bucket="other", **bad) == "InvalidLocationConstraint"
 
 
+def test_so_it_is_wherever_the_server_is(s3: Any) -> None:
+    away = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
+    s3.create_bucket(Bucket="away", **away)
+    assert code(s3.create_bucket, Bucket="away", **away) == "BucketAlreadyOwnedByYou"
+    assert code(s3.create_bucket, Bucket="away") == "BucketAlreadyOwnedByYou"
+    s3.create_bucket(Bucket="home")
+    s3.create_bucket(Bucket="home")
+    assert code(s3.create_bucket, Bucket="home", **away) == "BucketAlreadyOwnedByYou"
+
+
 def test_in_us_east_1_it_is_no_error(s3: Any, bucket: str) -> None:
     s3.create_bucket(Bucket=bucket)
 

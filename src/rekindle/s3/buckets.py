@@ -53,7 +53,7 @@ class Buckets:
         return [bucket for bucket in found if bucket is not None and bucket.account == account]
 
     def create(self, name: str, account: str, region: str) -> None:
-        """Make a bucket. As on AWS, making one's own again is no error in us-east-1, and one elsewhere."""
+        """Make a bucket. As on AWS, making one's own again is no error where it was and is us-east-1, and one elsewhere."""
         check_bucket_name(name)
         with self._layout.locked(name):
             there = self._find(name)
@@ -61,7 +61,7 @@ class Buckets:
                 self._make(Bucket(name, account, self._layout.clock.now(), region))
             elif there.account != account:
                 raise S3Error("BucketAlreadyExists", BucketName=name)
-            elif self._region != "us-east-1":
+            elif {there.region, region} != {"us-east-1"}:
                 raise S3Error("BucketAlreadyOwnedByYou", BucketName=name)
 
     def delete(self, name: str, account: str) -> None:
