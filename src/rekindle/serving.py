@@ -30,6 +30,7 @@ from rekindle.executors.machine import cpus
 from rekindle.gateway import tls
 from rekindle.gateway.app import Gateway, GatewaySettings
 from rekindle.gateway.credentials import Credentials, KeyPair, load_or_create
+from rekindle.gateway.errors import CredentialsError
 from rekindle.gateway.figures import JobFigures
 from rekindle.gateway.origin import is_address
 from rekindle.gateway.proxy import Proxy, ProxySettings
@@ -215,7 +216,12 @@ def known_credentials(settings: Settings) -> Credentials:
     access_key, secret_key = (settings.environment.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
     if not (settings.s3_endpoint and access_key and secret_key) or credentials.find(access_key):
         return credentials
-    return credentials.with_first(KeyPair(access_key, secret_key, settings.account))
+    try:
+        pair = KeyPair(access_key, secret_key, settings.account)
+    except CredentialsError as error:
+        hint = f"Set both to the keys of the store at {settings.s3_endpoint}, or unset them."
+        raise CredentialsError(f"AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: {error.message}", hint) from error
+    return credentials.with_first(pair)
 
 
 def proxied_environment(settings: Settings, address: Address) -> dict[str, str]:

@@ -139,7 +139,7 @@ def _own_database(home: Path) -> str:
 def _images(named: str | None, home: Path) -> tuple[ImageRule, ...]:
     """The rules of the file that is named, which must be there; else of the home's own, if it has one."""
     if named is not None:
-        return load_rules(_path("REKINDLE_IMAGES", named))
+        return load_rules(_path("REKINDLE_IMAGES", named), "REKINDLE_IMAGES")
     own = home / "images.yaml"
     return load_rules(own) if own.is_file() else ()
 
@@ -210,7 +210,7 @@ def _receivers(environ: Mapping[str, str], home: Path) -> tuple[Receiver, ...]:
         found.append(Receiver("webhook", read_url("REKINDLE_EVENTS_WEBHOOK", url), key))
     named, own = environ.get("REKINDLE_EVENTS"), home / "events.yaml"
     if named:
-        found.extend(load_receivers(_path("REKINDLE_EVENTS", named)))
+        found.extend(load_receivers(_path("REKINDLE_EVENTS", named), "REKINDLE_EVENTS"))
     elif own.is_file():
         found.extend(load_receivers(own))
     return distinct(found)

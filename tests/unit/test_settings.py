@@ -11,6 +11,8 @@ import pytest
 from rekindle.domain.errors import InvalidValue
 from rekindle.executors.instances import InstanceType, instance_of
 from rekindle.executors.ledger import Amount
+from rekindle.gateway.errors import CredentialsError
+from rekindle.serving import known_credentials
 from rekindle.settings import load_settings
 from rekindle.storage.store import open_store
 
@@ -149,6 +151,15 @@ def test_keys_do_not_belong_into_the_endpoint_and_are_not_repeated() -> None:
     with pytest.raises(InvalidValue, match="AWS_ACCESS_KEY_ID") as refused:
         load_settings({"REKINDLE_S3_ENDPOINT": "https://key:secret@s3.lab"})
     assert "secret@" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("access_key", "secret_key"), [("ab", "long enough"), ("long enough!", "ab")])
+def test_keys_for_an_object_store_of_ones_own_are_refused_by_name(tmp_path: Path, access_key: str, secret_key: str) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
+    settings = load_settings({"REKINDLE_HOME": str(tmp_path), "REKINDLE_S3_ENDPOINT": "http://127.0.0.1:9000", **keys})
+    with pytest.raises(CredentialsError, match=r"^AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: .* characters") as refused:
+        known_credentials(settings)
+    assert "http://127.0.0.1:9000" in refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -46,13 +46,17 @@ def repository(image: str) -> str:
     return re.split(r"[:@]", image.rsplit("/", 1)[-1])[0]
 
 
-def load_rules(path: Path) -> tuple[ImageRule, ...]:
-    """The rules of a file, in their order; the first that fits an image holds. Raises InvalidValue, naming file and entry."""
+def load_rules(path: Path, setting: str = "") -> tuple[ImageRule, ...]:
+    """The rules of a file, in their order; the first that fits an image holds. Raises InvalidValue, naming file and entry and,
+    where there is nothing to read, the setting that names the file."""
     import yaml
 
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        hint = "Name a file that is there and that you may read."
+        raise InvalidValue(setting or path.name, str(path), f"cannot be read: {error.strerror}", hint) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidValue(path.name, str(path), " ".join(f"cannot be read: {error}".split())) from error
     if not isinstance(entries, list | None):
         raise InvalidValue(path.name, entries, "not a list of images", "Begin each with: - image: NAME")

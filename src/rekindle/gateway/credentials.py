@@ -82,7 +82,10 @@ class Credentials:
 
 
 def new_pair(account: str = DEFAULT_ACCOUNT) -> KeyPair:
-    """A fresh random pair: 60 bits of name, 240 bits of secret. The prefix says at a glance that it is no AWS key."""
+    """A fresh random pair: 60 bits of name, 240 bits of secret. The prefix says at a glance that it is no AWS key. Raises
+    CredentialsError for what is no account."""
+    if not _ACCOUNT.fullmatch(account):
+        raise CredentialsError(f"account {account!r}: needs 12 digits.", f"Write all twelve, such as {DEFAULT_ACCOUNT}.")
     name = base64.b32encode(secrets.token_bytes(8)).decode("ascii")[:12]
     return KeyPair(f"REKINDLE{name}", secrets.token_urlsafe(30), account)
 

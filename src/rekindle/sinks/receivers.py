@@ -42,13 +42,17 @@ class Receiver:
         return Webhook(self.webhook, self.secret, clock, self.name)
 
 
-def load_receivers(path: Path) -> tuple[Receiver, ...]:
-    """The receivers of a file. Raises InvalidValue, naming file and entry, and showing neither URL nor secret."""
+def load_receivers(path: Path, setting: str = "") -> tuple[Receiver, ...]:
+    """The receivers of a file. Raises InvalidValue, naming file and entry or, where there is nothing to read, the setting that
+    names the file, and showing neither URL nor secret."""
     import yaml
 
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        hint = "Name a file that is there and that you may read."
+        raise InvalidValue(setting or path.name, str(path), f"cannot be read: {error.strerror}", hint) from error
+    except UnicodeDecodeError as error:
         raise InvalidValue(path.name, str(path), f"cannot be read: {error}") from error
     except yaml.YAMLError as error:
         # The sentence of the error quotes the file, which holds secrets.

@@ -33,7 +33,7 @@ def test_a_new_account_gets_a_key_and_the_first_stays_first(home: Path, capsys: 
 
 def test_what_is_no_account_is_refused_and_nothing_is_added(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["keys", "add", "12"]) == 2
-    assert capsys.readouterr().err.startswith("error: account '12'")
+    assert capsys.readouterr().err == "error: account '12': needs 12 digits. Write all twelve, such as 000000000000.\n"
     assert len(load_or_create(home).pairs) == 1
 
 

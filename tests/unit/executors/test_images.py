@@ -86,7 +86,7 @@ def test_the_home_s_file_is_read_and_another_must_be_there(tmp_path: Path) -> No
     assert load_settings(environ).images == ()
     (tmp_path / "images.yaml").write_text("- image: mine\n")
     assert load_settings(environ).images == (ImageRule("mine"),)
-    with pytest.raises(InvalidValue, match=r"^none\.yaml: .*cannot be read"):
+    with pytest.raises(InvalidValue, match=r"^REKINDLE_IMAGES: .*: cannot be read: No such file"):
         load_settings({**environ, "REKINDLE_IMAGES": str(tmp_path / "none.yaml")})
 
 

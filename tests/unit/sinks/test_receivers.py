@@ -93,7 +93,7 @@ def test_the_home_has_one_and_a_setting_names_another(tmp_path: Path) -> None:
     settings = load_settings({**home, "REKINDLE_EVENTS": str(other), "REKINDLE_EVENTS_FILE": "/logs/all.jsonl"})
     assert [r.name for r in settings.receivers] == ["file", "only"]
     assert "REKINDLE_EVENTS" not in settings.environment, "training jobs would know of it"
-    with pytest.raises(InvalidValue, match=r"^absent.yaml: .*cannot be read"):
+    with pytest.raises(InvalidValue, match=r"^REKINDLE_EVENTS: .*: cannot be read: No such file"):
         load_settings({**home, "REKINDLE_EVENTS": str(tmp_path / "absent.yaml")})
 
 
