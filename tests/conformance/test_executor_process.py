@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from rekindle.domain.training_job import Checkpoints
 from rekindle.engine.clock import SystemClock
@@ -97,6 +98,35 @@ class TestProcessExecutor(ExecutorSuite):
         assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in former)
         assert finished(another, again).state is RunState.COMPLETED
         assert bench.marked("again") == 1
+
+    # A folder that cannot be made.
+
+    @pytest.mark.parametrize("place", ["tuning", f"tuning/{KEY.name}", f"tuning/{KEY.name}/.rekindle"])
+    def test_a_run_in_whose_folders_place_a_file_lies_fails(self, bench: Bench, executor: Executor, place: str) -> None:
+        (bench.home / place).parent.mkdir(parents=True, exist_ok=True)
+        (bench.home / place).write_text("somebody's")
+        assert executor.report(KEY) is None
+        executor.launch(bench.run("mark('ran')"))
+        report = executor.report(KEY)
+        assert report is not None
+        assert report.state is RunState.FAILED
+        assert (report.failure_reason or "").startswith("ClientError: The training job's folder could not be made: the file")
+        assert str(bench.home / place) in (report.failure_reason or "")
+        assert (bench.home / place).read_text() == "somebody's"
+        assert bench.marked("ran") == 0
+
+    def test_what_may_pass_is_waited_for_and_told_once_a_minute(
+        self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = bench.run("mark('ran')")
+        with monkeypatch.context() as full, capture_logs() as told:
+            full.setattr(ProcessExecutor, "_claim_folder", no_room)
+            for _ in range(3):
+                executor.launch(run)
+                assert executor.report(KEY) is None
+        assert [line["event"] for line in told] == ["cannot launch now; trying again"]
+        executor.launch(run)
+        assert finished(executor).state is RunState.COMPLETED
 
     # A launcher that dies between two steps.
 

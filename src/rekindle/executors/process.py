@@ -49,6 +49,8 @@ _START = "import sys; sys.path.append(sys.argv[1]); from rekindle.executors.supe
 _GLANCE = 0.01
 #: Seconds after which a launch by another process, which should take milliseconds, is taken for stuck.
 _LAUNCH_PATIENCE = 60.0
+#: Seconds between two complaints of a run that cannot be launched.
+_COMPLAINT_SECONDS = 60.0
 #: Whose runs lie at the root.
 _OWNER = Owner()
 _LOST = "The supervisor of the training job vanished."
@@ -100,6 +102,10 @@ class ProcessExecutor(Executor):
         self._readers: dict[RunKey, JournalReader] = {}
         #: Runs whose supervisor we started and whose end nobody has been told yet.
         self._launched: set[RunKey] = set()
+        #: Why runs can never be launched, until that is told: to forget it means to try once more.
+        self._refused: dict[RunKey, str] = {}
+        #: When there may be another complaint of a run that cannot be launched now.
+        self._complained: dict[RunKey, float] = {}
 
     def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
         """See Executor. Where the static hyperparameters are given, what they say of a script is checked too."""
@@ -125,7 +131,7 @@ class ProcessExecutor(Executor):
         try:
             self._launch(run)
         except OSError as error:
-            _warn("cannot launch now", training_job=run.key.name, reason=str(error))
+            self._note_failure(run, error)
 
     def report(self, key: RunKey, seen: int = 0) -> Report | None:
         """See Executor."""
@@ -144,8 +150,11 @@ class ProcessExecutor(Executor):
             return report
 
     def _without_orders(self, key: RunKey) -> Report | None:
-        """Of a run that has no orders: it was never launched, unless we did, and its folder was removed since."""
+        """Of a run that has no orders: it was never launched, unless we did, and its folder was removed since, or it never can
+        be."""
         with self._mutex:
+            if (reason := self._refused.pop(key, None)) is not None:
+                return Report(key, RunState.FAILED, ended_at=self._clock.now(), failure_reason=reason)
             self._reap()
             if key in self._children:
                 return Report(key, RunState.RUNNING)
@@ -281,6 +290,21 @@ class ProcessExecutor(Executor):
             with self._mutex:
                 self._children[run.key] = pid
                 self._launched.add(run.key)
+                self._complained.pop(run.key, None)
+
+    def _note_failure(self, run: Run, error: OSError) -> None:
+        """Something is in the way of a launch: a file that lies where a folder must be stays there, all else may pass."""
+        folder = self._folder(run.key.owner, run.key.name) or self._root(run.key.owner) / (run.group or "_") / run.key.name
+        for place in (folder.parent, folder, folder / workdir.CONTROL, _attempt(folder, run.key.attempt)):
+            if place.is_file():
+                told = f"the file {str(place)!r} is where a folder must be. Move it away, or give the job another name."
+                with self._mutex:
+                    self._refused[run.key] = f"ClientError: The training job's folder could not be made: {told}"
+                return
+        now = self._clock.now()
+        if now >= self._complained.get(run.key, 0.0):
+            self._complained[run.key] = now + _COMPLAINT_SECONDS
+            _warn("cannot launch now; trying again", training_job=run.key.name, reason=str(error))
 
     def _end_former_attempts(self, key: RunKey) -> None:
         for number in range(1, key.attempt):
