@@ -6,9 +6,12 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.object_names import check_names
+from rekindle.objects.s3 import S3Objects
 from support.wire import IMAGE, ROLE, Json, Wire, changed, error_of, fresh, training_request, tuning_request, wire
 
 CONFIG = "HyperParameterTuningJobConfig"
@@ -683,6 +686,28 @@ def test_inputs_that_cannot_be_files_of_one_folder_are_refused_at_creation() -> 
         code, told = error_of(service.client.create_training_job, **training_request(InputDataConfig=channels))
     assert code == "ValidationException"
     assert told.startswith("inputDataConfig.train: 's3://bucket/x': the object 'a/b' cannot be a file beside the others")
+
+
+def test_who_names_an_object_store_that_does_not_answer_is_told_which() -> None:
+    source = {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/x", "S3DataDistributionType": "FullyReplicated"}
+    channels = [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}]
+    retries = Config(retries={"total_max_attempts": 1})
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    away = S3Objects(endpoint_url="http://127.0.0.1:1", config=retries, **keys)
+    with wire(objects=away) as service:
+        direct, tuning = training_request(InputDataConfig=channels), tuning_request()
+        tuning[DEFINITION]["InputDataConfig"] = channels
+        for call, request in (
+            (service.client.create_training_job, direct),
+            (service.client.create_hyper_parameter_tuning_job, tuning),
+        ):
+            with pytest.raises(ClientError) as refused:
+                call(**request)
+            told = {
+                "Code": "ServiceUnavailable",
+                "Message": "s3://bucket/x: the object store does not answer. Please try again.",
+            }
+            assert refused.value.response["Error"] == told
 
 
 class Listed(OneBucket):

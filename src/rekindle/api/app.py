@@ -69,6 +69,10 @@ def _with_wire_errors(name: str, handler: Handler, service: Service) -> Callable
             raise api_error(error, Context(name, call.owner)) from error
         except StoreUnavailable as error:
             _LOG.warning("not available", operation=name, request_id=call.request_id, reason=error.message, hint=error.hint)
-            raise ApiError(Code.UNAVAILABLE, "The service is not available at the moment. Please try again.") from error
+            # A URI is the caller's own word; where the database or an endpoint is, is none of the caller's business.
+            away = (
+                f"{error.uri}: the object store does not answer" if error.uri else "The service is not available at the moment"
+            )
+            raise ApiError(Code.UNAVAILABLE, f"{away}. Please try again.") from error
 
     return answer

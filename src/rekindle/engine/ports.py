@@ -25,7 +25,11 @@ class LeaseLost(Exception):
 
 class StoreUnavailable(WithHint):
     """The database or object store cannot be reached, or stayed locked for longer than its time-out, or the disk is full; the
-    call may be repeated. Not a RekindleError: what was asked for was right."""
+    call may be repeated. Not a RekindleError: what was asked for was right. ``uri`` is the one whose store does not answer."""
+
+    def __init__(self, message: str, hint: str = "", uri: str = "") -> None:
+        super().__init__(message, hint)
+        self.uri = uri
 
 
 class Clock(Protocol):

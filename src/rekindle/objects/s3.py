@@ -143,7 +143,7 @@ def _told(uri: str) -> Iterator[None]:
     try:
         yield
     except (ConnectionError, HTTPClientError) as error:
-        raise StoreUnavailable(f"{uri}: the object store does not answer ({str(error).rstrip('.')})") from error
+        raise StoreUnavailable(f"{uri}: the object store does not answer ({str(error).rstrip('.')})", uri=uri) from error
     except NoCredentialsError as error:
         way_out = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; those of `rekindle serve` are printed by `rekindle env`."
         raise InvalidValue("uri", uri, "there are no keys for the object store", way_out, code="refused") from error
