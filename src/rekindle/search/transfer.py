@@ -277,7 +277,8 @@ def _kin(key: _Key) -> Kin:
 
 def kin_of(encoding: Encoding, direction: Direction, parents: tuple[Parent, ...]) -> Kin:
     """What follows from the parents alone; kept for the next suggestion of the same search."""
-    spaces = repr((encoding.space, direction, [(p.space, p.kind, p.held, len(p.trials)) for p in parents])).encode()
+    # Names are part of it: reports are made from what is kept, and two parents may well have the same results.
+    spaces = repr((encoding.space, direction, [(p.name, p.space, p.kind, p.held, len(p.trials)) for p in parents])).encode()
     digest = hashlib.sha256(spaces)
     for parent in parents:
         digest.update(_bytes_of(parent.trials))

@@ -468,6 +468,15 @@ def test_parents_that_differ_in_one_value_are_told_apart_and_numpys_numbers_will
     assert np.array_equal(found[0].rows[0].x, found[2].rows[0].x)
 
 
+def test_each_of_two_parents_with_the_same_results_is_told_by_its_own_name() -> None:
+    trials = results(bowl)
+    for name in ("old", "new"):
+        parents = [Parent(SPACE, trials, name=name)]
+        tuner = search(parents, bowl, 1)
+        assert [p["name"] for p in tuner.explain(0)["parents"]["parents"]] == [name]  # type: ignore[index]
+        assert [p.name for p in report(SPACE, "minimize", parents, tuner.history).parents] == [name]
+
+
 def test_standing_before_any_result_trusts_identical_parents() -> None:
     kin = Kin(Encoding(SPACE), "minimize", (Parent(SPACE, results(bowl), "identical"),))
     now = standing(kin, np.zeros((0, 2)), np.zeros(0), np.zeros(0), None)
