@@ -15,7 +15,7 @@ from rekindle.domain.tuning_job import Definition, StrategyName, TuningJob, Tuni
 from rekindle.domain.warm_start import namer, renamed
 from rekindle.engine.ports import JobStore
 from rekindle.engine.queries import parents_of
-from rekindle.search.space import Categorical, resolved_scaling
+from rekindle.search.space import Categorical, Parameter, resolved_scaling
 
 
 def explain_training_job(store: JobStore, owner: Owner, name: str) -> Mapping[str, Any]:
@@ -80,7 +80,8 @@ def _taken_from(store: JobStore, tuning_job: TuningJob, job: TrainingJob) -> lis
     warm = tuning_job.spec.warm_start
     if warm is None or job.proposal.get("source") != "parent":
         return []
-    pairs = ((p, j) for p in parents_of(store, tuning_job) for j in _originals(warm, p, job))
+    ours = tuning_job.spec.definition
+    pairs = ((p, j) for p in parents_of(store, tuning_job) for j in _originals(ours, warm, p, job))
     return [
         {"parent": p.job.name, "training_job": j.name, "number": j.number, "objective": j.objective_value} for p, j in pairs
     ]
@@ -196,26 +197,23 @@ def _tried(snapshot: Snapshot, warm: WarmStart) -> dict[int, list[str]]:
         if trial.proposal.get("source") != "parent":
             continue
         for parent in snapshot.parents:
-            if _originals(warm, parent, trial):
+            if _originals(snapshot.job.spec.definition, warm, parent, trial):
                 found.setdefault(trial.number, []).append(parent.job.name)
     return found
 
 
-def _originals(warm: WarmStart, parent: ParentJob, trial: TrainingJob) -> list[TrainingJob]:
+def _originals(ours: Definition, warm: WarmStart, parent: ParentJob, trial: TrainingJob) -> list[TrainingJob]:
     """A parent's training jobs that had the configuration of ``trial``, by the names that it has here."""
     called = namer(warm.names_in(parent.job.name))
     statics = {called(n): v for n, v in parent.job.spec.definition.statics.items()}
-    return [j for j in parent.jobs if _same(trial.tuned, {**statics, **{called(n): v for n, v in j.tuned.items()}})]
+    own = ((j, {**statics, **{called(n): v for n, v in j.tuned.items()}}) for j in parent.jobs)
+    return [j for j, had in own if all(_plain(p, had.get(p.name)) == _plain(p, trial.tuned.get(p.name)) for p in ours.ranges)]
 
 
-def _same(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
-    return all(_plain(theirs.get(name)) == _plain(value) for name, value in ours.items())
-
-
-def _plain(text: str | None) -> object:
-    """A value to compare: 1e-3 and 0.001 are one."""
+def _plain(p: Parameter, text: str | None) -> object:
+    """A value to compare: of numbers 1e-3 and 0.001 are one, of a list's values, which may be called 1 and 1.0, no two."""
     try:
-        return None if text is None else float(text)
+        return text if text is None or isinstance(p, Categorical) else float(text)
     except ValueError:
         return text
 

@@ -78,6 +78,20 @@ def test_a_suggestion_taken_from_a_parent_names_the_training_job_that_had_it(eng
     assert f"taken from    #{best.number} of old: loss {best.objective_value:.6g} there" in capsys.readouterr().out
 
 
+def test_values_of_a_list_that_read_as_numbers_are_told_apart_by_their_text(engine: Engine) -> None:
+    ranges = (Categorical("width", ("1", "1.0", "01", "nan")), Categorical("act", ("relu", "tanh")))
+    losses = {"1": 3.0, "1.0": 1.0, "01": 2.0, "nan": 0.0}
+    engine.executor.program = lambda given: Script((losses[given["width"]] + (given["act"] == "tanh"),), seconds=1)
+    run(engine, tuning_spec("old", jobs=8, ranges=ranges))
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "old", jobs=5, ranges=ranges))
+    had = {t.number: dict(t.tuned) for t in engine.trials("old")}
+    told = [explain_training_job(engine.store, engine.owner, t.name) for t in engine.trials("child")]
+    assert told[0]["configuration"]["width"] == "nan"
+    taken = [(t["configuration"], t["taken_from"]) for t in told if t["source"] == "parent"]
+    assert all([had[o["number"]] for o in originals] == [configuration] for configuration, originals in taken)
+    assert story(engine, "child")["suggestions"][0]["from"] == ["old"]
+
+
 def test_the_weights_are_those_that_were_recorded(engine: Engine) -> None:
     run(engine, tuning_spec("old", jobs=12))
     run(engine, bayesian("child", WarmStartType.TRANSFER, "old", jobs=8))
