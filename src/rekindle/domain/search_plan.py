@@ -237,7 +237,7 @@ def comparable(parent: ParentJob, ours: Definition, names: Mapping[str, str]) ->
         if p.name not in ours.statics:
             continue
         held = ours.statics[p.name]
-        same = tuple(j for j in jobs if {called(n): v for n, v in j.tuned.items()}[p.name] == held)
+        same = tuple(j for j in jobs if _alike(p, {called(n): v for n, v in j.tuned.items()}[p.name], held))
         if len(same) == len(jobs):
             continue
         if isinstance(p, Categorical) and sum(_value(j) is not None for j in same) >= LEAST_ALIKE:
@@ -246,6 +246,14 @@ def comparable(parent: ParentJob, ours: Definition, names: Mapping[str, str]) ->
         else:
             mixed.append(p.name)
     return Comparable(jobs, aside, tuple(mixed))
+
+
+def _alike(p: Parameter, tuned: str, held: str) -> bool:
+    """Whether a value that a parent tuned is the one that is static here, however a number is written."""
+    if isinstance(p, Categorical) or tuned == held:
+        return tuned == held
+    value = _constant(p, held)
+    return value is not None and _constant(p, tuned) == value
 
 
 def _constants(theirs: Definition, ours: Definition) -> dict[str, Value]:

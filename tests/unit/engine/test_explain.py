@@ -123,6 +123,14 @@ def test_an_identical_parent_of_other_numbers_only_lends_its_shape(engine: Engin
     assert strategy.parents[0].held == {"layers": 2}
 
 
+@pytest.mark.parametrize("text", ["0.01", "1e-2"])
+def test_a_number_is_the_same_however_it_is_written(engine: Engine, text: str) -> None:
+    run(engine, tuning_spec("old", jobs=8, ranges=(Continuous("lr", 0.01, 0.01), *RANGES[1:])))
+    run(engine, bayesian("child", WarmStartType.IDENTICAL, "old", ranges=RANGES[1:], statics={"lr": text}, jobs=2))
+    (old,) = story(engine, "child")["parents"]
+    assert (old["kind"], old["role"], old["mixed"]) == ("identical", "rows", [])
+
+
 def test_what_was_static_there_is_a_constant_here(engine: Engine) -> None:
     run(engine, tuning_spec("old", jobs=8, ranges=RANGES[:2], statics={"act": "tanh"}))
     run(engine, bayesian("child", WarmStartType.TRANSFER, "old"))
