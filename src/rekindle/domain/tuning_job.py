@@ -431,12 +431,24 @@ def _check_strategy(spec: TuningJobSpec) -> None:
         raise InvalidValue("hyperband", spec.strategy.value, "goes with the Hyperband strategy only")
     if spec.strategy is StrategyName.HYPERBAND:
         _check_hyperband(spec)
+    if spec.strategy is StrategyName.BAYESIAN or (spec.hyperband is not None and spec.hyperband.sampler == "bayesian"):
+        _check_told_apart(spec)
     if spec.strategy is StrategyName.GRID:
         _check_grid(spec)
     else:
         _check_room(spec)
     if spec.limits.max_jobs is None and spec.strategy is not StrategyName.GRID and spec.limits.max_runtime_seconds is None:
         raise InvalidValue("limits.jobs", None, "needed, unless limits.runtime ends the search", code="no-end")
+
+
+def _check_told_apart(spec: TuningJobSpec) -> None:
+    """A model sees places on a range's scale, and would take several values that share one for the same."""
+    for definition in spec.definitions:
+        for p in definition.ranges:
+            if isinstance(p, Integer) and not p.told_apart:
+                reason = f"floating point cannot tell numbers this great apart on a {p.scale.lower()} scale"
+                hint = f"Tune how much is added to {p.low}, or use another strategy."
+                raise InvalidValue(f"{_where(definition)}ranges.{p.name}", [p.low, p.high], reason, hint)
 
 
 def hyperband_resources(hyperband: Hyperband | None, statics: Mapping[str, str]) -> tuple[int, int] | None:

@@ -22,6 +22,10 @@ Configuration = Mapping[str, Value]
 
 #: ``Auto`` reads a positive range as logarithmic from this ratio of its ends on.
 AUTO_LOG_RATIO = 100.0
+#: A model looks at the values of an integer range up to this size one by one.
+_FEW = 4096
+#: Whole numbers up to this one have places of their own on every scale, however many there are.
+_SURELY_APART = 2**40
 
 
 class SpaceError(ValueError):
@@ -125,10 +129,20 @@ class Integer:
     def to_unit(self, value: Value) -> float:
         """The place of ``value`` between the outer edges of the first and the last cell, in [0, 1]; clamped to [-1, 2]
         for a value outside."""
-        if self.low == self.high:
-            return 0.5
         a, b = self.ends
+        if self.low == self.high or not b > a:
+            return 0.5
         return _clamp((_warp(float(value), self) - a) / (b - a))
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether floating point has a place of its own for each value on this range's scale, where they are few."""
+        a, b = self.ends
+        if self.size > 1 and not b > a:
+            return False
+        if self.size > _FEW or max(abs(self.low), abs(self.high)) <= _SURELY_APART:
+            return True
+        return all(self.from_unit(self.to_unit(k)) == k for k in range(self.low, self.high + 1))
 
     @cached_property
     def ends(self) -> tuple[float, float]:
@@ -142,7 +156,7 @@ class Integer:
 
     def contains(self, value: object) -> bool:
         """Whether ``value`` is a whole number within both ends."""
-        return _is_number(value) and float(value) == int(value) and self.low <= value <= self.high  # type: ignore
+        return _is_number(value) and value == int(value) and self.low <= value <= self.high  # type: ignore
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rekindle.search import Categorical, Continuous, Integer, Space, SpaceError
+from rekindle.search import Categorical, Continuous, Integer, Space, SpaceError, Tuner
 from rekindle.search.bayesian.encoding import GRID, Encoding
-from rekindle.search.space import resolved_scaling
+from rekindle.search.space import Scaling, resolved_scaling
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,24 @@ def test_a_whole_number_that_floating_point_does_not_have_is_told_from_one_that_
     assert Integer("x", 0, 2**53).high == 2**53
     with pytest.raises(SpaceError, match=f"floating point has no such number; the nearest is {2**53}"):
         Integer("x", 0, 2**53 + 1)
+
+
+@pytest.mark.parametrize("scaling", ["Linear", "Logarithmic"])
+def test_whole_numbers_too_great_for_floating_point_to_tell_apart_are_values_with_some_place(scaling: Scaling) -> None:
+    p = Integer("x", 2**53, 2**53 + 10, scaling)
+    assert not p.told_apart
+    assert all(p.contains(k) for k in range(p.low, p.high + 1))
+    assert not p.contains(p.high + 1)
+    assert all(0.0 <= p.to_unit(k) <= 1.0 for k in range(p.low, p.high + 1))
+    tuner = Tuner(Space([p]), "random")
+    assert {tuner.ask().values["x"] for _ in range(11)} == set(range(p.low, p.high + 1))
+
+
+@given(st.integers(1, 2**40), st.integers(0, 9), st.sampled_from(["Linear", "Logarithmic"]))
+def test_whole_numbers_that_are_told_apart_come_back_from_their_places(low: int, width: int, scaling: Scaling) -> None:
+    p = Integer("x", low, low + width, scaling)
+    assert p.told_apart
+    assert [p.from_unit(p.to_unit(k)) for k in range(low, low + width + 1)] == list(range(low, low + width + 1))
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6), st.floats(0, 1))
