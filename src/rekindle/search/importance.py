@@ -57,7 +57,7 @@ def assess(space: Space, trials: Sequence[Trial], direction: Direction) -> Mappi
     """As ``importances``, with how likely each parameter's figure comes about by chance alone. Pure: the chance is seeded."""
     done = [t for t in trials if t.value is not None]
     values = np.array([t.value for t in done], dtype=np.float64)
-    if len(done) < MIN_TRIALS or np.ptp(values) == 0:
+    if len(done) < MIN_TRIALS or values.min() == values.max():
         return None
     best = _best(values if direction == "minimize" else -values)
     grids = {p.name: _places(p, [t.configuration[p.name] for t in done]) for p in space.parameters}

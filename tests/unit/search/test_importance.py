@@ -58,6 +58,12 @@ def optunas(found: list[Trial], direction: Direction) -> dict[str, float]:
     return shares
 
 
+def test_values_farther_apart_than_floating_point_reaches_are_compared_all_the_same() -> None:
+    found = assess(SPACE, trials(40, lambda c: 1.7e308 if c["idle"] > 0 else -1.7e308), "minimize")
+    assert found is not None
+    assert max(found, key=lambda name: found[name].share) == "idle"
+
+
 @pytest.mark.parametrize("count", [60, 101, 400])
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_the_figures_are_optunas(count: int, direction: Direction) -> None:
