@@ -172,6 +172,8 @@ class Categorical:
             raise SpaceError(self.name, [], "a categorical range needs at least one value")
         seen: set[tuple[type, Category]] = set()
         for value in self.values:
+            if value != value:
+                raise SpaceError(self.name, value, "what is no number equals nothing, itself included; write it as text")
             if (type(value), value) in seen:
                 raise SpaceError(self.name, value, "the value is listed twice")
             seen.add((type(value), value))

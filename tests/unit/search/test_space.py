@@ -31,6 +31,7 @@ from rekindle.search.space import Scaling, resolved_scaling
         lambda: Space([Integer("x", 0, 9)]).check({"x": 10**400}),
         lambda: Categorical("x", []),
         lambda: Categorical("x", ["a", "a"]),
+        lambda: Categorical("x", [1.0, float("nan")]),
         lambda: Space([Continuous("x", 0, 1), Integer("x", 0, 1)]),
     ],
 )
