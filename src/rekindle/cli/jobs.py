@@ -50,12 +50,17 @@ def jobs(
     if not records:
         typer.echo("No tuning jobs. Start one by `rekindle tune JOB.yaml`.")
         return
-    columns = ["name", "status", "strategy", "jobs", "failed", "best", "created"]
+    columns = ["name", "status", "strategy", "jobs", "failed", "best", "created (UTC)"]
     rows = [
-        [r["name"], _standing(r), r["strategy"], _progress(r), _failed(r), cell(r["best_objective"]), r["created_at"]]
+        [r["name"], _standing(r), r["strategy"], _progress(r), _failed(r), cell(r["best_objective"]), _minute(r["created_at"])]
         for r in records
     ]
     show(table(columns, rows, right=["jobs", "failed", "best"]))
+
+
+def _minute(moment: str) -> str:
+    """A record's time as a table has room for it."""
+    return moment[:16].replace("T", " ")
 
 
 def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
@@ -309,7 +314,7 @@ def _order(value: Any) -> tuple[bool, Any]:
 
 
 def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
-    from rekindle.cli.printing import duration, show, table
+    from rekindle.cli.printing import duration, show_rows
 
     if not records:
         typer.echo("No training jobs yet.")
@@ -326,7 +331,17 @@ def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
         ]
         for r in records
     ]
-    show(table(columns, rows, right=["", metric, "epochs", "time"]))
+    show_rows(columns, rows, [_apart(r, metric, several) for r in records], right=["", metric, "epochs", "time"])
+
+
+def _apart(record: dict[str, Any], metric: str, several: bool) -> tuple[str, str]:
+    """A training job where a line has no room for all of it: itself, and its configuration."""
+    from rekindle.cli.printing import cell, duration, settings_text
+
+    parts = [f"#{record['number']}", record["name"], *[record["definition"]] * several, _state(record)]
+    parts += [f"{metric}={cell(record['objective'])}"] if record["objective"] is not None else []
+    parts += [f"{record['epochs']} epochs"] if "epochs" in record else []
+    return "  ".join([*parts, duration(record["seconds"])]), settings_text(record["values"])
 
 
 def _state(record: dict[str, Any]) -> str:

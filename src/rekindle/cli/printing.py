@@ -14,25 +14,31 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+#: The columns of a file or a pipe, unless a table of it needs more.
+PLAIN_WIDTH = 200
+#: What the frame of a table puts between two of its columns.
+_GAP = 3
+
 
 def write_json(value: object) -> None:
     """One JSON document on stdout; what JSON cannot say (NaN, infinities) is refused, not bent."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def console(stderr: bool = False) -> Console:
-    """The terminal, or a plain file of at least 200 columns where there is none, so that tables are not cut."""
+def console(stderr: bool = False, width: int = PLAIN_WIDTH) -> Console:
+    """The terminal, or a plain file of so many columns where there is none, so that tables are not cut."""
     from rich.console import Console
 
     plain = Console(stderr=stderr, highlight=False, soft_wrap=False)
     if plain.is_terminal:
         return plain
-    return Console(stderr=stderr, highlight=False, width=200)
+    return Console(stderr=stderr, highlight=False, width=width)
 
 
-def show(*things: RenderableType) -> None:
-    """Renderables on stdout, one below the other; where nobody watches, without the blanks that fill lines up."""
-    out = console()
+def show(*things: RenderableType, width: int = PLAIN_WIDTH) -> None:
+    """Renderables on stdout, one below the other; where nobody watches, without the blanks that fill lines up, and in so many
+    columns."""
+    out = console(width=width)
     if out.is_terminal:
         for thing in things:
             out.print(thing)
@@ -75,6 +81,28 @@ def table(
     for row in rows:
         grid.add_row(*(Text(cell(value)) for value in row))
     return grid
+
+
+def show_rows(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], apart: Sequence[tuple[str, str]], right: Sequence[str] = ()
+) -> None:
+    """A table in which every row is one line, and every value whole. Where nobody watches it is as wide as that takes; on a
+    terminal that is narrower the rows stand ``apart`` instead: what each is called, and below it, set in, what it holds."""
+    out, width = console(), _width(columns, rows)
+    if not out.is_terminal or width <= out.width:
+        show(table(columns, rows, right=right), width=max(width, PLAIN_WIDTH))
+        return
+    for head, rest in apart:
+        typer.echo(folded(head, out.width))
+        typer.echo(folded(f"  {rest}", out.width))
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:
+    """How many columns of a terminal a table takes when nothing in it is folded."""
+    from rich.cells import cell_len
+
+    texts = zip(columns, *([cell(value) for value in row] for row in rows), strict=True)
+    return sum(max(map(cell_len, column)) for column in texts) + _GAP * (len(columns) - 1)
 
 
 def pairs(values: Mapping[str, object]) -> RenderableType:
