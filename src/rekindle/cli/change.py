@@ -36,19 +36,20 @@ def delete(
 ) -> None:
     """Delete a tuning job that has ended. Its training jobs stay, with their logs and models, unless you say otherwise."""
     from rekindle.cli.opened import open_app
+    from rekindle.cli.printing import counted
     from rekindle.engine.commands import delete_training_job, delete_tuning_job
 
     app = open_app()
     job = app.store.tuning_job(app.owner, name)
     children = app.store.jobs_of(job.id)
     if training_jobs and children and not yes:
-        _confirm(f"Remove {len(children)} training jobs of {job.name} with their logs and models?")
+        _confirm(f"Remove {counted(len(children), 'training job')} of {job.name} with their logs and models?")
     delete_tuning_job(app.store, app.owner, name)
     typer.echo(f"deleted tuning job {job.name}")
     if training_jobs:
         for child in children:
             delete_training_job(app.store, app.executor, app.owner, child.name)
-        typer.echo(f"deleted {len(children)} training jobs")
+        typer.echo(f"deleted {counted(len(children), 'training job')}")
 
 
 def _confirm(question: str) -> None:

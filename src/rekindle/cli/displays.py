@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rekindle.cli.printing import cell, duration, one_line, settings_text
+from rekindle.cli.printing import cell, counted, duration, one_line, settings_text
 from rekindle.cli.progress import Progress, configuration, progress_of
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.text import Text
 
     from rekindle.cli.follow import Display
     from rekindle.domain.decisions import Snapshot
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: How many of the last finished training jobs the picture shows.
 RECENT = 5
+#: How many lines the best one's configuration takes at most, so that those below stay in sight.
+BEST_LINES = 3
 
 
 def display_for(clock: Clock, quiet: bool, to_stderr: bool) -> Display:
@@ -98,6 +101,30 @@ class Picture:
         return picture(self._snapshot, self._clock.now())
 
 
+class Cropped:
+    """A text of at most so many lines, and how it ends whatever was left out of it."""
+
+    def __init__(self, text: Text, end: Text, most: int) -> None:
+        self._text = text
+        self._end = end
+        self._most = most
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The text and its end in one, where the lines are enough for both; else the end has a line of its own."""
+        whole = self._text + self._end
+        if len(whole.wrap(console, options.max_width)) <= self._most:
+            yield whole
+            return
+        lines = list(self._text.wrap(console, options.max_width))
+        shown = lines[: self._most - 1]
+        if len(shown) < len(lines):
+            shown[-1].rstrip()
+            shown[-1].truncate(options.max_width - 2)
+            shown[-1].append(" …")
+        yield from shown
+        yield self._end
+
+
 def picture(snapshot: Snapshot, now: float) -> RenderableType:
     """A tuning job at one moment."""
     from rich.console import Group
@@ -109,8 +136,8 @@ def picture(snapshot: Snapshot, now: float) -> RenderableType:
         best = progress.best
         values = settings_text(configuration(best, snapshot))
         text = f"{spec.definition.objective.metric}={cell(best.objective_value)}"
-        line = Text.assemble(("best ", "bold"), (text, "bold green"), f"  {values}  ", (best.name, "dim"), overflow="fold")
-        parts.append(line)
+        line = Text.assemble(("best ", "bold"), (text, "bold green"), f"  {values}", overflow="fold")
+        parts.append(Cropped(line, Text(f"  {best.name}", style="dim", overflow="fold"), BEST_LINES))
     parts.append(_grid(snapshot, now))
     return Group(*parts)
 
@@ -157,7 +184,7 @@ def _row(job: TrainingJob, snapshot: Snapshot, now: float) -> tuple[str, str, st
 
 def _opening(snapshot: Snapshot, ended: int) -> str:
     spec = snapshot.job.spec
-    jobs = f"{spec.limits.max_jobs} training jobs" if spec.limits.max_jobs else "training jobs until another limit"
+    jobs = counted(spec.limits.max_jobs, "training job") if spec.limits.max_jobs else "training jobs until another limit"
     opening = f"{snapshot.job.name}: {jobs}, {spec.limits.max_parallel} at a time, {spec.strategy.value} search"
     return f"{opening}; {ended} done before" if ended else opening
 
@@ -173,7 +200,8 @@ def _line(job: TrainingJob, snapshot: Snapshot, ended: Sequence[TrainingJob]) ->
     values = settings_text(configuration(job, snapshot))
     if len(snapshot.job.spec.definitions) > 1:
         values = f"{job.definition_name}: {values}"
-    return f"{place} {job.name} {_result(job, _in_full(job, snapshot))} in {duration(_seconds(job))}  {values}{star}"
+    spent = "" if _seconds(job) is None else f" in {duration(_seconds(job))}"
+    return f"{place} {job.name} {_result(job, _in_full(job, snapshot))}{spent}  {values}{star}"
 
 
 def _in_full(job: TrainingJob, snapshot: Snapshot) -> bool:

@@ -135,6 +135,11 @@ def settings_text(values: Mapping[str, Any]) -> str:
     return " ".join(f"{one_line(name)}={cell(value)}" for name, value in values.items())
 
 
+def counted(number: int, what: str) -> str:
+    """So many of something: ``1 training job``, ``2 training jobs``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float | None) -> str:
     """A duration for people: ``1.2 s``, ``3:07``, ``2:03:07``."""
     if seconds is None:

@@ -30,11 +30,12 @@ def show_best(view: TuningJobView) -> None:
 def show_end(view: TuningJobView, last: str | None, saved: dict[str, Any] | None = None) -> None:
     """How a tuning job ended, its best training job, and the next commands; ``last`` is its last training job, ``saved`` what
     early stopping saved."""
+    from rekindle.cli.printing import counted
 
     name, counters = view.job.name, view.counters
     failed = counters.non_retryable_error + counters.retryable_error
     total = counters.completed + counters.stopped + failed + counters.in_progress
-    typer.echo(f"\n{name}: {view.status.value}: {total} training jobs, {failed} failed.")
+    typer.echo(f"\n{name}: {view.status.value}: {counted(total, 'training job')}, {failed} failed.")
     if view.job.failure_reason:
         typer.echo(view.job.failure_reason)
     if because := view.job.ended_because:
@@ -53,8 +54,11 @@ def saved_line(saved: dict[str, Any] | None) -> str | None:
     """What early stopping saved, in words (``records.early_stopping_record``)."""
     if saved is None:
         return None
-    epochs = f"{saved['epochs_saved']} epochs ({saved['share']:.0%}) and about {saved['seconds_saved']:.0f} s of training saved"
-    return f"{saved['stopped']} stopped early: {epochs}, had each run {saved['full_epochs']:g} epochs"
+    from rekindle.cli.printing import counted
+
+    epochs = f"{counted(saved['epochs_saved'], 'epoch')} ({saved['share']:.0%})"
+    saving = f"{epochs} and about {saved['seconds_saved']:.0f} s of training saved"
+    return f"{saved['stopped']} stopped early: {saving}, had each run {saved['full_epochs']:g} epochs"
 
 
 def model_place(uri: str | None) -> str | None:

@@ -143,6 +143,35 @@ def test_the_picture_keeps_to_the_terminal_width():
     assert "\x1b[31m" not in console.file.getvalue()
 
 
+def test_the_picture_keeps_to_a_few_lines_for_the_best_of_many_parameters():
+    names = [f"parameter_{i:02d}" for i in range(30)]
+    definition = replace(DEFINITION, ranges=tuple(Continuous(name, 0, 1) for name in names))
+    job = replace(JOB, spec=replace(SPEC, definitions=(definition,)))
+    best = replace(ended(1, 0.5), tuned=dict.fromkeys(names, "0.125"))
+    console = Console(width=60, file=io.StringIO())
+    console.print(picture(Snapshot(job, (best, running(2))), now=130.0))
+    lines = console.file.getvalue().splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("best acc=0.5"))
+    # Where the configuration is cut says so, and whose it is, stays.
+    assert [line.strip().endswith("…") for line in lines[at : at + 2]] == [False, True]
+    assert lines[at + 2].strip() == "job-001"
+    assert [line.split()[0] for line in lines[at + 3 :]] == ["#1", "#2"]
+    assert max(map(len, lines)) <= 60
+
+
+def test_one_that_never_began_took_no_time_and_one_job_is_one():
+    out = io.StringIO()
+    lines = Lines(FakeClock(), out)
+    job = replace(JOB, spec=replace(SPEC, limits=Limits(1, 1)))
+    lines.update(Snapshot(job))
+    never = replace(ended(1, status=TrainingJobStatus.STOPPED), started_at=None)
+    lines.update(Snapshot(job, (never,)))
+    assert out.getvalue().splitlines() == [
+        "job: 1 training job, 1 at a time, Random search",
+        "[1/1] job-001 Stopped  x=0.1 k=a",
+    ]
+
+
 def test_causes_that_differ_in_numbers_are_one():
     number = count(1)
     reasons = ["bad x=0.1, exit code: 1", "bad x=-2e-05, exit code: 1", "no GPU", "bad x=7, exit code: 1"]
