@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 from rich.console import Console
 
-from rekindle.cli.displays import Lines, picture
+from rekindle.cli.displays import Lines, Picture, display_for, picture
 from rekindle.cli.printing import duration
 from rekindle.cli.progress import progress_of
 from rekindle.cli.records import failure_causes, training_record
@@ -94,6 +94,17 @@ def test_a_line_for_each_end_and_no_line_twice():
         "[ 2/10] job-002 acc=0.9 in 10 s  x=0.2 k=a  best so far",
         "[ 3/10] job-003 Failed: out of memory in 10 s  x=0.3 k=a",
     ]
+
+
+@pytest.mark.parametrize(
+    ("tty", "term", "kind"), [(True, "xterm-256color", Picture), (True, "dumb", Lines), (False, "xterm-256color", Lines)]
+)
+def test_a_terminal_that_cannot_renew_a_picture_has_lines(monkeypatch, tty, term, kind):
+    out = io.StringIO()
+    out.isatty = lambda: tty
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setenv("TERM", term)
+    assert type(display_for(FakeClock(), quiet=False, to_stderr=False)) is kind
 
 
 def test_what_had_ended_before_is_a_number():
