@@ -158,7 +158,9 @@ def _with_epochs(
     if epochs is None:
         return record
     count = epochs.get(trial.id, 0)
-    return {**record, "epochs": count, "in_full": ran_in_full(job.spec, trial, count)}
+    # Rows from elsewhere have a final value and no curve: nobody here counted.
+    unknown = not count and trial.proposal.get("source") == "imported"
+    return {**record, "epochs": None if unknown else count, "in_full": ran_in_full(job.spec, trial, count)}
 
 
 def _status(text: str | None) -> str | None:
@@ -336,11 +338,11 @@ def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
 
 def _apart(record: dict[str, Any], metric: str, several: bool) -> tuple[str, str]:
     """A training job where a line has no room for all of it: itself, and its configuration."""
-    from rekindle.cli.printing import cell, duration, settings_text
+    from rekindle.cli.printing import cell, counted, duration, settings_text
 
     parts = [f"#{record['number']}", record["name"], *[record["definition"]] * several, _state(record)]
     parts += [f"{metric}={cell(record['objective'])}"] if record["objective"] is not None else []
-    parts += [f"{record['epochs']} epochs"] if "epochs" in record else []
+    parts += [counted(record["epochs"], "epoch")] if record.get("epochs") is not None else []
     return "  ".join([*parts, duration(record["seconds"])]), settings_text(record["values"])
 
 
