@@ -26,20 +26,19 @@ def write_json(value: object) -> None:
 
 
 def console(stderr: bool = False, width: int = PLAIN_WIDTH) -> Console:
-    """The terminal, or a plain file of so many columns where there is none, so that tables are not cut."""
+    """The terminal, or a file of so many columns where there is none, so that tables are not cut: also where ``FORCE_COLOR``
+    asks for a terminal's colours, as CI does."""
     from rich.console import Console
 
-    plain = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    if plain.is_terminal:
-        return plain
-    return Console(stderr=stderr, highlight=False, width=width)
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, soft_wrap=False, width=None if stream.isatty() else width)
 
 
 def show(*things: RenderableType, width: int = PLAIN_WIDTH) -> None:
     """Renderables on stdout, one below the other; where nobody watches, without the blanks that fill lines up, and in so many
     columns."""
     out = console(width=width)
-    if out.is_terminal:
+    if is_terminal():
         for thing in things:
             out.print(thing)
         return
@@ -52,8 +51,7 @@ def show(*things: RenderableType, width: int = PLAIN_WIDTH) -> None:
 def tell(text: str) -> None:
     """A sentence on stdout. On a terminal it breaks between words, with the lines after the first set in; elsewhere it stays on
     one line."""
-    out = console()
-    typer.echo(folded(text, out.width) if out.is_terminal else text)
+    typer.echo(folded(text, console().width) if is_terminal() else text)
 
 
 def complain(text: str) -> None:
@@ -88,13 +86,13 @@ def show_rows(
 ) -> None:
     """A table in which every row is one line, and every value whole. Where nobody watches it is as wide as that takes; on a
     terminal that is narrower the rows stand ``apart`` instead: what each is called, and below it, set in, what it holds."""
-    out, width = console(), _width(columns, rows)
-    if not out.is_terminal or width <= out.width:
+    room, width = console().width, _width(columns, rows)
+    if not is_terminal() or width <= room:
         show(table(columns, rows, right=right), width=max(width, PLAIN_WIDTH))
         return
     for head, rest in apart:
-        typer.echo(folded(head, out.width))
-        typer.echo(folded(f"  {rest}", out.width))
+        typer.echo(folded(head, room))
+        typer.echo(folded(f"  {rest}", room))
 
 
 def _width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -220,7 +221,8 @@ def test_the_warm_start_report_fits_a_terminal_without_a_broken_word(
     found = explain_tuning_job(family.store, family.owner, "child")
     show_tuning_job(found)
     whole = capsys.readouterr().out
-    for name, value in {"FORCE_COLOR": "1", "TERM": "dumb", "COLUMNS": str(columns)}.items():
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for name, value in {"TERM": "dumb", "COLUMNS": str(columns)}.items():
         monkeypatch.setenv(name, value)
     show_tuning_job(found)
     lines = capsys.readouterr().out.splitlines()

@@ -1,6 +1,7 @@
 """Tables of many columns: every value whole, on a terminal of any width and in a file."""
 
 import re
+import sys
 
 import pytest
 
@@ -14,10 +15,15 @@ APART = [(f"#{row[0]}  {row[1]}", " ".join(f"{n}={v:g}" for n, v in zip(NAMES, r
 
 
 @pytest.fixture
-def terminal(monkeypatch):
+def terminal(monkeypatch, capsys):
     """Makes stdout a terminal of so many columns."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    return lambda columns: monkeypatch.setenv("COLUMNS", str(columns))
+
+    def of(columns: int) -> None:
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+    return of
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 100])
@@ -25,7 +31,7 @@ def test_a_terminal_that_is_too_narrow_has_each_row_apart_and_breaks_no_value(te
     terminal(columns)
     show_rows(COLUMNS, ROWS, APART)
     lines = capsys.readouterr().out.splitlines()
-    assert all(len(line) <= columns for line in lines)
+    assert not [line for line in lines if len(line) > columns]
     words = {word for line in lines for word in line.split()}
     assert words == {word for head, rest in APART for word in f"{head} {rest}".split()}
 
@@ -40,9 +46,11 @@ def test_a_terminal_that_is_wide_enough_has_the_table(terminal, capsys):
     ]
 
 
-def test_a_file_has_every_row_on_one_line_however_many_columns_there_are(capsys):
+@pytest.mark.parametrize("colour", ["", "1"])
+def test_a_file_has_every_row_on_one_line_however_many_columns_there_are(capsys, monkeypatch, colour):
+    monkeypatch.setenv("FORCE_COLOR", colour)
     show_rows(COLUMNS, ROWS, APART)
-    header, _, *rows = capsys.readouterr().out.splitlines()
+    header, _, *rows = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert header.split() == ["training", "job", *NAMES]
     assert [row.split() for row in rows] == [[str(row[0]), row[1], *(f"{v:g}" for v in row[2:])] for row in ROWS]
 
