@@ -142,6 +142,14 @@ def test_whole_numbers_with_a_point_are_counted() -> None:
     assert spec.limits.max_jobs == 3
 
 
+def test_ends_that_are_not_finite_are_refused_as_ranges_are() -> None:
+    request = autotuned(strategy=None)
+    depth = {"Name": "depth", "MinValue": "1", "MaxValue": "-1e400"}
+    request[CONFIG].update(ParameterRanges={"IntegerParameterRanges": [depth]}, ResourceLimits={})
+    with pytest.raises(InvalidValue, match="depth"):
+        check_spec(spec_from_request(request), RELAXED)
+
+
 @pytest.mark.parametrize(
     ("changes", "absent"),
     [

@@ -121,8 +121,8 @@ def _size(kind: str, found: Part) -> int:
     try:
         # "3.0" is a whole number, too.
         return max(1, int(min(float(found.need("MaxValue", str)) - float(found.need("MinValue", str)), _JOBS_MOST)) + 1)
-    except ValueError:
-        # Not a number: whoever reads the range says so.
+    except (ValueError, OverflowError):
+        # No number, or none that is finite: whoever reads the range says so.
         return _JOBS_MOST
 
 
