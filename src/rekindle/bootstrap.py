@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from rekindle.domain.training_job import Owner
@@ -43,7 +44,7 @@ class App:
         """Whose jobs the command line's are."""
         return self.settings.owner
 
-    @property
+    @cached_property
     def home(self) -> str:
         """The id of the home folder."""
         return home_id(self.settings.home)
@@ -121,19 +122,13 @@ def make_home(settings: Settings) -> None:
 
 def home_id(home: Path) -> str:
     """What tells a home folder from all others that share its database: twelve hex digits in a file of it, made once."""
-    from rekindle.s3.files import locked, sync_folder
+    from rekindle.s3.files import locked, write_text
 
     path = home / _HOME_ID
     if not path.exists():
         with locked(home / f".{_HOME_ID}.lock"):
             if not path.exists():
-                draft = home / f".{_HOME_ID}.new"
-                with draft.open("w") as out:
-                    out.write(secrets.token_hex(6))
-                    out.flush()
-                    os.fsync(out.fileno())
-                draft.replace(path)
-                sync_folder(home)
+                write_text(path, home / f".{_HOME_ID}.new", secrets.token_hex(6))
     return path.read_text().strip()
 
 

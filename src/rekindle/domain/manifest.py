@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.object_names import check_names, checked_relative
+from rekindle.domain.object_names import check_side_by_side, checked_relative
 
 #: How long a manifest may be, in bytes: some hundred thousand names.
 MAX_BYTES = 64 << 20
@@ -50,7 +50,7 @@ def parse_manifest(content: bytes, uri: str) -> Manifest:
         except InvalidValue as error:
             raise _broken(uri, f"element {number}: {error.reason}") from error
     try:
-        check_names(dict.fromkeys(names), uri)
+        check_side_by_side(dict.fromkeys(names), uri)
     except InvalidValue as error:
         raise _broken(uri, error.reason) from error
     return Manifest(prefix, tuple(names))

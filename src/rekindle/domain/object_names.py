@@ -38,10 +38,14 @@ def checked_relative(name: str, uri: str) -> str:
 
 def check_names(names: Iterable[str], uri: str) -> None:
     """Whether objects can be files of one folder under these names. Raises InvalidValue, naming the first that cannot."""
+    check_side_by_side((checked_relative(name, uri) for name in names), uri)
+
+
+def check_side_by_side(names: Iterable[str], uri: str) -> None:
+    """The same of names that are paths of files each by itself."""
     files: set[str] = set()
     folders: set[str] = set()
     for name in names:
-        checked_relative(name, uri)
         above = [name[:end] for end, character in enumerate(name) if character == "/"]
         if name in folders or not files.isdisjoint(above):
             raise in_the_way(name, uri)

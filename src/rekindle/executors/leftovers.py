@@ -32,15 +32,15 @@ def kill_marked(name: str, value: str) -> None:
         found = [process for process in psutil.process_iter() if _is_marked(process, name, value)]
         if not found:
             return
-        for process in found:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(found, timeout=_REST)
+        _kill(found)
 
 
 def kill_supervisors(attempt: str) -> None:
     """Kills the supervisor of an attempt whose folder is gone, so that neither its lock nor its journal can be looked at."""
-    found = [process for process in psutil.process_iter() if _supervises(process, attempt)]
+    _kill([process for process in psutil.process_iter() if _supervises(process, attempt)])
+
+
+def _kill(found: Sequence[psutil.Process]) -> None:
     for process in found:
         with contextlib.suppress(psutil.Error):
             process.kill()

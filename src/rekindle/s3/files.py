@@ -102,10 +102,14 @@ def _is_held(path: Path) -> bool:
 
 def write_json(path: Path, scratch: Scratch, content: Mapping[str, Any], *, durable: bool = True) -> None:
     """Write a small document whole, replacing what was there."""
-    draft = scratch.new()
+    write_text(path, scratch.new(), json.dumps(content, ensure_ascii=False, separators=(",", ":")), durable=durable)
+
+
+def write_text(path: Path, draft: Path, text: str, *, durable: bool = True) -> None:
+    """Write a small file whole, by way of ``draft`` on the same file system, replacing what was there."""
     try:
         with draft.open("w", encoding="utf-8") as out:
-            json.dump(content, out, ensure_ascii=False, separators=(",", ":"))
+            out.write(text)
             if durable:
                 out.flush()
                 os.fsync(out.fileno())

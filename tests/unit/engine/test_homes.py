@@ -25,6 +25,16 @@ def _elsewhere(engine: Engine, **options: Any) -> Worker:
     return Worker(Step(engine.store, executor, engine.clock), "b@two", **options)
 
 
+def _left_in_one() -> Engine:
+    """A tuning job with two training jobs that run in the home ``one``, whose worker has left."""
+    engine = Engine()
+    engine.create(tuning_spec(jobs=3, parallel=2))
+    mine = engine.worker("a@one")
+    mine.tick()
+    mine.shut_down()
+    return engine
+
+
 def _tick(worker: Worker, times: int = 5) -> None:
     for _ in range(times):
         worker.tick()
@@ -32,11 +42,7 @@ def _tick(worker: Worker, times: int = 5) -> None:
 
 
 def test_what_runs_in_a_home_is_not_begun_again_in_another_when_its_worker_leaves() -> None:
-    engine = Engine()
-    engine.create(tuning_spec(jobs=3, parallel=2))
-    mine = engine.worker("a@one")
-    mine.tick()
-    mine.shut_down()
+    engine = _left_in_one()
     others = _elsewhere(engine)
     with capture_logs() as told:
         _tick(others)
@@ -76,11 +82,7 @@ def test_nor_when_its_worker_is_killed() -> None:
 
 
 def test_what_has_nothing_running_moves_and_what_a_lost_home_had_does_when_somebody_says_so() -> None:
-    engine = Engine()
-    engine.create(tuning_spec(jobs=3, parallel=2))
-    mine = engine.worker("a@one")
-    mine.tick()
-    mine.shut_down()
+    engine = _left_in_one()
     others = _elsewhere(engine, gone_homes=("one",))
     _tick(others, 1)
     assert others.step.executor.running == 2  # type: ignore[attr-defined]
