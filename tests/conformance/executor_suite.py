@@ -422,6 +422,23 @@ class ExecutorSuite(ABC):
         assert finished(self.make(bench.home)) == lost
         assert bench.marked("ready") == 1
 
+    def test_what_has_no_mark_does_not_outlive_a_killed_supervisor_either(self, bench: Bench, executor: Executor) -> None:
+        script = (
+            "import subprocess\n"
+            f"forever = ['{bench.python}', '-c', 'import time\\nwhile True: time.sleep(0.01)']\n"
+            "silent = {'env': {}, 'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL}\n"
+            "print(*[subprocess.Popen(forever, start_new_session=i, **silent).pid for i in (False, True)])\n"
+        )
+        executor.launch(bench.run(script + WAIT_FOREVER))
+        bench.await_mark("ready")
+        until(lambda: executor.read_log(KEY.owner, KEY.name)[0].endswith(b"\n"), "the log")
+        self.kill_supervisor(executor, KEY)
+        executor.wait([KEY], PATIENCE)
+        assert finished(executor).state is RunState.LOST
+        pids = executor.read_log(KEY.owner, KEY.name)[0].split()
+        assert len(pids) == 2
+        assert [pid for pid in pids if alive(int(pid))] == []
+
     def test_the_next_attempt_starts_clean_but_keeps_checkpoints(self, bench: Bench, executor: Executor) -> None:
         first = "print('begins'); open('../checkpoints/c', 'w').write('5'); open('../model/m', 'w'); open('left', 'w')\n"
         executor.launch(bench.run(first + WAIT_FOREVER))

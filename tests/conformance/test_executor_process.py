@@ -88,13 +88,13 @@ class TestProcessExecutor(ExecutorSuite):
         executor.launch(bench.run(IGNORE_SIGTERM))
         bench.await_mark("ready")
         supervisor = supervisor_of(bench.home, KEY)
-        former = [supervisor, *supervisor.children(recursive=True)]
+        former = [supervisor.parent(), supervisor, *supervisor.children(recursive=True)]
         shutil.rmtree(bench.home / "tuning" / KEY.name)
         # Another process knows nothing of it but what is recorded elsewhere: it is at its next attempt.
         assert another.report(KEY) is None
         again = RunKey(KEY.name, 2)
         another.launch(bench.run("mark('again')", key=again))
-        assert len(former) == 2
+        assert len(former) == 3
         assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in former)
         assert finished(another, again).state is RunState.COMPLETED
         assert bench.marked("again") == 1
@@ -213,6 +213,7 @@ class TestProcessExecutor(ExecutorSuite):
             with pytest.raises(StoreUnavailable, match=r"job-1: the disk is full\."):
                 executor.stop(KEY)
         self.kill_supervisor(executor, KEY)
+        until(lambda: process._is_free(attempt_of(bench)), "its guard's end")
         with monkeypatch.context() as full:
             full.setattr(process.leftovers, "kill_marked", no_room)
             with pytest.raises(StoreUnavailable, match=r"job-1: the disk is full\."):
@@ -286,6 +287,17 @@ class TestProcessExecutor(ExecutorSuite):
         killer.join()
         assert [(r.state, len(r.points)) for r in ended] == [(RunState.COMPLETED, 1)] * 12
         assert {p.name: p.read_text() for p in bench.marks.iterdir() if len(p.read_text()) > 1} == {}
+
+    def test_a_run_goes_on_without_its_supervisors_guard(self, bench: Bench, executor: Executor) -> None:
+        executor.launch(bench.run("mark('ready')\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('loss=1')\n"))
+        bench.await_mark("ready")
+        guard = supervisor_of(bench.home, KEY).parent()
+        guard.kill()
+        guard.wait(PATIENCE)
+        assert executor.report(KEY).state is RunState.RUNNING
+        (bench.home / "tuning" / KEY.name / "code" / "go").touch()
+        report = finished(executor)
+        assert (report.state, len(report.points)) == (RunState.COMPLETED, 1)
 
     # What it costs us.
 

@@ -1,4 +1,4 @@
-"""What a killed supervisor left running: found by the mark in its environment, which no other process has."""
+"""What a killed supervisor and its guard left running: found by the mark in its environment, which no other process has."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ _ROUNDS = 50
 _REST = 0.2
 #: What every supervisor's command line holds; the attempt's folder is its last word.
 _SUPERVISOR = "rekindle.executors.supervisor"
+#: Seconds that a guard gets to clean up; it takes no longer itself.
+_GUARD_PATIENCE = 15.0
 #: Seconds that a container engine gets to remove containers.
 _PATIENCE = 60.0
 
@@ -36,8 +38,15 @@ def kill_marked(name: str, value: str) -> None:
 
 
 def kill_supervisors(attempt: str) -> None:
-    """Kills the supervisor of an attempt whose folder is gone, so that neither its lock nor its journal can be looked at."""
-    _kill([process for process in psutil.process_iter() if _supervises(process, attempt)])
+    """Kills the supervisor of an attempt whose folder is gone, so that neither its lock nor its journal can be looked at.
+
+    Its guard, which has the same command line, gets time to clean up after it.
+    """
+    found = [process for process in psutil.process_iter() if _supervises(process, attempt)]
+    guards = {parent for process in found if (parent := _parent(process)) in found}
+    _kill([process for process in found if process not in guards])
+    psutil.wait_procs(guards, timeout=_GUARD_PATIENCE)
+    _kill(list(guards))
 
 
 def _kill(found: Sequence[psutil.Process]) -> None:
@@ -45,6 +54,13 @@ def _kill(found: Sequence[psutil.Process]) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(found, timeout=_REST)
+
+
+def _parent(process: psutil.Process) -> psutil.Process | None:
+    try:
+        return process.parent()
+    except (psutil.Error, OSError):
+        return None
 
 
 def _supervises(process: psutil.Process, attempt: str) -> bool:

@@ -19,6 +19,7 @@ import time
 
 from rekindle.executors import children, logfile, records, workdir
 from rekindle.executors.children import CannotStart, signal
+from rekindle.executors.guard import stand_guard
 from rekindle.executors.logfile import LogWriter
 
 # We start light: no contextlib.
@@ -593,6 +594,7 @@ def main(attempt: str) -> None:
         orders = records.unpack(file.read())
     held = range(LOCK + 1, LOCK + 1 + int(orders.get("held", ["0"])[0]))
     _close_strangers(held)
+    stand_guard(time.sleep)
     wishes = Wishes(attempt)
     try:
         journal = Journal("journal.jsonl")
@@ -607,6 +609,8 @@ def main(attempt: str) -> None:
         ended = Ended("lost", reason=f"InternalServerError: {error!r}")
     # Who hears of our end must find our place free.
     for lock in held:
+        # Not closed only: our guard has copies.
+        fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
     journal.end(ended.line())
     # The interpreter's own tidying up would only keep whoever waits for us.
