@@ -84,6 +84,7 @@ class Bench:
 
 
 WAIT_FOREVER = "mark('ready')\nwhile True: time.sleep(0.01)\n"
+SILENT = "the program printed nothing and did not write why to output/failure"
 IGNORE_SIGTERM = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WAIT_FOREVER
 
 
@@ -222,7 +223,9 @@ class ExecutorSuite(ABC):
     @pytest.mark.parametrize(
         ("script", "code", "reason"),
         [
-            ("sys.exit(7)", 7, "AlgorithmError: , exit code: 7"),
+            ("sys.exit(7)", 7, f"AlgorithmError: {SILENT}, exit code: 7"),
+            ("open('../output/failure', 'w').write(' \\n')\nsys.exit(7)", 7, f"AlgorithmError: {SILENT}, exit code: 7"),
+            ("open('../output/failure', 'w')\nsys.exit('why')", 1, "AlgorithmError: why, exit code: 1"),
             ("raise ValueError('no good: é')", 1, "AlgorithmError: ValueError: no good: é, exit code: 1"),
             ("print('a'); print('b'); sys.exit('last')", 1, "AlgorithmError: a\nb\nlast, exit code: 1"),
             ("os.kill(os.getpid(), signal.SIGKILL)", 137, "AlgorithmError: killed by SIGKILL, exit code: 137"),

@@ -33,10 +33,18 @@ def main(arguments: Sequence[str]) -> None:
             enter(folder)
         elif mode == "need":
             raise OSError(f"this job needs {PLACE}, and this machine does not let it have one: {problem}. {_HINT}")
-        os.execvp(command[0], command)  # noqa: S606
+        become(command)
     except OSError as error:
         sys.stderr.write(f"ClientError: {error}\n")
         sys.exit(1)
+
+
+def become(command: Sequence[str]) -> None:
+    """Becomes the program, which is looked up on PATH. Raises OSError, which names it."""
+    try:
+        os.execvp(command[0], [*command])  # noqa: S606
+    except OSError as error:
+        raise OSError(f"the program {command[0]!r} could not be started: {error.strerror}") from error
 
 
 def probe(folder: str) -> str:

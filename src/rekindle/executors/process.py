@@ -36,7 +36,7 @@ from rekindle.executors.instances import InstanceType
 from rekindle.executors.journal import JournalReader
 from rekindle.executors.ledger import Amount
 from rekindle.executors.programs import check_command
-from rekindle.executors.runtimes import check_formats, check_image, with_code
+from rekindle.executors.runtimes import check_entrypoint, check_formats, check_image, with_code
 from rekindle.executors.slots import Slots
 from rekindle.executors.supervisor import LOCK
 
@@ -112,6 +112,7 @@ class ProcessExecutor(Executor):
         if spec.algorithm.command is None:
             static = None if hyperparameters is None else with_code(hyperparameters, spec.channels)
             check_image(spec.algorithm, static, self._host.images, self._host.path)
+            check_entrypoint(spec, self._host.images, self._host.path)
             check_formats(spec, hyperparameters or {})
         else:
             check_command(spec.algorithm, spec.environment.get("PATH", "") + os.pathsep + self._host.path)

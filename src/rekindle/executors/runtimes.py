@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -85,6 +86,28 @@ def check_image(
         _module(algorithm.image or "")
 
 
+def check_entrypoint(spec: TrainingSpec, rules: Sequence[ImageRule], path: str) -> None:
+    """Raises InvalidValue for an entry point whose program is not on this machine, as far as that is sure before it runs."""
+    algorithm = spec.algorithm
+    way = _way(algorithm, rules)
+    if not algorithm.entrypoint or way.run == "container" or way.requirements:
+        return
+    program = algorithm.entrypoint[0]
+    _, folder, _ = chosen_python(_python(algorithm, way, path))
+    seen = os.pathsep.join(filter(None, (folder, spec.environment.get("PATH", ""), path)))
+    # What lies below /opt/ml, or beside the code, is only there once the job has begun.
+    late = os.sep in program and (not os.path.isabs(program) or os.path.normpath(program).startswith(f"{opt_ml.PLACE}/"))
+    if not late and shutil.which(program, path=seen) is None:
+        where = "there is no such program" if os.sep in program else "no such program is on PATH"
+        way_out = "Install it, name another, or run the image itself as a container (images.yaml, docs/settings.md)."
+        raise InvalidValue("entrypoint", program, where, way_out)
+
+
+def _python(algorithm: Algorithm, way: ImageRule, path: str) -> str:
+    """The interpreter that an image stands for."""
+    return algorithm.python or way.python or shutil.which("python", path=path) or sys.executable
+
+
 def with_code(hyperparameters: Mapping[str, str], channels: Sequence[Channel]) -> Mapping[str, str]:
     """The hyperparameters with where the script really is. Under network isolation SageMaker's SDK sends it as a channel,
     and names it by its place in the container."""
@@ -120,7 +143,7 @@ def image_program(
     way = _way(algorithm, rules)
     if way.run == "container":
         return _container(way, algorithm, hyperparameters, path)
-    python = algorithm.python or way.python or shutil.which("python", path=path) or sys.executable
+    python = _python(algorithm, way, path)
     if algorithm.entrypoint or algorithm.arguments:
         return _entrypoint(algorithm, hyperparameters, python, way, environments)
     if _runs_script(algorithm, hyperparameters):

@@ -9,13 +9,16 @@ instead of PYTHON; the code's own requirements.txt comes on top of either.
 from __future__ import annotations
 
 import fcntl
+import gzip
 import hashlib
+import lzma
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,11 +52,18 @@ def unpack(archive: str) -> None:
     """Unpacks a tar.gz here; nothing in it may lead out of here."""
     if not Path(archive).is_file():
         raise NotPossible(f"ClientError: there is no {archive!r}")
-    with tarfile.open(archive) as packed:
-        if hasattr(tarfile, "data_filter"):
-            packed.extractall(".", filter="data")
-        else:  # Python before 3.11.4
-            packed.extractall(".", members=[checked(m) for m in packed.getmembers()])  # noqa: S202
+    try:
+        with tarfile.open(archive) as packed:
+            if hasattr(tarfile, "data_filter"):
+                packed.extractall(".", filter="data")
+            else:  # Python before 3.11.4
+                packed.extractall(".", members=[checked(m) for m in packed.getmembers()])  # noqa: S202
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
+        name = os.path.basename(archive)
+        raise NotPossible(
+            f"ClientError: sagemaker_submit_directory: the code's archive {name!r} cannot be unpacked: {error}. "
+            "Make it anew: tar -czf sourcedir.tar.gz -C FOLDER ."
+        ) from error
 
 
 def checked(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -92,7 +102,10 @@ def start(python: str, entry: str, arguments: Sequence[str]) -> None:
         os.chmod(entry, 0o777)  # noqa: S103
     sys.stdout.flush()
     words = [*command(python, entry), *arguments] if entry else [*arguments]
-    os.execvpe(words[0], words, variables)  # noqa: S606
+    try:
+        os.execvpe(words[0], words, variables)  # noqa: S606
+    except OSError as error:
+        raise NotPossible(f"ClientError: the program {words[0]!r} could not be started: {error.strerror}") from error
 
 
 def command(python: str, entry: str) -> list[str]:

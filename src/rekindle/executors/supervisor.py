@@ -40,6 +40,8 @@ _READ_BYTES = 1 << 16
 _LINE_BYTES = 1 << 18
 #: How much of the end of the output is at hand for a failure reason, in bytes.
 _TAIL_BYTES = 1 << 14
+#: Why a program failed that neither printed anything nor left a word in its failure file.
+_SILENT = "the program printed nothing and did not write why to output/failure"
 #: The exit code that the training toolkit takes for a lack of memory.
 _KILLED = 137
 #: Seconds that leftovers of a training job get to die.
@@ -510,10 +512,11 @@ class Supervisor:
         where that is what was told, as SageMaker's own algorithms do for what their user can mend."""
         told = _failure_file(member.folder)
         hint = self._orders["hint"] if "No module named" in (told or member.output.tail) else []
-        if told is None:
+        if not told:
             told = _last_words(member.output.tail)
             if code < 0:
                 told = f"killed by {children.signal_name(-code)}{': ' if told else ''}{told}"
+            told = told or _SILENT
             for command in self._orders["toolkit"]:
                 killed = '\nExtraInfo "OutOfMemory: Process killed by SIGKILL (signal 9)"' if exit_code == _KILLED else ""
                 told = f'ExecuteUserScriptError:\nExitCode {exit_code}\nErrorMessage "{told}"{killed}\nCommand "{command}"'

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from rekindle.domain.errors import Unsupported
-from rekindle.domain.training_job import Algorithm
+from rekindle.domain.errors import InvalidValue, Unsupported
+from rekindle.domain.training_job import Algorithm, TrainingSpec
+from rekindle.engine.clock import SystemClock
+from rekindle.engine.ports import Run, RunKey, RunState
 from rekindle.executors import opt_ml, runtimes
+from rekindle.executors.process import ProcessExecutor
 
 IMAGE = "1.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 START = [sys.executable, "-I", "-S", opt_ml.__file__]
@@ -46,7 +49,7 @@ def test_why_it_is_not_possible_is_told(folder: Path) -> None:
 def test_a_program_that_is_not_there(folder: Path) -> None:
     done = subprocess.run([*START, "try", "no-such-program"], cwd=folder / "code", capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("ClientError: ")
+    assert done.stderr == "ClientError: the program 'no-such-program' could not be started: No such file or directory\n"
 
 
 def test_an_entry_point_is_run_in_such_a_view(folder: Path) -> None:
@@ -55,6 +58,26 @@ def test_an_entry_point_is_run_in_such_a_view(folder: Path) -> None:
     program = runtimes.image_program(algorithm, {"lr": "0.1"}, os.environ["PATH"], folder)
     assert program.argv[-4:] == ("need", "/bin/bash", "-c", "true")
     assert program.variables["PIP_TARGET"] == "/opt/ml/packages"
+
+
+@pytest.mark.parametrize("program", ["no-such-program", "/no/such/program"])
+def test_an_entry_point_that_is_not_there_is_refused_and_reported(folder: Path, program: str) -> None:
+    executor = ProcessExecutor(folder / "home", SystemClock(), environment={"PATH": os.environ["PATH"]})
+    spec = TrainingSpec(Algorithm(image=IMAGE, entrypoint=(program, "train")))
+    with pytest.raises(InvalidValue, match=rf"entrypoint: '{program}': .*such program"):
+        executor.check(spec)
+    key = RunKey("job", 1)
+    executor.launch(Run(key, spec, {}))
+    while (report := executor.report(key)).state is RunState.RUNNING:
+        executor.wait([key], 30.0)
+    told = f"ClientError: the program {program!r} could not be started: No such file or directory, exit code: 1"
+    assert report.failure_reason == told
+
+
+@pytest.mark.parametrize("program", ["bash", "python", "/opt/ml/input/data/drivers/run.sh", "./run.sh"])
+def test_an_entry_point_that_is_or_may_be_there_is_not_refused(folder: Path, program: str) -> None:
+    executor = ProcessExecutor(folder / "home", SystemClock(), environment={"PATH": os.environ["PATH"]})
+    executor.check(TrainingSpec(Algorithm(image=IMAGE, entrypoint=(program,))))
 
 
 def test_arguments_alone_are_for_an_image_that_is_not_here() -> None:

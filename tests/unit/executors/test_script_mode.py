@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -231,6 +232,18 @@ def test_a_script_that_is_not_there_is_refused(executor: ProcessExecutor, hyperp
     report, _ = run(executor, hyperparameters)
     assert report.state is RunState.FAILED
     assert words in report.failure_reason
+
+
+@pytest.mark.parametrize("content", [b"no tar at all", b"", gzip.compress(b"no tar either"), None])
+def test_code_that_cannot_be_unpacked_is_the_users_to_mend(executor: ProcessExecutor, tmp_path: Path, content: bytes) -> None:
+    whole = archive(tmp_path, {"train.py": SHOW + "#" + os.urandom(9000).hex()}).read_bytes()
+    packed = tmp_path / "broken.tar.gz"
+    packed.write_bytes(whole[:5000] if content is None else content)
+    report, _ = run(executor, submitted(packed))
+    assert report.state is RunState.FAILED
+    told = "ClientError: sagemaker_submit_directory: the code's archive 'broken.tar.gz' cannot be unpacked: "
+    assert report.failure_reason.startswith(told)
+    assert "tar -czf sourcedir.tar.gz -C FOLDER ." in report.failure_reason
 
 
 def test_a_rule_s_requirements_are_an_environment_of_their_own(tmp_path: Path) -> None:
