@@ -63,6 +63,10 @@ class SimulatedExecutor:
     def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
         """Everything runs here."""
 
+    def script_of(self, spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> tuple[str, str] | None:
+        """No scripts here."""
+        return None
+
     def room(self, spec: TrainingSpec) -> Room:
         if self.gpus is not None and spec.resources.gpus:
             return self._gpus_room(spec.resources.gpus, self.gpus)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import io
+import tarfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,8 @@ from rekindle.objects.s3 import S3Objects
 from rekindle.serving import Address, Server, build_server
 from rekindle.settings import Settings
 from support.gateway import serving
+from support.script_jobs import training_request
+from support.script_jobs import tuning_request as script_tuning_request
 from support.wire import changed, tuning_request, wire
 
 OTHER = "222222222222"
@@ -144,6 +149,55 @@ def status_of_tagging(client: Any, tags: list[dict[str, str]]) -> int:
     with pytest.raises(client.exceptions.ClientError) as caught:
         client.add_tags(ResourceArn="arn:aws:sagemaker:us-east-1:111111111111:training-job/x", Tags=tags)
     return int(caught.value.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+@pytest.mark.parametrize(
+    ("files", "program", "words"),
+    [
+        (
+            ("code/train.py", "README"),
+            "train.py",
+            "sagemaker_program: 'train.py': the code has no such file. It has: 'code/train.py',",
+        ),
+        ((), "train.sh", "sagemaker_program: 'train.sh': the code has no such file. It has no files at all."),
+        (None, "train.py", "the archive cannot be unpacked: "),
+        (("code/train.py",), "code/train.py", ""),
+        (("./train.py",), "train.py", ""),
+        (("setup.py",), "train.py", ""),
+        (("README",), "package", ""),
+    ],
+)
+def test_the_script_is_looked_for_in_its_archive_at_creation(
+    served: Served, files: tuple[str, ...] | None, program: str, words: str
+) -> None:
+    s3, sagemaker = served.client("s3", served.mine), served.client("sagemaker", served.mine)
+    s3.create_bucket(Bucket="scripts")
+    s3.put_object(Bucket="scripts", Key="train/rows.csv", Body=b"1,2\n")
+    s3.put_object(Bucket="scripts", Key="code/sourcedir.tar.gz", Body=b"none" if files is None else archive(*files))
+    sent = {"sagemaker_program": program, "sagemaker_submit_directory": '"s3://scripts/code/sourcedir.tar.gz"'}
+    name = f"looked-for-{uuid.uuid4().hex}"
+    job = training_request(name, "scripts", HyperParameters=sent)
+    tuning = script_tuning_request(name[:32], "scripts", 2, definition={"StaticHyperParameters": sent})
+    if not words:
+        sagemaker.create_training_job(**job)
+        sagemaker.create_hyper_parameter_tuning_job(**tuning)
+        return
+    with pytest.raises(ClientError, match="ValidationException") as refused:
+        sagemaker.create_training_job(**job)
+    assert words in str(refused.value)
+    assert ": hyperParameters.sagemaker_" in str(refused.value)
+    with pytest.raises(ClientError, match=r"trainingJobDefinition\.staticHyperParameters\.sagemaker_") as refused:
+        sagemaker.create_hyper_parameter_tuning_job(**tuning)
+    assert words in str(refused.value)
+
+
+def archive(*names: str) -> bytes:
+    """A tar.gz of empty files."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w:gz") as packed:
+        for name in names:
+            packed.addfile(tarfile.TarInfo(name))
+    return whole.getvalue()
 
 
 def test_an_object_store_that_refuses_the_keys_is_not_told_as_empty(served: Served) -> None:

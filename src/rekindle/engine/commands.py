@@ -42,6 +42,7 @@ from rekindle.domain.warm_start import (
     warm_start_checks,
     with_parents_metrics,
 )
+from rekindle.engine.code import MAX_BYTES, check_archive
 from rekindle.engine.inputs import check_manifest
 from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, ObjectStore, Page, RunKey
 from rekindle.engine.queries import parents_of, shown_status, shown_training_status, tags_of
@@ -85,6 +86,7 @@ def check_tuning_job(
         check_inputs(objects, definition.training)
         check_outputs(objects, definition.training)
         check_code(objects, definition.statics, "static")
+        check_script(objects, executor.script_of(definition.training, definition.statics), "static")
     spec, parents = with_ancestors(store, spec, find_parents(store, owner, spec))
     spec = bounded(spec, parents, quotas)
     check_warm_start(spec, parents, quotas)
@@ -139,6 +141,7 @@ def create_training_job(
     check_inputs(objects, job.spec)
     check_outputs(objects, job.spec)
     check_code(objects, job.hyperparameters, "hyperparameters")
+    check_script(objects, executor.script_of(job.spec, job.hyperparameters), "hyperparameters")
     now = clock.now()
     transitions = moved((), SecondaryStatus.STARTING, now, "Starting the training job")
     return store.create_training_job(replace(job, created_at=now, modified_at=now, transitions=transitions))
@@ -183,6 +186,20 @@ def check_code(objects: ObjectStore | None, hyperparameters: Mapping[str, str], 
         raise InvalidValue(where, uri, error.reason, error.hint) from error
     if not found:
         raise InvalidValue(where, uri, "there is no such object", "Upload the script's archive first.")
+
+
+def check_script(objects: ObjectStore | None, script: tuple[str, str] | None, field: str) -> None:
+    """Whether an archive, where it is small enough to be looked into now, can be unpacked and holds the script. Raises
+    InvalidValue."""
+    if objects is None or script is None:
+        return
+    uri, program = script
+    try:
+        content = objects.read(uri, MAX_BYTES)
+    except InvalidValue:
+        # Too long, or a folder: what is wrong with it is found when the job begins.
+        return
+    check_archive(content, uri, program, field)
 
 
 def _check_input(objects: ObjectStore, channel: Channel) -> None:

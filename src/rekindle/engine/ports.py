@@ -437,6 +437,11 @@ class Executor(Protocol):
         ``hyperparameters`` say of a script. Starts nothing. Raises InvalidValue or Unsupported, naming field and value."""
         ...
 
+    def script_of(self, spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> tuple[str, str] | None:
+        """The URI of the code that this machine itself would unpack, and the program in it that it would start; None where it
+        runs no script. For what ``check`` has let pass."""
+        ...
+
     def room(self, spec: TrainingSpec) -> Room:
         """How many more runs of a spec this host could start now, and why not more. What it says may be over at once:
         others share the host."""

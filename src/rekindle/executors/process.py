@@ -36,7 +36,7 @@ from rekindle.executors.instances import InstanceType
 from rekindle.executors.journal import JournalReader
 from rekindle.executors.ledger import Amount
 from rekindle.executors.programs import check_command
-from rekindle.executors.runtimes import check_entrypoint, check_formats, check_image, with_code
+from rekindle.executors.runtimes import check_entrypoint, check_formats, check_image, script_of, with_code
 from rekindle.executors.slots import Slots
 from rekindle.executors.supervisor import LOCK
 
@@ -120,6 +120,10 @@ class ProcessExecutor(Executor):
         orders.check_channels(spec, self._host.transfer)
         orders.check_places(spec, self._host.transfer)
         orders.check_environment(spec)
+
+    def script_of(self, spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> tuple[str, str] | None:
+        """See Executor."""
+        return script_of(spec.algorithm, with_code(hyperparameters, spec.channels), self._host.images)
 
     def room(self, spec: TrainingSpec) -> Room:
         """See Executor."""

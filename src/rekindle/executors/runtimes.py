@@ -18,6 +18,7 @@ from typing import Any
 from rekindle.domain.builtins.catalogue import BUILTINS, FORMAT_NEEDS, builtin_named, builtin_of
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import Algorithm, Channel, TrainingSpec
+from rekindle.engine.code import check_program
 from rekindle.executors import container, contract, locations, opt_ml, script_mode
 from rekindle.executors.images import ImageRule, repository
 from rekindle.executors.programs import Container, Program, chosen_python
@@ -79,9 +80,11 @@ def check_image(
     if hyperparameters is None:
         return
     if _runs_script(algorithm, hyperparameters):
-        _entry_point(hyperparameters)
+        entry = _entry_point(hyperparameters)
         if way.run == "script" or _SUBMITTED in hyperparameters:
-            _submitted(hyperparameters)
+            submitted = _submitted(hyperparameters)
+            if way.run == "script":
+                _check_folder(submitted, entry)
     elif way.run == "script":
         _module(algorithm.image or "")
 
@@ -101,6 +104,15 @@ def check_entrypoint(spec: TrainingSpec, rules: Sequence[ImageRule], path: str) 
         where = "there is no such program" if os.sep in program else "no such program is on PATH"
         way_out = "Install it, name another, or run the image itself as a container (images.yaml, docs/settings.md)."
         raise InvalidValue("entrypoint", program, where, way_out)
+
+
+def script_of(algorithm: Algorithm, hyperparameters: Mapping[str, str], rules: Sequence[ImageRule]) -> tuple[str, str] | None:
+    """Where the code is that we unpack ourselves, and the program in it; None for all that is no script of ours."""
+    if algorithm.command is not None or algorithm.entrypoint or _way(algorithm, rules).run == "container":
+        return None
+    if not _runs_script(algorithm, hyperparameters):
+        return None
+    return _submitted(hyperparameters), _entry_point(hyperparameters)
 
 
 def _python(algorithm: Algorithm, way: ImageRule, path: str) -> str:
@@ -334,6 +346,15 @@ def _submitted(hyperparameters: Mapping[str, str]) -> str:
     if not locations.is_remote(uri) and not locations.local_path(uri, field).exists():
         raise InvalidValue(field, uri, "there is no such file or folder")
     return uri
+
+
+def _check_folder(submitted: str, entry: str) -> None:
+    """Raises InvalidValue where the code is a folder of this machine that surely lacks the program."""
+    if locations.is_remote(submitted):
+        return
+    folder = locations.local_path(submitted, f"hyperparameters.{_SUBMITTED}")
+    if folder.is_dir() and not (folder / entry).exists():
+        check_program([path.name for path in folder.iterdir() if path.is_file()], entry, "hyperparameters")
 
 
 def _source(submitted: str) -> tuple[Path | None, str, tuple[str, str] | None]:

@@ -97,7 +97,7 @@ def start(python: str, entry: str, arguments: Sequence[str]) -> None:
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))}
     variables["PATH"] = os.pathsep.join((str(Path(python).parent), variables.get("PATH", os.defpath)))
     if entry and not _is_module(entry) and not Path(entry).is_file():
-        raise NotPossible(f"ClientError: the code has no file {entry!r}")
+        raise NotPossible(f"ClientError: sagemaker_program: the code has no file {entry!r}; it has {_listed()}")
     if entry and not _is_module(entry) and not entry.endswith(".py"):
         os.chmod(entry, 0o777)  # noqa: S103
     sys.stdout.flush()
@@ -106,6 +106,12 @@ def start(python: str, entry: str, arguments: Sequence[str]) -> None:
         os.execvpe(words[0], words, variables)  # noqa: S606
     except OSError as error:
         raise NotPossible(f"ClientError: the program {words[0]!r} could not be started: {error.strerror}") from error
+
+
+def _listed() -> str:
+    """The first of the code's files, as a refusal names them."""
+    names = sorted(str(path) for path in Path().rglob("*") if path.is_file())
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "") or "no files at all"
 
 
 def command(python: str, entry: str) -> list[str]:

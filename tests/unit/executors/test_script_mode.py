@@ -163,7 +163,9 @@ def test_failures_read_like_the_toolkits(executor: ProcessExecutor, tmp_path: Pa
     assert report.failure_reason == expected
     code = archive(tmp_path, {"train.py": "import os\nos.kill(os.getpid(), 9)\n"})
     report, _ = run(executor, submitted(code, "no.py"), RunKey("gone", 1))
-    assert report.failure_reason == "ClientError: the code has no file 'no.py', exit code: 1"
+    assert report.failure_reason == (
+        "ClientError: sagemaker_program: the code has no file 'no.py'; it has 'train.py', exit code: 1"
+    )
     report, _ = run(executor, submitted(code), RunKey("killed", 1))
     assert 'ExitCode 137\nErrorMessage "killed by SIGKILL"\nExtraInfo "OutOfMemory: Process' in report.failure_reason
 
@@ -244,6 +246,18 @@ def test_code_that_cannot_be_unpacked_is_the_users_to_mend(executor: ProcessExec
     told = "ClientError: sagemaker_submit_directory: the code's archive 'broken.tar.gz' cannot be unpacked: "
     assert report.failure_reason.startswith(told)
     assert "tar -czf sourcedir.tar.gz -C FOLDER ." in report.failure_reason
+
+
+def test_a_folder_that_lacks_the_script_is_refused(executor: ProcessExecutor, tmp_path: Path) -> None:
+    (tmp_path / "code" / "src").mkdir(parents=True)
+    (tmp_path / "code" / "other.py").touch()
+    (tmp_path / "code" / "src" / "train.py").touch()
+    spec = TrainingSpec(Algorithm(image=IMAGE))
+    with pytest.raises(InvalidValue, match=r"sagemaker_program: 'train.py': the code has no such file.*It has: 'other.py'\."):
+        executor.check(spec, submitted(tmp_path / "code"))
+    executor.check(spec, submitted(tmp_path / "code", "src/train.py"))
+    (tmp_path / "code" / "setup.py").touch()
+    executor.check(spec, submitted(tmp_path / "code"))
 
 
 def test_a_rule_s_requirements_are_an_environment_of_their_own(tmp_path: Path) -> None:
