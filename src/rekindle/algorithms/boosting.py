@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xgboost
+from numpy.typing import NDArray
 from xgboost import collective
+from xgboost.core import XGBoostError
 from xgboost.tracker import RabitTracker
 
 from rekindle.algorithms import rounds
 from rekindle.algorithms.job import Job, Stop, UserError, tell
 from rekindle.algorithms.meeting import Meeting
 from rekindle.algorithms.scores import CLASS_SCORES, NUMBER_SCORES, confusion, moments
-from rekindle.algorithms.tables import Table, read_table
+from rekindle.algorithms.tables import Table, data_files, read_table
 from rekindle.domain.builtins.catalogue import builtin_named
 from rekindle.domain.builtins.rules import TUNED_METRIC
 from rekindle.domain.builtins.xgboost import OWN_METRICS
@@ -42,6 +45,21 @@ _WITHOUT_EFFECT = (
 #: Seconds between checkpoints where nobody asked for any: they cost time, and only a lost machine needs them.
 _CHECKPOINT_SECONDS = 15.0
 _TWEEDIE = "tweedie-nloglik"
+#: Where a message of the library's begins with its time, its source file and the condition that was broken.
+_PLACE = re.compile(r"^\[[\d:]+\] \S+:\d+: (Check failed: .*?: (?=[A-Z`]))?", re.DOTALL)
+_SHOWN_FILES = 5
+_NOT_A_SHARE = (lambda labels: (labels < 0) | (labels > 1), "is not within 0 and 1")
+_NEGATIVE = (lambda labels: labels < 0, "is negative")
+#: Labels that the library does not take, by objective.
+_LABELS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "reg:logistic": _NOT_A_SHARE,
+    "binary:logistic": _NOT_A_SHARE,
+    "binary:logitraw": _NOT_A_SHARE,
+    "count:poisson": _NEGATIVE,
+    "reg:tweedie": _NEGATIVE,
+    "reg:gamma": (lambda labels: labels <= 0, "is not positive"),
+    "reg:squaredlogerror": (lambda labels: labels <= -1, "is not above -1"),
+}
 
 
 def train(job: Job) -> None:
@@ -51,16 +69,51 @@ def train(job: Job) -> None:
     values = builtin.parsed(job.hyperparameters)
     kinds = {name: builtin.format_of(kind) for name, kind in job.channels.items()}
     weighted = values.get("csv_weights", 0) == 1
-    tables = {name: read_table(job.channel(name), kind, weighted) for name, kind in kinds.items()}
+    tables = {name: read_table(job.channel(name), kind, weighted, lambda t: _labels(t, values)) for name, kind in kinds.items()}
     metric = job.hyperparameters.get(TUNED_METRIC)
     stop = Stop()
     with _together(job, tables) as columns:
         if columns is None:
             return
-        data = {name: _matrix(table.widened(columns)) for name, table in tables.items() if table is not None}
-        model = _boosted(job, values, metric, data, stop)
+        wide = {name: table.widened(columns) for name, table in tables.items() if table is not None}
+        _check_widths(wide)
+        try:
+            model = _boosted(job, values, metric, {name: _matrix(table) for name, table in wide.items()}, stop)
+        except XGBoostError as error:
+            raise XGBoostError(f"{_without_trace(str(error))} (files: {_listed(job)})") from error
         if collective.get_rank() == 0 and (not stop.asked or values.get("save_model_on_termination") == "true"):
             _save(model, job.model)
+
+
+def _labels(table: Table, values: Mapping[str, Any]) -> Iterator[tuple[NDArray[np.bool_], str]]:
+    """Which rows have labels that the objective does not take."""
+    objective = values.get("objective", "reg:squarederror")
+    if objective in _LABELS:
+        broken, words = _LABELS[objective]
+        yield broken(table.labels), f"the label {words}, and objective is {objective}"
+    elif objective.startswith("multi:"):
+        classes = values["num_class"]
+        yield (
+            ~np.isin(table.labels, np.arange(classes)),
+            f"the label is no whole number from 0 to {classes - 1} (num_class - 1)",
+        )
+
+
+def _check_widths(tables: Mapping[str, Table]) -> None:
+    expected = tables["train"].columns
+    for name, table in tables.items():
+        if table.columns != expected:
+            raise UserError(f"The {name} data have {table.columns} features, and the training data have {expected}")
+
+
+def _without_trace(words: str) -> str:
+    """What the library says, without its time, its source file and its stack."""
+    return _PLACE.sub("", words.partition("\nStack trace:")[0]).strip()
+
+
+def _listed(job: Job) -> str:
+    names = [f"{name}/{path.name}" for name in job.channels for path in data_files(job.channel(name))]
+    return ", ".join(names[:_SHOWN_FILES]) + (", ..." if len(names) > _SHOWN_FILES else "")
 
 
 def evaluation_metrics(values: Mapping[str, Any], objective_metric: str | None) -> list[str]:

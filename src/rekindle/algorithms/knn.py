@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,7 @@ def train(job: Job) -> None:
     assert builtin is not None
     values = builtin.parsed(job.hyperparameters)
     warn_without_effect(values, WITHOUT_EFFECT)
-    tables = read_channels(job, builtin, values["feature_dim"])
-    for name, table in tables.items():
-        _check(name, table, values)
+    tables = read_channels(job, builtin, values["feature_dim"], lambda table: _labels_of_no_class(table, values))
     points, labels = _sampled(tables["train"], values["sample_size"])
     if values["k"] > len(labels):
         raise UserError(f"k is {values['k']}, and there are {len(labels)} rows of training data")
@@ -46,11 +44,9 @@ def train(job: Job) -> None:
     _save(job, values, points, labels, reduction)
 
 
-def _check(name: str, table: Table, values: Mapping[str, Any]) -> None:
-    if not np.isfinite(_dense(table)).all() or not np.isfinite(table.labels).all():
-        raise UserError(f"The {name} data have missing values or numbers that are not finite")
-    if values["predictor_type"] == "classifier" and (table.labels != np.round(table.labels)).any():
-        raise UserError(f"The {name} data have labels that are no whole numbers, and predictor_type is classifier")
+def _labels_of_no_class(table: Table, values: Mapping[str, Any]) -> Iterator[tuple[NDArray[np.bool_], str]]:
+    if values["predictor_type"] == "classifier":
+        yield table.labels != np.round(table.labels), "the label is no whole number, and predictor_type is classifier"
 
 
 def _sampled(table: Table, size: int) -> tuple[Matrix, NDArray[np.float32]]:

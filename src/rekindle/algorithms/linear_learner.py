@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.preprocessing import StandardScaler
 
 from rekindle.algorithms import scores
-from rekindle.algorithms.job import Job, Stop, UserError, run, tell
+from rekindle.algorithms.job import Job, Stop, run, tell
 from rekindle.algorithms.quality import progress, quality, read_channels, warn_without_effect
 from rekindle.algorithms.tables import Table
 from rekindle.domain.builtins.catalogue import builtin_named
@@ -78,16 +78,22 @@ def train(job: Job) -> None:
     values = {**_DEFAULTS, **builtin.parsed(job.hyperparameters)}
     warn_without_effect(values, WITHOUT_EFFECT)
     features = values.get("feature_dim")
-    tables = read_channels(job, builtin, features if isinstance(features, int) else None)
+    width = features if isinstance(features, int) else None
+    tables = read_channels(job, builtin, width, lambda table: _labels_of_no_class(table, values))
     learner = Learner(values, tables["train"])
-    for name, table in tables.items():
-        learner.check(name, table)
     learner.fit(job.host, tables, Stop())
     learner.select_threshold(tables.get("validation", tables["train"]))
     for part, table in tables.items():
         learner.report(job.host, part, table)
     job.model.mkdir(parents=True, exist_ok=True)
     (job.model / "model.json").write_text(json.dumps(learner.model()))
+
+
+def _labels_of_no_class(table: Table, values: Mapping[str, Any]) -> Iterator[tuple[NDArray[np.bool_], str]]:
+    classes = values.get("num_classes", 2)
+    if values["predictor_type"] != "regressor":
+        broken = ~np.isin(table.labels, np.arange(classes))
+        yield broken, f"the label is no whole number from 0 to {classes - 1}, and predictor_type is {values['predictor_type']}"
 
 
 class Learner:
@@ -106,16 +112,6 @@ class Learner:
         self._label_scale = spread or 1.0
         self._estimator = self._make()
         self.threshold = 0.0
-
-    def check(self, part: str, table: Table) -> None:
-        """Raises UserError for data that no linear model takes."""
-        dense = table.features.data if sparse.issparse(table.features) else table.features
-        if not np.isfinite(dense).all() or not np.isfinite(table.labels).all():
-            raise UserError(f"The {part} data have missing values or numbers that are not finite")
-        if self._kind == "regressor":
-            return
-        if not np.isin(table.labels, np.arange(self._classes)).all():
-            raise UserError(f"The {part} data have labels that are no whole numbers from 0 to {self._classes - 1}")
 
     def fit(self, host: str, tables: Mapping[str, Table], stop: Stop) -> None:
         """Epoch by epoch, until the loss of the validation data (of the training data where there are none) no more improves;

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
 from rekindle.algorithms.job import Job, UserError, tell
-from rekindle.algorithms.tables import Table, read_table
+from rekindle.algorithms.tables import Rules, Table, missing, read_table
 from rekindle.domain.builtins.catalogue import Builtin
 
 
@@ -18,13 +23,14 @@ def progress(host: str, done: int, total: int) -> None:
     tell(f"#progress_metric: host={host}, completed {100.0 * done / total:.4g} % of epochs")
 
 
-def read_channels(job: Job, builtin: Builtin, features: int | None) -> dict[str, Table]:
-    """The job's channels. Raises UserError where one has no rows or not as many features as were said."""
+def read_channels(job: Job, builtin: Builtin, features: int | None, rules: Rules) -> dict[str, Table]:
+    """The job's channels; ``rules`` are what the algorithm asks of each row besides having all its features. Raises UserError
+    where a channel has no rows, one that breaks a rule, or not as many features as were said."""
     if len(job.hosts) > 1:
         raise UserError(f"{builtin.name} trains on one instance here, not on {len(job.hosts)}")
     tables: dict[str, Table] = {}
     for name, content_type in job.channels.items():
-        table = read_table(job.channel(name), builtin.format_of(content_type))
+        table = read_table(job.channel(name), builtin.format_of(content_type), rules=lambda found: _complete(found, rules))
         if table is None:
             raise UserError(f"No data in {'training' if name == 'train' else name} channel path")
         tables[name] = table
@@ -35,6 +41,11 @@ def read_channels(job: Job, builtin: Builtin, features: int | None) -> dict[str,
                 f"The {name} data have {table.columns} features, where feature_dim or the training data say {features}"
             )
     return {name: table.widened(features) for name, table in tables.items()}
+
+
+def _complete(table: Table, rules: Rules) -> Iterator[tuple[NDArray[np.bool_], str]]:
+    yield missing(table), "a feature has no value"
+    yield from rules(table)
 
 
 def warn_without_effect(values: dict[str, object], names: tuple[str, ...]) -> None:

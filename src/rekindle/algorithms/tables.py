@@ -7,7 +7,7 @@ import io
 import os
 import zlib
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,11 +54,53 @@ class Table:
         return Table(wide, self.labels, self.weights, self.groups)
 
 
-def read_table(folder: Path, kind: str, weights: bool = False) -> Table | None:
+#: What an algorithm does not take: for a file's table, which rows break a rule, and what is wrong with them.
+Rules = Callable[[Table], Iterable[tuple[NDArray[np.bool_], str]]]
+
+
+def no_rules(_table: Table) -> Iterable[tuple[NDArray[np.bool_], str]]:
+    """Everything that can be read is taken."""
+    return ()
+
+
+def read_table(folder: Path, kind: str, weights: bool = False, rules: Rules = no_rules) -> Table | None:
     """All files of a channel, in the order of their paths; None where there is no data. ``kind`` is ``csv`` (label, then the
-    weight if ``weights``, then features), ``libsvm``, ``parquet`` (label first) or ``recordio-protobuf``. Raises UserError."""
-    tables = [table for path in data_files(folder) if (table := _READERS[kind](path, weights)) is not None]
+    weight if ``weights``, then features), ``libsvm``, ``parquet`` (label first) or ``recordio-protobuf``. ``rules`` come on top
+    of those for all algorithms. Raises UserError, which names the file and the row."""
+    tables = []
+    for path in data_files(folder):
+        table = _READERS[kind](path, weights)
+        if table is not None:
+            _check_rows(table, f"{folder.name}/{path.relative_to(folder)}", rules)
+            tables.append(table)
     return _stacked(tables) if tables else None
+
+
+def missing(table: Table) -> NDArray[np.bool_]:
+    """The rows in which a feature has no value."""
+    return _rows_with(np.isnan, table.features)
+
+
+def _check_rows(table: Table, file: str, rules: Rules) -> None:
+    infinite = _rows_with(np.isinf, table.features)
+    found = [
+        (~np.isfinite(table.labels), "the label is missing or no finite number of 32 bits"),
+        (infinite, "a feature is infinite, or too large for a number of 32 bits (3.4e38 is the largest)"),
+    ]
+    if table.weights is not None:
+        found.append((~(table.weights >= 0) | np.isinf(table.weights), "the weight is negative or no finite number"))
+    for broken, words in (*found, *rules(table)):
+        if broken.any():
+            raise UserError(f"File '{file}', row {int(broken.argmax()) + 1}: {words}")
+
+
+def _rows_with(test: Callable[[Any], Any], features: Any) -> NDArray[np.bool_]:
+    if not sparse.issparse(features):
+        return np.asarray(test(features).any(axis=1))
+    rows = np.repeat(np.arange(features.shape[0]), np.diff(features.indptr))
+    broken = np.zeros(features.shape[0], dtype=bool)
+    broken[rows[test(features.data)]] = True
+    return broken
 
 
 def data_files(folder: Path) -> list[Path]:
@@ -86,7 +128,9 @@ def _csv(path: Path, weights: bool) -> Table | None:
     try:
         found = _numbers(text, delimiter)
     except ValueError as error:
-        raise UserError(f"Failed to load csv data with exception:\n{error} (file {path.name!r})") from error
+        # Numpy's advice is for programmers.
+        words = str(error).partition("; use `usecols`")[0]
+        raise UserError(f"Failed to load csv data with exception:\n{words} (file {path.name!r})") from error
     if found.shape[1] <= leading:
         raise UserError(f"Failed to load csv data: file {path.name!r} has {found.shape[1]} columns, and no feature among them")
     return Table(found[:, leading:], found[:, 0], found[:, 1] if weights else None)
@@ -217,7 +261,9 @@ _READERS: dict[str, Callable[[Path, bool], Table | None]] = {
 
 
 def _decoded(path: Path) -> str:
-    return _read(path).decode("utf-8", "replace").removeprefix("\ufeff")
+    text = _read(path).decode("utf-8", "replace").removeprefix("\ufeff")
+    # Lines may end as on any machine, old Macs among them.
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _stacked(tables: Sequence[Table]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -235,6 +236,55 @@ def test_a_host_stops_with_the_one_that_was_asked(monkeypatch: pytest.MonkeyPatc
 def test_a_channel_without_data_is_refused(channels: dict, words: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=words):
         train(job(tmp_path, BINARY, **channels))
+
+
+#: For each objective that is choosy: labels that the library takes, at the ends, and one that it does not.
+LABELS = {
+    "reg:logistic": ("0 1", "1.01", "is not within 0 and 1"),
+    "binary:logistic": ("0 1", "-0.1", "is not within 0 and 1"),
+    "binary:logitraw": ("0 1", "2", "is not within 0 and 1"),
+    "count:poisson": ("0 7", "-1", "is negative"),
+    "reg:tweedie": ("0 7", "-1", "is negative"),
+    "reg:gamma": ("1e-6 7", "0", "is not positive"),
+    "reg:squaredlogerror": ("-0.999 7", "-1", "is not above -1"),
+    "multi:softmax": ("0 1", "2", "is no whole number from 0 to 1"),
+    "multi:softprob": ("0 1", "0.5", "is no whole number from 0 to 1"),
+}
+
+
+@pytest.mark.parametrize("objective", LABELS)
+def test_labels_that_an_objective_does_not_take_are_told_by_file_and_row(objective: str, tmp_path: Path) -> None:
+    good, bad, words = LABELS[objective]
+    values = {"num_round": "1", "objective": objective} | ({"num_class": "2"} if objective.startswith("multi") else {})
+    folder = tmp_path / "input" / "train"
+    folder.mkdir(parents=True)
+    rows = [f"{label},{i},1\n" for i, label in enumerate(good.split() * 3)]
+    (folder / "a.csv").write_text("".join(rows))
+    train(job(tmp_path, values, train="text/csv"))
+    (folder / "b.csv").write_text(f"{rows[0]}{bad},1,1\n")
+    with pytest.raises(UserError, match=rf"File 'train/b.csv', row 2: the label {words}"):
+        train(job(tmp_path, values, train="text/csv"))
+    # The rule is the library's own.
+    data = xgboost.DMatrix([[1.0]] * 3, label=[*map(float, good.split()), float(bad)])
+    with pytest.raises(xgboost.core.XGBoostError, match="label"):
+        xgboost.train({name: value for name, value in values.items() if name != "num_round"}, data, 1)
+
+
+def test_what_only_the_library_refuses_is_told_in_its_words_with_the_files(tmp_path: Path) -> None:
+    folder = tmp_path / "input" / "train"
+    folder.mkdir(parents=True)
+    (folder / "a.libsvm").write_text("1 qid:2 0:1\n0 qid:1 0:2\n")
+    expected = "`qid` must be sorted in non-decreasing order along with data. (files: train/a.libsvm)"
+    with pytest.raises(xgboost.core.XGBoostError, match=rf"^{re.escape(expected)}$"):
+        train(job(tmp_path, {"num_round": "1", "objective": "rank:pairwise"}, train="text/libsvm"))
+
+
+def test_channels_of_different_width_are_refused(tmp_path: Path) -> None:
+    for name, row in (("train", "0,1,2\n1,2,3\n"), ("validation", "1,2,3,4\n")):
+        (tmp_path / "input" / name).mkdir(parents=True)
+        (tmp_path / "input" / name / "a.csv").write_text(row)
+    with pytest.raises(UserError, match="The validation data have 3 features, and the training data have 2"):
+        train(job(tmp_path, BINARY, train="text/csv", validation="text/csv"))
 
 
 # --- what validation accepts runs ---------------------------------------------------------------------------------------

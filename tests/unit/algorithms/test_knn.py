@@ -79,5 +79,5 @@ def test_refusals(values: dict[str, str], words: str) -> None:
 def test_data_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="k is 301, and there are 300 rows"):
         train(csv_job(tmp_path / "a", {**VALUES, "k": "301"}, three_classes))
-    with pytest.raises(UserError, match="no whole numbers, and predictor_type is classifier"):
+    with pytest.raises(UserError, match="no whole number, and predictor_type is classifier"):
         train(csv_job(tmp_path / "b", VALUES, numbers))

@@ -170,11 +170,11 @@ def test_recordio_without_a_content_type_is_read(tmp_path: Path, capsys) -> None
     ("values", "data", "words"),
     [
         ({"feature_dim": "4"}, two_classes, "The train data have 5 features"),
-        ({}, three_classes, "labels that are no whole numbers from 0 to 1"),
+        ({}, three_classes, r"File 'train/a.csv', row \d+: the label is no whole number from 0 to 1"),
         (
             {"predictor_type": "multiclass_classifier", "num_classes": "3"},
             numbers,
-            "labels that are no whole numbers from 0 to 2",
+            "the label is no whole number from 0 to 2",
         ),
     ],
 )
@@ -202,3 +202,13 @@ def test_refusals(values: dict[str, str], words: str) -> None:
     with pytest.raises(Refused) as refused:
         builtin_named("linear-learner").parsed(values)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(("value", "words"), [("1e39", "too large for a number of 32 bits"), ("", "a feature has no value")])
+def test_a_number_that_no_linear_model_takes_is_told_by_file_and_row(value: str, words: str, tmp_path: Path) -> None:
+    folder = tmp_path / "input" / "train"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text("0,1,2\n1,2,3\n")
+    (folder / "b.csv").write_text(f"0,1,2\n1,{value},3\n")
+    with pytest.raises(UserError, match=rf"File 'train/b.csv', row 2: .*{words}"):
+        train(job(tmp_path, {"predictor_type": "regressor"}, train="text/csv"))

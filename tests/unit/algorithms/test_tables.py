@@ -41,6 +41,13 @@ def test_csv_with_any_delimiter(tmp_path: Path, delimiter: str) -> None:
     same(read_table(tmp_path, "csv"))
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_csv_with_the_lines_of_other_machines(tmp_path: Path, end: str) -> None:
+    path = write_csv(tmp_path / "a.csv", X, Y)
+    path.write_bytes(path.read_text().replace("\n", end).encode())
+    same(read_table(tmp_path, "csv"))
+
+
 def test_csv_compressed_with_quotes_weights_and_gaps(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b'1,0.5,"3",,5\r\n0,2,4,6,\r\n'))
     table = read_table(tmp_path, "csv", weights=True)
@@ -99,6 +106,12 @@ def test_a_channel_without_rows_is_no_table(tmp_path: Path) -> None:
     [
         ("csv", b"label,a,b\n1,2,3\n", "First line 'label,a,b...' of file 'f' is not 'CSV' format"),
         ("csv", b"1,2,3\n1,2\n", "Failed to load csv data"),
+        ("csv", b"1,2,3\n1,2\n", "changed from 3 to 2 at row 2 (file 'f')"),
+        ("csv", b"1,2\n1,-inf\n", "/f', row 2: a feature is infinite, or too large"),
+        ("csv", b"1,2\nnan,2\n", "/f', row 2: the label is missing"),
+        ("csv", b"1,2\n1e39,2\n", "/f', row 2: the label is missing or no finite number"),
+        ("libsvm", b"1 0:1\n1\n1 1:1 4:1e39\n", "/f', row 3: a feature is infinite, or too large"),
+        ("libsvm", b"1:1 0:1\n1:-1 0:1\n", "/f', row 2: the weight is negative"),
         ("csv", b"1\n0\n", "has 1 columns, and no feature among them"),
         ("libsvm", b"1,2,3\n", "Line 1 '1,2,3...' of file 'f' is not 'LIBSVM' format"),
         ("libsvm", b"1 0:1\n1 a:1\n", "Line 2 '1 a:1...'"),
