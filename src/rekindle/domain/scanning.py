@@ -18,7 +18,7 @@ class LineScanner:
     """Finds metric values in log lines; made of (metric, pattern) pairs.
 
     A pattern sees each line as printed and, where the line holds a TAB, once more with TAB written as ``#011``, as
-    SageMaker's log pipeline writes it. What does not parse as a finite number is no emission.
+    SageMaker's log pipeline writes it. What is no finite decimal number is no emission.
     """
 
     def __init__(self, definitions: Iterable[tuple[str, str]]) -> None:
@@ -52,8 +52,12 @@ def _first_value(pattern: re2._Regexp, forms: Sequence[str]) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
+    """A decimal number in ASCII. Python alone would also take ``1_0``, and the digits of other scripts."""
+    found = (text or "").strip()
+    if "_" in found or not found.isascii():
+        return None
     try:
-        value = float((text or "").strip())
+        value = float(found)
     except ValueError:
         return None
     return value if math.isfinite(value) else None
