@@ -168,6 +168,8 @@ def test_objects_that_cannot_be_moved_fail_the_job(bucket: str, executor, tmp_pa
     assert report.failure_reason.startswith(reason)
     assert report.model_uri is None
     assert left_to_upload(tmp_path) == []
+    if "upload" in reason:
+        assert f"What was trained is kept in {tmp_path / 'home' / '_' / KEY.name / 'model'};" in report.failure_reason
 
 
 PRINTING = """

@@ -86,6 +86,9 @@ class SimulatedExecutor:
         self.launches[run.key] = self.launches.get(run.key, 0) + 1
         self._runs[run.key] = _Started(run, self.program(run.hyperparameters), self.clock.now())
 
+    def adopt(self, key: RunKey) -> None:
+        """Nothing is moved here."""
+
     def report(self, key: RunKey, seen: int = 0) -> Report | None:
         started = self._runs.get(key)
         if started is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
+import sys
 import tarfile
 import uuid
 from collections.abc import Iterator
@@ -18,8 +20,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.training_job import Algorithm, Channel, Owner, TrainingJob, TrainingSpec
+from rekindle.domain.training_job import Algorithm, Channel, Output, Owner, TrainingJob, TrainingSpec
+from rekindle.engine.clock import SystemClock
 from rekindle.engine.commands import check_code, check_inputs, create_training_job
+from rekindle.engine.ports import Run, RunKey, RunState
+from rekindle.executors.process import ProcessExecutor
 from rekindle.gateway.credentials import KeyPair, add_pair, load_or_create
 from rekindle.objects.s3 import S3Objects
 from rekindle.serving import Address, Server, build_server
@@ -27,6 +32,7 @@ from rekindle.settings import Settings
 from support.gateway import serving
 from support.script_jobs import training_request
 from support.script_jobs import tuning_request as script_tuning_request
+from support.serving import until
 from support.wire import changed, tuning_request, wire
 
 OTHER = "222222222222"
@@ -149,6 +155,27 @@ def status_of_tagging(client: Any, tags: list[dict[str, str]]) -> int:
     with pytest.raises(client.exceptions.ClientError) as caught:
         client.add_tags(ResourceArn="arn:aws:sagemaker:us-east-1:111111111111:training-job/x", Tags=tags)
     return int(caught.value.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+def test_results_outlive_keys_that_are_changed_while_a_job_runs(served: Served, tmp_path: Path) -> None:
+    def executor(secret: str) -> ProcessExecutor:
+        keys = {"AWS_ACCESS_KEY_ID": served.mine.access_key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1"}
+        environment = {"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{served.port}", **keys}
+        transfer = (sys.executable, "-I", "-m", "rekindle.objects.transfer")
+        return ProcessExecutor(tmp_path, SystemClock(), environment=environment, transfer=transfer)
+
+    s3 = served.client("s3", served.mine)
+    s3.create_bucket(Bucket="rotated")
+    before, after = executor("of yesterday"), executor(served.mine.secret_key)
+    spec = TrainingSpec(Algorithm(command="touch ../model/weights"), output=Output("s3://rotated/out"))
+    key = RunKey("rotated", 1)
+    before.launch(Run(key, spec, {}))
+    until(lambda: b"the object store refuses the keys; trying again." in before.read_log(key.owner, key.name)[0])
+    assert before.report(key).state is RunState.RUNNING
+    after.adopt(key)
+    until(lambda: after.report(key).state is not RunState.RUNNING)
+    assert after.report(key).state is RunState.COMPLETED
+    assert s3.head_object(Bucket="rotated", Key="out/rotated/output/model.tar.gz")["ContentLength"] > 0
 
 
 @pytest.mark.parametrize(

@@ -454,6 +454,11 @@ class Executor(Protocol):
         not there) is reported as FAILED and not raised."""
         ...
 
+    def adopt(self, key: RunKey) -> None:
+        """Says that this process works on a run by now, whoever launched it: what it knows of the object store, keys above
+        all, holds for the run's transfers from here on. Does nothing for a run that it launched itself or has adopted."""
+        ...
+
     def report(self, key: RunKey, seen: int = 0) -> Report | None:
         """Where the run stands, with emissions from index ``seen`` on; None if it was never launched. All emissions
         precede the end: a report whose state is not RUNNING is complete and the last. Raises StoreUnavailable where the

@@ -119,6 +119,7 @@ def _curves(snapshot: Snapshot, folded: Iterable[Folded], numbered: _Numbered) -
 
 
 def _fold_one(step: Step, job: TrainingJob) -> Folded:
+    step.executor.adopt(RunKey.of(job))
     report = step.executor.report(RunKey.of(job), job.points_seen)
     now = step.clock.now()
     if report is None and job.started_at is not None:

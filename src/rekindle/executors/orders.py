@@ -14,7 +14,7 @@ from typing import Any
 from rekindle.domain.errors import InvalidValue, RekindleError, Unsupported
 from rekindle.domain.manifest import MARK
 from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECONDS, Channel, Owner, TrainingSpec
-from rekindle.engine.ports import Run
+from rekindle.engine.ports import Run, RunKey
 from rekindle.executors import container, contract, locations, logfile, machine, records, workdir
 from rekindle.executors.images import ImageRule
 from rekindle.executors.instances import InstanceType, instance_of
@@ -53,8 +53,9 @@ class Host:
     """What holds for all runs of this machine.
 
     ``transfer`` is the command, to be followed by ``download URI FOLDER`` (any number of pairs) or ``upload PATH URI``, that
-    moves objects; ``transfer_variables`` are, for the owner of a run, added to what it sees. ``environment`` is what training
-    jobs inherit. ``images`` is what the user says of images. ``hidden`` are folders that no copy of a source holds.
+    moves objects; it exits with ``EX_TEMPFAIL`` where the store refuses the keys. ``transfer_variables`` are, for the owner of
+    a run, added to what it sees. ``environment`` is what training jobs inherit. ``images`` is what the user says of images.
+    ``hidden`` are folders that no copy of a source holds.
     """
 
     root: Path
@@ -152,7 +153,9 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "hint": [program.hint] if program.hint else [],
         "environment": environments[contract.HOST],
         **{f"environment {name}": environments[name] for name in others},
-        "transfer environment": [f"{n}={v}" for n, v in _transfer_variables(run, folder, host).items()],
+        "transfer environment": [
+            f"{n}={v}" for n, v in transfer_variables(run.key, Path(mark(folder, run.key.attempt)), host).items()
+        ],
         "cwd": ["code"],
         "limit": [str(max(0.0, spec.max_runtime_seconds - run.spent_seconds))],
         "metrics": [item for d in spec.algorithm.metrics for item in (d.name, d.regex)],
@@ -307,8 +310,9 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
     }
 
 
-def _transfer_variables(run: Run, folder: Path, host: Host) -> dict[str, str]:
-    return {**host.environment, **host.transfer_variables(run.key.owner), RUN_MARK: mark(folder, run.key.attempt)}
+def transfer_variables(key: RunKey, attempt: Path, host: Host) -> dict[str, str]:
+    """What the processes see that move a run's objects; ``attempt`` is the attempt's folder."""
+    return {**host.environment, **host.transfer_variables(key.owner), RUN_MARK: str(attempt)}
 
 
 def mark(folder: str | Path, attempt: int) -> str:

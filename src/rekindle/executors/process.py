@@ -51,6 +51,8 @@ _GLANCE = 0.01
 _LAUNCH_PATIENCE = 60.0
 #: Seconds between two complaints of a run that cannot be launched.
 _COMPLAINT_SECONDS = 60.0
+#: Variables that say who we are to an object store.
+_KEY_VARIABLES = frozenset(("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SHARED_CREDENTIALS_FILE"))
 #: Whose runs lie at the root.
 _OWNER = Owner()
 _LOST = "The supervisor of the training job vanished."
@@ -102,6 +104,8 @@ class ProcessExecutor(Executor):
         self._readers: dict[RunKey, JournalReader] = {}
         #: Runs whose supervisor we started and whose end nobody has been told yet.
         self._launched: set[RunKey] = set()
+        #: Runs of others that we were told we work on.
+        self._adopted: set[RunKey] = set()
         #: Why runs can never be launched, until that is told: to forget it means to try once more.
         self._refused: dict[RunKey, str] = {}
         #: When there may be another complaint of a run that cannot be launched now.
@@ -138,6 +142,19 @@ class ProcessExecutor(Executor):
         except OSError as error:
             self._note_failure(run, error)
 
+    def adopt(self, key: RunKey) -> None:
+        """See Executor. Without keys in our environment the run keeps those that it was launched with."""
+        attempt = self._attempt_of(key)
+        with self._mutex:
+            if key in self._launched or key in self._adopted or attempt is None or not (attempt / "orders").exists():
+                return
+            self._adopted.add(key)
+        told = orders.transfer_variables(key, attempt, self._host)
+        if told.keys() & _KEY_VARIABLES:
+            # Not to be told is no worse than before: what it was launched with may do.
+            with contextlib.suppress(OSError, ValueError):
+                _write_whole(attempt / workdir.TRANSFER, records.pack({"transfer environment": _pairs(told)}))
+
     def report(self, key: RunKey, seen: int = 0) -> Report | None:
         """See Executor."""
         attempt = self._attempt_of(key)
@@ -152,6 +169,7 @@ class ProcessExecutor(Executor):
             if report is None or report.state is not RunState.RUNNING:
                 self._readers.pop(key, None)
                 self._launched.discard(key)
+                self._adopted.discard(key)
             return report
 
     def _without_orders(self, key: RunKey) -> Report | None:
@@ -420,6 +438,18 @@ def _open_lock(attempt: Path) -> int:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOCK + 1)
     finally:
         os.close(descriptor)
+
+
+def _pairs(variables: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in variables.items()]
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """A file for the user alone, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_bytes(content)
+    draft.replace(path)
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -44,6 +44,15 @@ _TAIL_BYTES = 1 << 14
 _SILENT = "the program printed nothing and did not write why to output/failure"
 #: The exit code that the training toolkit takes for a lack of memory.
 _KILLED = 137
+#: Seconds for which results, and the last copy of checkpoints, are offered to an object store that refuses our keys (as to one
+#: that does not answer), and between two tries at most: each costs a second of a processor.
+_KEYS_PATIENCE = 86_400.0
+_MIRROR_PATIENCE = 600.0
+_KEYS_PAUSE = 60.0
+_KEYS_WANTED = (
+    b"rekindle: the object store refuses the keys; trying again. Put new ones into the shared credentials file, or "
+    b"start rekindle again with new ones in its environment.\n"
+)
 #: Seconds that leftovers of a training job get to die.
 _LEFTOVERS_SECONDS = 5.0
 #: Seconds that a container engine gets to remove containers.
@@ -342,7 +351,7 @@ class Supervisor:
         if ended.state == "lost" or not self._orders["mirror"]:
             return
         try:
-            self._transfer("mirror", "Checkpoint upload failed", lambda: "")
+            self._transfer("mirror", "Checkpoint upload failed", lambda: "", _MIRROR_PATIENCE)
         except Ended as failed:
             self._output.feed(f"rekindle: {failed.reason}\n".encode())
 
@@ -376,14 +385,29 @@ class Supervisor:
             try:
                 for name in transfers:
                     # What was trained is kept, whoever wants us to stop now.
-                    self._transfer(name, "Artifact upload failed", lambda: "")
+                    self._transfer(name, "Artifact upload failed", lambda: "", _KEYS_PATIENCE)
+            except Ended as failed:
+                raise Ended("failed", reason=_with_place(failed.reason or "", source)) from failed
             finally:
                 if transfers:
                     _clear(target)
 
-    def _transfer(self, name: str, problem: str, called_off: Callable[[], str]) -> None:
-        """Runs one of the commands that bring data in or out."""
-        environment = self._orders["transfer environment"]
+    def _transfer(self, name: str, problem: str, called_off: Callable[[], str], patience: float = 0.0) -> None:
+        """Runs one of the commands that bring data in or out. For ``patience`` seconds, an object store that refuses our keys
+        is tried again, with the keys that there are by then."""
+        deadline, pause = time.monotonic() + patience, 0.5
+        while (status := self._transferred(name, problem, called_off)) != 0:
+            refused = os.waitstatus_to_exitcode(status) == os.EX_TEMPFAIL
+            if not refused or time.monotonic() >= deadline:
+                raise Ended("failed", reason=f"ClientError: {problem}: {_last_words(self._output.tail)}")
+            if pause < 1.0:
+                self._output.feed(_KEYS_WANTED)
+            self._wishes.wait(pause)
+            pause = min(2 * pause, _KEYS_PAUSE)
+
+    def _transferred(self, name: str, problem: str, called_off: Callable[[], str]) -> int:
+        """The wait status of one try."""
+        environment = self._transfer_environment()
         self._output.begin()
         try:
             crew = (self._start(self._orders[name], environment, self._folder, self._output) for _ in range(1))
@@ -392,8 +416,15 @@ class Supervisor:
             raise Ended("failed", reason=f"ClientError: {problem}: {error}") from error
         if cause:
             raise Ended(cause)
-        if member.status:
-            raise Ended("failed", reason=f"ClientError: {problem}: {_last_words(self._output.tail)}")
+        return member.status or 0
+
+    def _transfer_environment(self) -> list[str]:
+        """What transfers see: what who launched us gave, or whoever works on the run by now (see ``ProcessExecutor.adopt``)."""
+        try:
+            with open(os.path.join(self._attempt, workdir.TRANSFER), "rb") as file:
+                return records.unpack(file.read())["transfer environment"]
+        except (OSError, KeyError, ValueError):
+            return self._orders["transfer environment"]
 
     def _start(self, argv: Sequence[str], environment: Sequence[str], folder: str, output: Output) -> Member:
         reading, writing = os.pipe()
@@ -523,6 +554,12 @@ class Supervisor:
         ending = f", exit code: {exit_code}" + "".join(f". {words}." for words in hint)
         named = "" if told.startswith("ClientError: ") else "AlgorithmError: "
         return f"{named}{told}"[: _REASON_LIMIT - len(ending)] + ending
+
+
+def _with_place(reason: str, folder: str) -> str:
+    """The reason, and where the results are that could not be taken elsewhere."""
+    ending = f". What was trained is kept in {folder}; remove the job only once you have it."
+    return f"{reason[: _REASON_LIMIT - len(ending)].rstrip('.')}{ending}"
 
 
 def _clear(packed: str) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rekindle.executors.records import Fields
 
 #: The folder of our own files within a run folder.
+TRANSFER = "transfer"
 CONTROL = ".rekindle"
 #: What an attempt starts without: its predecessor's traces. ``checkpoints`` stays.
 _CLEARED = ("input", "code", "model", "output", "hosts")

@@ -130,6 +130,18 @@ def _parts(uri: str) -> tuple[str, str]:
     return parts.netloc, uri.removeprefix("s3://").partition("/")[2]
 
 
+#: Answers that say that the keys are no good, or no more; other keys may be.
+_KEYS = frozenset(
+    (
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    )
+)
 #: Answers that say that something is not there, or not for us; all others speak of the request or of who sent it.
 _NOT_THERE = ("NoSuchBucket", "NoSuchKey", "AccessDenied", "403", "404")
 
@@ -146,7 +158,10 @@ def _told(uri: str) -> Iterator[None]:
         raise StoreUnavailable(f"{uri}: the object store does not answer ({str(error).rstrip('.')})", uri=uri) from error
     except NoCredentialsError as error:
         way_out = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; those of `rekindle serve` are printed by `rekindle env`."
-        raise InvalidValue("uri", uri, "there are no keys for the object store", way_out, code="refused") from error
+        raise InvalidValue("uri", uri, "there are no keys for the object store", way_out, code="refused", keys=True) from error
     except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
-        not_there = isinstance(error, ClientError) and error.response["Error"]["Code"] in _NOT_THERE
-        raise InvalidValue("uri", uri, str(error).rstrip("."), code="" if not_there else "refused") from error
+        # An upload that is refused comes wrapped.
+        refusal = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, ClientError)), None)
+        said = refusal.response["Error"]["Code"] if refusal is not None else ""
+        not_there, keys = isinstance(error, ClientError) and said in _NOT_THERE, said in _KEYS
+        raise InvalidValue("uri", uri, str(error).rstrip("."), code="" if not_there else "refused", keys=keys) from error

@@ -2,16 +2,17 @@
 
 Supervisors run it, so that gigabytes never pass through a worker. It tells what went wrong in one line. An object store
 that does not answer is waited for: the server that holds it may be on its way back, and no result may be lost for that.
+One that refuses our keys is told by the exit code ``EX_TEMPFAIL``: who started us may have others.
 """
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import os
 import sys
 from collections.abc import Callable
 
-from rekindle.domain.errors import RekindleError
+from rekindle.domain.errors import InvalidValue, RekindleError
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.inputs import fetch_input
 from rekindle.engine.ports import Clock, ObjectStore, StoreUnavailable
@@ -37,9 +38,10 @@ def main(
     parent: Callable[[], int] = os.getppid,
 ) -> int:
     """Does what the arguments say; the exit code."""
-    objects, clock = objects or Objects(), clock or SystemClock()
+    make: Callable[[], ObjectStore] = Objects if objects is None else itertools.repeat(objects).__next__
+    objects, clock = make(), clock or SystemClock()
     if arguments[:1] == ["follow"] and len(arguments) == 4:
-        return _follow(objects, clock, arguments[1:], parent)
+        return _follow(make, clock, arguments[1:], parent)
     patience = MIRROR_PATIENCE_SECONDS if arguments[:1] == ["mirror"] else PATIENCE_SECONDS
     deadline, pause = clock.now() + patience, 0.25
     while True:
@@ -52,6 +54,11 @@ def main(
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
         except (RekindleError, OSError) as error:
             return _fail(error)
+
+
+def _fail(error: Exception) -> int:
+    sys.stderr.write(f"{error}\n")
+    return os.EX_TEMPFAIL if isinstance(error, InvalidValue) and error.facts.get("keys") else 1
 
 
 def _move(objects: ObjectStore, arguments: list[str]) -> int:
@@ -71,21 +78,19 @@ def _move(objects: ObjectStore, arguments: list[str]) -> int:
     return 0
 
 
-def _follow(objects: ObjectStore, clock: Clock, arguments: list[str], parent: Callable[[], int]) -> int:
+def _follow(objects: Callable[[], ObjectStore], clock: Clock, arguments: list[str], parent: Callable[[], int]) -> int:
     """Mirrors a folder again and again for as long as our supervisor lives. What goes wrong is said by the last copy, which
     the supervisor asks for itself."""
     folder, uri, record = arguments
-    supervisor = parent()
+    supervisor, store = parent(), objects()
     while parent() == supervisor:
-        with contextlib.suppress(RekindleError, StoreUnavailable, OSError):
-            mirror(objects, folder, uri, record)
+        try:
+            mirror(store, folder, uri, record)
+        except (RekindleError, StoreUnavailable, OSError):
+            # With the keys that a file holds by now.
+            store = objects()
         clock.sleep(FOLLOW_SECONDS)
     return 0
-
-
-def _fail(error: Exception) -> int:
-    sys.stderr.write(f"{error}\n")
-    return 1
 
 
 if __name__ == "__main__":
