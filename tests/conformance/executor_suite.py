@@ -271,6 +271,21 @@ class ExecutorSuite(ABC):
         assert "channels.train.uri: '/no/such/folder'" in finished(executor).failure_reason
         assert bench.marked("ran") == 0
 
+    def test_an_input_that_is_a_link_to_nowhere_is_refused(self, bench: Bench, executor: Executor, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(tmp_path / "gone")
+        with pytest.raises(InvalidValue, match=r"channels.train.uri: .*link': there is no such file or folder"):
+            executor.check(bench.spec("", channels=(Channel("train", str(tmp_path / "link")),)))
+
+    def test_a_file_in_place_of_the_models_folder_is_told(self, bench: Bench, executor: Executor) -> None:
+        executor.launch(bench.run("os.rmdir('../model')\nopen('../model', 'w')"))
+        told = "ClientError: model is a file, and results are what lies in the folder model."
+        assert finished(executor).failure_reason == told
+
+    def test_a_name_that_no_variable_can_have_changes_no_other(self, bench: Bench, executor: Executor) -> None:
+        executor.launch(bench.run("print(os.environ['SM_HP_A'], '--a=b' in sys.argv)", {"a": "1", "a=b": "2"}))
+        finished(executor)
+        assert executor.read_log(KEY.owner, KEY.name)[0] == b"1 True\n"
+
     # Metrics and logs.
 
     def test_all_emissions_precede_the_end_and_are_counted(self, bench: Bench, executor: Executor) -> None:

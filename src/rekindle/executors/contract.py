@@ -100,12 +100,13 @@ def config_files(told: Told) -> dict[str, str]:
 
 def variables(told: Told) -> dict[str, str]:
     """All ``SM_*`` variables: texts as they are, nothing for none, everything else as compact sorted JSON in ASCII. Those that
-    hold all hyperparameters at once are left out where they are too long: ``hyperparameters.json`` has them."""
+    hold all hyperparameters at once are left out where they are too long, and those of names with ``=``, which no variable can
+    have: ``hyperparameters.json`` has them."""
     facts = {**_facts(told), "training_env": _training_env(told), "hps": dict(told.values)}
     facts |= {f"channel_{c.name}": f"{told.folder}/input/data/{c.name}" for c in told.channels}
     facts |= {f"hp_{name}": value for name, value in told.values.items()}
     found = {f"SM_{name.upper()}": _text(value) for name, value in facts.items()}
-    return {name: text for name, text in found.items() if is_short_enough(name, text)}
+    return {name: text for name, text in found.items() if "=" not in name and is_short_enough(name, text)}
 
 
 def is_short_enough(name: str, value: str) -> bool:

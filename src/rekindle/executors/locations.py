@@ -32,9 +32,10 @@ def local_path(uri: str, field: str) -> Path:
 
 
 def matching(path: Path) -> list[Path]:
-    """What a local path stands for, as an S3 prefix does: the folder or file itself, else all whose names start so."""
+    """What a local path stands for, as an S3 prefix does: the folder or file itself, else all whose names start so. A link that
+    leads nowhere is nothing."""
     if path.exists():
         return [path]
     if not path.parent.is_dir():
         return []
-    return sorted(p for p in path.parent.iterdir() if p.name.startswith(path.name))
+    return sorted(p for p in path.parent.iterdir() if p.name.startswith(path.name) and p.exists())

@@ -8,6 +8,7 @@ instead of PYTHON; the code's own requirements.txt comes on top of either.
 
 from __future__ import annotations
 
+import collections
 import fcntl
 import gzip
 import hashlib
@@ -25,6 +26,8 @@ from pathlib import Path
 _REQUIREMENTS = "requirements.txt"
 _SETUP = "setup.py"
 _BUILT = ".built"
+#: How much a failure tells of what an installer said.
+_LAST_LINES = 4
 
 
 class NotPossible(Exception):
@@ -171,9 +174,18 @@ def _packages(python: str) -> str:
 
 
 def _run(command: Sequence[str]) -> None:
-    if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
-        shown = " ".join(command)
-        raise NotPossible(f'InstallRequirementsError: \nExitCode 1\nErrorMessage ""\nCommand "{shown}"')
+    """Runs it, and shows what it says. Raises NotPossible, with what it said last."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+        said: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
+        for line in running.stderr or ():
+            text = line.decode("utf-8", "replace")
+            sys.stderr.write(text)
+            said.extend([text.rstrip()] if text.strip() else ())
+    if running.returncode:
+        shown, told = " ".join(command), "\n".join(said)
+        raise NotPossible(
+            f'InstallRequirementsError: \nExitCode {running.returncode}\nErrorMessage "{told}"\nCommand "{shown}"'
+        )
 
 
 if __name__ == "__main__":

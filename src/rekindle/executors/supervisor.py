@@ -378,7 +378,12 @@ class Supervisor:
         folder, target, _uri, *transfers = self._orders[kind]
         source = os.path.join(self._folder, folder)
         if kind == "model" or (os.path.isdir(source) and os.listdir(source)):
-            os.makedirs(source, exist_ok=True)
+            if not os.path.lexists(source):
+                os.makedirs(source)
+            if not os.path.isdir(source):
+                raise Ended(
+                    "failed", reason=f"ClientError: {folder} is a file, and results are what lies in the folder {folder}."
+                )
             from rekindle.executors.archive import store
 
             store(source, target)

@@ -151,6 +151,8 @@ def test_requirements_are_installed_once_for_all(executor: ProcessExecutor, tmp_
     report, log = run(executor, submitted(again), RunKey("three", 1))
     assert report.state is RunState.FAILED
     assert "InstallRequirementsError" in report.failure_reason
+    # What the installer said last, and not only that it failed.
+    assert "no-such-file.whl" in report.failure_reason.partition('ErrorMessage "')[2].partition('"\nCommand')[0]
 
 
 def test_failures_read_like_the_toolkits(executor: ProcessExecutor, tmp_path: Path) -> None:
