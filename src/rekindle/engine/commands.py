@@ -196,8 +196,8 @@ def check_script(objects: ObjectStore | None, script: tuple[str, str] | None, fi
     uri, program = script
     try:
         content = objects.read(uri, MAX_BYTES)
-    except InvalidValue:
-        # Too long, or a folder: what is wrong with it is found when the job begins.
+    except (InvalidValue, OSError):
+        # Too long, a folder, or nothing that we may read: what is wrong with it is found when the job begins.
         return
     check_archive(content, uri, program, field)
 
