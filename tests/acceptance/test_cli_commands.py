@@ -523,6 +523,6 @@ def test_a_reader_that_goes_away(cli, done):
 
 def test_the_command_line_loads_nothing_heavy():
     heavy = ["numpy", "scipy", "sqlalchemy", "alembic", "rich", "yaml", "re2", "botocore", "asyncio", "rekindle.domain.errors"]
-    code = f"import sys, rekindle.cli.main; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, rekindle.cli.main, rekindle.cli.program; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"

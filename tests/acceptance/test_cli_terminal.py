@@ -1,5 +1,6 @@
 """The command line as people meet it: on a terminal, with Ctrl-C, from several processes."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -161,6 +162,55 @@ def test_the_picture_ctrl_c_and_resume(job, home, tmp_path, trials):
     finished = trials()
     assert [t["number"] for t in finished] == [1, 2, 3, 4]
     assert all(t["status"] == "Completed" and t["attempt"] == 1 for t in finished)
+
+
+def _started(home, *argv, **more):
+    environment = {**os.environ, "REKINDLE_HOME": str(home), **more.pop("variables", {})}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    return subprocess.Popen([REKINDLE, *argv], env=environment, text=True, **streams)
+
+
+def test_ctrl_c_before_anything_was_imported_says_so(job, home, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (tmp_path / "typer.py").write_text(f"open({str(gate)!r}).read()\n")
+    tuning = _started(home, "tune", job, variables={"PYTHONPATH": str(tmp_path)})
+    with gate.open("w"):  # opens when the import reads
+        tuning.send_signal(signal.SIGINT)
+        assert tuning.communicate(timeout=PATIENCE) == ("", "interrupted before anything was done\n")
+    assert tuning.returncode == 130
+    assert not home.exists()
+
+
+def test_ctrl_c_before_a_tuning_job_is_created_says_so(home, tmp_path):
+    file = tmp_path / "job.yaml"
+    os.mkfifo(file)
+    tuning = _started(home, "tune", str(file))
+    with file.open("w"):  # opens when the job file is read
+        tuning.send_signal(signal.SIGINT)
+        assert tuning.communicate(timeout=PATIENCE) == ("", "interrupted: nothing was created\n")
+    assert tuning.returncode == 130
+
+
+def test_ctrl_c_after_a_tuning_job_was_created_says_which(job, home, trials):
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 512)
+    os.set_blocking(writer, True)
+    tuning = _started(home, "tune", job, "--detach", stdout=writer)
+    os.close(writer)
+    deadline = time.monotonic() + PATIENCE
+    while main(["show", "tty"]) != 0:
+        assert time.monotonic() < deadline
+    tuning.send_signal(signal.SIGINT)
+    with open(reader, "rb") as output:
+        output.read()
+    said = tuning.communicate(timeout=PATIENCE)[1]
+    assert tuning.returncode == 130
+    assert "tty is not finished; nothing is lost." in said
+    assert "rekindle resume tty" in said
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(job, home, tmp_path, run):

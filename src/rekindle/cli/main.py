@@ -1,64 +1,17 @@
-"""The command ``rekindle``: its commands, and what becomes of their errors."""
+"""The command ``rekindle``, and what becomes of its errors. What takes time to import is imported where Ctrl-C is caught."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-from rekindle.cli import beside, change, events, history, jobs, keys, logs, metrics, plan, replay, run, serve, tune
-from rekindle.cli.problems import ExitCode, report
-
-EPILOG = (
-    "Exit codes: 0 done; 1 the tuning job failed; 2 a job file, argument or setting is not valid; 3 not found, name in use, or "
-    "not possible in this state; 4 the store cannot be reached; 130 interrupted (a tuning job can be resumed)."
-)
-COMMANDS = (
-    tune.tune,
-    plan.plan,
-    jobs.jobs,
-    jobs.show,
-    jobs.best,
-    jobs.trials,
-    logs.logs,
-    change.stop,
-    tune.resume,
-    change.delete,
-    metrics.metrics,
-    history.import_,
-    history.export,
-    replay.explain,
-    replay.verify,
-    tune.worker,
-    serve.serve,
-    serve.env,
-    events.events,
-    run.run,
-)
-
-
-def build_app() -> typer.Typer:
-    """The command line with all its commands."""
-    app = typer.Typer(
-        name="rekindle",
-        help="Automatic model tuning on your own machines.",
-        epilog=EPILOG,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    app.callback()(_options)
-    for command in COMMANDS:
-        settings = run.CONTEXT if command is run.run else None
-        app.command(command.__name__.rstrip("_"), epilog=EPILOG, context_settings=settings)(command)
-    app.command("serve-worker", hidden=True)(beside.serve_worker)
-    app.add_typer(keys.build_keys(EPILOG), name="keys", epilog=EPILOG)
-    return app
+#: The exit code after Ctrl-C, ``problems.ExitCode.INTERRUPTED``, for when that cannot be imported any more.
+INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,19 +19,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     _open_closed_streams()
     try:
+        from rekindle.cli.program import build_app
+
         code = build_app()(arguments, prog_name="rekindle", standalone_mode=False)
         sys.stdout.flush()
         return int(code or 0)
-    except (typer.Abort, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted before anything was done\n")
+        return INTERRUPTED
     except SystemExit as left:
         if not _is_closed_pipe(left.__context__):
             raise
-        return report(BrokenPipeError())
+        return _reported(BrokenPipeError())
     except Exception as error:
         if "--debug" in arguments[:1]:
             raise
-        return report(_directed(error))
+        return _reported(_directed(error))
 
 
 def _open_closed_streams() -> None:
@@ -94,6 +50,12 @@ def _is_closed_pipe(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
+def _reported(error: Exception) -> int:
+    from rekindle.cli.problems import report
+
+    return report(error)
+
+
 def _directed(error: Exception) -> Exception:
     from rekindle.domain.errors import NotFound
 
@@ -102,23 +64,6 @@ def _directed(error: Exception) -> Exception:
     from rekindle.cli.nearby import directed
 
     return directed(error)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(version("rekindle"))
-        raise typer.Exit
-
-
-def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Options of the whole program; ``main`` looks at ``--debug`` itself."""
 
 
 if __name__ == "__main__":

@@ -32,12 +32,18 @@ class ExitCode(IntEnum):
     PIPE_CLOSED = 141
 
 
+class Interrupted(Exception):
+    """Ctrl-C: the message says what there is now."""
+
+
 def report(error: Exception) -> ExitCode:
     """Says on one line what went wrong and returns the exit code for it. Raises what is no error of this kind."""
     code, text = explained(error)
     if code is ExitCode.PIPE_CLOSED:
         # What is still buffered for the closed pipe must not raise once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    elif code is ExitCode.INTERRUPTED:
+        complain(text)
     else:
         complain(f"error: {text}")
     return code
@@ -56,6 +62,8 @@ def explained(error: Exception) -> tuple[ExitCode, str]:
         case StoreUnavailable():
             hint = error.hint or "Nothing is lost; try again."
             return ExitCode.UNREACHABLE, sentence(f"the store cannot be reached: {error.message}", hint)
+        case Interrupted():
+            return ExitCode.INTERRUPTED, str(error)
         case BrokenPipeError():
             return ExitCode.PIPE_CLOSED, ""
         case OSError():

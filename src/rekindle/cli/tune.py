@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rekindle.cli.options import JobFileArgument, JsonOption, TuningJobArgument
-from rekindle.cli.problems import ExitCode
+from rekindle.cli.problems import ExitCode, Interrupted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
     from rekindle.bootstrap import App
     from rekindle.domain.decisions import Snapshot
     from rekindle.domain.training_job import TrainingJob
@@ -28,21 +31,23 @@ def tune(
     as_json: JsonOption = False,
 ) -> None:
     """Create a tuning job and run it to its end. Ctrl-C leaves it so that `rekindle resume` goes on with it."""
-    from rekindle.cli.opened import open_app
-    from rekindle.cli.source import check_alone, load_source
-    from rekindle.engine.commands import create_tuning_job
+    with _TellingWhatIsThere() as made:
+        from rekindle.cli.opened import open_app
+        from rekindle.cli.source import check_alone, load_source
+        from rekindle.engine.commands import create_tuning_job
 
-    source = load_source(job_file).named(name)
-    check_alone(source)
-    app = open_app()
-    with source.blamed():
-        # Where s3:// leads is the worker's own business; only here is the worker known.
-        objects = None if detach else app.objects
-        job = create_tuning_job(app.store, app.executor, app.clock, app.owner, source.spec, app.quotas, objects)
-    if detach:
-        _say_created(app, job, as_json)
-    else:
-        raise typer.Exit(_run(app, job, quiet, as_json))
+        source = load_source(job_file).named(name)
+        check_alone(source)
+        app = open_app()
+        made.by(app, source.spec.name)
+        with source.blamed():
+            # Where s3:// leads is the worker's own business; only here is the worker known.
+            objects = None if detach else app.objects
+            job = create_tuning_job(app.store, app.executor, app.clock, app.owner, source.spec, app.quotas, objects)
+        if detach:
+            _say_created(app, job, as_json)
+        else:
+            raise typer.Exit(_run(app, job, quiet, as_json))
 
 
 def resume(name: TuningJobArgument, quiet: QuietOption = False, as_json: JsonOption = False) -> None:
@@ -74,6 +79,43 @@ def worker(
         typer.echo(f"working on everything in {app.settings.home}; Ctrl-C ends it, training jobs go on", err=True)
     with Interrupt() as interrupt, app.telling():
         app.worker(on_step=display.update).run(lambda: interrupt.requested or (until_idle and _idle(app)))
+
+
+class _TellingWhatIsThere:
+    """Ctrl-C while a tuning job is created, and before or after it runs: says whether there is one now."""
+
+    def __init__(self) -> None:
+        self._look: Callable[[], TuningJobView | None] = lambda: None
+
+    def by(self, app: App, name: str) -> None:
+        """From now on ``app`` may create the tuning job; an older one of this name is another's."""
+        begun = app.clock.now()
+        self._look = lambda: _made_since(app, name, begun)
+
+    def __enter__(self) -> _TellingWhatIsThere:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if not isinstance(error, KeyboardInterrupt):
+            return
+        view = self._look()
+        if view is None:
+            raise Interrupted("interrupted: nothing was created") from error
+        if view.status.is_terminal:
+            raise Interrupted(f"interrupted: {view.job.name} has ended; see `rekindle show {view.job.name}`") from error
+        _say_interrupted(view)
+        raise typer.Exit(ExitCode.INTERRUPTED) from error
+
+
+def _made_since(app: App, name: str, begun: float) -> TuningJobView | None:
+    from rekindle.domain.errors import NotFound
+    from rekindle.engine.queries import describe
+
+    try:
+        view = describe(app.store, app.owner, name)
+    except NotFound:
+        return None
+    return view if view.job.created_at >= begun else None
 
 
 def _run(app: App, job: TuningJob, quiet: bool, as_json: bool) -> ExitCode:
