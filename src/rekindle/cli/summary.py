@@ -30,24 +30,35 @@ def show_best(view: TuningJobView) -> None:
 def show_end(view: TuningJobView, last: str | None, saved: dict[str, Any] | None = None) -> None:
     """How a tuning job ended, its best training job, and the next commands; ``last`` is its last training job, ``saved`` what
     early stopping saved."""
-    from rekindle.cli.printing import counted
+    from rekindle.cli.printing import counted, tell
 
     name, counters = view.job.name, view.counters
     failed = counters.non_retryable_error + counters.retryable_error
     total = counters.completed + counters.stopped + failed + counters.in_progress
-    typer.echo(f"\n{name}: {view.status.value}: {counted(total, 'training job')}, {failed} failed.")
+    typer.echo("")
+    tell(f"{name}: {view.status.value}: {counted(total, 'training job')}, {failed} failed.")
     if view.job.failure_reason:
-        typer.echo(view.job.failure_reason)
+        tell(view.job.failure_reason)
     if because := view.job.ended_because:
-        typer.echo(f"It ended because {because}.")
+        tell(f"It ended because {because}.")
     if saved is not None:
-        typer.echo(f"{saved_line(saved)}.")
+        tell(f"{saved_line(saved)}.")
     if view.best is not None or view.overall_best is not None:
         typer.echo("")
         show_best(view)
     typer.echo("\nNext:")
-    for command, purpose in _next(view, last):
-        typer.echo(f"  {command:<58}  {purpose}")
+    _show_next(_next(view, last))
+
+
+def _show_next(commands: Sequence[tuple[str, str]]) -> None:
+    """Commands and what they are for, side by side; one below the other on a terminal that has no room for both."""
+    from rekindle.cli.printing import console, is_terminal
+
+    widest = max(len(command) for command, _ in commands)
+    lines = [f"  {command:<{widest}}  {purpose}" for command, purpose in commands]
+    if is_terminal() and max(map(len, lines)) > console().width:
+        lines = [f"  {command}\n      {purpose}" for command, purpose in commands]
+    typer.echo("\n".join(lines))
 
 
 def saved_line(saved: dict[str, Any] | None) -> str | None:

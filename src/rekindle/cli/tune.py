@@ -150,11 +150,11 @@ def _say_end(app: App, view: TuningJobView, jobs: tuple[TrainingJob, ...], as_js
 
 def _say_notes(app: App, snapshot: Snapshot) -> None:
     """What is worth knowing about a tuning job that has ended."""
-    from rekindle.cli.printing import one_line
+    from rekindle.cli.printing import one_line, tell
     from rekindle.engine.health import notes_on
 
     for note in notes_on(app.executor, snapshot):
-        typer.echo(f"note: {one_line(note.text)}")
+        tell(f"note: {one_line(note.text)}")
 
 
 def _say_interrupted(view: TuningJobView) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rekindle.cli.records import hyperband_record
-from rekindle.cli.summary import show_best
+from rekindle.cli.summary import show_best, show_end
 from rekindle.domain.tuning_job import Hyperband, StrategyName, WarmStart, WarmStartType
 from rekindle.engine.queries import describe
 from support.engine import Engine
@@ -28,6 +29,21 @@ def test_the_overall_best_shows_what_a_parent_tuned_and_is_static_here(capsys: A
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.split()}
     assert rows["act"] == ["tanh", "relu"]
     assert len(rows["lr"]) == len(rows["layers"]) == 2
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_next_commands_break_in_no_word(capsys: Any, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    engine = Engine(lambda h: Script((float(h["lr"]),)))
+    engine.create(tuning_spec("digits-svm-grid", jobs=2))
+    engine.run("digits-svm-grid")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    show_end(describe(engine.store, engine.owner, "digits-svm-grid"), None)
+    following = capsys.readouterr().out.partition("Next:\n")[2].splitlines()
+    assert "  rekindle trials digits-svm-grid --sort objective" in following
+    assert "      in a new job file: go on from here" in following
+    assert all(len(line) <= columns for line in following if "warm_start" not in line)
 
 
 @pytest.mark.parametrize(
