@@ -508,6 +508,7 @@ def test_metrics(cli):
     out = cli.ok("metrics", file, "--log", str(cli.folder / "log"))
     assert "loss (objective)" in out
     assert "other: nothing in the log matches" in out
+    assert "other: 1 match is no finite number: acc=n/a" in out
     (cli.folder / "log").write_text("no numbers here\n")
     assert cli("metrics", file, "--log", str(cli.folder / "log"))[0] == 1
     assert "--log" in cli.refused(2, "metrics", file, "--log", str(cli.folder / "no-log"))

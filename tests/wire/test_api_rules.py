@@ -287,7 +287,7 @@ RULES = [
         5,
         "maxParallelTrainingJobs: 5: more in parallel than jobs in all (4)",
     ),
-    (LIMITS, {"MaxParallelTrainingJobs": 1}, "resourceLimits.maxNumberOfTrainingJobs: None: needed"),
+    (LIMITS, {"MaxParallelTrainingJobs": 1}, "resourceLimits.maxNumberOfTrainingJobs: needed"),
     (
         f"{CONFIG}.StrategyConfig",
         {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 3}},
@@ -296,7 +296,7 @@ RULES = [
     (
         f"{CONFIG}.HyperParameterTuningJobObjective",
         None,
-        "hyperParameterTuningJobConfig.hyperParameterTuningJobObjective: None: missing",
+        "hyperParameterTuningJobConfig.hyperParameterTuningJobObjective: missing",
     ),
     (
         f"{DEFINITION}.TuningObjective",
@@ -574,7 +574,7 @@ CHANNEL = {
 }
 
 TRAINING = [
-    ("ResourceConfig", None, "resourceConfig: None: missing: it says on what to run"),
+    ("ResourceConfig", None, "resourceConfig: missing: it says on what to run"),
     ("ResourceConfig.InstanceCount", 0, "resourceConfig.instanceCount: 0: at least 1"),
     (
         "ResourceConfig",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rekindle.cli.printing import cell
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -222,12 +224,12 @@ def _compared(found: Mapping[str, Any]) -> str:
     own, bests = found["best"], [(p["name"], p["best"]) for p in found["warm_start"]["parents"] if p["best"]]
     if own is None:
         return "Nothing has a result here yet."
-    here = f"Best here: {found['objective']['metric']} {own['objective']:.6g} by #{own['number']}"
+    here = f"Best here: {found['objective']['metric']} {cell(own['objective'])} by #{own['number']}"
     if not bests:
         return f"{here}."
     sign = 1.0 if found["objective"]["goal"] == "minimize" else -1.0
     name, best = min(bests, key=lambda pair: sign * pair[1]["objective"])
-    theirs = f"{best['objective']:.6g} by #{best['number']} of {name}"
+    theirs = f"{cell(best['objective'])} by #{best['number']} of {name}"
     gain = sign * (best["objective"] - own["objective"])
     word = "better than" if gain > 0 else "equal to" if gain == 0 else "not as good as"
     caveat = "" if found["warm_start"]["type"].startswith("Identical") else " (on data of its own: scores may not compare)"

@@ -98,9 +98,9 @@ def _show(catches: Sequence[Catch]) -> None:
         if not c.count:
             typer.echo(f"{c.metric}: nothing in the log matches {c.regex!r} with a number.")
         if c.not_numbers:
-            typer.echo(
-                f"{c.metric}: {c.not_numbers} matches are no finite numbers, such as: {one_line(c.not_number_line or '')}"
-            )
+            several = f"{c.not_numbers} matches are no finite numbers, such as"
+            what = "1 match is no finite number" if c.not_numbers == 1 else several
+            typer.echo(f"{c.metric}: {what}: {one_line(c.not_number_line or '')}")
 
 
 def _label(one: Catch) -> str:

@@ -120,7 +120,8 @@ def cell(value: object) -> str:
     """A value as it stands in a table."""
     if value is None:
         return "-"
-    return f"{value:.6g}" if isinstance(value, float) else one_line(str(value))
+    # Adding 0 makes the zero that has a sign, -0.0, one without.
+    return f"{value + 0.0:.6g}" if isinstance(value, float) else one_line(str(value))
 
 
 def one_line(text: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from rekindle.cli.printing import cell
+
 #: What chose a configuration, by its recorded source.
 _CHOOSERS = {
     "initial": "the initial design: points spread over the ranges, before there is a model",
@@ -68,7 +70,7 @@ def show_tuning_job(found: Mapping[str, Any]) -> None:
     facts = {"tuning job": found["tuning_job"], "strategy": found["strategy"], "suggestions": sources or "none yet"}
     scales = ", ".join(f"{name} {_scale(scale)}" for name, scale in found["scaling"].items())
     best = found["best"]
-    told = None if best is None else f"{found['objective']['metric']} {best['objective']:.6g} by #{best['number']}"
+    told = None if best is None else f"{found['objective']['metric']} {cell(best['objective'])} by #{best['number']}"
     show(pairs({**facts, **({"scales": scales} if scales else {}), **({"best": told} if told else {})}), "")
     if found["warm_start"] is not None:
         show_warm_start(found)
@@ -102,14 +104,14 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     if found["objective"] is not None:
         early = found["stopped_early"] and not found["in_full"]
         stopped = ", where it was stopped early" if early else _off(found)
-        yield "came out as", f"{metric} {found['objective']:.6g}{stopped}"
+        yield "came out as", f"{metric} {cell(found['objective'])}{stopped}"
     elif TrainingJobStatus(found["status"]).is_terminal:
         yield "came out as", f"no result: {found['status']}"
     yield from ((key, value) for key, value in _flat("", why).items() if key.partition(".")[0] not in _TOLD)
 
 
 def _origin(origin: Mapping[str, Any], metric: str) -> str:
-    result = "failed there" if origin["objective"] is None else f"{metric} {origin['objective']:.6g} there"
+    result = "failed there" if origin["objective"] is None else f"{metric} {cell(origin['objective'])} there"
     return f"#{origin['number']} of {origin['parent']}: {result}"
 
 
@@ -133,8 +135,8 @@ def _forecast(why: Mapping[str, Any], metric: str) -> Iterator[tuple[str, object
     """What the model said before the training job ran."""
     if "mean" in why:
         scale = ", on one rung's scale" if "rungs" in why else ""
-        yield "model said", f"{metric} {why['mean']:.6g} ± {why['deviation']:.3g} (mean and deviation{scale})"
-        yield "incumbent", f"{metric} {why['incumbent']:.6g} (the best so far, as the model sees it)"
+        yield "model said", f"{metric} {cell(why['mean'])} ± {why['deviation']:.3g} (mean and deviation{scale})"
+        yield "incumbent", f"{metric} {cell(why['incumbent'])} (the best so far, as the model sees it)"
     if "acquisition" in why:
         hope = why["log_expected_improvement"]
         yield "hopes for", f"{math.exp(min(hope, 99.0)):.2g} of the results' spread (log expected improvement {hope:.4g})"

@@ -30,13 +30,13 @@ def check_records(checks: Sequence[Check]) -> list[dict[str, Any]]:
 
 
 def _why(check: Check) -> str | None:
-    from rekindle.domain.errors import InvalidValue, shown
+    from rekindle.domain.errors import InvalidValue
 
     error = check.error
     if not isinstance(error, InvalidValue):
         return None if error is None else error.message
     field = error.field.removeprefix("warm_start.").removeprefix(f"parents.{check.subject}").removeprefix(".")
-    return f"{field + ': ' if field else ''}{shown(error.value)}: {error.reason}"
+    return f"{field + ': ' if field else ''}{error.finding}"
 
 
 def show_checks(records: Sequence[dict[str, Any]], kind: str) -> None:

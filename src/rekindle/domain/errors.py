@@ -31,13 +31,15 @@ class RekindleError(WithHint):
 
 
 class InvalidValue(RekindleError):
-    """``field`` (a path such as ``ranges.C.min``) holds ``value``, which breaks a rule.
+    """``field`` (a path such as ``ranges.C.min``) holds ``value``, which breaks a rule; None where nothing is given at all.
 
     ``code`` names the rule for faces that have a sentence of their own for it; ``facts`` are what that sentence needs.
     """
 
     def __init__(self, field: str, value: object, reason: str, hint: str = "", code: str = "", **facts: object) -> None:
-        super().__init__(f"{field}: {shown(value)}: {reason}", hint)
+        #: What is wrong, for a face that spells the field in its own way.
+        self.finding = reason if value is None else f"{shown(value)}: {reason}"
+        super().__init__(f"{field}: {self.finding}", hint)
         self.field = field
         self.value = value
         self.reason = reason

@@ -13,7 +13,7 @@ from rekindle.domain.note import Note
 from rekindle.domain.savings import ran_in_full
 from rekindle.domain.search_plan import configuration_of, history_for, watches_curves
 from rekindle.domain.training_job import ObjectiveStatus, SecondaryStatus, TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import Definition, StrategyName, TuningJobSpec, format_value
+from rekindle.domain.tuning_job import Definition, StrategyName, TuningJobSpec
 from rekindle.search.importance import Importance, assess
 from rekindle.search.space import Categorical
 
@@ -144,7 +144,7 @@ def _constant(snapshot: Snapshot) -> list[Note]:
     values = [j.objective_value for j in snapshot.jobs if j.objective_value is not None]
     if len(values) < MIN_RESULTS or len(set(values)) > 1:
         return []
-    text = f"the objective is {values[0]!r} in all {len(values)} results: no configuration makes a difference to it"
+    text = f"the objective is {values[0]:.6g} in all {len(values)} results: no configuration makes a difference to it"
     return [Note("objective-constant", text, {"value": values[0], "results": len(values)})]
 
 
@@ -163,11 +163,16 @@ def _edges(snapshot: Snapshot, definition: Definition) -> list[Note]:
         end = "low" if value == p.low or place < EDGE_SHARE else "high" if value == p.high or place > 1 - EDGE_SHARE else None
         if end is not None:
             limit = p.low if end == "low" else p.high
-            best_value, bound = format_value(value), format_value(limit)
+            best_value, bound = _read(value), _read(limit)
             text = f"{_of(definition)}the best {p.name}, {best_value}, lies at the {end} end of its range ({bound}): widen it"
             facts = {"parameter": p.name, "value": value, "end": end, "limit": limit}
             found.append(Note("best-on-edge", text, {**facts, **_named(definition)}))
     return found
+
+
+def _read(value: float | str) -> str:
+    """A value for people; its every digit is in the note's facts."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _without_effect(snapshot: Snapshot, definition: Definition) -> list[Note]:

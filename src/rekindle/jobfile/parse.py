@@ -11,6 +11,8 @@ from rekindle.domain.builtins.catalogue import Builtin
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition, compile_regex
 from rekindle.domain.tuning_job import (
+    MIN_TUNING_RUNTIME_SECONDS,
+    RELAXED,
     CompletionCriteria,
     Definition,
     Hyperband,
@@ -193,8 +195,15 @@ def _limits(table: Table) -> Limits:
     return Limits(
         max_jobs=None if jobs is None else jobs.whole(least=1),
         max_parallel=1 if parallel is None else parallel.whole(least=1),
-        max_runtime_seconds=None if runtime is None else runtime.seconds(),
+        max_runtime_seconds=None if runtime is None else _runtime(runtime),
     )
+
+
+def _runtime(value: Value) -> int:
+    seconds = value.seconds()
+    if not MIN_TUNING_RUNTIME_SECONDS <= seconds <= RELAXED.max_runtime_seconds:
+        raise value.refuse("a tuning job takes from 2 minutes (120 s) to 182.5 days")
+    return seconds
 
 
 def _warm_start(value: Value | None) -> WarmStart | None:

@@ -31,7 +31,7 @@ CASES = [
         InvalidValue("limits.jobs", None, "needed, unless limits.runtime ends the search", code="no-end"),
         "CreateHyperParameterTuningJob",
         Code.VALIDATION,
-        "hyperParameterTuningJobConfig.resourceLimits.maxNumberOfTrainingJobs: None: needed, unless MaxRuntimeInSeconds ends"
+        "hyperParameterTuningJobConfig.resourceLimits.maxNumberOfTrainingJobs: needed, unless MaxRuntimeInSeconds ends"
         " the search",
     ),
     (NotFound("training job", "a"), "DescribeTrainingJob", Code.VALIDATION, "Requested resource not found."),

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from rekindle.cli import jobs
-from rekindle.cli.printing import show_rows
+from rekindle.cli.printing import cell, show_rows
 
 NAMES = [f"parameter_{i:02d}" for i in range(30)]
 COLUMNS = ["", "training job", *NAMES]
@@ -24,6 +24,10 @@ def terminal(monkeypatch, capsys):
         monkeypatch.setenv("COLUMNS", str(columns))
 
     return of
+
+
+def test_zero_has_no_sign():
+    assert [cell(-0.0), cell(0.0), cell(-1e-9)] == ["0", "0", "-1e-09"]
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 100])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -151,6 +152,7 @@ def test_a_best_on_the_edge_says_which_end() -> None:
     assert note.facts["end"] == "high"
     assert note.facts["limit"] == 1.0
     assert "widen it" in note.text
+    assert re.fullmatch(r"the best x, 0\.\d{1,6}, lies at the high end of its range \(1\): widen it", note.text)
 
 
 def test_a_parameter_without_effect_is_named() -> None:

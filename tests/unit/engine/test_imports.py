@@ -95,7 +95,7 @@ def test_a_value_that_does_not_fit_refuses_the_whole(engine: Engine, row: str, f
 
 
 def test_a_missing_column_is_named(engine: Engine) -> None:
-    with pytest.raises(InvalidValue, match=r"old.csv:2.act: None"):
+    with pytest.raises(InvalidValue, match=r"old.csv:2.act: the row has no value"):
         imported(engine, read_results("lr,layers,loss\n0.01,2,0.5\n", "old.csv", "loss"))
     with pytest.raises(InvalidValue, match="no column loss or FinalObjectiveValue"):
         read_results("lr,layers\n0.01,2\n", "old.csv", "loss")

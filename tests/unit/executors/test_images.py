@@ -62,7 +62,7 @@ def test_a_file_s_rules_are_in_its_order_and_its_paths_begin_at_its_folder(tmp_p
         ("a: b", "images.yaml: {'a': 'b'}: not a list of images"),
         ("- 1", "images.yaml[1]: 1: not a group of settings"),
         ("- image: x\n- pithon: y", "images.yaml[2].pithon: 'y': not one of image, run, python,"),
-        ("- run: script", "images.yaml[1].image: None: a pattern is needed"),
+        ("- run: script", "images.yaml[1].image: a pattern is needed"),
         ("- image: 3", "images.yaml[1].image: 3: not a text"),
         ("- {image: x, run: docker}", "images.yaml[1].run: 'docker': neither 'script' nor 'container'"),
         ("- {image: x, run: container, engine: lxc}", "images.yaml[1].engine: 'lxc': neither 'docker' nor 'podman'"),

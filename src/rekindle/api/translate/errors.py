@@ -27,7 +27,6 @@ from rekindle.domain.errors import (
     RekindleError,
     Unsupported,
     WrongState,
-    shown,
 )
 from rekindle.domain.training_job import Owner
 
@@ -214,7 +213,7 @@ def _invalid(error: InvalidValue, context: Context) -> str:
 
 
 def _plain(error: InvalidValue) -> str:
-    text = f"{wire_path(error.field)}: {shown(error.value)}: {error.reason}"
+    text = f"{wire_path(error.field)}: {error.finding}"
     return f"{text.rstrip('.')}. {error.hint}" if error.hint else text
 
 
@@ -242,7 +241,7 @@ _SENTENCES: Mapping[str, Callable[[InvalidValue, Context], str]] = {
     "warm-start-fields": lambda error, context: f"{_FIELDS} ({_plain(error)})",
     "warm-start-goal": lambda error, context: _goal(error),
     "definitions-goal": lambda error, context: _goal(error),
-    "no-end": lambda error, context: f"{wire_path(error.field)}: None: needed, unless MaxRuntimeInSeconds ends the search",
+    "no-end": lambda error, context: f"{wire_path(error.field)}: needed, unless MaxRuntimeInSeconds ends the search",
     "max-resource": lambda error, context: _MAX_RESOURCE,
     "reserved-tag": lambda error, context: f"{error.reason}.",
     "verbatim": lambda error, context: error.reason,
