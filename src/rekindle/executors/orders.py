@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -401,11 +402,15 @@ def _check_transfer(name: str, uri: str, transfer: Sequence[str]) -> None:
 
 
 def _check_writable(name: str, uri: str, path: Path) -> None:
-    existing = next(p for p in (path, *path.parents) if p.exists())
-    if not existing.is_dir():
-        raise InvalidValue(name, uri, f"{str(existing)!r} is not a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InvalidValue(name, uri, f"no permission to write to {str(existing)!r}")
+    way_out = "Name a folder that you may write to."
+    try:
+        existing = next(p for p in (path, *path.parents) if p.exists() or p.is_symlink())
+        if not existing.is_dir():
+            raise InvalidValue(name, uri, f"{str(existing)!r} is not a folder", way_out)
+        # Permissions do not tell it all: no folder can be made in /proc, on a full disk or beyond a quota.
+        os.rmdir(tempfile.mkdtemp(prefix=".rekindle-", dir=existing))
+    except OSError as error:
+        raise InvalidValue(name, uri, f"no folder can be made there ({error.strerror})", way_out) from error
 
 
 def _linked_checkpoints(run: Run) -> str:

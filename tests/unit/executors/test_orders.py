@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from rekindle.api.translate.part import Part
 from rekindle.api.translate.training_request import training_spec
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.training_job import Algorithm, Channel, TrainingSpec
-from rekindle.executors.orders import check_channels
+from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Output, TrainingSpec
+from rekindle.executors.orders import check_channels, check_places
 from support.wire import training_request
 
 CHANNEL = Channel("train", "s3://bucket/data")
@@ -43,6 +44,34 @@ def test_what_cannot_be_brought_says_why_and_the_way_out(changes: dict[str, str]
     with pytest.raises(InvalidValue) as caught:
         check_channels(spec(**changes), TRANSFER)
     assert said in str(caught.value).replace(":  ", ": ") or said in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("/proc/rekindle/results", "no folder can be made there"),
+        ("/proc", "no folder can be made there"),
+        ("{folder}/" + "long" * 100, "no folder can be made there (File name too long)"),
+        ("{folder}/nowhere/results", "/nowhere' is not a folder"),
+        ("{folder}/file/results", "/file' is not a folder"),
+    ],
+)
+@pytest.mark.parametrize("field", ["output", "checkpoints"])
+def test_where_no_folder_can_be_made_nothing_is_kept(tmp_path: Path, field: str, place: str, said: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    uri = place.format(folder=tmp_path)
+    kept = {"output": Output(uri)} if field == "output" else {"checkpoints": Checkpoints(uri)}
+    with pytest.raises(InvalidValue) as caught:
+        check_places(replace(spec(), **kept), TRANSFER)
+    assert caught.value.field == f"{field}.uri"
+    assert said in caught.value.reason
+    assert "Name a folder" in caught.value.hint
+
+
+def test_where_a_folder_can_be_made_none_is_left_behind(tmp_path: Path) -> None:
+    check_places(replace(spec(), output=Output(str(tmp_path / "a" / "b")), checkpoints=Checkpoints(str(tmp_path))), TRANSFER)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("of_algorithm", "of_channel", "holds"), [("Pipe", None, "Pipe"), ("Pipe", "File", "File")])
