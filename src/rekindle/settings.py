@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner
+from rekindle.engine.paths import with_home
 from rekindle.executors.images import ImageRule, load_rules
 from rekindle.executors.instances import InstanceType, parse_instances
 from rekindle.sinks.receivers import Receiver, distinct, load_receivers, read_secret, read_url
@@ -124,11 +125,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _path(variable: str, text: str) -> Path:
-    try:
-        return Path(text).expanduser().absolute()
-    except RuntimeError as error:
-        hint = "Write the whole path, or ./~... for a folder of that name."
-        raise InvalidValue(variable, text, "no user's home folder is known by this name", hint) from error
+    return with_home(text, variable).absolute()
 
 
 def _own_database(home: Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.engine.paths import with_home
 
 Engine = Literal["", "docker", "podman"]
 
@@ -104,7 +105,7 @@ def _engine(value: Any, place: str, _folder: Path) -> str:
 def _python(value: Any, place: str, folder: Path) -> str:
     from rekindle.executors.programs import chosen_python
 
-    path = os.path.join(folder, os.path.expanduser(_text(value, place, folder)))
+    path = os.path.join(folder, with_home(_text(value, place, folder), place))
     try:
         chosen_python(path)
     except InvalidValue as error:
@@ -113,7 +114,7 @@ def _python(value: Any, place: str, folder: Path) -> str:
 
 
 def _requirements(value: Any, place: str, folder: Path) -> Path:
-    path = folder / os.path.expanduser(_text(value, place, folder))
+    path = folder / with_home(_text(value, place, folder), place)
     if not path.is_file():
         raise InvalidValue(place, value, "there is no such file")
     return path

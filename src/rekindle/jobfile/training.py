@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rekindle.domain.builtins.catalogue import BUILTINS, Builtin, builtin_named
+from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import (
     DEFAULT_MAX_RUNTIME_SECONDS,
@@ -19,6 +20,7 @@ from rekindle.domain.training_job import (
     Resources,
     TrainingSpec,
 )
+from rekindle.engine.paths import with_home
 from rekindle.jobfile.errors import JobFileError
 from rekindle.jobfile.values import Table, Value
 
@@ -39,9 +41,6 @@ CONTENT_TYPES = {
     ".recordio": "application/x-recordio-protobuf",
     ".pbr": "application/x-recordio-protobuf",
 }
-
-#: A folder whose own name starts with ~ can only be told from a user's home folder by what stands before it.
-_HOME_HINT = "Write the whole path, or ./~... for a folder of that name."
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _CHANNEL = re.compile(r"[A-Za-z0-9.\-_]{1,64}")
@@ -197,6 +196,6 @@ def _path(value: Value, folder: Path) -> str:
     if not text.strip():
         raise value.refuse("the path is empty")
     try:
-        return os.path.abspath(folder / Path(text).expanduser())
-    except RuntimeError as error:
-        raise value.refuse("no user's home folder is known by this name", _HOME_HINT) from error
+        return os.path.abspath(folder / with_home(text, value.path))
+    except InvalidValue as error:
+        raise value.refuse(error.reason, error.hint) from error

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.event_pattern import EventPattern, read_pattern
+from rekindle.engine.paths import with_home
 from rekindle.engine.ports import Clock, Sink
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -129,10 +130,7 @@ def _secret(value: Any, place: str, _folder: Path) -> bytes:
 def _file(value: Any, place: str, folder: Path) -> Path:
     if not isinstance(value, str) or not value:
         raise InvalidValue(place, value, "not a path")
-    try:
-        return folder / Path(value).expanduser()
-    except RuntimeError as error:
-        raise InvalidValue(place, value, "no user's home folder is known by this name") from error
+    return folder / with_home(value, place)
 
 
 def _pattern(value: Any, place: str, _folder: Path) -> EventPattern:

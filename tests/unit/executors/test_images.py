@@ -68,6 +68,11 @@ def test_a_file_s_rules_are_in_its_order_and_its_paths_begin_at_its_folder(tmp_p
         ("- {image: x, run: container, engine: lxc}", "images.yaml[1].engine: 'lxc': neither 'docker' nor 'podman'"),
         ("- {image: x, python: no/such}", "images.yaml[1].python: 'no/such': neither a Python interpreter"),
         ("- {image: x, requirements: no.txt}", "images.yaml[1].requirements: 'no.txt': there is no such file"),
+        (
+            "- {image: x, requirements: ~no-such-user/x}",
+            "images.yaml[1].requirements: '~no-such-user/x': no user's home folder",
+        ),
+        ("- {image: x, python: ~no-such-user/x}", "images.yaml[1].python: '~no-such-user/x': no user's home folder"),
         ("- {image: x, options: [1]}", "images.yaml[1].options: [1]: not a list of words"),
         ("- {image: x, engine: docker}", "images.yaml[1].engine: 'docker': this is for a container. Write run: container"),
         ("- {image: x, run: container, python: /bin}", "images.yaml[1].python"),

@@ -1,0 +1,17 @@
+"""Paths that people write: in settings, in job files, in lists of receivers and of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rekindle.domain.errors import InvalidValue
+
+
+def with_home(text: str, field: str) -> Path:
+    """The path with ``~`` and ``~user`` as the home folders they stand for. Raises InvalidValue for an unknown user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        # A folder whose own name starts with ~ can only be told from a user's home folder by what stands before it.
+        hint = "Write the whole path, or ./~... for a folder of that name."
+        raise InvalidValue(field, text, "no user's home folder is known by this name", hint) from error
