@@ -82,7 +82,8 @@ def _single(app: App, job: TuningJob) -> tuple[Definition, list[Result]]:
     from rekindle.engine.imports import results_of
 
     if len(job.spec.definitions) > 1:
-        raise InvalidValue("JOB", job.name, "a tuning job of several training job definitions cannot be exported")
+        way_out = f"`rekindle trials {job.name} --csv` writes the training jobs of all."
+        raise InvalidValue("JOB", job.name, "a tuning job of several training job definitions cannot be exported", way_out)
     return job.spec.definition, results_of(app.store.jobs_of(job.id), app.store.curves(job.id))
 
 

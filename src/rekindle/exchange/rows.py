@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.engine.imports import LAST_SECOND, Result
+from rekindle.engine.imports import LAST_SECOND, Result, epoch_seconds
 
 #: Columns that may hold the objective when none is named, after the metric's own name; the first that is there counts.
 OBJECTIVE_COLUMNS = ("FinalObjectiveValue", "objective", "value")
@@ -24,6 +24,8 @@ FACTS = {
     "ended_at": ("ended_at", "TrainingEndTime"),
     "failure_reason": ("failure_reason", "FailureReason"),
 }
+#: What the data frame of a tuning job of several definitions calls the one that a row is of.
+DEFINITION_COLUMN = "TrainingJobDefinitionName"
 #: What a row may say of its status, in any case. Rows that have not ended are left out.
 ENDED, RUNNING = ("Completed", "Failed", "Stopped"), ("InProgress", "Stopping")
 FORMATS = ("csv", "jsonl", "dataframe")
@@ -50,6 +52,8 @@ def read_results(
     names = {name for _, row in rows for name in row}
     mapped = dict(columns or {})
     taken = frozenset((*mapped, *parameters))
+    if DEFINITION_COLUMN not in taken:
+        _check_one_definition(rows, path)
     objective = column or _objective_column(names - taken, metric, path)
     if objective not in names:
         raise InvalidValue("--objective", column, f"{path} has no such column", f"There is {sorted(names)}.")
@@ -60,6 +64,14 @@ def read_results(
             raise InvalidValue(f"--column {name}", found, f"{path} has no such column", f"There is {sorted(names)}.")
     results = (_result(f"{path}:{line}", _renamed(row, mapped), objective, taken, blank) for line, row in rows)
     return [r for r in results if r is not None]
+
+
+def _check_one_definition(rows: Sequence[tuple[int, Row]], path: str) -> None:
+    """Rows of several definitions have ranges of their own each, and a tuning job has them of one."""
+    found = sorted({str(row[DEFINITION_COLUMN]) for _, row in rows if not _is_empty(row.get(DEFINITION_COLUMN))})
+    if len(found) > 1:
+        way_out = "Import each by itself: keep the rows of one in the file, and give a job file with its ranges."
+        raise InvalidValue(f"{path}.{DEFINITION_COLUMN}", found, "rows of several training job definitions", way_out)
 
 
 def write_results(results: Sequence[Result], form: str, metric: str, parameters: Sequence[str]) -> str:
@@ -202,12 +214,11 @@ def _is_empty(value: Any) -> bool:
 
 
 def _moment(where: str, name: str, text: str | None) -> float | None:
-    """Seconds since the epoch, from these or from ISO 8601 (UTC where no zone is said)."""
+    """Seconds since the epoch, from these or from ISO 8601."""
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
-        seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        seconds = epoch_seconds(text)
     except (ValueError, OverflowError):
         seconds = _seconds(text)
     if not 0 <= seconds <= LAST_SECOND:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rekindle.api.translate.history import seconds
 from rekindle.domain.errors import InvalidValue
 from rekindle.engine.imports import Result
 from rekindle.exchange.rows import FORMATS, read_results, write_results
@@ -120,6 +122,26 @@ def test_times_are_iso_8601_or_seconds_and_a_column_that_is_a_hyperparameter_is_
     assert (row.created_at, row.started_at, row.ended_at) == (1.7e9, 1.7e9 + 1.5, 1.7e9 + 10)
     (row,) = read_results("started_at,loss\nlate,2\n", "a.csv", "loss", parameters=["started_at"])
     assert (row.started_at, row.values["started_at"]) == (None, "late")
+
+
+def test_a_time_without_a_zone_is_utc_in_rows_and_in_sagemakers_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        (row,) = read_results("x,loss,created_at\n1,2,2023-11-14 22:13:20\n", "a.csv", "loss")
+        assert row.created_at == seconds("2023-11-14T22:13:20") == seconds("2023-11-14T17:13:20-05:00") == 1.7e9
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_rows_of_several_definitions_say_the_way_out() -> None:
+    frame = "x,FinalObjectiveValue,TrainingJobDefinitionName\n1,2,small\n1,3,{}\n"
+    assert len(read_results(frame.format("small"), "a.csv", "loss")) == 2
+    assert len(read_results(frame.format("large"), "a.csv", "loss", parameters=["TrainingJobDefinitionName"])) == 2
+    with pytest.raises(InvalidValue, match=r"a.csv.TrainingJobDefinitionName: \['large', 'small'\]: rows of several") as caught:
+        read_results(frame.format("large"), "a.csv", "loss")
+    assert "Import each by itself" in caught.value.hint
 
 
 def test_a_column_that_is_not_there_is_named() -> None:

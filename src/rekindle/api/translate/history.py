@@ -12,7 +12,7 @@ from rekindle.api.translate.tuning_view import describe_tuning_job
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import OBJECTIVE_HYPERPARAMETER, TuningJobStatus
-from rekindle.engine.imports import LAST_SECOND, Origin, Result
+from rekindle.engine.imports import LAST_SECOND, Origin, Result, epoch_seconds
 from rekindle.engine.queries import TuningJobView
 
 #: Members of a description that its request had too; the rest is what became of it.
@@ -33,7 +33,8 @@ def request_of(description: Mapping[str, Any]) -> dict[str, Any]:
     """The request behind the answer of DescribeHyperParameterTuningJob, without what the service added."""
     if "TrainingJobDefinitions" in description:
         found = description["TrainingJobDefinitions"]
-        raise InvalidValue("TrainingJobDefinitions", found, "history of several definitions cannot be imported")
+        way_out = "Import each by itself: a job file with its ranges, and rows (.csv, .jsonl) of its training jobs."
+        raise InvalidValue("TrainingJobDefinitions", found, "history of several definitions cannot be imported", way_out)
     request = {name: description[name] for name in _REQUEST_MEMBERS if name in description}
     definition = dict(_table("TrainingJobDefinition", request.get("TrainingJobDefinition")))
     statics = dict(_table("TrainingJobDefinition.StaticHyperParameters", definition.get("StaticHyperParameters")))
@@ -83,7 +84,7 @@ def seconds(value: Any, field: str = "time") -> float | None:
     if value is None:
         return None
     try:
-        found = datetime.fromisoformat(value).timestamp() if isinstance(value, str) else float(value)
+        found = epoch_seconds(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValue(field, value, "neither ISO 8601 nor seconds since the epoch") from error
     if not 0 <= found <= LAST_SECOND:
