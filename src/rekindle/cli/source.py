@@ -97,5 +97,6 @@ def _request(data: bytes) -> dict[str, object] | None:
 def _located(path: str, line: int | None, message: str, hint: str) -> Exception:
     from rekindle.domain.errors import RekindleError
 
-    place = path if line is None else f"{path}:{line}"
+    named = path or repr(path)
+    place = named if line is None else f"{named}:{line}"
     return RekindleError(f"{place}: {message}", hint)

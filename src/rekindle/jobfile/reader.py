@@ -19,6 +19,26 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 MAX_NODES = 20_000
 
+#: What YAML's words for a fault mean to somebody who writes a job file; the first that fits counts.
+_WAYS_OUT = (
+    ("'\\t'", "Indent with spaces, not with tabs."),
+    ("unknown escape", "Put it in single quotes, in which a backslash is only that."),
+    ("unexpected end of stream", "Close the quote."),
+    ("while parsing a flow", "Close each bracket, and quote what holds any of [ ] { } , itself, as regular expressions do."),
+    ("<block end>", "Indent it as far as its neighbours, or by two spaces more than the key that it is part of."),
+    (
+        "mapping values are not allowed",
+        "Put a value that holds a colon in quotes; or the line above lacks its colon, or a space after it.",
+    ),
+    ("could not find expected ':'", "Write `key: value`, with a space after the colon."),
+    ("cannot start any token", "Put the value in quotes."),
+)
+#: Characters that look like what was meant, as they come with text from a web page.
+_ODD = (
+    ("\u00a0\u2003\u2009\u202f\u3000", "It holds a no-break space, or another that only looks like one: write plain spaces."),
+    ("\u2018\u2019\u201c\u201d", "Write straight quotes, ' or \"."),
+)
+
 
 def read(data: bytes) -> Fields:
     """The table that a job file holds. Raises JobFileError, with the line where there is one."""
@@ -26,7 +46,7 @@ def read(data: bytes) -> Fields:
     try:
         root = _Builder(yaml.parse(text, Loader=yaml.SafeLoader)).document()
     except yaml.MarkedYAMLError as error:
-        raise _not_yaml(error) from error
+        raise _not_yaml(error, text) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise JobFileError(f"the character {shown(chr(error.character))} may not stand in a job file", line=line) from error
@@ -134,9 +154,13 @@ def _line(event: Any) -> int:
     return int(event.start_mark.line) + 1
 
 
-def _not_yaml(error: yaml.MarkedYAMLError) -> JobFileError:
+def _not_yaml(error: yaml.MarkedYAMLError, text: str) -> JobFileError:
     mark = error.problem_mark or error.context_mark
     problem = error.problem or "it cannot be read"
-    hint = "Indent with spaces, not with tabs." if "'\\t'" in problem else ""
-    context = f"{error.context}, " if error.context else ""
-    return JobFileError(f"not valid YAML: {context}{problem}", hint, line=mark.line + 1 if mark else None)
+    found = f"{error.context}, {problem}" if error.context else problem
+    hint = next((way_out for sign, way_out in _WAYS_OUT if sign in found), "")
+    if mark is not None:
+        # A line may end the trouble that one before it began.
+        lines = text.split("\n")[max(mark.line - 1, 0) : mark.line + 1]
+        hint = next((way_out for signs, way_out in _ODD if any(c in line for line in lines for c in signs)), hint)
+    return JobFileError(f"not valid YAML: {found}", hint, line=mark.line + 1 if mark else None)

@@ -98,7 +98,7 @@ class Value:
     def items(self, expected: str = "a list") -> list[Value]:
         """The values of a list."""
         if not isinstance(self.node, Items):
-            raise self.refuse(f"must be {expected}")
+            raise self._no(expected)
         return [Value(self.path, node) for node in self.node.nodes]
 
     def texts(self) -> dict[str, str]:
@@ -108,18 +108,23 @@ class Value:
     def table(self, known: Sequence[str] | None = None, expected: str = "a table of `key: value`") -> Table:
         """The table; with ``known`` keys, any other key is refused."""
         if not isinstance(self.node, Fields):
-            raise self.refuse(f"must be {expected}")
+            raise self._no(expected)
         table = Table(self.path, self.node)
         if known is not None:
             table.check_keys(known)
         return table
 
     def _scalar(self, expected: str) -> Scalar:
-        if not isinstance(self.node, Scalar):
-            raise self.refuse(f"must be {expected}")
-        if self.node.is_null:
-            raise self.refuse(f"nothing is written here; it must be {expected}", "Remove the key, or give it a value.")
+        if not isinstance(self.node, Scalar) or self.node.is_null:
+            raise self._no(expected)
         return self.node
+
+    def _no(self, expected: str) -> JobFileError:
+        """The error for what is something else than it must be, or nothing."""
+        if not isinstance(self.node, Scalar) or not self.node.is_null:
+            return self.refuse(f"must be {expected}")
+        hint = _colon_hint(self.path.rpartition(".")[2]) or "Remove the key, or give it a value."
+        return self.refuse(f"nothing is written here; it must be {expected}", hint)
 
     def _check_between(self, number: float, least: int | None, most: int | None) -> None:
         if least is not None and number < least:
@@ -157,7 +162,7 @@ class Table:
         ``known``, or of ``elsewhere``, dotted paths to keys further in."""
         for key in self.node.nodes:
             if key not in known:
-                hint = did_you_mean(key, known, elsewhere) or f"The keys here are: {', '.join(known)}."
+                hint = _colon_hint(key) or did_you_mean(key, known, elsewhere) or f"The keys here are: {', '.join(known)}."
                 raise JobFileError(f"{_cut(self._inner(key))}: unknown key", hint, self.node.lines[key])
 
     def _inner(self, key: str) -> str:
@@ -169,6 +174,12 @@ def did_you_mean(word: str, known: Iterable[str], elsewhere: Iterable[str] = ())
     plain = {_plain(path.rpartition(".")[2]): path for path in elsewhere} | {_plain(k): k for k in known}
     close = difflib.get_close_matches(_plain(word[:100]), plain, n=1, cutoff=0.6)
     return f"Did you mean {plain[close[0]]!r}?" if close else ""
+
+
+def _colon_hint(key: str) -> str:
+    """The way out for ``{cv:5}``, which is a key without a value to YAML."""
+    name, colon, value = key.partition(":")
+    return f"Write a space after the colon: {name}: {value.strip()}." if colon and name and value.strip() else ""
 
 
 def _cut(path: str) -> str:
@@ -188,7 +199,7 @@ def _written(node: Node) -> str:
 def _number_hint(text: str) -> str:
     if "," in text:
         return "Write a decimal point, and no separators between digits."
-    return "Write digits without separators." if "_" in text else ""
+    return "Write digits without separators." if "_" in text else "Write it as 10, 0.1 or 1e-3."
 
 
 def _is_finite(number: float) -> bool:
