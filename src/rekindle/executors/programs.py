@@ -117,6 +117,7 @@ def chosen_python(python: str | None) -> tuple[str, str, dict[str, str]]:
 def check_command(algorithm: Algorithm, path: str) -> None:
     """Raises InvalidValue where the command's source, program or script is not there; ``path`` is the PATH it would see."""
     words = command_words(algorithm.command or "")
+    _check_lines(algorithm.command or "", words)
     source = _checked_source(algorithm.source)
     interpreter, folder, _ = chosen_python(algorithm.python)
     if not (interpreter and words[0] in _PYTHONS):
@@ -124,10 +125,21 @@ def check_command(algorithm: Algorithm, path: str) -> None:
     _check_script(algorithm.command or "", words, source)
 
 
+def _check_lines(command: str, words: Sequence[str]) -> None:
+    """Lines would be the words of one command to us. A word may hold several, as in ``bash -c``; one that is nothing else is
+    what a backslash at the end of a line leaves."""
+    if len(command.strip().splitlines()) > 1 and ("\n" in words or not any("\n" in word for word in words)):
+        reason = "several lines are several commands for a shell, and commands are run without one"
+        way_out = "Write it on one line (in YAML: `>` in place of `|`, no backslashes), or call a script."
+        raise InvalidValue("command", command, reason, way_out)
+
+
 def _checked_source(source: str | None) -> Path | None:
     if source is None:
         return None
     if not os.path.isdir(source):
+        if os.path.exists(source):
+            raise InvalidValue("source", source, "it is a file, not a folder", "Name the folder that holds it.")
         raise InvalidValue("source", source, "there is no such folder")
     if not os.access(source, os.R_OK | os.X_OK):
         raise InvalidValue("source", source, "the folder cannot be read")
@@ -142,7 +154,11 @@ def _check_program(command: str, program: str, source: Path | None, path: str) -
         if not os.access(found, os.X_OK):
             raise InvalidValue("command", command, f"{program!r} is not executable", f"Make it so: chmod +x {program}")
     elif shutil.which(program, path=path) is None:
-        raise InvalidValue("command", command, f"no program {program!r} is on PATH")
+        name, is_variable, value = program.partition("=")
+        way_out = "Install it, or write its whole path."
+        if is_variable:
+            way_out = f"In a job file variables stand under `environment`: {{{name}: {value!r}}}."
+        raise InvalidValue("command", command, f"no program {program!r} is on PATH", way_out)
 
 
 def _check_script(command: str, words: Sequence[str], source: Path | None) -> None:

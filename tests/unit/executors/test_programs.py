@@ -65,6 +65,10 @@ def test_python_takes_the_place_of_the_command_s(tmp_path: Path) -> None:
         (Algorithm(command="python3 -Iu -W error -Xdev none", source="."), "there is no file 'none' in the source folder"),
         (Algorithm(command=f"{sys.executable} -OO none.py"), "there is no file 'none.py' there"),
         (Algorithm(command="true", source="/no/such"), "source: '/no/such': there is no such folder"),
+        (Algorithm(command="true", source=__file__), f"source: {__file__!r}: it is a file, not a folder"),
+        (Algorithm(command="A=1 true"), "command: 'A=1 true': no program 'A=1' is on PATH"),
+        (Algorithm(command="true\nfalse"), "several lines are several commands for a shell"),
+        (Algorithm(command="true \\\n  --x"), "several lines are several commands for a shell"),
         (Algorithm(command="./plain", source="."), "'./plain' is not executable"),
     ],
 )
