@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; errors are one line on stderr."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     _open_closed_streams()
+    _say_what_can_be_said()
     try:
         from rekindle.cli.program import build_app
 
@@ -43,6 +45,12 @@ def _open_closed_streams() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: SIM115 - it stays open to the end of the program
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: SIM115
+
+
+def _say_what_can_be_said() -> None:
+    """What a terminal of another encoding than UTF-8 cannot show is written as its escape, as on stderr, and ends nothing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _is_closed_pipe(error: BaseException | None) -> bool:

@@ -21,8 +21,10 @@ _GAP = 3
 
 
 def write_json(value: object) -> None:
-    """One JSON document on stdout; what JSON cannot say (NaN, infinities) is refused, not bent."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """One JSON document on stdout; what JSON cannot say (NaN, infinities) is refused, not bent. Where stdout is not UTF-8 the
+    document is ASCII, with JSON's own escapes."""
+    plain = (sys.stdout.encoding or "utf-8").lower() not in ("utf-8", "utf8")
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False))
 
 
 def console(stderr: bool = False, width: int = PLAIN_WIDTH) -> Console:

@@ -1,5 +1,6 @@
 """What the command does where its output is a pipe that nobody reads, or is closed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -46,3 +47,18 @@ def test_a_stream_that_the_caller_closed_changes_nothing_about_the_command(tmp_p
     run = subprocess.run(["bash", "-c", line], capture_output=True, env=environ, cwd=tmp_path, text=True, timeout=60)
     assert run.returncode == code
     assert "Error" not in run.stderr
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_what_the_output_s_encoding_cannot_say_ends_no_command(tmp_path, environ, encoding):
+    (tmp_path / "job.yaml").write_text(JOB.replace("{x:", "{k: [süß, ☃], x:"), encoding="utf-8")
+    environ = {**environ, "PYTHONIOENCODING": encoding}
+
+    def told(*argv):
+        streams = {"capture_output": True, "env": environ, "cwd": tmp_path, "timeout": 60}
+        run = subprocess.run([REKINDLE, *argv], **streams)
+        assert (run.returncode, run.stderr) == (0, b"")
+        return run.stdout.decode(encoding)
+
+    assert json.loads(told("plan", "job.yaml", "--json"))["ranges"][0]["values"] == ["süß", "☃"]
+    assert ("☃" if encoding == "utf-8" else "\\u2603") in told("plan", "job.yaml")
