@@ -301,6 +301,8 @@ def test_a_tuning_job_that_fails(cli):
     assert code == 1, err
     assert out.count("Failed: AlgorithmError: ") >= 5
     assert "fails: Failed" in out
+    named = re.search(r"rekindle logs (\S+) +what the last one printed", out)
+    assert {t["name"]: t["status"] for t in cli.json("trials", "fails")}[named[1]] == "Failed"
     shown = cli.json("show", "fails")
     assert len(shown["failure_causes"]) == 1
     assert "no such data: " in shown["failure_causes"][0]["reason"]

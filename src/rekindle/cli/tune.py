@@ -11,7 +11,7 @@ from rekindle.cli.options import JobFileArgument, JsonOption, TuningJobArgument
 from rekindle.cli.problems import ExitCode, Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from rekindle.bootstrap import App
@@ -143,9 +143,19 @@ def _say_end(app: App, view: TuningJobView, jobs: tuple[TrainingJob, ...], as_js
     if as_json:
         write_json({**tuning_record(view), "early_stopping": saved})
     else:
-        show_end(view, jobs[-1].name if jobs else None, saved)
+        show_end(view, _last(jobs), saved)
         _say_notes(app, Snapshot(view.job, jobs))
     return ExitCode.FAILED if view.status is TuningJobStatus.FAILED else ExitCode.OK
+
+
+def _last(jobs: Sequence[TrainingJob]) -> str | None:
+    """The last training job that failed, or else that ran to its end: one that was stopped may have nothing to tell."""
+    from rekindle.domain.training_job import TrainingJobStatus
+
+    for status in (TrainingJobStatus.FAILED, TrainingJobStatus.COMPLETED):
+        if named := [job.name for job in jobs if job.status is status]:
+            return named[-1]
+    return jobs[-1].name if jobs else None
 
 
 def _say_notes(app: App, snapshot: Snapshot) -> None:
