@@ -35,9 +35,9 @@ PATIENCE = 60
 class Terminal:
     """A command on a terminal of its own, the leader of its process group."""
 
-    def __init__(self, *argv, home):
+    def __init__(self, *argv, home, columns=120):
         self.fd, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         environment = {**os.environ, "REKINDLE_HOME": str(home), "TERM": "xterm-256color"}
         streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
         self.process = subprocess.Popen([REKINDLE, *argv], env=environment, start_new_session=True, **streams)
@@ -211,6 +211,15 @@ def test_ctrl_c_after_a_tuning_job_was_created_says_which(job, home, trials):
     assert tuning.returncode == 130
     assert "tty is not finished; nothing is lost." in said
     assert "rekindle resume tty" in said
+
+
+def test_on_a_narrow_terminal_no_word_is_broken(job, home):
+    rest, _ = Terminal("tune", job, "--detach", home=home, columns=40).wait()
+    assert rest.split("\r\n")[:2] == ["created tuning job tty; `rekindle", "  worker` runs it, or `rekindle resume"]
+    rest, _ = Terminal("jobs", home=home, columns=50).wait()
+    assert rest.split("\r\n")[0] == "tty  InProgress  0/4 jobs, 0 failed  best -"
+    rest, _ = Terminal("jobs", home=home, columns=80).wait()
+    assert "created (UTC)" in rest
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(job, home, tmp_path, run):

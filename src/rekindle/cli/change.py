@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rekindle.cli.options import TuningJobArgument
+from rekindle.cli.printing import tell
 
 if TYPE_CHECKING:
     from rekindle.bootstrap import App
@@ -45,11 +46,11 @@ def delete(
     if training_jobs and children and not yes:
         _confirm(f"Remove {counted(len(children), 'training job')} of {job.name} with their logs and models?")
     delete_tuning_job(app.store, app.owner, name)
-    typer.echo(f"deleted tuning job {job.name}")
+    tell(f"deleted tuning job {job.name}")
     if training_jobs:
         for child in children:
             delete_training_job(app.store, app.executor, app.owner, child.name)
-        typer.echo(f"deleted {counted(len(children), 'training job')}")
+        tell(f"deleted {counted(len(children), 'training job')}")
 
 
 def _confirm(question: str) -> None:
@@ -83,11 +84,11 @@ def _stop_tuning_job(app: App, name: str, wait: bool) -> None:
     if not job.stop_requested or job.status.is_terminal:
         stop_tuning_job(app.store, app.owner, name)
     if not wait:
-        typer.echo(f"asked tuning job {job.name} to stop; a worker or `rekindle resume {job.name}` brings it to its end")
+        tell(f"asked tuning job {job.name} to stop; a worker or `rekindle resume {job.name}` brings it to its end")
         return
-    typer.echo(f"stopping tuning job {job.name}; training jobs have up to {app.settings.stop_grace_seconds:.0f} s to end")
+    tell(f"stopping tuning job {job.name}; training jobs have up to {app.settings.stop_grace_seconds:.0f} s to end")
     move_until_ended(app, f"tuning:{job.id}", lambda: app.store.tuning_job_by_id(job.id).status.is_terminal)
-    typer.echo(f"{job.name}: {app.store.tuning_job_by_id(job.id).status.value}")
+    tell(f"{job.name}: {app.store.tuning_job_by_id(job.id).status.value}")
 
 
 def _stop_training_job(app: App, name: str, wait: bool) -> None:
@@ -100,4 +101,4 @@ def _stop_training_job(app: App, name: str, wait: bool) -> None:
     app.executor.stop(RunKey.of(job))
     if wait and job.tuning_job_id is None:
         move_until_ended(app, f"training:{job.id}", lambda: not app.store.training_job_by_id(job.id).is_running)
-    typer.echo(f"asked training job {job.name} to stop")
+    tell(f"asked training job {job.name} to stop")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rekindle.cli.options import JsonOption
+from rekindle.cli.printing import complain, tell
 
 if TYPE_CHECKING:
     from rekindle.engine.ports import Outbox, SinkState
@@ -29,10 +30,10 @@ def events(
     if only:
         _check_known(app.outbox, named, only)
     if drop:
-        typer.echo(f"{app.outbox.drop_events(only)} events thrown away", err=True)
+        complain(f"{app.outbox.drop_events(only)} events thrown away")
     elif retry:
         again = app.outbox.try_again(only)
-        typer.echo(f"{again} events that were given up wait again; the next worker tells them", err=True)
+        complain(f"{again} events that were given up wait again; the next worker tells them")
     records = [_record(state, named) for state in _states(app.outbox, named) if only in ("", state.name)]
     if as_json:
         write_json(records)
@@ -77,11 +78,11 @@ def _show(records: list[dict[str, Any]]) -> None:
     from rekindle.cli.printing import show, table
 
     if not records:
-        typer.echo("No events yet; the settings name nobody. See docs/events.md.")
+        tell("No events yet; the settings name nobody. See docs/events.md.")
         return
     columns = ["sink", "told", "waiting", "oldest", "given up", "next try", "last error"]
     keys = ["sink", "told", "waiting", "oldest", "given_up", "next_try", "error"]
     show(table(columns, [[record[key] for key in keys] for record in records], right=["told", "waiting", "given up"]))
     for record in records:
         if not record["in_settings"] and record["waiting"]:
-            typer.echo(f"{record['sink']}: not named in this shell's settings; a worker that has it in its own tells it")
+            tell(f"{record['sink']}: not named in this shell's settings; a worker that has it in its own tells it")

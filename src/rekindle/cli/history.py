@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rekindle.cli.options import JsonOption
+from rekindle.cli.printing import complain, tell
 
 if TYPE_CHECKING:
     from rekindle.cli.import_sources import Found
@@ -103,13 +104,13 @@ def _import(found: Found, as_json: bool) -> None:
     made = import_tuning_job(app.store, app.clock, app.owner, found.spec, found.results, app.quotas, found.origin or Origin())
     view = describe(app.store, app.owner, made.name)
     for note in found.notes:
-        typer.echo(f"note: {one_line(note)}", err=as_json)
+        (complain if as_json else tell)(f"note: {one_line(note)}")
     if as_json:
         write_json(tuning_record(view))
         return
     good, count = view.objectives.succeeded, len(found.results)
     jobs, have = "training job" if count == 1 else "training jobs", "has" if good == 1 else "have"
-    typer.echo(f"imported {count} {jobs} as tuning job {made.name}; {good} {have} an objective")
+    tell(f"imported {count} {jobs} as tuning job {made.name}; {good} {have} an objective")
     typer.echo(f"  warm_start: {{type: identical, parents: [{made.name}]}}   in a job file: go on from here")
 
 

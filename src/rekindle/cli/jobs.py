@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rekindle.cli.options import JsonOption, TuningJobArgument
+from rekindle.cli.printing import cell, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +39,7 @@ def jobs(
     from itertools import islice
 
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import cell, show, table, write_json
+    from rekindle.cli.printing import show_rows, write_json
     from rekindle.engine.ports import JobFilter
 
     app = open_app()
@@ -48,14 +49,21 @@ def jobs(
         write_json(records)
         return
     if not records:
-        typer.echo("No tuning jobs. Start one by `rekindle tune JOB.yaml`.")
+        tell("No tuning jobs. Start one by `rekindle tune JOB.yaml`.")
         return
     columns = ["name", "status", "strategy", "jobs", "failed", "best", "created (UTC)"]
     rows = [
         [r["name"], _standing(r), r["strategy"], _progress(r), _failed(r), cell(r["best_objective"]), _minute(r["created_at"])]
         for r in records
     ]
-    show(table(columns, rows, right=["jobs", "failed", "best"]))
+    show_rows(columns, rows, [_in_brief(r) for r in records], right=["jobs", "failed", "best"])
+
+
+def _in_brief(record: dict[str, Any]) -> tuple[str, str]:
+    """A tuning job where a terminal has no room for a table: what it is called and how far it is, and the rest."""
+    best = f"best {cell(record['best_objective'])}"
+    head = f"{record['name']}  {_standing(record)}  {_progress(record)} jobs, {_failed(record)} failed  {best}"
+    return head, f"{record['strategy']}  {_minute(record['created_at'])} UTC"
 
 
 def _minute(moment: str) -> str:
@@ -258,12 +266,12 @@ def _show_record(record: dict[str, Any]) -> None:
     }
     show(pairs({k: v for k, v in rows.items() if v is not None}))
     for waiting in record["waiting"]:
-        typer.echo(f"waits: {waiting['training_job'] or 'the next training job'} {one_line(waiting['reason'])}")
+        tell(f"waits: {waiting['training_job'] or 'the next training job'} {one_line(waiting['reason'])}")
     for cause in record["failure_causes"][:3]:
-        typer.echo(f"failed: {cause['count']} like {cause['training_job']}: {one_line(cause['reason'])}")
+        tell(f"failed: {cause['count']} like {cause['training_job']}: {one_line(cause['reason'])}")
     for note in record["notes"]:
         if note["kind"] != "failures-alike":
-            typer.echo(f"note: {one_line(note['text'])}")
+            tell(f"note: {one_line(note['text'])}")
             for line in note.get("log", ()):
                 typer.echo(f"      | {one_line(line)}")
 
@@ -319,7 +327,7 @@ def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
     from rekindle.cli.printing import duration, show_rows
 
     if not records:
-        typer.echo("No training jobs yet.")
+        tell("No training jobs yet.")
         return
     names = _names(job)
     metric, several = job.spec.definition.objective.metric, len(job.spec.definitions) > 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rekindle.cli.options import JobFileArgument, JsonOption
+from rekindle.cli.printing import tell
 from rekindle.cli.problems import ExitCode
 
 if TYPE_CHECKING:
@@ -96,11 +97,11 @@ def _show(catches: Sequence[Catch]) -> None:
     show(table(columns, rows, right=["caught", "first", "final", "line"]))
     for c in catches:
         if not c.count:
-            typer.echo(f"{c.metric}: nothing in the log matches {c.regex!r} with a number.")
+            tell(f"{c.metric}: nothing in the log matches {c.regex!r} with a number.")
         if c.not_numbers:
             several = f"{c.not_numbers} matches are no finite numbers, such as"
             what = "1 match is no finite number" if c.not_numbers == 1 else several
-            typer.echo(f"{c.metric}: {what}: {one_line(c.not_number_line or '')}")
+            tell(f"{c.metric}: {what}: {one_line(c.not_number_line or '')}")
 
 
 def _label(one: Catch) -> str:

@@ -6,9 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import typer
-
-from rekindle.cli.printing import cell
+from rekindle.cli.printing import cell, tell
 
 #: What chose a configuration, by its recorded source.
 _CHOOSERS = {
@@ -75,9 +73,9 @@ def show_tuning_job(found: Mapping[str, Any]) -> None:
     if found["warm_start"] is not None:
         show_warm_start(found)
     elif found["imported"]:
-        typer.echo("It was imported: nothing was suggested here.")
+        tell("It was imported: nothing was suggested here.")
     else:
-        typer.echo("It has no parents: it started from nothing.")
+        tell("It has no parents: it started from nothing.")
 
 
 def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rekindle.cli.options import JsonOption, TuningJobArgument
+from rekindle.cli.printing import tell
 from rekindle.cli.problems import ExitCode
 
 if TYPE_CHECKING:
@@ -133,18 +134,18 @@ class Findings:
     def say(self) -> None:
         """The findings for people, on stdout."""
         for number in self.missing:
-            typer.echo(f"{self.name}: training job #{number} is missing: its record is not in the store.")
+            tell(f"{self.name}: training job #{number} is missing: its record is not in the store.")
         for c in self.unreadable:
-            typer.echo(f"{self.name}: the record of {c.job.name} (#{c.job.number}) cannot be right: {c.unreadable}.")
+            tell(f"{self.name}: the record of {c.job.name} (#{c.job.number}) cannot be right: {c.unreadable}.")
         for reason, count in self.reasons.items():
-            typer.echo(f"{self.name}: {count} of {len(self.checked)} suggestions cannot be compared: {reason}.")
+            tell(f"{self.name}: {count} of {len(self.checked)} suggestions cannot be compared: {reason}.")
         compared = sum(c.comparable for c in self.checked)
         if compared:
             agreeing = compared - len(self.different)
-            typer.echo(f"{self.name}: {agreeing} of {compared} suggestions follow from what they saw, bit for bit.")
+            tell(f"{self.name}: {agreeing} of {compared} suggestions follow from what they saw, bit for bit.")
         elif not self.checked:
             why = "it was imported" if self.imported else "no suggestion has been made yet"
-            typer.echo(f"{self.name}: there is nothing to replay: {why}.")
+            tell(f"{self.name}: there is nothing to replay: {why}.")
         for first in self.different[:1]:
             _say_difference(first)
 
@@ -154,7 +155,7 @@ def _say_difference(found: Checked) -> None:
 
     typer.echo(f"\nThe first that does not: {found.job.name} (#{found.job.number}, event {found.job.launched_seq})")
     if found.replayed is None:
-        typer.echo("Now the search says that every combination was tried or was running.")
+        tell("Now the search says that every combination was tried or was running.")
     else:
         now, names = found.replayed, [*found.recorded, *(n for n in found.replayed if n not in found.recorded)]
         rows = [[n, found.recorded.get(n), now.get(n)] for n in names if found.recorded.get(n) != now.get(n)]

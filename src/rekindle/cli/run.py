@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rekindle.cli.printing import complain
 from rekindle.cli.problems import ExitCode
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def run(
     address = announced(settings)
     running = address.answers()
     if not running and not serve:
-        typer.echo(f"error: no server answers at {address.url}; start one in another terminal: rekindle serve", err=True)
+        complain(f"error: no server answers at {address.url}; start one in another terminal: rekindle serve")
         raise typer.Exit(ExitCode.UNREACHABLE)
     with contextlib.nullcontext() if running else _server(settings, address):
         variables = proxied_environment(settings, announced(settings))
@@ -65,7 +66,7 @@ def _server(settings: Settings, address: Address) -> Iterator[None]:
     try:
         while not announced(settings).answers():
             if server.poll() is not None or clock.now() > deadline:
-                typer.echo(f"error: the server did not start; it says why in {settings.home / 'serve.log'}", err=True)
+                complain(f"error: the server did not start; it says why in {settings.home / 'serve.log'}")
                 raise typer.Exit(ExitCode.UNREACHABLE)
             clock.sleep(0.05)
         yield
@@ -104,5 +105,5 @@ def _told(command: list[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        typer.echo(f"error: command: {command[0]!r}: cannot be run ({error.strerror})", err=True)
+        complain(f"error: command: {command[0]!r}: cannot be run ({error.strerror})")
         raise typer.Exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE) from error

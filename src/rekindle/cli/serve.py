@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rekindle.cli.options import JsonOption
+from rekindle.cli.printing import complain
 
 if TYPE_CHECKING:
     import socket
@@ -60,7 +61,7 @@ def serve(
         with announcing(settings, address) as elder, Interrupt(), worker, proxy.serving(proxy_socket):
             _say_ready(address, settings.home.as_posix(), elder)
             uvicorn.Server(config).run()
-    typer.echo("stopped; training jobs that run go on, and the next start finds them", err=True)
+    complain("stopped; training jobs that run go on, and the next start finds them")
 
 
 def env(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rekindle.cli.options import JobFileArgument, JsonOption, TuningJobArgument
+from rekindle.cli.printing import complain, tell
 from rekindle.cli.problems import ExitCode, Interrupted
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def worker(
     quiet_log()
     display = display_for(app.clock, quiet, to_stderr=True)
     if not quiet:
-        typer.echo(f"working on everything in {app.settings.home}; Ctrl-C ends it, training jobs go on", err=True)
+        complain(f"working on everything in {app.settings.home}; Ctrl-C ends it, training jobs go on")
     with Interrupt() as interrupt, app.telling():
         app.worker(on_step=display.update).run(lambda: interrupt.requested or (until_idle and _idle(app)))
 
@@ -187,7 +188,7 @@ def _say_created(app: App, job: TuningJob, as_json: bool) -> None:
     if as_json:
         write_json(tuning_record(describe(app.store, app.owner, job.name)))
         return
-    typer.echo(f"created tuning job {job.name}; `rekindle worker` runs it, or `rekindle resume {job.name}`")
+    tell(f"created tuning job {job.name}; `rekindle worker` runs it, or `rekindle resume {job.name}`")
 
 
 def _idle(app: App) -> bool:
