@@ -218,9 +218,12 @@ def _in_full(job: TrainingJob, snapshot: Snapshot) -> bool:
 
 
 def _result(job: TrainingJob, in_full: bool) -> str:
+    from rekindle.domain.causes import last_words
+
     if job.objective_value is not None and job.objective_status.value == "Succeeded":
         return f"{job.objective_metric}={cell(job.objective_value)}{_cut(job, in_full)}"
-    reason = f": {_short(job.failure_reason)}" if job.failure_reason else ""
+    # What led there stands above: usage lines, the frames of a traceback.
+    reason = f": {_short(last_words(job.failure_reason))}" if job.failure_reason else ""
     return f"{job.status.value}{reason}" if reason or job.status.value != "Completed" else "Completed without a metric"
 
 

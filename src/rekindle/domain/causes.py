@@ -28,13 +28,13 @@ def causes(jobs: Sequence[TrainingJob]) -> list[Cause]:
     groups: dict[str, list[TrainingJob]] = {}
     for job in jobs:
         if job.status is TrainingJobStatus.FAILED and job.failure_reason:
-            likeness = _last_words(job.failure_reason).replace(job.name, "#")
+            likeness = last_words(job.failure_reason).replace(job.name, "#")
             groups.setdefault(_NUMBERS.sub("#", likeness), []).append(job)
     ranked = sorted(groups.values(), key=len, reverse=True)
-    return [Cause(_last_words(group[0].failure_reason or ""), tuple(group)) for group in ranked]
+    return [Cause(last_words(group[0].failure_reason or ""), tuple(group)) for group in ranked]
 
 
-def _last_words(reason: str) -> str:
+def last_words(reason: str) -> str:
     """The last line of a failure reason. Where the training toolkit wrote it, the command that it ends with is left out: it
     holds the hyperparameters and says nothing of the failure."""
     lines = [line.strip() for line in reason.splitlines() if line.strip()]

@@ -83,7 +83,7 @@ def test_time_left_is_at_most_what_the_limit_leaves():
 def test_a_line_for_each_end_and_no_line_twice():
     out = io.StringIO()
     lines = Lines(FakeClock(), out)
-    one, two, three = ended(1, 0.5), ended(2, 0.9), failed(3, "out of\nmemory")
+    one, two, three = ended(1, 0.5), ended(2, 0.9), failed(3, "usage: train.py [-h]\nout of memory")
     lines.update(Snapshot(JOB, (running(1),)))
     lines.update(Snapshot(JOB, (one, two, running(3))))
     lines.update(Snapshot(JOB, (one, two, running(3))))
