@@ -167,6 +167,8 @@ class Categorical:
     values: Sequence[Category]
 
     def __post_init__(self) -> None:
+        if isinstance(self.values, str):
+            raise SpaceError(self.name, self.values, "a categorical range is a list of values; write it in brackets")
         object.__setattr__(self, "values", tuple(self.values))
         if not self.values:
             raise SpaceError(self.name, [], "a categorical range needs at least one value")

@@ -14,7 +14,7 @@ from rekindle.search.strategy import Proposal, Strategy
 
 
 class TunerError(ValueError):
-    """A call that does not fit the tuner's state: an unknown trial, or one that has already ended."""
+    """A call that does not fit the tuner's state: an unknown trial, one that has already ended, a value that is no number."""
 
 
 class Tuner:
@@ -62,9 +62,10 @@ class Tuner:
         return AskedTrial(trial.id, dict(proposal.configuration))
 
     def tell(self, trial_id: int, value: float) -> None:
-        """Ends a trial with its objective value; NaN and infinities count as a failure."""
-        trial = self._take(trial_id)
-        self._finished.append(_finished(trial, value, self._next_event()))
+        """Ends a trial with its objective value; NaN and infinities count as a failure. Raises TunerError for what is no
+        number, and the trial goes on."""
+        number = _number(value)
+        self._finished.append(_finished(self._take(trial_id), number, self._next_event()))
 
     def fail(self, trial_id: int) -> None:
         """Ends a trial that produced no value."""
@@ -84,9 +85,10 @@ class Tuner:
     def add(self, values: Configuration, value: float | None) -> int:
         """Records a finished trial that somebody else ran (None: it failed) and returns its id."""
         self._strategy.space.check(values)
+        number = math.nan if value is None else _number(value)
         trial = Trial(self._asked, dict(values))
         self._asked += 1
-        self._finished.append(_finished(trial, math.nan if value is None else value, self._next_event()))
+        self._finished.append(_finished(trial, number, self._next_event()))
         return trial.id
 
     @property
@@ -160,8 +162,14 @@ def make_strategy(name: str, space: Space, direction: Direction, seed: int, pare
             raise ValueError(f"strategy {name!r} is not one of 'random', 'grid', 'bayesian'")
 
 
+def _number(value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TunerError(f"value: {value!r}: not a number; a trial that has none is ended by fail") from error
+
+
 def _finished(trial: Trial, value: float, event: int) -> Trial:
-    value = float(value)
     if not math.isfinite(value):
         return replace(trial, state=TrialState.FAILED, ended=event)
     return replace(trial, state=TrialState.SUCCEEDED, value=value, ended=event)

@@ -179,3 +179,8 @@ def test_all_rows_are_all_configurations() -> None:
     space = Space([Integer("k", 1, 3), Categorical("c", ["a", "b"]), Continuous("x", 2, 2)])
     encoding = Encoding(space)
     assert len({space.key(encoding.decode(row)) for row in encoding.all_rows()}) == space.size == 6
+
+
+def test_a_text_is_no_list_of_letters() -> None:
+    with pytest.raises(SpaceError, match="'relu': a categorical range is a list of values"):
+        Categorical("act", "relu")

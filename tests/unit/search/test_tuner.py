@@ -21,6 +21,21 @@ def test_ask_tell_best() -> None:
     assert (tuner.best.id, tuner.best.value, tuner.best.values) == (1, 3.0, trials[1].values)
 
 
+@pytest.mark.parametrize("value", ["x", None, [1.0]])
+def test_a_value_that_is_no_number_is_refused_and_ends_nothing(value: object) -> None:
+    tuner = Tuner(SPACE, "random", seed=1)
+    trial = tuner.ask()
+    before = tuner.history
+    with pytest.raises(TunerError, match="not a number"):
+        tuner.tell(trial.id, value)  # type: ignore[arg-type]
+    if value is not None:
+        with pytest.raises(TunerError, match="not a number"):
+            tuner.add({"x": 0.5}, value)  # type: ignore[arg-type]
+    assert tuner.history == before
+    tuner.tell(trial.id, 1.0)
+    assert tuner.best.value == 1.0
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_value_that_is_not_finite_is_a_failure(value: float) -> None:
     tuner = Tuner(SPACE, "random")
