@@ -222,6 +222,19 @@ def test_on_a_narrow_terminal_no_word_is_broken(job, home):
     assert "created (UTC)" in rest
 
 
+@pytest.mark.parametrize("answer", [b"n\n", b"\x04", None])
+def test_who_does_not_say_yes_deletes_nothing(job, home, tmp_path, run, trials, answer):
+    (tmp_path / "gate").touch()
+    run("tune", job, "--quiet")
+    asking = Terminal("delete", "tty", "--training-jobs", home=home)
+    asking.read_until("[y/N]")
+    asking.interrupt() if answer is None else os.write(asking.fd, answer)
+    rest, code = asking.wait()
+    assert code == 130
+    assert "nothing was changed" in rest
+    assert len(trials()) == 4
+
+
 def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(job, home, tmp_path, run):
     first = Terminal("tune", job, home=home)
     first.read_until("2 running")

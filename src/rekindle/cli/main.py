@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return int(code or 0)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted before anything was done\n")
+        sys.stderr.write("\n" * sys.stderr.isatty() + "interrupted before anything was done\n")
         return INTERRUPTED
     except SystemExit as left:
         if not _is_closed_pipe(left.__context__):

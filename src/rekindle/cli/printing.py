@@ -56,9 +56,11 @@ def tell(text: str) -> None:
     typer.echo(folded(text, console().width) if is_terminal() else text)
 
 
-def complain(text: str) -> None:
-    """A sentence on stderr, as ``tell`` has it. It needs nothing that may be what went wrong."""
-    typer.echo(folded(text, shutil.get_terminal_size().columns) if sys.stderr.isatty() else text, err=True)
+def complain(text: str, blank: bool = False) -> None:
+    """A sentence on stderr, as ``tell`` has it; with ``blank`` on a line of its own whatever stands there. It needs nothing
+    that may be what went wrong."""
+    text = folded(text, shutil.get_terminal_size().columns) if sys.stderr.isatty() else text
+    typer.echo("\n" * blank + text, err=True)
 
 
 def folded(text: str, width: int) -> str:

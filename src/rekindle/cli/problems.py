@@ -43,7 +43,8 @@ def report(error: Exception) -> ExitCode:
         # What is still buffered for the closed pipe must not raise once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     elif code is ExitCode.INTERRUPTED:
-        complain(text)
+        # A terminal shows ^C where the cursor was.
+        complain(text, blank=sys.stderr.isatty())
     else:
         complain(f"error: {text}")
     return code

@@ -73,6 +73,8 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise Interrupted("interrupted") from error
+        except typer.Abort as error:  # somebody was asked, and did not say yes
+            raise Interrupted("nothing was changed") from error
 
 
 def _print_version(wanted: bool) -> None:
