@@ -144,10 +144,13 @@ class ProcessExecutor(Executor):
 
     def adopt(self, key: RunKey) -> None:
         """See Executor. Without keys in our environment the run keeps those that it was launched with."""
-        attempt = self._attempt_of(key)
         with self._mutex:
-            if key in self._launched or key in self._adopted or attempt is None or not (attempt / "orders").exists():
+            if key in self._launched or key in self._adopted:
                 return
+        attempt = self._attempt_of(key)
+        if attempt is None or not (attempt / "orders").exists():
+            return
+        with self._mutex:
             self._adopted.add(key)
         told = orders.transfer_variables(key, attempt, self._host)
         if told.keys() & _KEY_VARIABLES:
