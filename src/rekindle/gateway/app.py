@@ -1,6 +1,7 @@
 """The one port: every request passes here, in this order.
 
-limits on headers -> Host and Origin -> open pages (/healthz, /metrics, /ui) -> signature -> body -> the service's own app.
+limits on headers -> Host and Origin -> open pages (/healthz, /metrics, /ui, a browser's /) -> signature -> body ->
+the service's own app.
 
 The gateway asks for a signature on loopback too: a page of any web site can make a browser send requests to it. What the
 applications are told of the caller is in ``scope["state"]``: ``account``, ``region``, ``service``, ``access_key``,
@@ -18,7 +19,7 @@ from uuid import uuid4
 
 import structlog
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rekindle.gateway import sigv2, sigv4
@@ -36,6 +37,17 @@ from rekindle.gateway.sigv4 import Claim
 from rekindle.gateway.telemetry import Record, Telemetry
 
 _LOG = structlog.get_logger("rekindle.gateway")
+#: What a browser shows that was sent to the address which `rekindle serve` prints; AWS's clients do not ask for HTML.
+_FRONT = """\
+Rekindle runs here. It serves SageMaker's API and S3 to AWS clients, and has no web pages.
+
+  eval "$(rekindle env)"     in a terminal points boto3, the aws CLI and SageMaker's SDKs here
+  rekindle jobs              lists the tuning jobs
+  rekindle show JOB          one of them: its state, its best, what waits and what failed
+
+  /healthz                   whether all is well
+  /metrics                   figures for Prometheus
+"""
 
 
 @dataclass(frozen=True)
@@ -141,7 +153,11 @@ class Gateway:
         path = request.path.decode("latin-1")
         if self.apps.pages is not None and (path == "/ui" or path.startswith("/ui/")):
             return self.apps.pages
-        return {"/healthz": self._healthz, "/metrics": self._metrics}.get(path) if request.method in ("GET", "HEAD") else None
+        if request.method not in ("GET", "HEAD"):
+            return None
+        if path == "/" and not request.query and "text/html" in (request.header("accept") or ""):
+            return PlainTextResponse(_FRONT)
+        return {"/healthz": self._healthz, "/metrics": self._metrics}.get(path)
 
     async def _healthz(self, scope: Scope, receive: Receive, send: Send) -> None:
         well = await run_in_threadpool(self._health)

@@ -217,6 +217,17 @@ def test_a_bucket_named_metrics_can_still_be_read():
     assert call(gateway(), signed).json["app"] == "s3"
 
 
+def test_a_browser_is_told_what_runs_here_and_a_client_without_a_signature_is_refused():
+    accept = "text/html,application/xhtml+xml,*/*;q=0.8"
+    front = call(gateway(), plain("/", accept=accept))
+    assert (front.status, front.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert b"rekindle jobs" in front.body
+    for sent in (plain("/"), plain("/", accept="*/*"), plain("/bucket", accept=accept), plain("/", "PUT", accept=accept)):
+        assert call(gateway(), sent).status == 403
+    assert call(gateway(), plain("/?acl", accept=accept)).status == 403
+    assert call(gateway(), plain("/", accept=accept, host="evil.example")).status == 403
+
+
 def test_pages_get_what_is_under_ui_and_nothing_else():
     async def pages(scope: Any, receive: Any, send: Any) -> None:
         await PlainTextResponse("page")(scope, receive, send)
