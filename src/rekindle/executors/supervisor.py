@@ -42,6 +42,8 @@ _LINE_BYTES = 1 << 18
 _TAIL_BYTES = 1 << 14
 #: Why a program failed that neither printed anything nor left a word in its failure file.
 _SILENT = "the program printed nothing and did not write why to output/failure"
+#: Characters of each line before the last one in a reason that is a program's last lines.
+_LINE_LIMIT = 200
 #: The exit code that the training toolkit takes for a lack of memory.
 _KILLED = 137
 #: Seconds for which results, and the last copy of checkpoints, are offered to an object store that refuses our keys (as to one
@@ -612,7 +614,12 @@ def _last_words(tail: str) -> str:
     for line in lines[starts[-1] + 1 :] if starts else ():
         if not line[0].isspace():
             return line
-    return "\n".join(lines[-3:])
+    # A long line before the last would leave no room for it.
+    return "\n".join([*(_shortened(line) for line in lines[-3:-1]), *lines[-1:]])
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= _LINE_LIMIT else f"{line[:_LINE_LIMIT]}..."
 
 
 def _identity() -> bytes:

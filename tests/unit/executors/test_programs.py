@@ -117,6 +117,7 @@ def test_gpus_that_we_may_use() -> None:
     [
         ("", ""),
         ("a\n\nb\nc\nd\n", "b\nc\nd"),
+        (f"a\n{'b' * 5000}\n{'c' * 500}\n", f"a\n{'b' * 200}...\n{'c' * 500}"),
         ("Traceback (most recent call last):\n  File x\nKeyError: 'a'\n\nlater\n", "KeyError: 'a'"),
         ("Traceback (most recent call last):\n  x\nA: 1\n\nDuring\n\nTraceback (most recent call last):\n  y\nB: 2\n", "B: 2"),
     ],
