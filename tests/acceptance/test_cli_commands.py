@@ -507,6 +507,7 @@ def test_metrics(cli):
     loss, other = cli.json("metrics", file, "--log", str(cli.folder / "log"))
     assert (loss["count"], loss["first"], loss["final"], loss["line_number"], loss["objective"]) == (2, 3.0, 1.5, 4, True)
     assert (other["count"], other["not_numbers"], other["not_number_line"]) == (0, 1, "acc=n/a")
+    assert "other: 1 match is no finite number: acc=n/a" in cli.ok("metrics", file, "--log", str(cli.folder / "log"))
     out = cli.ok("metrics", file, "--log", str(cli.folder / "log"))
     assert "loss (objective)" in out
     assert "other: nothing in the log matches" in out
