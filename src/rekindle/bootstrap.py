@@ -109,11 +109,12 @@ def build(
 
 
 def make_home(settings: Settings) -> None:
-    """Makes the home folder where it is not there yet. Raises StoreUnavailable where it cannot be made or written."""
+    """Makes the home folder, for its owner alone, where it is not there yet. Raises StoreUnavailable where it cannot be made
+    or written."""
     way_out = "Set REKINDLE_HOME to a folder that you may write."
     home = f"the home folder {settings.home}"
     try:
-        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreUnavailable(f"{home} cannot be made ({error.strerror}).", way_out) from error
     if not os.access(settings.home, os.R_OK | os.W_OK | os.X_OK):

@@ -433,6 +433,11 @@ def test_a_rule_of_form_that_is_broken_hides_none_of_the_parents_rules(cli, done
     assert next(c["rule"] for c in found if c["kept"] is False) == "1 to 5 parents"
 
 
+def test_a_new_home_is_its_owners_alone(cli):
+    cli.ok("jobs")
+    assert (cli.folder / "home").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_home_that_cannot_be_used(cli, folder, monkeypatch):
     (folder / "file").write_text("")
     monkeypatch.setenv("REKINDLE_HOME", str(folder / "file" / "home"))
