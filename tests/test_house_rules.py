@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rekindle.storage.schema import metadata
 from support.house import SOURCE, banned_uses, facade, rooms
 
 ROOT = SOURCE.parents[1]
@@ -62,6 +63,12 @@ def test_every_setting_is_documented() -> None:
     read = set(re.findall(r"\"(REKINDLE_[A-Z_]+)\"", (SOURCE / "settings.py").read_text()))
     assert read
     assert {name for name in read if f"`{name}`" not in documented} == set()
+
+
+def test_the_storage_page_lists_the_tables() -> None:
+    page = (ROOT / "docs" / "storage.md").read_text()
+    listed = set(re.findall(r"^([a-z_]+)  +\S", page.split("## Tables")[1].split("```")[1], re.MULTILINE))
+    assert listed == {*metadata.tables, "alembic_version"}
 
 
 def test_every_command_is_documented() -> None:

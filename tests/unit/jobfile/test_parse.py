@@ -1,6 +1,7 @@
 """What a job file becomes."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,15 @@ def test_lines_of_fields():
     assert file.line_of("limits.parallel") == 17
     assert file.line_of("no.such.field") is None
     assert file.line_of("") is None
+
+
+def test_the_job_file_of_the_readme_is_accepted_and_the_picture_beside_it_shows_its_ranges():
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    spec = parse(readme.split("```yaml\n")[1].split("```")[0].encode(), FOLDER).spec
+    check_spec(spec, RELAXED)
+    assert spec.warm_start is None
+    shown = re.search(r"^best accuracy=\S+  (.*)  \S+$", readme, re.MULTILINE)
+    assert re.findall(r"(\w+)=", shown[1]) == [p.name for p in spec.definition.space.parameters]
 
 
 def test_the_guide_names_every_key():
