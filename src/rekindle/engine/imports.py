@@ -222,8 +222,9 @@ def _bare(text: str) -> str | float:
 def _training_job(job: TuningJob, number: int, result: Result, tuned: Mapping[str, str], began: float) -> TrainingJob:
     definition = job.spec.definition
     created = result.created_at or result.started_at or began
-    started = max(result.started_at or created, created)
-    ended = max(result.ended_at or started, started)
+    # How long it took is not known where nobody said when it began.
+    started = None if result.started_at is None else max(result.started_at, created)
+    ended = max(result.ended_at or created, started or created)
     failed, status = result.objective is None, TrainingJobStatus(result.status)
     secondary = SecondaryStatus(result.status)
     metric = definition.objective.metric

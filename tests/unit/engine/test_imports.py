@@ -48,6 +48,14 @@ def test_spaces_tell_categories_apart_where_only_they_do(engine: Engine) -> None
     assert [t.tuned["act"] for t in engine.trials("old")] == ["relu", " relu", "tanh"]
 
 
+def test_when_it_began_is_unknown_where_nobody_said_so(engine: Engine) -> None:
+    rows = ["0.01,2,relu,1,,", "0.01,3,relu,2,,1700000030", "0.01,4,relu,3,1700000000,1700000060"]
+    text = "\n".join(["lr,layers,act,loss,started_at,ended_at", *rows])
+    imported(engine, read_results(text, "old.csv", "loss"))
+    assert [t.started_at for t in engine.trials("old")] == [None, None, 1.7e9]
+    assert [t.ended_at for t in engine.trials("old")] == [1.7e9, 1.7e9 + 30, 1.7e9 + 60]
+
+
 def test_no_worker_touches_it(engine: Engine) -> None:
     imported(engine, read_results(CSV, "old.csv", "loss"))
     worker = engine.worker()
