@@ -433,6 +433,13 @@ def test_a_rule_of_form_that_is_broken_hides_none_of_the_parents_rules(cli, done
     assert next(c["rule"] for c in found if c["kept"] is False) == "1 to 5 parents"
 
 
+def test_rows_in_another_encoding_are_refused_with_the_line_and_the_way_out(cli):
+    rows = cli.folder / "rows.csv"
+    rows.write_bytes(b"x,k,loss\n0.5,a,1\n0.5,\xe9,1\n")
+    error = cli.refused(2, "import", cli.job("latin"), str(rows))
+    assert error == f"error: {rows}:3: 'byte 0xe9': not UTF-8. Save the file as UTF-8.\n"
+
+
 def test_a_new_home_is_its_owners_alone(cli):
     cli.ok("jobs")
     assert (cli.folder / "home").stat().st_mode & 0o777 == 0o700

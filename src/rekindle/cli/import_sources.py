@@ -182,5 +182,8 @@ def read_text(path: str) -> str:
 
     try:
         return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
+        raise InvalidValue(f"{path}:{line}", f"byte 0x{byte:02x}", "not UTF-8", "Save the file as UTF-8.") from error
     except (OSError, ValueError) as error:
         raise InvalidValue("file", path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
