@@ -267,7 +267,7 @@ RULES = [
     ),
     (f"{RANGES}.ContinuousParameterRanges.0.MinValue", "0", "parameterRanges.lr: 0.0: "),
     (f"{RANGES}.ContinuousParameterRanges.0.MinValue", "1", "parameterRanges.lr: "),
-    (f"{RANGES}.ContinuousParameterRanges.0.MinValue", "tiny", "parameterRanges.lr.MinValue: 'tiny': not a number"),
+    (f"{RANGES}.ContinuousParameterRanges.0.MinValue", "tiny", "parameterRanges.lr.minValue: 'tiny': not a number"),
     (f"{RANGES}.ContinuousParameterRanges.0.MaxValue", "nan", "parameterRanges.lr"),
     (f"{RANGES}.ContinuousParameterRanges.0.MaxValue", "inf", "parameterRanges.lr"),
     (f"{RANGES}.ContinuousParameterRanges.0", REVERSED, "parameterRanges.lr: [0.0, 1.0]: reverse logarithmic scaling needs"),
@@ -560,8 +560,8 @@ def test_warm_start_takes_one_definition_and_several_are_told_apart_and_compared
     code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
     assert code == "ValidationException"
     assert message == (
-        "trainingJobDefinitions.two.tuningObjective.type: 'Maximize': the objective of one has the type 'Minimize'; it must be"
-        " the same"
+        "trainingJobDefinitions.2.member.tuningObjective.type: 'Maximize': the objective of one has the type 'Minimize'; it"
+        " must be the same"
     )
 
 
@@ -584,7 +584,7 @@ TRAINING = [
     (
         "ResourceConfig",
         {"VolumeSizeInGB": 1, "InstanceGroups": [{**GROUP, "InstanceGroupName": "a", "InstanceCount": 0}]},
-        "resourceConfig.instanceGroups.1.instanceCount: 0: at least 1",
+        "resourceConfig.instanceGroups.1.member.instanceCount: 0: at least 1",
     ),
     ("InputDataConfig", [CHANNEL, {**CHANNEL}], "inputDataConfig: 'train': two channels have this name"),
     ("AlgorithmSpecification", None, "exactly one of TrainingImage and AlgorithmName"),
@@ -668,7 +668,7 @@ def test_a_bucket_for_results_is_looked_for_at_creation(member: str, sent: Json,
         assert error_of(service.client.create_training_job, **direct) == ("ValidationException", told)
         tuning = changed(tuning_request(), f"{DEFINITION}.{member}", sent)
         code, message = error_of(service.client.create_hyper_parameter_tuning_job, **tuning)
-        assert (code, message) == ("ValidationException", told)
+        assert (code, message) == ("ValidationException", f"trainingJobDefinition.{told}")
         service.client.create_training_job(**changed(direct, member, dict.fromkeys(sent, "s3://bucket/x")))
 
 

@@ -33,7 +33,7 @@ from support.gateway import serving
 from support.script_jobs import training_request
 from support.script_jobs import tuning_request as script_tuning_request
 from support.serving import until
-from support.wire import changed, tuning_request, wire
+from support.wire import Json, changed, error_of, tuning_request, wire
 
 OTHER = "222222222222"
 
@@ -258,3 +258,101 @@ def test_without_signatures_the_callers_are_the_installations_own_account(tmp_pa
         assert [b["Name"] for b in s3.list_buckets()["Buckets"]] == [settings.bucket]
         sts = boto3.session.Session().client("sts", region_name="eu-central-1", **unsigned)
         assert sts.get_caller_identity()["Account"] == OTHER
+
+
+# --- the fields of refusals ----------------------------------------------------------------------------------------------
+
+_SCRIPT = {"sagemaker_program": "train.py", "sagemaker_submit_directory": "s3://refusals/code.tar.gz"}
+_SKLEARN = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+_LOSS = {"Name": "loss", "Regex": "loss=(.*)"}
+_MANY = "AugmentedManifestFile"
+
+
+def _channel(name: str = "train", uri: str = "s3://refusals/code.tar.gz", kind: str = "S3Prefix") -> Json:
+    return {"ChannelName": name, "DataSource": {"S3DataSource": {"S3DataType": kind, "S3Uri": uri}}}
+
+
+def _statics(**changed: str) -> tuple[str, Json]:
+    return "StaticHyperParameters", {**_SCRIPT, **changed}
+
+
+#: A member of a definition, or of a training job, as it is refused; and the field that is to blame, in the wire's spelling.
+REFUSED: list[tuple[tuple[str, Any], str]] = [
+    (("AlgorithmSpecification.TrainingImage", "nobody/knows:1"), "algorithmSpecification.trainingImage"),
+    (
+        ("AlgorithmSpecification", {"AlgorithmName": "a", "TrainingInputMode": "File", "MetricDefinitions": [_LOSS]}),
+        "algorithmSpecification.algorithmName",
+    ),
+    (("AlgorithmSpecification.MetricDefinitions.0.Regex", "x"), "algorithmSpecification.metricDefinitions.loss.regex"),
+    (("AlgorithmSpecification.MetricDefinitions", [_LOSS, _LOSS]), "algorithmSpecification.metricDefinitions"),
+    (("InputDataConfig", [_channel("a.uri", kind=_MANY)]), "inputDataConfig.a.uri.dataSource.s3DataSource.s3DataType"),
+    (("InputDataConfig", [{**_channel(), "InputMode": "Pipe"}]), "inputDataConfig.train.inputMode"),
+    (("InputDataConfig", [_channel(), {"ChannelName": "b", "DataSource": {}}]), "inputDataConfig.2.member.dataSource"),
+    (("InputDataConfig", [_channel(), _channel()]), "inputDataConfig"),
+    (("OutputDataConfig.S3OutputPath", "s3://nowhere/x"), "outputDataConfig.s3OutputPath"),
+    (("CheckpointConfig", {"S3Uri": "s3://nowhere/x"}), "checkpointConfig.s3Uri"),
+    (("ResourceConfig.InstanceCount", 0), "resourceConfig.instanceCount"),
+    (_statics(sagemaker_program="1"), "staticHyperParameters.sagemaker_program"),
+    (_statics(sagemaker_submit_directory="s3://refusals/no"), "staticHyperParameters.sagemaker_submit_directory"),
+    (_statics(sagemaker_submit_directory="ftp://no"), "staticHyperParameters.sagemaker_submit_directory"),
+    (("StaticHyperParameters", {}), "staticHyperParameters"),
+]
+
+
+def _refused_requests(member: tuple[str, Any], field: str) -> Iterator[tuple[str, Json, str]]:
+    """The operation, the request and the field's path in it, for each place where a definition may stand."""
+    request = tuning_request()
+    right = changed(request.pop("TrainingJobDefinition"), "StaticHyperParameters", _SCRIPT)
+    right = changed(right, "AlgorithmSpecification.TrainingImage", _SKLEARN)
+    right = changed(right, "OutputDataConfig.S3OutputPath", "s3://refusals/out")
+    wrong, config = changed(right, *member), request["HyperParameterTuningJobConfig"]
+    yield "create_hyper_parameter_tuning_job", {**request, "TrainingJobDefinition": wrong}, f"trainingJobDefinition.{field}"
+    own = {"TuningObjective": config["HyperParameterTuningJobObjective"], "HyperParameterRanges": config["ParameterRanges"]}
+    bare = {name: config[name] for name in ("Strategy", "ResourceLimits")}
+    several = [{**right, **own, "DefinitionName": "right"}, {**wrong, **own, "DefinitionName": "wrong"}]
+    request = {**request, "HyperParameterTuningJobConfig": bare, "TrainingJobDefinitions": several}
+    yield "create_hyper_parameter_tuning_job", request, f"trainingJobDefinitions.2.member.{field}"
+    direct = {"TrainingJobName": "refused", **wrong, "HyperParameters": wrong["StaticHyperParameters"]}
+    del direct["StaticHyperParameters"]
+    yield "create_training_job", direct, field.replace("staticHyperParameters", "hyperParameters")
+
+
+@pytest.mark.parametrize(("member", "field"), REFUSED)
+def test_a_refusal_names_the_field_where_the_request_has_it(served: Served, member: tuple[str, Any], field: str) -> None:
+    s3, sagemaker = (served.client(service, served.mine) for service in ("s3", "sagemaker"))
+    s3.create_bucket(Bucket="refusals")
+    s3.put_object(Bucket="refusals", Key="code.tar.gz", Body=b"an archive")
+    for operation, request, path in _refused_requests(member, field):
+        code, message = error_of(getattr(sagemaker, operation), **request)
+        assert (code, message.partition(": ")[0]) == ("ValidationException", path)
+
+
+#: A change of the configuration of a tuning job, or of a definition's own ranges, and the field that is to blame.
+REFUSED_RANGES: list[tuple[str, Any, str]] = [
+    ("ContinuousParameterRanges.0.MinValue", "tiny", "lr.minValue"),
+    ("ContinuousParameterRanges.0.MinValue", "1", "lr"),
+    ("ContinuousParameterRanges.0.Name", "layers", "layers"),
+    ("ContinuousParameterRanges.0.Name", "_tuning_objective_metric", "_tuning_objective_metric"),
+]
+
+
+@pytest.mark.parametrize(("member", "value", "field"), REFUSED_RANGES)
+def test_a_refused_range_is_named_where_it_stands(served: Served, member: str, value: Any, field: str) -> None:
+    request = tuning_request()
+    config = request["HyperParameterTuningJobConfig"]
+    wrong = changed(config.pop("ParameterRanges"), member, value)
+    objective = config.pop("HyperParameterTuningJobObjective")
+    own = {**request["TrainingJobDefinition"], "HyperParameterRanges": wrong, "TuningObjective": objective}
+    outside = {**config, "ParameterRanges": wrong, "HyperParameterTuningJobObjective": objective}
+    for sent, path in (
+        ({**request, "HyperParameterTuningJobConfig": outside}, "hyperParameterTuningJobConfig.parameterRanges"),
+        ({**request, "TrainingJobDefinition": own}, "trainingJobDefinition.hyperParameterRanges"),
+        (
+            {k: v for k, v in request.items() if k != "TrainingJobDefinition"}
+            | {"TrainingJobDefinitions": [{**own, "DefinitionName": "one"}]},
+            "trainingJobDefinitions.1.member.hyperParameterRanges",
+        ),
+    ):
+        sagemaker = served.client("sagemaker", served.mine)
+        code, message = error_of(sagemaker.create_hyper_parameter_tuning_job, **sent)
+        assert (code, message.partition(": ")[0]) == ("ValidationException", f"{path}.{field}")

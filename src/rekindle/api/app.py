@@ -66,7 +66,7 @@ def _with_wire_errors(name: str, handler: Handler, service: Service) -> Callable
         try:
             return handler(service, call.owner, call.parameters)
         except RekindleError as error:
-            raise api_error(error, Context(name, call.owner)) from error
+            raise api_error(error, Context(name, call.owner, call.parameters)) from error
         except StoreUnavailable as error:
             _LOG.warning("not available", operation=name, request_id=call.request_id, reason=error.message, hint=error.hint)
             # A URI is the caller's own word; where the database or an endpoint is, is none of the caller's business.

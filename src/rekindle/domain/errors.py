@@ -13,6 +13,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class WithHint(Exception):
     """An error for people: ``message`` is one line that says what is wrong; ``hint`` says the way out, where there is one."""
@@ -45,6 +48,10 @@ class InvalidValue(RekindleError):
         self.reason = reason
         self.code = code
         self.facts = facts
+
+    def inside(self, where: str) -> InvalidValue:
+        """The same error of a field further in."""
+        return InvalidValue(f"{where}{self.field}", self.value, self.reason, self.hint, self.code, **self.facts)
 
 
 class NotFound(RekindleError):
@@ -87,6 +94,10 @@ class LimitExceeded(RekindleError):
         self.used = used
         self.field = field
 
+    def inside(self, where: str) -> LimitExceeded:
+        """The same error of a field further in."""
+        return LimitExceeded(self.limit, self.allowed, self.asked, self.hint, self.used, f"{where}{self.field}")
+
 
 class Unsupported(RekindleError):
     """A legal request for something that this installation cannot do; the message says what to configure. ``field`` is the
@@ -95,6 +106,21 @@ class Unsupported(RekindleError):
     def __init__(self, message: str, hint: str = "", field: str = "") -> None:
         super().__init__(message, hint)
         self.field = field
+
+    def inside(self, where: str) -> Unsupported:
+        """The same error of a field further in; a message about a field begins with it."""
+        return Unsupported(f"{where}{self.message}", self.hint, f"{where}{self.field}" if self.field else "")
+
+
+@contextmanager
+def within(where: str) -> Iterator[None]:
+    """What is refused inside is told with the names of fields from ``where`` on; empty: as it is."""
+    try:
+        yield
+    except (InvalidValue, LimitExceeded, Unsupported) as error:
+        if not where:
+            raise
+        raise error.inside(where) from error
 
 
 def shown(value: object, most: int = 80) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from rekindle.domain.builtins.checks import check_search
 from rekindle.domain.builtins.rules import TUNED_METRIC
 from rekindle.domain.checks import Check, raise_first
-from rekindle.domain.errors import InvalidValue, LimitExceeded
+from rekindle.domain.errors import InvalidValue, LimitExceeded, within
 from rekindle.domain.metrics import check_definitions
 from rekindle.domain.note import Note
 from rekindle.domain.training_job import Owner, TrainingSpec
@@ -123,6 +123,11 @@ class Definition:
     def space(self) -> Space:
         """The search space."""
         return Space(self.ranges)
+
+    @property
+    def where(self) -> str:
+        """What the names of its fields begin with in errors."""
+        return f"definitions.{self.name}." if self.name else ""
 
 
 @dataclass(frozen=True)
@@ -304,11 +309,12 @@ def check_spec(spec: TuningJobSpec, quotas: Quotas) -> None:
 
 def check_definition(definition: Definition) -> None:
     """The rules of one definition: its ranges, its statics, its objective and its metrics."""
-    where = _where(definition)
+    where = definition.where
     _check_ranges(definition, where)
     _check_statics(definition, where)
     metrics = definition.training.algorithm.metrics
-    check_definitions(metrics)
+    with within(where):
+        check_definitions(metrics)
     if len(metrics) > MAX_METRICS:
         raise LimitExceeded("number of metrics", MAX_METRICS, len(metrics), field=f"{where}metrics")
     if definition.objective.metric not in [m.name for m in metrics]:
@@ -332,7 +338,7 @@ def _check_definitions(spec: TuningJobSpec) -> None:
         raise InvalidValue("definitions", names, "each of several definitions needs a name")
     for name in names:
         if names.count(name) > 1:
-            raise InvalidValue("definitions.name", name, "two definitions have this name")
+            raise InvalidValue(f"definitions.{name}.name", name, "two definitions have this name")
     _check_goals(spec)
 
 
@@ -343,7 +349,7 @@ def _check_goals(spec: TuningJobSpec) -> None:
         own = definition.objective.direction
         if own != whole:
             reason = f"the objective of {first} is to {whole}; it must be the same goal, since their results are compared"
-            field, code = f"{_where(definition)}objective.goal", "definitions-goal"
+            field, code = f"{definition.where}objective.goal", "definitions-goal"
             raise InvalidValue(field, own, reason, code=code, ours=own, theirs=whole, first=first)
 
 
@@ -413,7 +419,8 @@ def _check_limits(spec: TuningJobSpec, quotas: Quotas) -> None:
         bounds = f"must be from {MIN_TUNING_RUNTIME_SECONDS} to {quotas.max_runtime_seconds} seconds"
         raise InvalidValue("limits.runtime", seconds, bounds)
     for definition in spec.definitions:
-        check_run_time(definition.training, quotas)
+        with within(definition.where):
+            check_run_time(definition.training, quotas)
 
 
 def check_run_time(training: TrainingSpec, quotas: Quotas) -> None:
@@ -448,7 +455,7 @@ def _check_told_apart(spec: TuningJobSpec) -> None:
             if isinstance(p, Integer) and not p.told_apart:
                 reason = f"floating point cannot tell numbers this great apart on a {p.scale.lower()} scale"
                 hint = f"Tune how much is added to {p.low}, or use another strategy."
-                raise InvalidValue(f"{_where(definition)}ranges.{p.name}", [p.low, p.high], reason, hint)
+                raise InvalidValue(f"{definition.where}ranges.{p.name}", [p.low, p.high], reason, hint)
 
 
 def hyperband_resources(hyperband: Hyperband | None, statics: Mapping[str, str]) -> tuple[int, int] | None:
@@ -489,7 +496,7 @@ def _check_grid(spec: TuningJobSpec) -> None:
         _check_listed(definition)
     size = _combinations(spec) or 0
     if size > MAX_GRID:
-        where = f"{_where(spec.definition)}ranges" if len(spec.definitions) == 1 else "definitions"
+        where = f"{spec.definition.where}ranges" if len(spec.definitions) == 1 else "definitions"
         raise LimitExceeded("number of combinations of a grid", MAX_GRID, size, field=where)
     if spec.limits.max_jobs is not None and spec.limits.max_jobs != size:
         raise InvalidValue(
@@ -501,12 +508,7 @@ def _check_listed(definition: Definition) -> None:
     for p in definition.ranges:
         if isinstance(p, Continuous | Integer):
             reason, hint = "grid search takes lists of values only", "List the values, or use another strategy."
-            raise InvalidValue(f"{_where(definition)}ranges.{p.name}", p.name, reason, hint)
-
-
-def _where(definition: Definition) -> str:
-    """What the names of a definition's fields begin with."""
-    return f"definitions.{definition.name}." if definition.name else ""
+            raise InvalidValue(f"{definition.where}ranges.{p.name}", p.name, reason, hint)
 
 
 def _check_room(spec: TuningJobSpec) -> None:

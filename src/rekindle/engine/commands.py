@@ -11,7 +11,7 @@ from typing import Any
 from rekindle.domain.builtins.checks import check_run
 from rekindle.domain.checks import Check
 from rekindle.domain.decisions import ParentJob
-from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, WrongState
+from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, WrongState, within
 from rekindle.domain.search_plan import strategy_for
 from rekindle.domain.training_job import (
     Channel,
@@ -82,11 +82,12 @@ def check_tuning_job(
     _check_rules(executor, spec, quotas)
     _check_name_free(store, owner, spec.name)
     for definition in spec.definitions:
-        executor.check(definition.training, definition.statics)
-        check_inputs(objects, definition.training)
-        check_outputs(objects, definition.training)
-        check_code(objects, definition.statics, "static")
-        check_script(objects, executor.script_of(definition.training, definition.statics), "static")
+        with within(definition.where):
+            executor.check(definition.training, definition.statics)
+            check_inputs(objects, definition.training)
+            check_outputs(objects, definition.training)
+            check_code(objects, definition.statics, "static")
+            check_script(objects, executor.script_of(definition.training, definition.statics), "static")
     spec, parents = with_ancestors(store, spec, find_parents(store, owner, spec))
     spec = bounded(spec, parents, quotas)
     check_warm_start(spec, parents, quotas)
@@ -102,7 +103,8 @@ def _check_rules(executor: Executor, spec: TuningJobSpec, quotas: Quotas) -> Non
     except InvalidValue as error:
         if error.code == "metric-required":
             for definition in spec.definitions:
-                executor.check(definition.training, definition.statics)
+                with within(definition.where):
+                    executor.check(definition.training, definition.statics)
         raise
 
 

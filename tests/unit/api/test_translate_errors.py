@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rekindle.api.errors import Code
-from rekindle.api.translate.errors import MESSAGE_LIMIT, Context, api_error, wire_path
+from rekindle.api.translate.errors import MESSAGE_LIMIT, Context, api_error
+from rekindle.api.translate.fields import wire_path
+from rekindle.api.translate.part import Json
 from rekindle.domain.errors import (
     InvalidValue,
     LimitExceeded,
@@ -82,7 +84,7 @@ CASES = [
             ("output.uri", "outputDataConfig.s3OutputPath"),
             ("checkpoints.uri", "checkpointConfig.s3Uri"),
             ("channels.train.uri", "inputDataConfig.train.dataSource.s3DataSource.s3Uri"),
-            ("InputDataConfig.1.DataSource", "inputDataConfig.1.dataSource"),
+            ("InputDataConfig.1.DataSource", "inputDataConfig.1.member.dataSource"),
         )
     ),
     (
@@ -122,10 +124,16 @@ PATHS = [
     ("limits.jobs", "hyperParameterTuningJobConfig.resourceLimits.maxNumberOfTrainingJobs"),
     ("limits.runtime", "hyperParameterTuningJobConfig.resourceLimits.maxRuntimeInSeconds"),
     ("ranges.My.Rate", "hyperParameterTuningJobConfig.parameterRanges.My.Rate"),
-    ("definitions.One.ranges.lr", "trainingJobDefinitions.One.hyperParameterRanges.lr"),
-    ("definitions.One.static.lr", "trainingJobDefinitions.One.staticHyperParameters.lr"),
-    ("definitions.One.objective.metric", "trainingJobDefinitions.One.tuningObjective.metricName"),
-    ("definitions.name", "trainingJobDefinitions.name"),
+    ("definitions.One.ranges.lr", "trainingJobDefinitions.2.member.hyperParameterRanges.lr"),
+    ("definitions.One.static.lr", "trainingJobDefinitions.2.member.staticHyperParameters.lr"),
+    ("definitions.One.objective.metric", "trainingJobDefinitions.2.member.tuningObjective.metricName"),
+    ("definitions.One.name", "trainingJobDefinitions.2.member.definitionName"),
+    ("definitions.One.image", "trainingJobDefinitions.2.member.algorithmSpecification.trainingImage"),
+    (
+        "definitions.One.channels.a.uri.uri",
+        "trainingJobDefinitions.2.member.inputDataConfig.a.uri.dataSource.s3DataSource.s3Uri",
+    ),
+    ("definitions", "trainingJobDefinitions"),
     ("static.lr", "trainingJobDefinition.staticHyperParameters.lr"),
     ("warm_start.parents", "warmStartConfig.parentHyperParameterTuningJobs"),
     ("warm_start.parents.before.environment", "warmStartConfig.parentHyperParameterTuningJobs.before.environment"),
@@ -141,16 +149,53 @@ PATHS = [
     ("resources.instances", "trainingJobDefinition.resourceConfig.instanceCount"),
     ("resources.instance_type", "trainingJobDefinition.resourceConfig.instanceType"),
     ("TrainingJobDefinition.RoleArn", "trainingJobDefinition.roleArn"),
-    ("channels.train.uri", "inputDataConfig.train.dataSource.s3DataSource.s3Uri"),
-    ("channels.train.data_type", "inputDataConfig.train.dataSource.s3DataSource.s3DataType"),
-    ("channels.train.input_mode", "inputDataConfig.train.inputMode"),
-    ("image", "algorithmSpecification.trainingImage"),
+    ("channels.train.uri", "trainingJobDefinition.inputDataConfig.train.dataSource.s3DataSource.s3Uri"),
+    ("channels.train.data_type", "trainingJobDefinition.inputDataConfig.train.dataSource.s3DataSource.s3DataType"),
+    ("channels.train.input_mode", "trainingJobDefinition.inputDataConfig.train.inputMode"),
+    ("image", "trainingJobDefinition.algorithmSpecification.trainingImage"),
+    ("metrics.loss.regex", "trainingJobDefinition.algorithmSpecification.metricDefinitions.loss.regex"),
+    ("hyperparameters.sagemaker_program", "trainingJobDefinition.staticHyperParameters.sagemaker_program"),
+    ("environment.A.b", "trainingJobDefinition.environment.A.b"),
 ]
+DEFINITIONS: Json = {
+    "TrainingJobDefinitions": [
+        {"DefinitionName": "Two"},
+        {"DefinitionName": "One", "InputDataConfig": [{"ChannelName": "a"}, {"ChannelName": "a.uri"}]},
+    ]
+}
 
 
 @pytest.mark.parametrize(("field", "path"), PATHS)
 def test_fields_are_spelled_as_on_the_wire(field: str, path: str) -> None:
-    assert wire_path(field) == path
+    assert wire_path(field, "CreateHyperParameterTuningJob", DEFINITIONS) == path
+
+
+def test_ranges_objectives_and_resources_are_told_where_they_stand() -> None:
+    inside: Json = {
+        "HyperParameterRanges": {"IntegerParameterRanges": [{"Name": "n"}]},
+        "TuningObjective": {"MetricName": "loss"},
+        "HyperParameterTuningResourceConfig": {"InstanceConfigs": [{"InstanceType": "ml.m5.large"}]},
+    }
+    for request, where, ranges, objective, resources in (
+        (
+            {"TrainingJobDefinition": {}},
+            "trainingJobDefinition",
+            "hyperParameterTuningJobConfig.parameterRanges",
+            "hyperParameterTuningJobConfig.hyperParameterTuningJobObjective",
+            "trainingJobDefinition.resourceConfig",
+        ),
+        (
+            {"TrainingJobDefinition": inside},
+            "trainingJobDefinition",
+            "trainingJobDefinition.hyperParameterRanges",
+            "trainingJobDefinition.tuningObjective",
+            "trainingJobDefinition.hyperParameterTuningResourceConfig.instanceConfigs.1.member",
+        ),
+    ):
+        found = [wire_path(f, "", request) for f in ("ranges.n", "objective.metric", "resources.instances")]
+        assert found == [f"{ranges}.n", f"{objective}.metricName", f"{resources}.instanceCount"]
+        assert wire_path("output", "", request) == f"{where}.outputDataConfig.s3OutputPath"
+    assert wire_path("hyperparameters.n", "CreateTrainingJob", {}) == "hyperParameters.n"
 
 
 def test_a_message_is_bounded() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rekindle.api.translate.autotune import expanded
 from rekindle.api.translate.part import Json, Part, check_texts, tags_of, without_nulls
 from rekindle.api.translate.training_request import training_spec
-from rekindle.domain.errors import InvalidValue
+from rekindle.domain.errors import InvalidValue, within
 from rekindle.domain.tuning_job import (
     CompletionCriteria,
     Definition,
@@ -91,7 +91,7 @@ def _check_environments(parts: Sequence[Part]) -> None:
     count = sum(len(part.texts("Environment")) for part in parts)
     if count > MAX_ENVIRONMENT:
         reason = f"at most {MAX_ENVIRONMENT} environment variables in all definitions together"
-        raise InvalidValue("TrainingJobDefinitions.Environment", count, reason)
+        raise InvalidValue("TrainingJobDefinitions", count, reason)
 
 
 def _definition(part: Part, config: Part, name: str | None) -> Definition:
@@ -100,10 +100,12 @@ def _definition(part: Part, config: Part, name: str | None) -> Definition:
     if not objective:
         where = config.inner("HyperParameterTuningJobObjective") if name is None else part.inner("TuningObjective")
         raise InvalidValue(where, None, "missing: it says which metric to minimise or maximise")
+    with within(f"definitions.{name}." if name else ""):
+        parameters = _ranges(ranges)
     return Definition(
         training=training_spec(part, extras={"definition": part.value}),
         objective=Objective(objective.need("MetricName", str), objective.choice("Type", DIRECTIONS)),
-        ranges=_ranges(ranges),
+        ranges=parameters,
         statics=part.texts("StaticHyperParameters"),
         name=name,
     )

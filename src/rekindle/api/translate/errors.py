@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from rekindle.api.errors import ApiError, Code
 from rekindle.api.translate.arns import TRAINING, resource_arn
+from rekindle.api.translate.fields import wire_path
+from rekindle.api.translate.part import Json
 from rekindle.domain.errors import (
     InvalidValue,
     LimitExceeded,
@@ -85,73 +87,21 @@ _ADJUST = " (In Rekindle: REKINDLE_LIMITS=relaxed.)"
 #: Operations that call a missing training job a ResourceNotFound, as their model declares.
 _TRAINING_NOT_FOUND = frozenset(("UpdateTrainingJob", "DeleteTrainingJob"))
 
-_CONFIG = "hyperParameterTuningJobConfig"
-_DEFINITION = "trainingJobDefinition"
-#: The domain's names of fields, as the wire spells them; the first that fits counts.
-_PATHS = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"^definitions\.([^.]+)\.ranges", r"trainingJobDefinitions.\1.hyperParameterRanges"),
-        (r"^definitions\.([^.]+)\.static", r"trainingJobDefinitions.\1.staticHyperParameters"),
-        (r"^definitions\.([^.]+)\.objective\.goal", r"trainingJobDefinitions.\1.tuningObjective.type"),
-        (r"^definitions\.([^.]+)\.objective\.metric", r"trainingJobDefinitions.\1.tuningObjective.metricName"),
-        (r"^definitions\b", "trainingJobDefinitions"),
-        (r"^limits\.parallel$", f"{_CONFIG}.resourceLimits.maxParallelTrainingJobs"),
-        (r"^limits\.jobs$", f"{_CONFIG}.resourceLimits.maxNumberOfTrainingJobs"),
-        (r"^limits\.runtime$", f"{_CONFIG}.resourceLimits.maxRuntimeInSeconds"),
-        (r"^ranges\b", f"{_CONFIG}.parameterRanges"),
-        (r"^static\b", f"{_DEFINITION}.staticHyperParameters"),
-        (r"^objective\.metric$", f"{_CONFIG}.hyperParameterTuningJobObjective.metricName"),
-        (r"^metrics\b", "algorithmSpecification.metricDefinitions"),
-        (r"^image\b", "algorithmSpecification.trainingImage"),
-        (r"^strategy$", f"{_CONFIG}.strategy"),
-        (r"^seed$", f"{_CONFIG}.randomSeed"),
-        (r"^hyperband\.max_resource$", f"{_CONFIG}.strategyConfig.hyperbandStrategyConfig.maxResource"),
-        (r"^hyperband\.min_resource$", f"{_CONFIG}.strategyConfig.hyperbandStrategyConfig.minResource"),
-        (r"^hyperband$", f"{_CONFIG}.strategyConfig.hyperbandStrategyConfig"),
-        (r"^early_stopping$", f"{_CONFIG}.trainingJobEarlyStoppingType"),
-        (
-            r"^completion\.not_improving$",
-            f"{_CONFIG}.tuningJobCompletionCriteria.bestObjectiveNotImproving.maxNumberOfTrainingJobsNotImproving",
-        ),
-        (r"^warm_start\.parents\.([^.]+)\.ranges\.", r"warmStartConfig.parentHyperParameterTuningJobs.\1.parameterRanges."),
-        (r"^warm_start\.parents", "warmStartConfig.parentHyperParameterTuningJobs"),
-        (r"^warm_start\b", "warmStartConfig.warmStartType"),
-        (r"^channels\b", "inputDataConfig"),
-        (r"^resources\.instances$", f"{_DEFINITION}.resourceConfig.instanceCount"),
-        (r"^resources\.instance_type$", f"{_DEFINITION}.resourceConfig.instanceType"),
-        (r"^next_token$", "nextToken"),
-        (r"^hyperparameters\b", "hyperParameters"),
-        (r"^output(\.uri)?\b", "outputDataConfig.s3OutputPath"),
-        (r"^checkpoints(\.uri)?\b", "checkpointConfig.s3Uri"),
-        (r"^algorithm\b", "algorithmSpecification.algorithmName"),
-        (r"^entrypoint\b", "algorithmSpecification.containerEntrypoint"),
-        (r"^arguments\b", "algorithmSpecification.containerArguments"),
-    )
-)
 #: The field with which a sentence begins that names one.
 _SAID = re.compile(r"^[A-Za-z_]+(?:\.[^\s:.]+)*(?=: )")
-_INNER_PATHS = (
-    (".objective.metric", ".hyperParameterTuningJobObjective.metricName"),
-    (".objective.goal", ".hyperParameterTuningJobObjective.type"),
-    (".environment", ".environment"),
-    (".retries", ".retryStrategy.maximumRetryAttempts"),
-    (".created_at", ".creationTime"),
-    (".network_isolation", ".enableNetworkIsolation"),
-    (".encrypted_traffic", ".enableInterContainerTrafficEncryption"),
-    (".hyperparameters", ".hyperParameters"),
-    (".input_mode", ".inputMode"),
-    (".data_type", ".dataSource.s3DataSource.s3DataType"),
-    (".uri", ".dataSource.s3DataSource.s3Uri"),
-)
 
 
 @dataclass(frozen=True)
 class Context:
-    """In which operation, and for whom, an error came up."""
+    """In which operation, for whom, and on which request an error came up."""
 
     operation: str
     owner: Owner
+    request: Json = field(default_factory=dict)
+
+    def path(self, name: str) -> str:
+        """Where in the request the field is that the domain calls ``name``."""
+        return wire_path(name, self.operation, self.request)
 
 
 def api_error(error: RekindleError, context: Context) -> ApiError:
@@ -173,7 +123,7 @@ def _translated(error: RekindleError, context: Context) -> tuple[Code, str]:
         case LimitExceeded():
             return Code.LIMIT_EXCEEDED, _limit(error)
         case Unsupported():
-            return Code.VALIDATION, _SAID.sub(lambda said: wire_path(said[0]), str(error), count=1)
+            return Code.VALIDATION, _SAID.sub(lambda said: context.path(said[0]), str(error), count=1)
         case _:
             return Code.VALIDATION, str(error)
 
@@ -209,18 +159,18 @@ def _limit(error: LimitExceeded) -> str:
 
 def _invalid(error: InvalidValue, context: Context) -> str:
     sentence = _SENTENCES.get(error.code)
-    return _plain(error) if sentence is None else sentence(error, context)
+    return _plain(error, context) if sentence is None else sentence(error, context)
 
 
-def _plain(error: InvalidValue) -> str:
-    text = f"{wire_path(error.field)}: {error.finding}"
+def _plain(error: InvalidValue, context: Context) -> str:
+    text = f"{context.path(error.field)}: {error.finding}"
     return f"{text.rstrip('.')}. {error.hint}" if error.hint else text
 
 
-def _goal(error: InvalidValue) -> str:
+def _goal(error: InvalidValue, context: Context) -> str:
     ours, theirs = (str(error.facts[whose]).capitalize() for whose in ("ours", "theirs"))
     whose = "the parent's objective" if error.code == "warm-start-goal" else f"the objective of {error.facts['first']}"
-    return f"{wire_path(error.field)}: {ours!r}: {whose} has the type {theirs!r}; it must be the same"
+    return f"{context.path(error.field)}: {ours!r}: {whose} has the type {theirs!r}; it must be the same"
 
 
 def _no_input(error: InvalidValue, context: Context) -> str:
@@ -237,22 +187,12 @@ _SENTENCES: Mapping[str, Callable[[InvalidValue, Context], str]] = {
         found=float(str(error.facts.get("combinations", 0))), asked=error.value
     ),
     "no-input": _no_input,
-    "warm-start-names": lambda error, context: f"{_NAMES} ({_plain(error)})",
-    "warm-start-fields": lambda error, context: f"{_FIELDS} ({_plain(error)})",
-    "warm-start-goal": lambda error, context: _goal(error),
-    "definitions-goal": lambda error, context: _goal(error),
-    "no-end": lambda error, context: f"{wire_path(error.field)}: needed, unless MaxRuntimeInSeconds ends the search",
+    "warm-start-names": lambda error, context: f"{_NAMES} ({_plain(error, context)})",
+    "warm-start-fields": lambda error, context: f"{_FIELDS} ({_plain(error, context)})",
+    "warm-start-goal": _goal,
+    "definitions-goal": _goal,
+    "no-end": lambda error, context: f"{context.path(error.field)}: needed, unless MaxRuntimeInSeconds ends the search",
     "max-resource": lambda error, context: _MAX_RESOURCE,
     "reserved-tag": lambda error, context: f"{error.reason}.",
     "verbatim": lambda error, context: error.reason,
 }
-
-
-def wire_path(field: str) -> str:
-    """The domain's name of a field as the wire spells it; one that is a wire path already stays."""
-    for pattern, replacement in _PATHS:
-        if pattern.search(field):
-            path = pattern.sub(replacement, field, count=1)
-            inner = next(((old, new) for old, new in _INNER_PATHS if path.endswith(old)), ("", ""))
-            return path.removesuffix(inner[0]) + inner[1]
-    return ".".join(part[:1].lower() + part[1:] for part in field.split("."))
