@@ -267,7 +267,7 @@ def _gateway(app: App, credentials: Credentials, settings: GatewaySettings, heal
         s3=s3_app(s.objects, clock=app.clock, region=s.region, default_account=s.account, domains=domains),
         sts=sts_app(s.role),
         iam=iam_app(s.role, app.clock.now()),
-        logs=logs_app(JobLogs(app.store, app.executor)),
+        logs=logs_app(JobLogs(app.store, app.executor, app.home)),
         monitoring=cloudwatch_app(JobMetrics(app.store)),
     )
     telemetry = Telemetry()

@@ -118,6 +118,10 @@ def test_each_instance_has_a_log_and_a_stream_of_its_own(app: App, tmp_path: Pat
     assert first.stdout == "I am algo-2\nloss=1\n"
     never = subprocess.run([*one, "--attempt", "2"], env=environ, capture_output=True, text=True, check=False)
     assert (never.returncode, "the training job has had 1" in never.stderr) == (2, True)
+    apart = {**environ, "REKINDLE_HOME": str(tmp_path / "apart"), "REKINDLE_DATABASE_URL": app.settings.database_url}
+    elsewhere = subprocess.run([REKINDLE, "logs", job.name], env=apart, capture_output=True, text=True, check=False)
+    assert (elsewhere.returncode, elsewhere.stdout) == (2, "")
+    assert f"The log of {job.name} is not in this home folder" in elsewhere.stderr
 
 
 @pytest.mark.timeout(300)

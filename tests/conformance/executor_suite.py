@@ -315,10 +315,12 @@ class ExecutorSuite(ABC):
 
     def test_a_long_log_keeps_its_ends_and_all_metrics(self, bench: Bench) -> None:
         executor = self.make(bench.home, log_head=1000, log_keep=10_000)
+        assert not executor.has_log(KEY.owner, KEY.name)
         script = "for i in range(20000): print(f'line {i:06d}' + (f' loss={i}' if i % 1000 == 0 else ''))"
         executor.launch(bench.run(script))
         report = finished(executor)
         assert [p.value for p in report.points] == [i * 1000.0 for i in range(20)]
+        assert [executor.has_log(KEY.owner, KEY.name, attempt) for attempt in (0, 1, 2)] == [True, True, False]
         whole = "".join(f"line {i:06d}" + (f" loss={i}" if i % 1000 == 0 else "") + "\n" for i in range(20000)).encode()
         pieces, offset = {}, 0
         while True:

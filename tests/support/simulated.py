@@ -130,6 +130,9 @@ class SimulatedExecutor:
     ) -> tuple[bytes, int]:
         return b"", offset
 
+    def has_log(self, owner: Owner, name: str, attempt: int = 0) -> bool:
+        return any((k.owner, k.name) == (owner, name) and attempt in (0, k.attempt) for k in self._runs)
+
     def forget(self, owner: Owner, name: str) -> None:
         for key in [k for k in self._runs if (k.owner, k.name) == (owner, name)]:
             del self._runs[key]

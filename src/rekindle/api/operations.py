@@ -25,6 +25,7 @@ from rekindle.api.translate.training_view import (
     tag_list,
     training_job_summary,
     tuned_job_summary,
+    with_waiting,
 )
 from rekindle.api.translate.tuning_view import describe_tuning_job, health_members, tuning_job_summary
 from rekindle.domain.training_job import Owner
@@ -122,7 +123,9 @@ def create_training_job(service: Service, owner: Owner, request: Json) -> Json:
 
 def describe_training(service: Service, owner: Owner, request: Json) -> Json:
     """DescribeTrainingJob."""
-    return describe_training_job(service.store.training_job(owner, request["TrainingJobName"]))
+    job = service.store.training_job(owner, request["TrainingJobName"])
+    waiting_for = queries.training_waits_for(service.store, job, service.home, service.clock.now())
+    return with_waiting(describe_training_job(job), waiting_for)
 
 
 def list_training_jobs(service: Service, owner: Owner, request: Json) -> Json:

@@ -28,6 +28,7 @@ def logs(
 
     app = open_app()
     job = app.store.training_job(app.owner, name)
+    _check_here(app, job, _attempt(job, attempt) or job.attempt)
     printers = _printers(app, job, instance, _attempt(job, attempt))
     _print_all(printers)
     while follow and app.store.training_job(app.owner, name).is_running and not _ended(app, job):
@@ -36,6 +37,16 @@ def logs(
     _print_all(printers)
     for printer in printers:
         printer.finish()
+
+
+def _check_here(app: App, job: TrainingJob, attempt: int) -> None:
+    """Raises RekindleError for a log that is with another home."""
+    from rekindle.domain.errors import RekindleError
+    from rekindle.engine.queries import log_elsewhere
+
+    told = log_elsewhere(app.executor, job, app.home, attempt)
+    if told is not None:
+        raise RekindleError(told)
 
 
 class _Printer:

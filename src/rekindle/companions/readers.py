@@ -10,17 +10,20 @@ from rekindle.companions.ports import LogEvent, LogStream, Point
 from rekindle.domain.errors import NotFound
 from rekindle.domain.training_job import Owner, SecondaryStatus, TrainingJob, Transition
 from rekindle.engine.ports import Executor, JobFilter, JobStore, Page, SortKey
+from rekindle.engine.queries import log_elsewhere
 
 _BLOCK = 1 << 20
 
 
 class JobLogs:
     """TrainingLogs over the executor: a stream for each instance of each attempt of each training job. The log keeps no
-    time for each line: an event's time is that of the attempt's training's start."""
+    time for each line: an event's time is that of the attempt's training's start. A log that is not in the home folder, whose
+    id is ``home``, has one event that says so."""
 
-    def __init__(self, store: JobStore, executor: Executor) -> None:
+    def __init__(self, store: JobStore, executor: Executor, home: str = "") -> None:
         self._store = store
         self._executor = executor
+        self._home = home
 
     def streams(self, owner: Owner, prefix: str, after: str, limit: int) -> Sequence[LogStream]:
         """See TrainingLogs."""
@@ -41,6 +44,9 @@ class JobLogs:
 
     def _events(self, job: TrainingJob, log: _Log, position: int, limit: int) -> Iterator[LogEvent]:
         at_ms, rest, count = log.began_ms, b"", 0
+        if position == 0 and limit and (told := self._elsewhere(job, log)) is not None:
+            yield LogEvent(at_ms, told, 1)
+            return
         while count < limit:
             block, end = self._executor.read_log(job.owner, job.name, position, _BLOCK, log.host, log.attempt)
             if not block:
@@ -64,9 +70,13 @@ class JobLogs:
                 return
 
     def _stream(self, job: TrainingJob, log: _Log) -> LogStream:
-        empty = not self._executor.read_log(job.owner, job.name, 0, 1, log.host, log.attempt)[0]
-        began = None if empty else log.began_ms
+        found = self._executor.read_log(job.owner, job.name, 0, 1, log.host, log.attempt)[0]
+        began = log.began_ms if found or self._elsewhere(job, log) else None
         return LogStream(log.stream_name(job), log.created_ms, began, began)
+
+    def _elsewhere(self, job: TrainingJob, log: _Log) -> str | None:
+        told = log_elsewhere(self._executor, job, self._home, log.attempt)
+        return told and f"[rekindle] {told}"
 
 
 class JobMetrics:

@@ -483,6 +483,10 @@ class Executor(Protocol):
         count all bytes ever logged, also those since dropped from a long log."""
         ...
 
+    def has_log(self, owner: Owner, name: str, attempt: int = 0) -> bool:
+        """Whether an attempt (0: any) of a training job was launched from this home, so that ``read_log`` knows its log."""
+        ...
+
     def forget(self, owner: Owner, name: str) -> None:
         """Removes all files of a training job that has ended."""
         ...

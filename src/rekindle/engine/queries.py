@@ -11,7 +11,7 @@ from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import NotFound
 from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus, WarmStartType
-from rekindle.engine.ports import RETRYABLE, JobFilter, JobStore, Page
+from rekindle.engine.ports import RETRYABLE, Executor, JobFilter, JobStore, Page
 from rekindle.search.history import Direction, better
 
 
@@ -137,6 +137,24 @@ def waiting_for(store: JobStore, job: TuningJob, home: str, now: float) -> str |
     for other in found:
         return f"waits for a worker of the home {other}, where its training jobs may still run"
     return job.waiting_for
+
+
+def training_waits_for(store: JobStore, job: TrainingJob, home: str, now: float) -> str | None:
+    """Why nothing more is heard of a training job, if it may still run in another home than ``home`` that has no worker now."""
+    subject = f"training:{job.id}" if job.tuning_job_id is None else f"tuning:{job.tuning_job_id}"
+    for other in store.elsewhere(f"@{home}", now, subject) if job.is_running else ():
+        return f"waits for a worker of the home {other}, where it may still run"
+    return None
+
+
+def log_elsewhere(executor: Executor, job: TrainingJob, home: str, attempt: int) -> str | None:
+    """Why nothing can be read here of the log of an attempt that has begun; None where there is nothing to explain."""
+    if (attempt == job.attempt and job.started_at is None) or executor.has_log(job.owner, job.name, attempt):
+        return None
+    return (
+        f"The log of {job.name} is not in this home folder ({home}): it stays where the training job ran. Ask the server of "
+        f"that home, or give `rekindle logs {job.name}` there."
+    )
 
 
 def shown_status(job: TuningJob) -> TuningJobStatus:

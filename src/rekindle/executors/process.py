@@ -223,10 +223,14 @@ class ProcessExecutor(Executor):
         self, owner: Owner, name: str, offset: int = 0, limit: int = 1 << 20, host: str = "", attempt: int = 0
     ) -> tuple[bytes, int]:
         """See Executor. What lies before and after a dropped part never comes in one piece."""
-        attempts = [folder for folder in self._attempts(owner, name) if attempt in (0, int(folder.name))]
+        attempts = self._attempts_of(owner, name, attempt)
         if not attempts:
             return b"", offset
         return logfile.read(logfile.folder_of(str(attempts[-1]), _safe(host, "host") if host else ""), offset, limit)
+
+    def has_log(self, owner: Owner, name: str, attempt: int = 0) -> bool:
+        """See Executor."""
+        return bool(self._attempts_of(owner, name, attempt))
 
     def forget(self, owner: Owner, name: str) -> None:
         """See Executor. Raises WrongState for one that still runs."""
@@ -289,6 +293,9 @@ class ProcessExecutor(Executor):
         if folder is None or not (folder / workdir.CONTROL).is_dir():
             return []
         return sorted((p for p in (folder / workdir.CONTROL).iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
+
+    def _attempts_of(self, owner: Owner, name: str, attempt: int) -> list[Path]:
+        return [folder for folder in self._attempts(owner, name) if attempt in (0, int(folder.name))]
 
     def _attempt_of(self, key: RunKey) -> Path | None:
         folder = self._folder(key.owner, key.name)

@@ -10,7 +10,10 @@ from structlog.testing import capture_logs
 
 from rekindle.api.operations import HANDLERS, Service
 from rekindle.bootstrap import home_id
+from rekindle.companions.readers import JobLogs
+from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import RELAXED, TuningJobStatus
+from rekindle.engine.commands import create_training_job
 from rekindle.engine.queries import waiting_for
 from rekindle.engine.reconcile import Step
 from rekindle.engine.worker import LEASE_SECONDS, Worker, holder_name, is_dead
@@ -69,6 +72,49 @@ def test_who_asks_in_another_home_is_told_what_it_waits_for() -> None:
     assert (describe(service, engine.owner, {"HyperParameterTuningJobName": "job"}) or {})["WaitingFor"] == told
     engine.run("job", "c@one")
     assert waiting_for(engine.store, engine.job("job"), "two", engine.clock.now()) is None
+
+
+def test_who_asks_in_another_home_for_a_training_job_is_told_where_it_and_its_log_are() -> None:
+    engine = Engine()
+    spec = tuning_spec().definition.training
+    job = TrainingJob("alone", engine.owner, spec, {"lr": "0.01", "layers": "2"}, created_at=0.0)
+    create_training_job(engine.store, engine.executor, engine.clock, job)
+    two = SimulatedExecutor(engine.clock, engine.program)
+    here, there = JobLogs(engine.store, engine.executor, "one"), JobLogs(engine.store, two, "two")
+
+    def said(logs: JobLogs) -> list[str]:
+        (stream,) = logs.streams(engine.owner, "alone/", "", 10)
+        events = list(logs.events(engine.owner, stream.name, 0, 10) or ())
+        assert (stream.first_ms is None) == (not events)
+        assert all(not logs.events(engine.owner, stream.name, event.end, 10) for event in events)
+        return [event.message for event in events]
+
+    def described(home: str) -> dict[str, Any]:
+        service = Service(engine.store, engine.executor, engine.clock, RELAXED, None, home=home)  # type: ignore[arg-type]
+        return dict(HANDLERS["DescribeTrainingJob"](service, engine.owner, {"TrainingJobName": "alone"}) or {})
+
+    assert (said(here), said(there)) == ([], []), "what has not begun has no log"
+    mine = engine.worker("a@one")
+    mine.tick()
+    mine.tick()
+    assert (said(here), len(said(there))) == ([], 1)
+    assert "WaitingFor" not in described("two")
+    mine.shut_down()
+    told = "waits for a worker of the home one, where it may still run"
+    assert "WaitingFor" not in described("one")
+    assert described("two")["WaitingFor"] == told
+    last = described("two")["SecondaryStatusTransitions"][-1]["StatusMessage"]
+    assert last == f"{described('one')['SecondaryStatusTransitions'][-1]['StatusMessage']}; {told}"
+    assert said(there) == [
+        "[rekindle] The log of alone is not in this home folder (two): it stays where the training job ran. Ask the server of "
+        "that home, or give `rekindle logs alone` there."
+    ]
+    again = engine.worker("c@one")
+    while engine.store.training_job(engine.owner, "alone").is_running:
+        again.tick()
+        again.wait()
+    assert "WaitingFor" not in described("two")
+    assert (said(here), len(said(there))) == ([], 1)
 
 
 def test_nor_when_its_worker_is_killed() -> None:

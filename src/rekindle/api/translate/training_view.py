@@ -40,6 +40,17 @@ def describe_training_job(job: TrainingJob) -> Json:
     )
 
 
+def with_waiting(described: Json, waiting_for: str | None) -> Json:
+    """A description that says what the training job waits for: AWS's clients know no member for it, and show the message of
+    the last transition."""
+    if waiting_for is None:
+        return described
+    *before, last = described["SecondaryStatusTransitions"]
+    said = last.get("StatusMessage")
+    message = f"{said}; {waiting_for}" if said else waiting_for
+    return {**described, "SecondaryStatusTransitions": [*before, {**last, "StatusMessage": message}], "WaitingFor": waiting_for}
+
+
 def training_job_search_record(job: TrainingJob) -> Json:
     """A training job as Search shows it: its description with its tags."""
     return {**describe_training_job(job), "Tags": tag_list(job.tags)}
