@@ -181,6 +181,23 @@ def test_a_damaged_file_is_reported(store, path):
         again.jobs_of(job.id)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("DROP TABLE metric_points", "its table metric_points is missing"),
+        ("ALTER TABLE metric_points RENAME COLUMN value TO gone", r"its column \w+ is missing"),
+    ],
+)
+def test_a_database_that_somebody_changed_is_reported(store, path, change, told):
+    job, _, _ = started(store, 1)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(change)
+        other.commit()
+    with pytest.raises(StoreUnavailable, match=told) as caught:
+        store.points(store.jobs_of(job.id)[0].id, "loss")
+    assert caught.value.hint.startswith("Somebody changed it. Put back a copy of it")
+
+
 def test_a_folder_where_the_file_should_be_is_reported(tmp_path):
     (tmp_path / "rekindle.db").mkdir()
     with pytest.raises(StoreUnavailable, match="cannot be opened"):

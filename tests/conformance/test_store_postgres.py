@@ -55,6 +55,18 @@ class TestPostgreSQL(StoreSuite):
         hasty.commit(lease, Change(job))
         hasty.close()
 
+    def test_a_table_that_somebody_dropped_is_reported(self, store):
+        job, _, _ = started(store, 1)
+        with store.database.writing() as connection:
+            connection.execute(text("ALTER TABLE metric_points RENAME TO gone"))
+        try:
+            with pytest.raises(StoreUnavailable, match='relation "metric_points" does not exist') as caught:
+                store.points(store.jobs_of(job.id)[0].id, "loss")
+            assert caught.value.hint.startswith("Somebody changed it.")
+        finally:
+            with store.database.writing() as connection:
+                connection.execute(text("ALTER TABLE gone RENAME TO metric_points"))
+
     def test_a_connection_that_the_server_cut_is_replaced(self, store):
         job, lease, _ = started(store, 0)
         with store.database.reading() as connection:

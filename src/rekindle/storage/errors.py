@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 from sqlalchemy import URL
@@ -22,6 +23,12 @@ _SQLITE = (
     ("SQLITE_CORRUPT", "the file is damaged.", "Move it away and put back a copy, or recover it with `sqlite3 FILE .recover`."),
     ("SQLITE_IOERR", "reading or writing the file failed.", "Check the disk."),
 )
+
+
+#: How SQLite says that a table or a column is not there; PostgreSQL's codes for the two.
+_NOT_THERE = re.compile(r"no such (table|column): (?:\w+\.)?(\w+)|table \w+ has no column named (\w+)")
+_NOT_THERE_STATES = ("42P01", "42703")
+_CHANGED = "Somebody changed it. Put back a copy of it, or set REKINDLE_HOME (or REKINDLE_DATABASE_URL) to begin with another."
 
 
 def unavailable(error: Exception, url: URL) -> StoreUnavailable | None:
@@ -47,12 +54,17 @@ def _of_sqlite(error: sqlite3.Error, url: URL) -> StoreUnavailable | None:
     for prefix, reason, hint in _SQLITE:
         if name.startswith(prefix):
             return _told(url, reason, hint)
+    found = _NOT_THERE.match(str(error))
+    if found is not None:
+        return _told(url, f"its {found[1] or 'column'} {found[2] or found[3]} is missing.", _CHANGED)
     return None
 
 
 def _of_postgresql(error: BaseException, url: URL) -> StoreUnavailable | None:
     import psycopg
 
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate in _NOT_THERE_STATES:
+        return _told(url, f"{error.diag.message_primary}.", _CHANGED)
     if not isinstance(error, psycopg.OperationalError | psycopg.InternalError | psycopg.InterfaceError):
         return None
     first = (str(error).strip().splitlines() or ["no reason given"])[0]
