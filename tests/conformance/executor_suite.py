@@ -331,6 +331,7 @@ class ExecutorSuite(ABC):
             offset = following
         assert offset == len(whole)
         assert all(whole[at : at + len(data)] == data for at, data in pieces.items())
+        assert executor.read_log(KEY.owner, KEY.name, 2**62) == (b"", 2**62)
         kept = sum(map(len, pieces.values()))
         assert 11_000 <= kept <= 15_000
         assert {0, 777} <= set(pieces)

@@ -209,6 +209,9 @@ def test_a_token_is_for_its_own_order(found: Wire) -> None:
     code, message = error_of(found.client.search, Resource="TrainingJob", SortOrder="Ascending", NextToken=token)
     assert code == "ValidationException"
     assert "another order" in message
+    code, message = error_of(found.client.search, Resource="HyperParameterTuningJob", NextToken=token)
+    assert code == "ValidationException"
+    assert "another resource" in message
 
 
 def test_pages_hold_while_jobs_come(found: Wire) -> None:

@@ -69,6 +69,8 @@ def test_a_job_has_fifty_tags_at_most(sagemaker: Wire) -> None:
     name = sagemaker.create(request=tuning_request(Tags=tags(**{f"k{i}": "v" for i in range(50)})))
     arn = arn_of(sagemaker, name)
     assert len(sagemaker.client.list_tags(ResourceArn=arn, MaxResults=50)["Tags"]) == 50
+    code, message = error_of(sagemaker.client.list_tags, ResourceArn=arn, NextToken="abc")
+    assert (code, message.partition(": not")[0]) == ("ValidationException", "nextToken: 'abc'")
     assert len(sagemaker.client.add_tags(ResourceArn=arn, Tags=tags(k0="again"))["Tags"]) == 50
     code, message = error_of(sagemaker.client.add_tags, ResourceArn=arn, Tags=tags(more="1"))
     assert code == "ResourceLimitExceeded"

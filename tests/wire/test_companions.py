@@ -262,6 +262,10 @@ def test_logs_are_filtered(client):
         ("describe_log_streams", {"logGroupName": "/aws/other"}, "ResourceNotFoundException"),
         ("get_log_events", {"logGroupName": GROUP, "logStreamName": "none"}, "ResourceNotFoundException"),
         ("get_log_events", {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "nextToken": "x"}, "InvalidParameterException"),
+        ("get_log_events", {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "nextToken": "f/9999999999999999999"}, "InvalidParameterException"),
+        ("filter_log_events", {"logGroupName": GROUP, "nextToken": "9999999999999999999/job-1/algo-1-7"}, "InvalidParameterException"),
+        ("filter_log_events", {"logGroupName": GROUP, "logStreamNames": ["job-1/algo-1-7"], "logStreamNamePrefix": "job"}, "InvalidParameterException"),
+        ("describe_log_groups", {"logGroupNamePrefix": "/aws", "logGroupNamePattern": "sage"}, "InvalidParameterException"),
         ("get_log_events", {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "limit": 10001}, "InvalidParameterException"),
         ("get_log_events", {"logStreamName": "job-1/algo-1-7"}, "InvalidParameterException"),
         ("describe_log_streams", {"logGroupName": GROUP, "orderBy": "LastEventTime", "logStreamNamePrefix": "job"}, "InvalidParameterException"),
@@ -280,6 +284,8 @@ def test_the_log_group_is_listed(client):
         group["logGroupName"] for group in client("logs").describe_log_groups(logGroupNamePrefix="/aws/sage")["logGroups"]
     ] == [GROUP]
     assert client("logs").describe_log_groups(logGroupNamePrefix="/aws/ec2")["logGroups"] == []
+    found = [client("logs").describe_log_groups(logGroupNamePattern=part)["logGroups"] for part in ("Training", "training")]
+    assert [len(groups) for groups in found] == [1, 0]
 
 
 def question(**others: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from rekindle.api.translate.training_view import (
     with_waiting,
 )
 from rekindle.api.translate.tuning_view import describe_tuning_job, health_members, tuning_job_summary
+from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
 from rekindle.domain.tuning_job import Quotas
 from rekindle.engine import commands, queries
@@ -169,7 +170,9 @@ def add_tags(service: Service, owner: Owner, request: Json) -> Json:
 
 def list_tags(service: Service, owner: Owner, request: Json) -> Json:
     """ListTags: a page holds at least 50 tags and a job at most 50, so that one page is all."""
-    subject = subject_of(service.store, owner, request["ResourceArn"])
+    subject, token = subject_of(service.store, owner, request["ResourceArn"]), request.get("NextToken")
+    if token:
+        raise InvalidValue("nextToken", token, "not a token that this service gave out", "Start again without a token.")
     return {"Tags": tag_list(queries.tags_of(service.store, subject))}
 
 

@@ -36,7 +36,12 @@ def logs_app(logs: TrainingLogs) -> ASGIApp:
 
 
 def _describe_log_groups(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
-    if not GROUP.startswith(text(call, "logGroupNamePrefix", "")):
+    prefix, part = text(call, "logGroupNamePrefix", ""), text(call, "logGroupNamePattern", "")
+    if prefix and part:
+        raise ServiceError(
+            "InvalidParameterException", "LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters."
+        )
+    if not GROUP.startswith(prefix) or part not in GROUP:
         return {"logGroups": []}
     arn = f"arn:{call.partition}:logs:{call.owner.region}:{call.owner.account}:log-group:{GROUP}"
     return {"logGroups": [{"logGroupName": GROUP, "arn": f"{arn}:*", "logGroupArn": arn, "metricFilterCount": 0}]}
@@ -140,13 +145,17 @@ def _shown_match(stream: str, event: LogEvent) -> dict[str, Any]:
 
 def _named_streams(logs: TrainingLogs, call: Call) -> Iterator[str]:
     """The streams to search, by name: those listed, or those with the prefix."""
-    names = call.parameters.get("logStreamNames")
-    if names is not None and not isinstance(names, list):
-        raise ServiceError("SerializationException", "logStreamNames: Expected list or null")
+    names, prefix = call.parameters.get("logStreamNames"), text(call, "logStreamNamePrefix", "")
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise ServiceError("SerializationException", "logStreamNames: Expected list of texts or null")
+    if names and prefix:
+        raise ServiceError(
+            "InvalidParameterException", "logStreamNames and logStreamNamePrefix: only one of them can be given."
+        )
     if names:
-        yield from sorted({str(name) for name in names})
+        yield from sorted(set(names))
         return
-    prefix, after = text(call, "logStreamNamePrefix", ""), ""
+    after = ""
     while page := logs.streams(call.owner, prefix, after, _MAX_STREAMS):
         yield from (stream.name for stream in page)
         after = page[-1].name
@@ -238,7 +247,7 @@ def _token(call: Call) -> tuple[str, int]:
 
 
 def _is_position(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 20
+    return text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= _FOREVER
 
 
 def _check_group(call: Call) -> None:

@@ -98,6 +98,9 @@ def _piece(folder: str, offset: int, limit: int) -> tuple[int, bytes]:
         try:
             with open(_file(folder, start), "rb") as file:
                 begin = max(offset, start)
+                # File systems refuse to seek far beyond any file's end.
+                if begin - start >= os.fstat(file.fileno()).st_size:
+                    continue
                 file.seek(begin - start)
                 data = file.read(limit)
         except FileNotFoundError:  # dropped since we looked

@@ -38,6 +38,7 @@ def query_of(request: Mapping[str, Any], shapes: Shapes) -> Query:
     order = Order(
         searched.property(request.get("SortBy") or "LastModifiedTime"),
         (request.get("SortOrder") or "Descending") != "Ascending",
+        resource,
     )
     expressed = test_of(request.get("SearchExpression"), searched)
     visible = visibility_of(request.get("VisibilityConditions") or (), searched)

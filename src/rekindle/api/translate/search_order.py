@@ -19,10 +19,12 @@ Place = tuple[int, float, str, str]
 
 @dataclass(frozen=True)
 class Order:
-    """By which property results are sorted, and which way; resources without it come last in either."""
+    """By which property results are sorted, and which way; resources without it come last in either. ``resource`` is their
+    kind."""
 
     property: Property
     descending: bool
+    resource: str = ""
 
     def __post_init__(self) -> None:
         if self.property.kind is Kind.WHOLE:
@@ -54,19 +56,20 @@ def page(places: Sequence[tuple[Place, Any]], order: Order, size: int, token: st
 
 
 def _encoded(place: Place, order: Order) -> str:
-    text = json.dumps([order.property.name, order.descending, *place], separators=(",", ":"))
+    text = json.dumps([order.resource, order.property.name, order.descending, *place], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _decoded(token: str, order: Order) -> Place:
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        name, descending, rank, number, text, arn = json.loads(raw)
+        resource, name, descending, rank, number, text, arn = json.loads(raw)
         place = (int(rank), float(number), str(text), str(arn))
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise _no_token(token) from error
-    if (name, descending) != (order.property.name, order.descending):
-        raise InvalidValue("nextToken", token, "the token is of a search in another order", "Start again without a token.")
+    if (resource, name, descending) != (order.resource, order.property.name, order.descending):
+        reason = "the token is of a search for another resource, or in another order"
+        raise InvalidValue("nextToken", token, reason, "Start again without a token.")
     return place
 
 
