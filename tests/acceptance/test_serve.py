@@ -6,9 +6,13 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
+import sys
 import tarfile
+import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +73,38 @@ def test_a_tuning_job_and_its_child_survive_the_server(serving: Serving, tmp_pat
     assert messages(serving, best["TrainingJobName"])[0] == "files ['rows.csv']"
     assert len([m for m in messages(serving, best["TrainingJobName"]) if m.startswith("m=")]) == 3
     became_history_elsewhere(serving, tmp_path)
+
+
+def answered(url: str) -> int:
+    with urllib.request.urlopen(url, timeout=400) as answer:
+        return int(answer.status)
+
+
+def test_who_calls_while_a_server_restarts_waits_where_its_socket_is_handed_over(tmp_path: Path) -> None:
+    """As systemd does it: the socket is open for as long as the machine is up, and each server takes it over."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environ, log = {**kept, "REKINDLE_HOME": str(tmp_path / "home"), "LISTEN_FDS": "1"}, tmp_path / "log"
+
+    def started(listener: socket.socket, *options: str) -> subprocess.Popen[bytes]:
+        hand_over = (
+            "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid()); "
+            "os.execv(sys.argv[2], sys.argv[2:])"
+        )
+        command = [sys.executable, "-c", hand_over, str(listener.fileno()), REKINDLE, "serve", *options]
+        with log.open("wb") as told:
+            return subprocess.Popen(command, env=environ, pass_fds=[listener.fileno()], stderr=told)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/healthz"
+        for _ in range(2):
+            waiting = threads.submit(answered, url)
+            server = started(listener)
+            assert waiting.result() == 200
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(240) == 0
+        refused = started(listener, "--port", "1")
+        assert refused.wait(240) == 2
+        assert "Leave --port out" in log.read_text()
 
 
 def became_history_elsewhere(serving: Serving, tmp_path: Path) -> None:

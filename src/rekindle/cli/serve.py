@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -11,8 +11,12 @@ from rekindle.cli.printing import complain
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Mapping
 
     from rekindle.serving import Address
+
+#: The first file descriptor that a service manager hands over.
+_FIRST_FD: Final = 3
 
 HostOption = Annotated[str | None, typer.Option("--host", help="The address to listen on.", show_default="127.0.0.1")]
 PortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="The port.", show_default="8421")]
@@ -41,7 +45,8 @@ def serve(
     from rekindle.settings import load_settings
 
     settings = load_settings()
-    address, proxy_socket = _chosen(host, port, proxy_port)
+    handed = _handed_over(settings.environment)
+    address, proxy_socket = _chosen(host, port, proxy_port) if not handed else _taken(handed, host, port, proxy_port)
     log_to_stderr()
     with proxy_socket:
         make_home(settings)
@@ -60,7 +65,7 @@ def serve(
         # Interrupt takes the signal that uvicorn raises once more when it is done, so that the worker ends cleanly too.
         with announcing(settings, address) as elder, Interrupt(), worker, proxy.serving(proxy_socket):
             _say_ready(address, settings.home.as_posix(), elder)
-            uvicorn.Server(config).run()
+            uvicorn.Server(config).run(handed[:1] or None)
     complain("stopped; training jobs that run go on, and the next start finds them")
 
 
@@ -93,21 +98,62 @@ def env(
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
-def _chosen(host: str | None, port: int | None, proxy_port: int | None) -> tuple[Address, socket.socket]:
-    """Where to listen, found to be free, and the proxy's socket. A port for the proxy that nobody asked for by its number may
-    be taken: then another does."""
+def _handed_over(environ: Mapping[str, str]) -> list[socket.socket]:
+    """The sockets on which a service manager listens for us (systemd's protocol): while we restart, clients wait there and are
+    not refused. The first is the port's, the second, if there is one, the HTTPS proxy's."""
+    import os
+    import socket
+
     from rekindle.domain.errors import InvalidValue
+
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = environ.get("LISTEN_FDS", "")
+    if count not in ("1", "2"):
+        raise InvalidValue("LISTEN_FDS", count, "not one socket or two", "Give ListenStream= for the port, and for the proxy.")
+    sockets = [socket.socket(fileno=_FIRST_FD + number) for number in range(int(count))]
+    for taken in sockets:
+        taken.set_inheritable(False)
+        if taken.family not in (socket.AF_INET, socket.AF_INET6) or taken.type != socket.SOCK_STREAM:
+            raise InvalidValue("LISTEN_FDS", count, "not a TCP socket", "Write ListenStream=127.0.0.1:8421.")
+    return sockets
+
+
+def _taken(
+    sockets: list[socket.socket], host: str | None, port: int | None, proxy_port: int | None
+) -> tuple[Address, socket.socket]:
+    """Where the sockets that were handed over listen, and the proxy's. Raises InvalidValue where the command says otherwise."""
+    from rekindle.domain.errors import InvalidValue
+    from rekindle.serving import Address
+
+    found = sockets[0].getsockname()
+    for name, asked, given in (("host", host, found[0]), ("port", port, found[1])):
+        if asked not in (None, given):
+            raise InvalidValue(name, asked, f"the socket that was handed over is at {given}", f"Leave --{name} out.")
+    proxy = sockets[1] if len(sockets) > 1 else _proxy_socket(found[0], found[1], proxy_port)
+    return Address(found[0], found[1], proxy.getsockname()[1]), proxy
+
+
+def _chosen(host: str | None, port: int | None, proxy_port: int | None) -> tuple[Address, socket.socket]:
+    """Where to listen, found to be free, and the proxy's socket."""
     from rekindle.serving import DEFAULT_HOST, DEFAULT_PORT, Address
 
     host, port = host or DEFAULT_HOST, port or DEFAULT_PORT
     _bound("port", host, port).close()
+    proxy = _proxy_socket(host, port, proxy_port)
+    return Address(host, port, proxy.getsockname()[1]), proxy
+
+
+def _proxy_socket(host: str, port: int, proxy_port: int | None) -> socket.socket:
+    """A port for the proxy that nobody asked for by its number may be taken: then another does."""
+    from rekindle.domain.errors import InvalidValue
+
     try:
-        proxy = _bound("proxy-port", host, proxy_port or port % 65535 + 1)
+        return _bound("proxy-port", host, proxy_port or port % 65535 + 1)
     except InvalidValue:
         if proxy_port is not None:
             raise
-        proxy = _bound("proxy-port", host, 0)
-    return Address(host, port, proxy.getsockname()[1]), proxy
+        return _bound("proxy-port", host, 0)
 
 
 def _bound(name: str, host: str, port: int) -> socket.socket:
