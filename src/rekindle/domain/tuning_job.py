@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ OBJECTIVE_HYPERPARAMETER = TUNED_METRIC
 #: Static names from which Hyperband infers its largest resource.
 EPOCH_NAMES = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")
 
+#: What may draw Hyperband's configurations.
+SAMPLERS = ("random", "bayesian")
 #: A tuning job has at most this many parents.
 MAX_PARENTS = 5
 
@@ -462,8 +465,8 @@ def hyperband_resources(hyperband: Hyperband | None, statics: Mapping[str, str])
     """The least and the most resource of one definition; the most from an epochs-like static where it is not given. None
     where nothing says it."""
     given = hyperband or Hyperband()
-    most = given.max_resource or epochs_of(statics)
-    return None if most is None else (given.min_resource or 1, most)
+    most = epochs_of(statics) if given.max_resource is None else given.max_resource
+    return None if most is None else (1 if given.min_resource is None else given.min_resource, most)
 
 
 def epochs_of(statics: Mapping[str, str]) -> int | None:
@@ -478,6 +481,8 @@ def _whole(text: str | None) -> int | None:
 
 
 def _check_hyperband(spec: TuningJobSpec) -> None:
+    if spec.hyperband is not None and spec.hyperband.sampler not in SAMPLERS:
+        raise InvalidValue("hyperband.sampler", spec.hyperband.sampler, f"must be one of {', '.join(SAMPLERS)}")
     for definition in spec.definitions:
         resources = hyperband_resources(spec.hyperband, definition.statics)
         if resources is None:
@@ -485,6 +490,8 @@ def _check_hyperband(spec: TuningJobSpec) -> None:
             hint = "Give it: how often a training job that runs to its end emits the objective."
             raise InvalidValue("hyperband.max_resource", None, reason, hint, code="max-resource")
         least, most = resources
+        if most < 1:
+            raise InvalidValue("hyperband.max_resource", most, "must be at least 1")
         if most > MAX_HYPERBAND_RESOURCE:
             raise InvalidValue("hyperband.max_resource", most, f"at most {MAX_HYPERBAND_RESOURCE}")
         if not 1 <= least <= most:
@@ -528,6 +535,9 @@ def _check_room(spec: TuningJobSpec) -> None:
 
 def _check_criteria(spec: TuningJobSpec) -> None:
     criteria = spec.completion
+    if criteria.target is not None and not math.isfinite(criteria.target):
+        # No number compares as worse than NaN: the first result would reach it.
+        raise InvalidValue("completion.target", criteria.target, "must be a finite number", "Leave it out for no target.")
     if criteria.max_not_improving is not None and criteria.max_not_improving < 3:
         raise InvalidValue("completion.not_improving", criteria.max_not_improving, "must be at least 3")
     if spec.early_stopping and spec.strategy is StrategyName.HYPERBAND:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,10 @@ from rekindle.search.space import Categorical, Continuous, Integer, Parameter
 from support.specs import RANGES, several, tuning_spec
 
 GRID = (Categorical("a", ("x", "y", "z")), Categorical("b", ("1", "2")))
+
+
+def hyperband(rule: Hyperband, **statics: str) -> TuningJobSpec:
+    return replace(tuning_spec(strategy=StrategyName.HYPERBAND, statics=statics), hyperband=rule)
 
 
 def test_a_plain_spec_passes() -> None:
@@ -93,7 +98,14 @@ def test_the_combinations_of_several_definitions_count_together() -> None:
         (tuning_spec(strategy=StrategyName.BAYESIAN, ranges=(Integer("n", 2**53, 2**53 + 10),)), "ranges.n"),
         (tuning_spec(strategy=StrategyName.BAYESIAN, ranges=(Integer("n", 2**52, 2**52 + 9, "Logarithmic"),)), "ranges.n"),
         (tuning_spec(completion=CompletionCriteria(max_not_improving=2)), "completion.not_improving"),
+        (tuning_spec(completion=CompletionCriteria(target=math.nan)), "completion.target"),
+        (tuning_spec(completion=CompletionCriteria(target=-math.inf)), "completion.target"),
         (tuning_spec(seed=-1), "seed"),
+        (hyperband(Hyperband(0, 9)), "hyperband.min_resource"),
+        (hyperband(Hyperband(10, 9)), "hyperband.min_resource"),
+        (hyperband(Hyperband(1, 0), epochs="9"), "hyperband.max_resource"),
+        (hyperband(Hyperband(1, 20_001)), "hyperband.max_resource"),
+        (hyperband(Hyperband(1, 9, "grid")), "hyperband.sampler"),
         (replace(tuning_spec(), hyperband=Hyperband(1, 9)), "hyperband"),
         (
             replace(tuning_spec(strategy=StrategyName.HYPERBAND, statics={"epochs": "9"}), early_stopping=True),
