@@ -122,7 +122,7 @@ def _chooser(found: Mapping[str, Any]) -> str:
             return (_OF_DRAWS if "rungs" in why else chooser) + _AIMS.get(why.get("aim"), "")
         case "initial" if why.get("index") == 0:
             return _CENTRE
-        case "parent" if found["taken_from"]:
+        case "parent" if found["from_parents"]:
             return _TAKEN
         case "random" if "n" in why:
             return _NOTHING_NEW

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 #: Changes whenever the same history could give another suggestion than before.
 ALGORITHM_VERSION = 15
 
+#: Numbers of the training jobs at whose turn the parents give no configuration of theirs but a point for contrast, where they
+#: give any (search/transfer.py: its count of asked trials begins at 0).
+CONTRAST_AT = (3, 6, 9, 12)
+
 #: A parent's results with another value of what is static here are set aside when this many others are left.
 LEAST_ALIKE = 5
 
@@ -124,6 +128,12 @@ def propose(snapshot: Snapshot, definition: Definition) -> Proposal | None:
     """The next configuration of ``definition`` from all that is recorded; None when its space is exhausted."""
     strategy = strategy_for(snapshot.job, definition, snapshot.parents)
     return strategy.propose(history_for(snapshot, definition))
+
+
+def taken_from_parents(trial: TrainingJob) -> bool:
+    """Whether a configuration was suggested since a parent did well with it. One that is there for contrast was not, even
+    where a parent happens to have had it, too."""
+    return trial.proposal.get("source") == "parent" and trial.number not in CONTRAST_AT
 
 
 def warm_start_report(snapshot: Snapshot) -> TransferReport:
@@ -237,7 +247,7 @@ def comparable(parent: ParentJob, ours: Definition, names: Mapping[str, str]) ->
         if p.name not in ours.statics:
             continue
         held = ours.statics[p.name]
-        same = tuple(j for j in jobs if _alike(p, {called(n): v for n, v in j.tuned.items()}[p.name], held))
+        same = tuple(j for j in jobs if alike(p, {called(n): v for n, v in j.tuned.items()}[p.name], held))
         if len(same) == len(jobs):
             continue
         if isinstance(p, Categorical) and sum(_value(j) is not None for j in same) >= LEAST_ALIKE:
@@ -248,12 +258,13 @@ def comparable(parent: ParentJob, ours: Definition, names: Mapping[str, str]) ->
     return Comparable(jobs, aside, tuple(mixed))
 
 
-def _alike(p: Parameter, tuned: str, held: str) -> bool:
-    """Whether a value that a parent tuned is the one that is static here, however a number is written."""
-    if isinstance(p, Categorical) or tuned == held:
-        return tuned == held
-    value = _constant(p, held)
-    return value is not None and _constant(p, tuned) == value
+def alike(p: Parameter, one: str, other: str) -> bool:
+    """Whether two hyperparameters are one value of a range: of numbers 1e-3 and 0.001 are, of a list's values, which may be
+    called 1 and 1.0, no two; nor are two whole numbers that floating point takes for one."""
+    if isinstance(p, Categorical) or one == other:
+        return one == other
+    value = _constant(p, other)
+    return value is not None and _constant(p, one) == value
 
 
 def _constants(theirs: Definition, ours: Definition) -> dict[str, Value]:

@@ -9,7 +9,7 @@ from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.errors import NotFound
 from rekindle.domain.savings import ran_in_full
-from rekindle.domain.search_plan import comparable, warm_start_report
+from rekindle.domain.search_plan import alike, comparable, taken_from_parents, warm_start_report
 from rekindle.domain.training_job import Owner, TrainingJob
 from rekindle.domain.tuning_job import Definition, StrategyName, TuningJob, TuningJobSpec, WarmStart
 from rekindle.domain.warm_start import namer, renamed
@@ -30,6 +30,7 @@ def explain_training_job(store: JobStore, owner: Owner, name: str) -> Mapping[st
         "configuration": dict(job.tuned),
         "scaling": next((_scaling(d) for d in definitions if d.name == job.definition_name), {}),
         "source": proposal.get("source"),
+        "from_parents": taken_from_parents(job),
         "taken_from": [] if tuning_job is None else _taken_from(store, tuning_job, job),
         "algorithm_version": proposal.get("algorithm"),
         "seen_events": proposal.get("seen_seq"),
@@ -78,7 +79,7 @@ def _tuning_job_of(store: JobStore, job: TrainingJob) -> TuningJob | None:
 def _taken_from(store: JobStore, tuning_job: TuningJob, job: TrainingJob) -> list[dict[str, Any]]:
     """The parents' training jobs that had a configuration before, where it was taken from the parents."""
     warm = tuning_job.spec.warm_start
-    if warm is None or job.proposal.get("source") != "parent":
+    if warm is None or not taken_from_parents(job):
         return []
     ours = tuning_job.spec.definition
     pairs = ((p, j) for p in parents_of(store, tuning_job) for j in _originals(ours, warm, p, job))
@@ -194,7 +195,7 @@ def _tried(snapshot: Snapshot, warm: WarmStart) -> dict[int, list[str]]:
     """Suggestions that are a parent's configuration as it was: their numbers, and the parents that had it."""
     found: dict[int, list[str]] = {}
     for trial in snapshot.jobs:
-        if trial.proposal.get("source") != "parent":
+        if not taken_from_parents(trial):
             continue
         for parent in snapshot.parents:
             if _originals(snapshot.job.spec.definition, warm, parent, trial):
@@ -207,15 +208,11 @@ def _originals(ours: Definition, warm: WarmStart, parent: ParentJob, trial: Trai
     called = namer(warm.names_in(parent.job.name))
     statics = {called(n): v for n, v in parent.job.spec.definition.statics.items()}
     own = ((j, {**statics, **{called(n): v for n, v in j.tuned.items()}}) for j in parent.jobs)
-    return [j for j, had in own if all(_plain(p, had.get(p.name)) == _plain(p, trial.tuned.get(p.name)) for p in ours.ranges)]
+    return [j for j, had in own if all(_had(p, had.get(p.name), trial.tuned.get(p.name)) for p in ours.ranges)]
 
 
-def _plain(p: Parameter, text: str | None) -> object:
-    """A value to compare: of numbers 1e-3 and 0.001 are one, of a list's values, which may be called 1 and 1.0, no two."""
-    try:
-        return text if text is None or isinstance(p, Categorical) else float(text)
-    except ValueError:
-        return text
+def _had(p: Parameter, theirs: str | None, ours: str | None) -> bool:
+    return theirs is not None and ours is not None and alike(p, theirs, ours)
 
 
 def _suggestion(trial: TrainingJob, tried: Mapping[int, Sequence[str]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from rekindle.cli.kin import show_warm_start
 from rekindle.cli.reasons import show_training_job
 from rekindle.domain.decisions import ParentJob
-from rekindle.domain.search_plan import comparable, strategy_for
+from rekindle.domain.search_plan import CONTRAST_AT, alike, comparable, strategy_for
 from rekindle.domain.tuning_job import RELAXED, StrategyName, TuningJobSpec, WarmStart, WarmStartType
 from rekindle.domain.warm_start import composed, namer
 from rekindle.engine.commands import delete_tuning_job
@@ -19,7 +19,8 @@ from rekindle.engine.imports import Result, import_tuning_job
 from rekindle.engine.queries import describe, parents_of
 from rekindle.engine.replay import replay
 from rekindle.search.bayesian.strategy import BayesianSearch
-from rekindle.search.space import Categorical, Continuous
+from rekindle.search.space import Categorical, Continuous, Integer, Parameter
+from rekindle.search.transfer import _CONTRAST
 from rekindle.storage.store import open_store
 from support.engine import Engine
 from support.simulated import Script
@@ -78,6 +79,52 @@ def test_a_suggestion_taken_from_a_parent_names_the_training_job_that_had_it(eng
     assert f"taken from    #{best.number} of old: loss {best.objective_value:.6g} there" in capsys.readouterr().out
 
 
+def test_a_point_for_contrast_is_called_so_though_a_parent_had_it_too(engine: Engine, capsys: Any) -> None:
+    values = tuple("abcdefgh")
+    engine.executor.program = lambda given: Script((values.index(given["c"]) + 0.1 * (given["k"] == "y"),), seconds=1)
+    ranges = (Categorical("c", values), Categorical("k", ("x", "y")))
+    run(engine, tuning_spec("old", jobs=16, ranges=ranges))
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "old", jobs=4, ranges=ranges))
+    told = [explain_training_job(engine.store, engine.owner, t.name) for t in engine.trials("child")]
+    assert [t["source"] for t in told] == ["parent"] * 4
+    assert told[2]["configuration"] == {"c": "e", "k": "y"}, "the middle of all ranges"
+    assert [(t["from_parents"], len(t["taken_from"])) for t in told] == [(True, 1), (True, 1), (False, 0), (True, 1)]
+    show_training_job(told[2])
+    assert "chosen by     the parents: a point for contrast" in capsys.readouterr().out
+    assert story(engine, "child")["parents"][0]["tried_here"] == [1, 2, 4]
+    show_warm_start(explain_tuning_job(engine.store, engine.owner, "child"))
+    assert "#3: laid out in view of the parents" in capsys.readouterr().out
+
+
+def test_a_parent_s_best_is_called_so_though_the_parent_is_gone(engine: Engine, capsys: Any) -> None:
+    run(engine, tuning_spec("old", jobs=12))
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "old", jobs=2))
+    delete_tuning_job(engine.store, engine.owner, "old")
+    show_training_job(explain_training_job(engine.store, engine.owner, engine.trials("child")[0].name))
+    assert "chosen by     the parents: one of their best" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("p", "one", "other", "same"),
+    [
+        (Continuous("x", 0.0, 1.0), "1e-3", "0.001", True),
+        (Continuous("x", 0.0, 1.0), "0.001", "0.002", False),
+        (Continuous("x", 0.0, 1.0), "0.001", "nan", False),
+        (Integer("n", 1, 2**60), str(2**53), str(2**53 + 1), False),
+        (Integer("n", 1, 2**60), "7", "07", True),
+        (Categorical("c", ("1", "1.0")), "1", "1.0", False),
+        (Categorical("c", ("1", "1.0")), "1.0", "1.0", True),
+    ],
+)
+def test_what_is_one_value_and_what_is_two(p: Parameter, one: str, other: str, same: bool) -> None:
+    assert alike(p, one, other) is same
+    assert alike(p, other, one) is same
+
+
+def test_the_turns_of_contrast_are_those_of_the_search() -> None:
+    assert CONTRAST_AT == tuple(k + 1 for k in _CONTRAST)
+
+
 def test_values_of_a_list_that_read_as_numbers_are_told_apart_by_their_text(engine: Engine) -> None:
     ranges = (Categorical("width", ("1", "1.0", "01", "nan")), Categorical("act", ("relu", "tanh")))
     losses = {"1": 3.0, "1.0": 1.0, "01": 2.0, "nan": 0.0}
@@ -87,7 +134,8 @@ def test_values_of_a_list_that_read_as_numbers_are_told_apart_by_their_text(engi
     had = {t.number: dict(t.tuned) for t in engine.trials("old")}
     told = [explain_training_job(engine.store, engine.owner, t.name) for t in engine.trials("child")]
     assert told[0]["configuration"]["width"] == "nan"
-    taken = [(t["configuration"], t["taken_from"]) for t in told if t["source"] == "parent"]
+    taken = [(t["configuration"], t["taken_from"]) for t in told if t["from_parents"]]
+    assert len(taken) >= 3
     assert all([had[o["number"]] for o in originals] == [configuration] for configuration, originals in taken)
     assert story(engine, "child")["suggestions"][0]["from"] == ["old"]
 
