@@ -85,3 +85,20 @@ def test_the_answer_grows_only_with_the_trials_own_steps(
     assert at_each_step == sorted(at_each_step)
     later = [*done, *(ended(200 + i, [0.5] * 9, at=300 + i) for i in range(5))]
     assert bool(rule.to_stop(History((*later, running(99, own))))) == at_each_step[-1]
+
+
+def test_one_as_good_as_the_incumbent_at_its_step_goes_on() -> None:
+    history = [*flat(1, 1, 1, 1), ended(5, [50.0] * 7 + [0.0], at=20)]
+    assert RULE.to_stop(History((*history, running(9, [50.0, 50.0])))) == []
+
+
+def test_the_usual_length_is_that_of_those_that_were_not_stopped() -> None:
+    whole, cut = flat(1, 1, steps=40), [ended(9 + i, [1.0] * 4, at=20 + i, stopped=True) for i in range(5)]
+    assert first_step([*whole, *cut]) == 10
+    assert first_step(cut) == 1
+
+
+def test_what_ended_at_the_same_moment_had_not_ended_before() -> None:
+    history = [ended(i, [1.0] * 8, at=150) for i in range(4)]
+    assert RULE.to_stop(History((*history, running(9, [9.0] * 5, order=150)))) == []
+    assert RULE.to_stop(History((*history, running(9, [9.0] * 5, order=151)))) == [9]

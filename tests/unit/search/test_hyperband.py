@@ -226,3 +226,44 @@ def test_any_values_are_judged_and_carried(curves: list[list[float]]) -> None:
     assert set(band.to_stop(history)) <= {t.id for t in history.trials}
     for trial in on_one_scale(history, band.rungs(2)).trials:
         assert trial.value is None or math.isfinite(trial.value)
+
+
+@pytest.mark.parametrize("k", range(1, 10))
+def test_a_power_has_all_of_its_brackets(k: int) -> None:
+    # log(243) / log(3) is a little less than 5.
+    assert hyperband(1, ETA**k).brackets == k + 1
+
+
+def test_of_equal_values_those_that_came_first_go_on() -> None:
+    alike = [running(i, 1.0, first=i) for i in range(7)]
+    assert [i for i in range(7) if i not in hyperband().turned_away(History(tuple(alike)))] == [0]
+    after = [running(i, float(i % 2), first=i) for i in range(6)]
+    # The third with 0 is the sixth of all: two may go on, and two with 0 came before it.
+    assert hyperband().turned_away(History((*after[:5], running(5, 0.0, first=5)))).keys() >= {2, 4, 5}
+
+
+def test_what_a_trial_emits_after_it_was_turned_away_counts_nowhere() -> None:
+    good, bad = running(0, 1.0, 1.0, 1.0, first=5), running(1, 2.0, -9.0, -9.0, first=6)
+    late = replace(bad, curve=tuple(replace(o, order=o.order - 20 * (o.step > 1)) for o in bad.curve))
+    assert hyperband().turned_away(History((good, late))) == {1: 1}
+
+
+def test_a_spread_is_taken_to_change_by_a_bounded_factor() -> None:
+    def carried(factor: float) -> float | None:
+        both = [running(i, float(i), factor * i) for i in range(4)]
+        return on_one_scale(History((*both, running(9, 11.5))), (1, 2)).trials[-1].value
+
+    assert carried(2.0) == pytest.approx(3.0 + 2.0 * 10.0)
+    assert carried(50.0) == pytest.approx(75.0 + 3.0 * 10.0)
+    assert carried(0.1) == pytest.approx(0.15 + 10.0 / 3.0)
+
+
+def test_diverged_values_have_no_say_in_what_a_rung_is_worth() -> None:
+    both = [running(i, float(i), 10.0 + i) for i in range(4)]
+    wild = running(8, 1.0, 1e200)
+    assert on_one_scale(History((*both, wild, running(9, 2.0))), (1, 2)).trials[-1].value == pytest.approx(12.0)
+
+
+def test_the_brackets_are_those_of_this_version() -> None:
+    """Stops that are recorded in stores follow from them: with other ones ``ALGORITHM_VERSION`` must grow."""
+    assert "".join(str(hyperband(1, 27).mixed(i)) for i in range(30)) == "323323333233331332333323333033"

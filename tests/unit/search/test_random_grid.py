@@ -71,3 +71,21 @@ def test_the_last_points_of_a_large_finite_space_are_found() -> None:
     proposal = RandomSearch(space, 0).propose(History(trials))
     assert proposal is not None
     assert proposal.configuration == {"k": 2999}
+
+
+def test_of_what_is_left_each_is_as_likely_as_another() -> None:
+    space = Space([Integer("k", 0, 9999)])
+    trials = tuple(Trial(i, {"k": i}) for i in range(9996))
+    drawn = [RandomSearch(space, seed).propose(History(trials)) for seed in range(24)]
+    assert {p.configuration["k"] for p in drawn if p} == {9996, 9997, 9998, 9999}
+
+
+def test_the_draws_are_those_of_this_version() -> None:
+    """They are recorded in stores: with other ones ``ALGORITHM_VERSION`` must grow."""
+    space = Space([Continuous("x", 0, 1), Integer("k", 1, 10), Categorical("c", ["a", "b", "d"])])
+    drawn = [RandomSearch(space, 7).propose(History(asked=i)) for i in range(3)]
+    assert [p.configuration for p in drawn if p] == [
+        {"x": 0.625095466604667, "k": 9, "c": "d"},
+        {"x": 0.7701409510034741, "k": 2, "c": "a"},
+        {"x": 0.277970282193581, "k": 5, "c": "d"},
+    ]

@@ -109,3 +109,12 @@ def test_explain_gives_the_source() -> None:
     assert tuner.explain(tuner.ask().id)["source"] == "initial"
     with pytest.raises(TunerError, match="not proposed"):
         tuner.explain(7)
+
+
+def test_of_equals_the_one_that_ended_first_is_the_best() -> None:
+    tuner = Tuner(SPACE, "random")
+    for _ in range(3):
+        tuner.ask()
+    for i in (2, 0, 1):
+        tuner.tell(i, 1.0)
+    assert tuner.best.id == 2
