@@ -205,6 +205,18 @@ def test_a_training_job_that_ended_without_an_objective_is_still_completed(sagem
         assert facts(home.json("trials", f"back-{i}")) == facts(home.json("trials", "was"))
 
 
+def test_a_description_may_have_its_objective_and_ranges_in_its_definition(sagemaker: Wire, home: Home, elsewhere: str) -> None:
+    description, paths = files(home, sagemaker, elsewhere)
+    known = json.loads(Path(description).read_text())
+    config, definition = known["HyperParameterTuningJobConfig"], known["TrainingJobDefinition"]
+    definition["TuningObjective"] = config.pop("HyperParameterTuningJobObjective")
+    definition["HyperParameterRanges"] = config.pop("ParameterRanges")
+    Path(description).write_text(json.dumps(known))
+    code, _, err = home("import", description, *paths, "--name", "inner")
+    assert (code, err) == (0, "")
+    assert len(home.json("trials", "inner")) == 5
+
+
 FIRST = "TrainingJobSummaries.0"
 METRIC = "FinalHyperParameterTuningJobObjectiveMetric"
 

@@ -51,7 +51,8 @@ def from_account(name: str, profile: str | None, region: str | None) -> Found:
     from rekindle.api.translate.history import request_of, results_of
 
     description, pages = fetch(name, profile, region)
-    return _found(spec_from_request(request_of(description)), description, results_of(pages, description))
+    spec = spec_from_request(request_of(description))
+    return _found(spec, description, results_of(pages, (description, spec.definition)))
 
 
 def from_optuna(url: str, study: str | None, job: str | None, name: str | None, metric: str | None) -> Found:
@@ -134,7 +135,7 @@ def _results(
     from rekindle.search.space import Categorical
 
     pages = [(p, read_json(p)) for p in paths if p.lower().endswith(".json")]
-    found: list[Result] = results_of(pages, description if pages else None)
+    found: list[Result] = results_of(pages, (description, spec.definition) if pages and description else None)
     metric, ranges = spec.definition.objective.metric, spec.definition.ranges
     names = [p.name for p in ranges]
     blank = [p.name for p in ranges if isinstance(p, Categorical) and not all(str(v).strip() for v in p.values)]

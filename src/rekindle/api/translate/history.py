@@ -11,7 +11,7 @@ from rekindle.api.translate.training_view import tuned_job_summary
 from rekindle.api.translate.tuning_view import describe_tuning_job
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import TrainingJob
-from rekindle.domain.tuning_job import OBJECTIVE_HYPERPARAMETER, TuningJobStatus
+from rekindle.domain.tuning_job import OBJECTIVE_HYPERPARAMETER, Definition, TuningJobStatus
 from rekindle.engine.imports import LAST_SECOND, Origin, Result, epoch_seconds
 from rekindle.engine.queries import TuningJobView
 
@@ -66,15 +66,19 @@ def notes_on(description: Mapping[str, Any]) -> list[str]:
     return [f"the tuning job was {status} when it was described: what had ended by then is here, and it counts as stopped"]
 
 
-def results_of(pages: Sequence[tuple[str, Mapping[str, Any]]], description: Mapping[str, Any] | None = None) -> list[Result]:
+def results_of(
+    pages: Sequence[tuple[str, Mapping[str, Any]]], described: tuple[Mapping[str, Any], Definition] | None = None
+) -> list[Result]:
     """The results in answers of ListTrainingJobsForHyperParameterTuningJob: pairs of a file's name and its content.
     Training jobs that had not ended are left out. Raises InvalidValue, naming file, place and value; also where a page is
-    missing or there twice, or where ``description`` is that of another tuning job."""
+    missing or there twice, or where ``described``, a description and what it defines, is another tuning job."""
     summaries = list(_summaries(pages))
     _check_whole(pages)
     _check_once(summaries)
-    if description is not None:
-        _check_fit(description, summaries)
+    if described is not None:
+        description, definition = described
+        _check_fit(definition, summaries)
+        _check_number(description, len(summaries))
     found = [_result(where, summary) for where, summary in summaries if summary["TrainingJobStatus"] in _ENDED]
     return sorted(found, key=lambda r: r.created_at or 0.0)
 
@@ -144,12 +148,9 @@ def _check_once(summaries: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         seen[name] = where
 
 
-def _check_fit(description: Mapping[str, Any], summaries: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """The list is of the tuning job that is described: its metric, its hyperparameters, as many training jobs as it counted."""
-    config = _table("HyperParameterTuningJobConfig", description.get("HyperParameterTuningJobConfig"))
-    objective = _table("HyperParameterTuningJobObjective", config.get("HyperParameterTuningJobObjective")).get("MetricName")
-    ranges = _table("ParameterRanges", config.get("ParameterRanges"))
-    tuned = [p.get("Name") for kind in ranges.values() if isinstance(kind, list) for p in kind if isinstance(p, Mapping)]
+def _check_fit(definition: Definition, summaries: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """The list is of the tuning job that is described: its metric, its hyperparameters."""
+    objective, tuned = definition.objective.metric, [p.name for p in definition.ranges]
     for where, summary in summaries:
         metric = _table(f"{where}.{_METRIC}", summary.get(_METRIC)).get("MetricName", objective)
         if metric not in (objective, _ALIAS):
@@ -159,11 +160,10 @@ def _check_fit(description: Mapping[str, Any], summaries: Sequence[tuple[str, Ma
         if unknown is not None:
             reason = f"the tuning job does not tune it, but {tuned}"
             raise InvalidValue(f"{where}.TunedHyperParameters.{unknown}", values[unknown], reason)
-    _check_number(description, len(summaries))
 
 
 def _check_number(description: Mapping[str, Any], found: int) -> None:
-    """A page in the middle may be missing: the last one does not say so."""
+    """As many training jobs as the tuning job counted: a page in the middle may be missing; the last one does not say so."""
     counters = _table("TrainingJobStatusCounters", description.get("TrainingJobStatusCounters"))
     counted = sum(n for n in counters.values() if isinstance(n, int))
     # While a tuning job runs, its description and the list of its training jobs are of two moments.
