@@ -18,7 +18,7 @@ from rekindle.search.bayesian.acquisition import (
     log_worth_slope,
 )
 from rekindle.search.bayesian.gp import GP, Columns, Hyperparameters
-from rekindle.search.bayesian.model import Member, member
+from rekindle.search.bayesian.model import Acquisition, Member, member
 
 
 @pytest.mark.parametrize("z", [-6.0, -2.0, -1.0, -0.5, 0.0, 1.5, 5.0])
@@ -115,3 +115,34 @@ def members(count: int) -> tuple[Member, Member, np.ndarray]:
     rng = np.random.default_rng(0)
     made = [member(gp, 1.0, slice(0, 7), rows, 8, rng) for rows in (pending[:0], pending)]
     return made[0], made[1], pending
+
+
+def test_a_pending_row_that_is_expected_to_be_better_is_the_incumbent() -> None:
+    x, hyper = np.array([[0.0], [0.2], [0.35], [0.75], [1.0]]), Hyperparameters(np.array([0.3]), 1.0, 0.001)
+    gp, low = GP(x, np.cos(6.0 * x[:, 0]), Columns((0,)), hyper), np.array([[0.55]])
+    alone, beside = (member(gp, 1.0, slice(0, 5), rows, 8, np.random.default_rng(0)) for rows in (low[:0], low))
+    assert beside.best[0] == pytest.approx(float(gp.mean(low)[0]), abs=1e-5)
+    assert beside.best[0] < alone.best[0] - 0.1
+
+
+def test_joint_draws_of_pending_values_come_in_opposite_pairs() -> None:
+    alone, beside, pending = members(10)
+    np.testing.assert_allclose(beside.gp.y[7:].mean(axis=1), alone.gp.mean(pending), atol=1e-12)
+
+
+def test_expected_improvement_is_averaged_over_the_sets_of_values() -> None:
+    x, at, hyper = np.linspace(0.0, 1.0, 7)[:, None], np.array([[0.31], [0.77]]), Hyperparameters(np.array([0.1]), 1.0, 0.01)
+    sets = np.column_stack([np.cos(6.0 * x[:, 0]), np.sin(9.0 * x[:, 0]), x[:, 0]])
+    best = np.array([-0.9, -0.5, 0.1])
+    together = Member(GP(x, sets, Columns((0,)), hyper), 1.0, best).log_improvement(at)
+    each = [Member(GP(x, sets[:, i], Columns((0,)), hyper), 1.0, best[i : i + 1]).log_improvement(at) for i in range(3)]
+    np.testing.assert_allclose(together, np.log(np.mean(np.exp(each), axis=0)), rtol=1e-9)
+
+
+def test_the_mixture_is_as_unsure_as_its_members_and_their_difference() -> None:
+    x, hyper, at = np.linspace(0.0, 1.0, 7)[:, None], Hyperparameters(np.array([0.1]), 1.0, 0.01), np.array([[0.4]])
+    low, high = (Member(GP(x, np.full(7, v), Columns((0,)), hyper), w, np.zeros(1)) for v, w in ((-2.0, 0.6), (3.0, 0.2)))
+    mean, deviation = Acquisition([low, high]).predict(at)
+    (a, va), (b, vb) = (tuple(float(np.ravel(f)[0]) for f in m.predict(at)) for m in (low, high))
+    assert mean[0] == pytest.approx(0.75 * a + 0.25 * b)
+    assert deviation[0] ** 2 == pytest.approx(0.75 * va + 0.25 * vb + 0.75 * 0.25 * (a - b) ** 2)

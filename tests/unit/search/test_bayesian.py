@@ -340,3 +340,51 @@ def test_objectives_at_both_ends_of_floating_point_leave_figures(values: tuple[f
         trial = tuner.ask()
         assert all(math.isfinite(number) for number in figures(tuner.explain(trial.id)))
         tuner.tell(trial.id, values[(i * 7) % len(values)])
+
+
+def test_the_first_points_are_the_centre_and_then_spread_over_four_fifths() -> None:
+    space = Space([Continuous(f"x{i}", 0, 1) for i in range(7)])
+    first = np.array([[*ask.values()] for seed in range(60) for ask in first_points(space, seed)]).reshape(60, 8, 7)
+    np.testing.assert_array_equal(first[:, 0], 0.5)
+    assert first[:, 1:].min() == pytest.approx(0.1, abs=0.01)
+    assert first[:, 1:].max() == pytest.approx(0.9, abs=0.01)
+
+
+def first_points(space: Space, seed: int) -> list[dict[str, object]]:
+    tuner = Tuner(space, "bayesian", seed=seed)
+    return [dict(tuner.ask().values) for _ in range(8)]
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_the_middle_category_comes_first_and_none_twice_before_all(k: int) -> None:
+    space = Space([Continuous("x", 0, 1), Categorical("c", list(range(k)))])
+    for seed in range(8):
+        asked = [c["c"] for c in first_points(space, seed)[:k]]
+        assert asked[0] == k // 2
+        assert sorted(asked) == list(range(k))
+
+
+def test_the_working_set_has_its_shares_of_best_latest_and_rest() -> None:
+    y = np.arange(1000.0)[::-1] % 500
+    kept = working_set(y, 100)
+    assert len(kept) == 100
+    assert set(np.argsort(y, kind="stable")[:40]) <= set(kept)
+    assert set(range(970, 1000)) <= set(kept)
+    rest = np.sort(y[np.setdiff1d(kept, [*np.argsort(y, kind="stable")[:40], *range(970, 1000)])])
+    assert rest[-1] == 499
+    assert np.ptp(np.diff(rest)) <= 5
+
+
+def test_what_fails_is_told_as_a_probability() -> None:
+    space = Space([Continuous("x", 0, 1)])
+    done = [Trial(i, {"x": 0.05 * i}, TrialState.SUCCEEDED, 1.0 - 0.02 * i) for i in range(10)]
+    done += [Trial(10 + i, {"x": 0.9 + 0.01 * i}, TrialState.FAILED) for i in range(4)]
+    search = BayesianSearch(space, "minimize", 0)
+    proposal = search.propose(History(tuple(done)))
+    assert proposal is not None
+    feasibility = _Suggestion(search, History(tuple(done)), set()).feasibility
+    assert feasibility is not None
+    at = search.encoding.encode([proposal.configuration, {"x": 0.02}, {"x": 0.92}])
+    here, good, bad = 1.0 - np.exp(feasibility.log_probability(at))
+    assert good < 0.05 < 0.5 < bad
+    assert proposal.why["failure_probability"] == pytest.approx(here, rel=1e-6, abs=1e-9)

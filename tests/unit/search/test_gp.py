@@ -18,6 +18,7 @@ from rekindle.search.bayesian.gp import (
     fit,
     matern,
     negative_log_posterior,
+    squared_distances,
 )
 
 MIXED = Columns((0, 0, 3, 0))
@@ -219,3 +220,16 @@ def test_lengthscales_that_move_together_cost_less_than_one_by_itself() -> None:
 def test_the_correlation_alone_is_the_kernels_bit_for_bit() -> None:
     r2 = np.random.default_rng(0).random((40, 30)) ** 8 * 1e3
     assert np.array_equal(correlation(r2), matern(r2)[0])
+
+
+@pytest.mark.parametrize(("k", "squared"), [(2, 1.0), (4, 1.0), (5, 0.8), (30, 4 / 30)])
+def test_categories_lie_as_far_apart_as_their_number_says(k: int, squared: float) -> None:
+    places = (np.arange(k)[:, None] + 0.5) / k
+    z = Columns((k,)).features(places)
+    assert squared_distances(z, z)[~np.eye(k, dtype=bool)] == pytest.approx(squared)
+
+
+def test_fitted_hyperparameters_lie_on_a_grid() -> None:
+    x, y = mixed_rows(20)
+    steps = fit(x, y, MIXED).hyper.log * 2.0**10
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)

@@ -78,3 +78,11 @@ def test_discrete_neighbours_are_tried() -> None:
     assert best["k"] == 7
     assert best["x"] == pytest.approx(0.37, abs=1e-3)
     assert np.all(np.diff(values) <= 0)
+
+
+def test_a_continuous_coordinate_is_a_multiple_of_a_millionth_or_so() -> None:
+    encoding = Encoding(Space([Continuous("x", 0.0, 1.0), Integer("k", 1, 10**6)]))
+    rows = np.random.default_rng(0).random((50, 2))
+    snapped = encoding.snap(rows)
+    np.testing.assert_array_equal(snapped * 2.0**20, np.round(snapped * 2.0**20))
+    assert np.max(np.abs(snapped - rows)) <= 2.0**-21
