@@ -10,6 +10,7 @@ from rekindle.domain.completion import best_job, converged, not_improving, reaso
 from rekindle.domain.decisions import Finish, Launch, Snapshot, StopTrial, WindDown, decide
 from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import CompletionCriteria, Ending, TuningJob, TuningJobSpec, TuningJobStatus
+from rekindle.search.history import Direction
 from support.specs import tuning_spec
 
 NOW = 1_800_000_000.0
@@ -132,6 +133,13 @@ def test_not_improving_counts_from_the_last_gain_of_one_percent() -> None:
     assert not_improving(jobs, "minimize") == 3
     spec = tuning_spec(jobs=50, completion=CompletionCriteria(max_not_improving=3))
     assert reason_to_end(tuning_job(spec), jobs, NOW) == Ending(TuningJobStatus.COMPLETED)
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_the_same_again_is_no_improvement_not_even_of_zero(direction: Direction) -> None:
+    jobs = [training_job(i, 0.0) for i in range(1, 21)]
+    assert not_improving(jobs, direction) == 19
+    assert converged(jobs, direction)
 
 
 def test_who_ends_early_says_why() -> None:

@@ -12,12 +12,15 @@ import pytest
 
 from rekindle.search import Categorical, Continuous, History, Integer, Parent, Space, Tuner
 from rekindle.search.bayesian.encoding import Encoding
+from rekindle.search.bayesian.gp import GP
 from rekindle.search.bayesian.initial import design_point
+from rekindle.search.bayesian.strategy import BayesianSearch, _Suggestion
+from rekindle.search.bayesian.targets import Targets
 from rekindle.search.parent_model import at_held, model_of
 from rekindle.search.parent_rows import MAX_ROWS, coordinates_of, place, rows_of
 from rekindle.search.space import Configuration, Parameter, Value
 from rekindle.search.strategy import generator
-from rekindle.search.transfer import Kin, _fitted_to, _kin, _size_at_fit, kin_of, report, standing
+from rekindle.search.transfer import Kin, WarmStart, _fitted_to, _kin, _size_at_fit, kin_of, report, standing
 
 SPACE = Space([Continuous("x", 0.0, 1.0, "Linear"), Continuous("y", 0.0, 1.0, "Linear")])
 SPACE_ENCODING = Encoding(SPACE)
@@ -591,3 +594,43 @@ def test_of_the_rows_used_those_that_failed_are_counted() -> None:
     rows = rows_of(Parent(SPACE, trials), SPACE_ENCODING, "minimize", 100)
     assert rows.counts["used"] == 100
     assert 0 < rows.counts["failed"] == int((~rows.succeeded).sum()) < 20
+
+
+def test_the_two_models_are_weighed_by_how_well_they_predict_the_results() -> None:
+    contrary = Parent(SPACE, [(c, -v) for c, v in results(bowl) if v is not None])
+    seen = 0
+    for parent in (Parent(SPACE, results(bowl)), contrary):
+        history = search([parent], bowl, 9).history
+        strategy = BayesianSearch(SPACE, "minimize", 0, (parent,), prior=WarmStart(SPACE, "minimize", (parent,)))
+        made = _Suggestion(strategy, history, set())
+        odds = [0.9, 0.1] * np.exp([log_density(gp, range(len(gp.y))[own]) for gp, own in made.models])
+        weights = strategy.view_weights(history)
+        assert [*weights.values()] == pytest.approx(list(odds / odds.sum()), rel=1e-6)
+        seen += abs(weights["parents"] - 0.9) > 0.02
+    assert seen, "the results had a say"
+
+
+def log_density(gp: GP, rows: Sequence[int]) -> float:
+    """The sum over rows of the log density of each one's value given all others, by leaving it out."""
+    total = 0.0
+    for i in rows:
+        conditional = _inverted(gp)[i]
+        variance = 1.0 / conditional[i]
+        mean = gp.y[i] - variance * float(conditional @ (gp.y - gp._prior_mean(gp.x)))
+        total += -0.5 * (gp.y[i] - mean) ** 2 / variance - 0.5 * math.log(variance)
+    return total
+
+
+def _inverted(gp: GP) -> np.ndarray:
+    """The inverse of the covariance of a GP's values, from its Cholesky factor."""
+    return np.linalg.inv(gp._lower @ gp._lower.T)
+
+
+@pytest.mark.parametrize("off", [0.0, 0.05, 0.095, 0.1, 0.12, 0.3])
+def test_an_identical_parent_is_trusted_up_to_three_deviations(off: float) -> None:
+    own = np.random.default_rng(4).random((6, 2))
+    values = np.array([bowl(SPACE.decode(u)) for u in own]) + off
+    kin = kin_of(SPACE_ENCODING, "minimize", (Parent(SPACE, results(bowl), "identical"),))
+    targets = Targets.of(values, "minimize")
+    now = standing(kin, own, targets.forward(values), values, targets)
+    assert now.trusted[0] == (now.surprise[0] <= 3.0)
