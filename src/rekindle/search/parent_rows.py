@@ -67,8 +67,8 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int
     """The rows of ``parent``, at most ``limit``, that a search over ``encoding.space`` can use.
 
     Dropped are rows with a category that this space does not have (unless they are the greater part: then the whole
-    parameter counts as missing), rows that lack a parameter that others have, exact repetitions of a failure, and what is
-    beyond ``limit``. A row with a value outside a range is kept (``clipped``).
+    parameter counts as missing), rows that lack a parameter that others have, and what is beyond ``limit``. A row with a value
+    outside a range is kept (``clipped``).
     """
     space = encoding.space
     coordinates = [coordinates_of(p, parent) for p in space.parameters]

@@ -388,3 +388,16 @@ def test_what_fails_is_told_as_a_probability() -> None:
     here, good, bad = 1.0 - np.exp(feasibility.log_probability(at))
     assert good < 0.05 < 0.5 < bad
     assert proposal.why["failure_probability"] == pytest.approx(here, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_first_point_beside_failures_gives_way_to_the_next_of_the_sequence(seed: int) -> None:
+    space = Space([Continuous("x", 0, 1), Continuous("y", 0, 1)])
+    third = first_points(space, seed)[2]
+    beside = [{n: float(v) + e for n, v in third.items()} for e in (-0.01, 0.01)]  # type: ignore[arg-type]
+    far = {n: 1.0 - float(v) for n, v in third.items()}  # type: ignore[arg-type]
+    done = [Trial(i, c, TrialState.FAILED) for i, c in enumerate(beside)] + [Trial(2, far, TrialState.SUCCEEDED, 1.0)]
+    proposal = BayesianSearch(space, "minimize", seed).propose(History(tuple(done), asked=2))
+    assert proposal is not None
+    assert proposal.source == "initial"
+    assert max(abs(float(proposal.configuration[n]) - float(third[n])) for n in third) > 0.1  # type: ignore[arg-type]
