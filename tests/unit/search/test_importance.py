@@ -101,3 +101,10 @@ def test_a_range_of_one_value_has_no_importance() -> None:
     found = [Trial(n, {"x": (x := chance.random()), "fixed": 0.5, "one": 3}, TrialState.SUCCEEDED, x) for n in range(1, 40)]
     shares = importances(space, found, "minimize")
     assert shares == {"x": 1.0, "fixed": 0.0, "one": 0.0}
+
+
+def test_what_surely_matters_is_never_called_impossible_by_chance() -> None:
+    found = assess(SPACE, trials(200, lambda c: float(c["layers"])), "minimize")
+    assert found is not None
+    # None of 40 random choices looked so important: with the real one that is one in 41.
+    assert found["layers"].by_chance == pytest.approx(1 / 41)

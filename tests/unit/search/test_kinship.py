@@ -9,8 +9,8 @@ import pytest
 
 from rekindle.search import Categorical, Continuous, Parent, Space, Tuner
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import GP, Hyperparameters, matern, squared_distances
-from rekindle.search.kinship import Family, KinGP, Own, Results, Theta, Together, likeness, negative_log_posterior
+from rekindle.search.bayesian.gp import BIAS, GP, Hyperparameters, matern, squared_distances
+from rekindle.search.kinship import Family, Kept, KinGP, Own, Results, Theta, Together, likeness, negative_log_posterior
 from rekindle.search.space import Configuration
 from rekindle.search.transfer import Kin
 
@@ -193,3 +193,45 @@ def test_the_second_suggestion_is_the_familys_too() -> None:
         model = tuner.ask()
         tuner.tell(model.id, bowl(model.values))
     assert bowl(model.values) < 0.1
+
+
+def test_what_is_predicted_follows_from_the_kernel_of_the_family() -> None:
+    """By the formula at the top of the module, row by row and pair by pair."""
+    rng, signal, noise, columns = np.random.default_rng(0), 1.3, 0.05, Encoding(SPACE).columns
+    task, rho = np.array([1] * 5 + [2] * 4 + [0] * 6), np.exp([-0.3, -0.1, -0.8])
+    x = Encoding(SPACE).snap(rng.random((15, 3)))
+    y, at = rng.standard_normal(15), Encoding(SPACE).snap(rng.random((4, 3)))
+    shared, rough = np.array([0.4, 0.7, 1.1]), np.array([0.2, 0.3, 0.5])
+
+    def plain(a: Array, b: Array, scale: Array) -> float:
+        apart = np.array([a[0] - b[0], a[1] - b[1], float(abs(a[2] - b[2]) > 1e-9)]) / scale
+        return float(matern(np.array(apart @ apart))[0])
+
+    def kernel(a: Array, s: int, b: Array, t: int) -> float:
+        if s == t == 0:
+            return signal * (rho[0] ** 2 * plain(a, b, shared) + (1 - rho[0] ** 2) * plain(a, b, rough)) + BIAS
+        return signal * (1.0 if s == t else rho[s] * rho[t]) * plain(a, b, shared) + BIAS
+
+    def table(rows: Array, tasks: Array, others: Array, theirs: Array) -> Array:
+        return np.array(
+            [[kernel(a, s, b, t) for b, t in zip(others, theirs, strict=True)] for a, s in zip(rows, tasks, strict=True)]
+        )
+
+    new = np.zeros(4, dtype=int)
+    k, cross = table(x, task, x, task) + noise * np.eye(15), table(x, task, at, new)
+    members = np.array([[t == 1, t == 2] for t in task[:9]], dtype=float)
+    gp = KinGP(x, y, columns, Hyperparameters(shared, signal, noise), 0.0, members, -np.log(rho[1:]), Own(0.3, rough))
+    covariance = table(at, new, at, new) - cross.T @ np.linalg.solve(k, cross)
+    np.testing.assert_allclose(gp.mean(at), cross.T @ np.linalg.solve(k, y), atol=1e-6)
+    np.testing.assert_allclose(gp.covariance(at), covariance, atol=1e-6)
+    np.testing.assert_allclose(gp.predict(at)[1], np.diag(covariance), atol=1e-6)
+    np.testing.assert_allclose(gp.kinship, rho[0] * rho[1:])
+
+
+def test_only_the_last_few_fits_are_kept() -> None:
+    kept, made = Kept[int](), list[int]()
+    for i in range(40):
+        assert kept.get(bytes([i]), lambda i=i: made.append(i) or i) == i  # type: ignore[misc]
+        assert kept.get(bytes([i]), lambda: -1) == i
+    assert made == list(range(40))
+    assert len(kept._found) <= 16
