@@ -235,3 +235,8 @@ def test_only_the_last_few_fits_are_kept() -> None:
         assert kept.get(bytes([i]), lambda: -1) == i
     assert made == list(range(40))
     assert len(kept._found) <= 16
+
+
+def test_the_family_holds_so_many_of_the_new_searchs_results_at_most() -> None:
+    gp = model(family(parent(bowl, 0)), bowl, 320)
+    assert len(gp.x) - len(gp.lent) == 300

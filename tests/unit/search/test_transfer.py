@@ -16,6 +16,7 @@ from rekindle.search.bayesian.gp import GP
 from rekindle.search.bayesian.initial import design_point
 from rekindle.search.bayesian.strategy import BayesianSearch, _Suggestion
 from rekindle.search.bayesian.targets import Targets
+from rekindle.search.history import Direction
 from rekindle.search.parent_model import at_held, model_of
 from rekindle.search.parent_rows import MAX_ROWS, coordinates_of, place, rows_of
 from rekindle.search.space import Configuration, Parameter, Value
@@ -634,3 +635,31 @@ def test_an_identical_parent_is_trusted_up_to_three_deviations(off: float) -> No
     targets = Targets.of(values, "minimize")
     now = standing(kin, own, targets.forward(values), values, targets)
     assert now.trusted[0] == (now.surprise[0] <= 3.0)
+
+
+def test_values_below_a_range_are_clipped_as_those_above_it() -> None:
+    space = Space([Continuous("x", 0.25, 0.75, "Linear"), Continuous("y", 0.0, 1.0, "Linear")])
+    trials = [({"x": x, "y": 0.5}, x) for x in (0.1, 0.2, 0.25, 0.5, 0.75, 0.9)]
+    rows = rows_of(Parent(SPACE, trials), Encoding(space), "minimize")
+    assert (rows.counts["used"], rows.counts["clipped"]) == (6, 3)
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_failures_of_a_parent_count_as_its_worst_result(direction: Direction) -> None:
+    trials = [(c, None if float(c["x"]) < 0.3 else v) for c, v in results(lambda c: -float(c["x"]), 40)]
+    sign = 1.0 if direction == "minimize" else -1.0
+    parent = Parent(SPACE, [(c, None if v is None else sign * v) for c, v in trials])
+    rows = rows_of(parent, SPACE_ENCODING, direction)
+    made = model_of(rows, SPACE_ENCODING, direction)
+    assert made is not None
+    assert len(made.gp.y) == 40
+    np.testing.assert_allclose(made.gp.y[~rows.succeeded], made.gp.y.max())
+
+
+def test_what_a_parent_held_constant_fades_slowly_along_it() -> None:
+    held = Space([Continuous("x", 0.0, 1.0, "Linear"), Continuous("y", 0.3, 0.3)])
+    trials = results(lambda c: math.sin(9 * float(c["x"])), 40, space=held)
+    made = model_of(rows_of(Parent(held, trials), SPACE_ENCODING, "minimize"), SPACE_ENCODING, "minimize")
+    assert made is not None
+    assert made.gp.hyper.lengthscales[0] < 1.0
+    assert made.gp.hyper.lengthscales[1] >= 2.0
