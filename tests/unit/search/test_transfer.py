@@ -663,3 +663,60 @@ def test_what_a_parent_held_constant_fades_slowly_along_it() -> None:
     assert made is not None
     assert made.gp.hyper.lengthscales[0] < 1.0
     assert made.gp.hyper.lengthscales[1] >= 2.0
+
+
+def test_a_parent_of_too_few_results_for_a_model_names_its_best() -> None:
+    trials = results(bowl, 3)
+    tuner = Tuner(SPACE, parents=[Parent(SPACE, trials)])
+    assert tuner.ask().values == min(trials, key=lambda pair: pair[1] or 0.0)[0]
+    assert tuner.explain(0)["source"] == "parent"
+
+
+def test_what_parents_say_of_lengthscales_is_never_taken_for_certain() -> None:
+    kin = kin_of(SPACE_ENCODING, "minimize", tuple(Parent(SPACE, results(bowl, seed=s), name=str(s)) for s in range(5)))
+    assert kin.priors.learned_deviations[:2] == pytest.approx((0.5, 0.5))
+
+
+def test_rows_are_spread_along_what_their_parent_lacks() -> None:
+    line = Space([Continuous("x", 0.0, 1.0, "Linear")])
+    kin = kin_of(SPACE_ENCODING, "minimize", (Parent(line, results(lambda c: (float(c["x"]) - 0.7) ** 2, 30, space=line)),))
+    assert kin.family is not None
+    assert np.ptp(kin.family.x[:, 1]) > 0.8
+
+
+def test_the_named_lie_a_tenth_of_a_range_apart() -> None:
+    grid = [{"x": x / 32, "y": 0.5} for x in range(33)]
+    kin = kin_of(SPACE_ENCODING, "minimize", (Parent(SPACE, [(c, float(c["x"]) ** 2) for c in grid]),))
+    assert [c["x"] for c, _ in kin.named] == [k / 8 for k in range(9)]
+
+
+def test_surprise_is_how_far_predictions_are_off_in_deviations() -> None:
+    trials = [(c, None if float(c["x"]) < 0.2 else v) for c, v in results(bowl, 40)]
+    kin = kin_of(SPACE_ENCODING, "minimize", (Parent(SPACE, trials, "identical"),))
+    model, rows = kin.models[0], kin.rows[0]
+    assert model is not None
+    own = np.array([[0.3, 0.4], [0.6, 0.1], [0.9, 0.9], [0.5, 0.5]])
+    values = np.array([0.3, 0.2, 0.4, 0.1])
+    # In the parent's standard units, in which failures count as its worst result and the mean of all is 0.
+    parents = Targets.of(rows.values[rows.succeeded], "minimize")
+    standard = parents.forward(rows.values[rows.succeeded])
+    zero = np.mean([*standard, *[standard.max()] * int((~rows.succeeded).sum())])
+    mean, variance = model.gp.predict(own)
+    z = (parents.forward(values) - zero - mean) / np.sqrt(variance + model.gp.noise + 0.15**2)
+    mine = Targets.of(values, "minimize")
+    now = standing(kin, own, mine.forward(values), values, mine)
+    assert now.surprise[0] == pytest.approx(np.sqrt(np.mean(z**2)))
+
+
+def test_reliability_is_the_share_of_the_results_variance_that_is_predicted_without_each() -> None:
+    def falling(c: Configuration) -> float:
+        return 0.2 * math.sin(40 * float(c["y"])) - float(c["x"])
+
+    trials = [(c, None if float(c["x"]) < 0.3 else v) for c, v in results(falling, 40)]
+    rows = rows_of(Parent(SPACE, trials), SPACE_ENCODING, "minimize")
+    made = model_of(rows, SPACE_ENCODING, "minimize")
+    assert made is not None
+    assert len(made.gp.y) == 40
+    off = (made.gp.y - made.gp.leave_one_out()[0])[rows.succeeded]
+    expected = 1.0 - np.mean(off**2) / np.var(made.gp.y[rows.succeeded])
+    assert 0.0 < made.reliability == pytest.approx(expected)
