@@ -258,6 +258,8 @@ MAX_VALUE_LENGTH = 2500
 MAX_NAME_LENGTH = 256
 MAX_METRICS = 40
 MAX_GRID = 750
+#: Random search looks one by one for what is left among so many combinations (search/random_search.py).
+MAX_GONE_THROUGH = 1_000_000
 MIN_TUNING_RUNTIME_SECONDS = 120
 MAX_HYPERBAND_RESOURCE = 20_000
 
@@ -443,6 +445,8 @@ def _check_strategy(spec: TuningJobSpec) -> None:
         _check_hyperband(spec)
     if spec.strategy is StrategyName.BAYESIAN or (spec.hyperband is not None and spec.hyperband.sampler == "bayesian"):
         _check_told_apart(spec)
+    else:
+        _check_drawn(spec)
     if spec.strategy is StrategyName.GRID:
         _check_grid(spec)
     else:
@@ -459,6 +463,16 @@ def _check_told_apart(spec: TuningJobSpec) -> None:
                 reason = f"floating point cannot tell numbers this great apart on a {p.scale.lower()} scale"
                 hint = f"Tune how much is added to {p.low}, or use another strategy."
                 raise InvalidValue(f"{definition.where}ranges.{p.name}", [p.low, p.high], reason, hint)
+
+
+def _check_drawn(spec: TuningJobSpec) -> None:
+    """A range whose scale has no two places draws one value again and again; few values are gone through one by one instead."""
+    for definition in spec.definitions:
+        for p in definition.ranges:
+            if isinstance(p, Integer) and p.size > MAX_GONE_THROUGH and not p.told_apart:
+                reason = f"floating point cannot tell numbers this great apart on a {p.scale.lower()} scale"
+                hint = f"Tune how much is added to {p.low}, or use a linear scale."
+                raise InvalidValue(f"{_where(definition)}ranges.{p.name}", [p.low, p.high], reason, hint)
 
 
 def hyperband_resources(hyperband: Hyperband | None, statics: Mapping[str, str]) -> tuple[int, int] | None:

@@ -98,6 +98,7 @@ def test_the_combinations_of_several_definitions_count_together() -> None:
         (tuning_spec(strategy=StrategyName.BAYESIAN, ranges=(Integer("n", 2**53, 2**53 + 10),)), "ranges.n"),
         (tuning_spec(strategy=StrategyName.BAYESIAN, ranges=(Integer("n", -(2**53) - 10, -(2**53)),)), "ranges.n"),
         (tuning_spec(strategy=StrategyName.BAYESIAN, ranges=(Integer("n", 2**52, 2**52 + 9, "Logarithmic"),)), "ranges.n"),
+        (tuning_spec(ranges=(Integer("n", 2**1000, 2**1000 + 2**955, "Logarithmic"),)), "ranges.n"),
         (tuning_spec(completion=CompletionCriteria(max_not_improving=2)), "completion.not_improving"),
         (tuning_spec(completion=CompletionCriteria(target=math.nan)), "completion.target"),
         (tuning_spec(completion=CompletionCriteria(target=-math.inf)), "completion.target"),
