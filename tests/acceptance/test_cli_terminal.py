@@ -39,6 +39,8 @@ class Terminal:
         self.fd, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         environment = {**os.environ, "REKINDLE_HOME": str(home), "TERM": "xterm-256color"}
+        # The terminal's own size counts, not what the tests run in.
+        environment.pop("COLUMNS", None)
         streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
         self.process = subprocess.Popen([REKINDLE, *argv], env=environment, start_new_session=True, **streams)
         os.close(theirs)

@@ -472,7 +472,7 @@ def _check_drawn(spec: TuningJobSpec) -> None:
             if isinstance(p, Integer) and p.size > MAX_GONE_THROUGH and not p.told_apart:
                 reason = f"floating point cannot tell numbers this great apart on a {p.scale.lower()} scale"
                 hint = f"Tune how much is added to {p.low}, or use a linear scale."
-                raise InvalidValue(f"{_where(definition)}ranges.{p.name}", [p.low, p.high], reason, hint)
+                raise InvalidValue(f"{definition.where}ranges.{p.name}", [p.low, p.high], reason, hint)
 
 
 def hyperband_resources(hyperband: Hyperband | None, statics: Mapping[str, str]) -> tuple[int, int] | None:
