@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -42,6 +43,7 @@ class Tuner:
     ) -> None:
         if direction not in ("minimize", "maximize"):
             raise ValueError(f"direction {direction!r} is neither 'minimize' nor 'maximize'")
+        seed = _checked(seed)
         self._direction: Direction = direction
         self._strategy = make_strategy(strategy, space, direction, seed, parents) if isinstance(strategy, str) else strategy
         self._finished: list[Trial] = []
@@ -162,10 +164,20 @@ def make_strategy(name: str, space: Space, direction: Direction, seed: int, pare
             raise ValueError(f"strategy {name!r} is not one of 'random', 'grid', 'bayesian'")
 
 
+def _checked(seed: int) -> int:
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"seed {seed!r} is no whole number from 0 on")
+    return number
+
+
 def _number(value: float) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TunerError(f"value: {value!r}: not a number; a trial that has none is ended by fail") from error
 
 

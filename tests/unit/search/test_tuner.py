@@ -21,7 +21,7 @@ def test_ask_tell_best() -> None:
     assert (tuner.best.id, tuner.best.value, tuner.best.values) == (1, 3.0, trials[1].values)
 
 
-@pytest.mark.parametrize("value", ["x", None, [1.0]])
+@pytest.mark.parametrize("value", ["x", None, [1.0], 10**400])
 def test_a_value_that_is_no_number_is_refused_and_ends_nothing(value: object) -> None:
     tuner = Tuner(SPACE, "random", seed=1)
     trial = tuner.ask()
@@ -34,6 +34,12 @@ def test_a_value_that_is_no_number_is_refused_and_ends_nothing(value: object) ->
     assert tuner.history == before
     tuner.tell(trial.id, 1.0)
     assert tuner.best.value == 1.0
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "7"])
+def test_a_seed_that_is_none_is_refused(seed: object) -> None:
+    with pytest.raises(ValueError, match="is no whole number from 0 on"):
+        Tuner(SPACE, seed=seed)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
