@@ -321,7 +321,7 @@ def _refused_requests(member: tuple[str, Any], field: str) -> Iterator[tuple[str
 def test_a_refusal_names_the_field_where_the_request_has_it(served: Served, member: tuple[str, Any], field: str) -> None:
     s3, sagemaker = (served.client(service, served.mine) for service in ("s3", "sagemaker"))
     s3.create_bucket(Bucket="refusals")
-    s3.put_object(Bucket="refusals", Key="code.tar.gz", Body=b"an archive")
+    s3.put_object(Bucket="refusals", Key="code.tar.gz", Body=archive("train.py"))
     for operation, request, path in _refused_requests(member, field):
         code, message = error_of(getattr(sagemaker, operation), **request)
         assert (code, message.partition(": ")[0]) == ("ValidationException", path)
