@@ -238,7 +238,9 @@ def test_a_script_that_is_not_there_is_refused(executor: ProcessExecutor, hyperp
     assert words in report.failure_reason
 
 
-@pytest.mark.parametrize("content", [b"no tar at all", b"", gzip.compress(b"no tar either"), None])
+@pytest.mark.parametrize(
+    "content", [b"no tar at all", b"", gzip.compress(b"no tar either"), None], ids=["text", "empty", "gzip", "cut"]
+)
 def test_code_that_cannot_be_unpacked_is_the_users_to_mend(executor: ProcessExecutor, tmp_path: Path, content: bytes) -> None:
     whole = archive(tmp_path, {"train.py": SHOW + "#" + os.urandom(9000).hex()}).read_bytes()
     packed = tmp_path / "broken.tar.gz"
