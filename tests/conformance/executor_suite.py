@@ -82,6 +82,11 @@ class Bench:
     def await_mark(self, name: str) -> None:
         until(lambda: self.marked(name), name)
 
+    @property
+    def forever(self) -> str:
+        """The lines of a script that name a program which never ends: ``forever``."""
+        return f"import subprocess\nforever = ['{self.python}', '-c', 'import time\\nwhile True: time.sleep(0.01)']\n"
+
 
 WAIT_FOREVER = "mark('ready')\nwhile True: time.sleep(0.01)\n"
 SILENT = "the program printed nothing and did not write why to output/failure"
@@ -398,10 +403,7 @@ class ExecutorSuite(ABC):
 
     def test_nothing_that_a_run_started_outlives_it(self, bench: Bench, executor: Executor) -> None:
         script = (
-            "import subprocess\n"
-            f"forever = ['{bench.python}', '-c', 'import time\\nwhile True: time.sleep(0.01)']\n"
-            "pids = [subprocess.Popen(forever, start_new_session=i).pid for i in (False, True)]\n"
-            "print(*pids)\n"
+            bench.forever + "pids = [subprocess.Popen(forever, start_new_session=i).pid for i in (False, True)]\nprint(*pids)\n"
         )
         executor.launch(bench.run(script))
         assert finished(executor).state is RunState.COMPLETED
@@ -422,9 +424,8 @@ class ExecutorSuite(ABC):
 
     def test_a_run_whose_supervisor_is_killed_is_lost_for_good(self, bench: Bench, executor: Executor) -> None:
         script = (
-            "import subprocess\n"
-            f"other = ['{bench.python}', '-c', 'import time\\nwhile True: time.sleep(0.01)']\n"
-            "pids = [os.getpid()] + [subprocess.Popen(other, start_new_session=i).pid for i in (False, True)]\n"
+            bench.forever
+            + "pids = [os.getpid()] + [subprocess.Popen(forever, start_new_session=i).pid for i in (False, True)]\n"
             "print(*pids)\nprint('loss=1')\n"
         )
         run = bench.run(script + WAIT_FOREVER)
@@ -445,9 +446,7 @@ class ExecutorSuite(ABC):
 
     def test_what_has_no_mark_does_not_outlive_a_killed_supervisor_either(self, bench: Bench, executor: Executor) -> None:
         script = (
-            "import subprocess\n"
-            f"forever = ['{bench.python}', '-c', 'import time\\nwhile True: time.sleep(0.01)']\n"
-            "silent = {'env': {}, 'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL}\n"
+            bench.forever + "silent = {'env': {}, 'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL}\n"
             "print(*[subprocess.Popen(forever, start_new_session=i, **silent).pid for i in (False, True)])\n"
         )
         executor.launch(bench.run(script + WAIT_FOREVER))

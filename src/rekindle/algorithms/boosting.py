@@ -23,6 +23,7 @@ from rekindle.algorithms.tables import Table, data_files, read_table
 from rekindle.domain.builtins.catalogue import builtin_named
 from rekindle.domain.builtins.rules import TUNED_METRIC
 from rekindle.domain.builtins.xgboost import OWN_METRICS
+from rekindle.domain.errors import first_of
 
 MODEL = "xgboost-model"
 #: What is ours and not the library's.
@@ -47,7 +48,6 @@ _CHECKPOINT_SECONDS = 15.0
 _TWEEDIE = "tweedie-nloglik"
 #: Where a message of the library's begins with its time, its source file and the condition that was broken.
 _PLACE = re.compile(r"^\[[\d:]+\] \S+:\d+: (Check failed: .*?: (?=[A-Z`]))?", re.DOTALL)
-_SHOWN_FILES = 5
 _NOT_A_SHARE = (lambda labels: (labels < 0) | (labels > 1), "is not within 0 and 1")
 _NEGATIVE = (lambda labels: labels < 0, "is negative")
 #: Labels that the library does not take, by objective.
@@ -113,7 +113,7 @@ def _without_trace(words: str) -> str:
 
 def _listed(job: Job) -> str:
     names = [f"{name}/{path.name}" for name in job.channels for path in data_files(job.channel(name))]
-    return ", ".join(names[:_SHOWN_FILES]) + (", ..." if len(names) > _SHOWN_FILES else "")
+    return first_of(names)
 
 
 def evaluation_metrics(values: Mapping[str, Any], objective_metric: str | None) -> list[str]:

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -127,3 +127,8 @@ def shown(value: object, most: int = 80) -> str:
     """``value`` as it stands in an error: quoted, on one line, cut to ``most`` characters."""
     text = repr(value)
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def first_of(names: Sequence[str], most: int = 5) -> str:
+    """The first of ``names`` as they stand in an error, with dots where there are more."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

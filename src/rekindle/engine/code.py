@@ -7,13 +7,11 @@ import os
 import zlib
 from collections.abc import Collection
 
-from rekindle.domain.errors import InvalidValue
+from rekindle.domain.errors import InvalidValue, first_of
 
 #: Archives that are longer, or that unpack to more, are not looked into before a job is created; in bytes.
 MAX_BYTES = 4 << 20
 _MAX_UNPACKED = 64 << 20
-#: How many of the files that are there a refusal names.
-_SHOWN = 5
 #: Whose file must be there: anything else may be a module that is installed.
 _SCRIPTS = (".py", ".sh")
 
@@ -49,6 +47,5 @@ def check_program(names: Collection[str], program: str, field: str) -> None:
     base = os.path.basename(program)
     # What is likely meant comes first.
     known = sorted(names, key=lambda name: (os.path.basename(name) != base, not name.endswith(_SCRIPTS), name))
-    shown = ", ".join(repr(name) for name in known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
-    way_out = f"It has: {shown}." if known else "It has no files at all."
+    way_out = f"It has: {first_of([repr(name) for name in known])}." if known else "It has no files at all."
     raise InvalidValue(f"{field}.sagemaker_program", program, "the code has no such file", way_out)

@@ -133,18 +133,22 @@ def view(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJo
 def waiting_for(store: JobStore, job: TuningJob, home: str, now: float) -> str | None:
     """Why no further training job of a tuning job begins, if something keeps it, as seen from a home."""
     # What was written down is what the last worker saw; who waits for another one has had none since.
-    found = () if job.status.is_terminal else store.elsewhere(f"@{home}", now, f"tuning:{job.id}")
-    for other in found:
-        return f"waits for a worker of the home {other}, where its training jobs may still run"
-    return job.waiting_for
+    other = None if job.status.is_terminal else _home_of_work(store, f"tuning:{job.id}", home, now)
+    if other is None:
+        return job.waiting_for
+    return f"waits for a worker of the home {other}, where its training jobs may still run"
 
 
 def training_waits_for(store: JobStore, job: TrainingJob, home: str, now: float) -> str | None:
     """Why nothing more is heard of a training job, if it may still run in another home than ``home`` that has no worker now."""
     subject = f"training:{job.id}" if job.tuning_job_id is None else f"tuning:{job.tuning_job_id}"
-    for other in store.elsewhere(f"@{home}", now, subject) if job.is_running else ():
-        return f"waits for a worker of the home {other}, where it may still run"
-    return None
+    other = _home_of_work(store, subject, home, now) if job.is_running else None
+    return None if other is None else f"waits for a worker of the home {other}, where it may still run"
+
+
+def _home_of_work(store: JobStore, subject: str, home: str, now: float) -> str | None:
+    """The home, another than ``home``, whose worker a job waits for."""
+    return next(iter(store.elsewhere(f"@{home}", now, subject)), None)
 
 
 def log_elsewhere(executor: Executor, job: TrainingJob, home: str, attempt: int) -> str | None:

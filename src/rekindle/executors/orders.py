@@ -128,7 +128,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
     others = spec.resources.hosts[1:]
     told = {name: _told(run, _home(folder, name), host, program, name) for name in (contract.HOST, *others)}
     files = {f"{t.folder}/{path}": text for t in told.values() for path, text in contract.config_files(t).items()}
-    environments = {n: [f"{k}={v}" for k, v in _environment(run, folder, host, program, t).items()] for n, t in told.items()}
+    environments = {n: lines(_environment(run, folder, host, program, t)) for n, t in told.items()}
     described = _container(run, folder, host, program)
     return _base(run, folder, host) | {
         "refusal": [],
@@ -154,9 +154,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "hint": [program.hint] if program.hint else [],
         "environment": environments[contract.HOST],
         **{f"environment {name}": environments[name] for name in others},
-        "transfer environment": [
-            f"{n}={v}" for n, v in transfer_variables(run.key, Path(mark(folder, run.key.attempt)), host).items()
-        ],
+        "transfer environment": lines(transfer_variables(run.key, Path(mark(folder, run.key.attempt)), host)),
         "cwd": ["code"],
         "limit": [str(max(0.0, spec.max_runtime_seconds - run.spent_seconds))],
         "metrics": [item for d in spec.algorithm.metrics for item in (d.name, d.regex)],
@@ -309,6 +307,11 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
         **(contract.toolkit_variables(told, run.key.owner.region) if program.is_script else {}),
         RUN_MARK: mark(folder, run.key.attempt),
     }
+
+
+def lines(variables: Mapping[str, str]) -> list[str]:
+    """Variables as orders hold them: ``name=value``."""
+    return [f"{name}={value}" for name, value in variables.items()]
 
 
 def transfer_variables(key: RunKey, attempt: Path, host: Host) -> dict[str, str]:

@@ -156,7 +156,7 @@ class ProcessExecutor(Executor):
         if told.keys() & _KEY_VARIABLES:
             # Not to be told is no worse than before: what it was launched with may do.
             with contextlib.suppress(OSError, ValueError):
-                _write_whole(attempt / workdir.TRANSFER, records.pack({"transfer environment": _pairs(told)}))
+                _write_whole(attempt / workdir.TRANSFER, records.pack({"transfer environment": orders.lines(told)}))
 
     def report(self, key: RunKey, seen: int = 0) -> Report | None:
         """See Executor."""
@@ -448,10 +448,6 @@ def _open_lock(attempt: Path) -> int:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOCK + 1)
     finally:
         os.close(descriptor)
-
-
-def _pairs(variables: Mapping[str, str]) -> list[str]:
-    return [f"{name}={value}" for name, value in variables.items()]
 
 
 def _write_whole(path: Path, content: bytes) -> None:

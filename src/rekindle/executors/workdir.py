@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from rekindle.executors.records import Fields
 
 #: The folder of our own files within a run folder.
-TRANSFER = "transfer"
 CONTROL = ".rekindle"
+#: The file of an attempt that says what its transfers see, where somebody else than its launcher works on it by now.
+TRANSFER = "transfer"
 #: What an attempt starts without: its predecessor's traces. ``checkpoints`` stays.
 _CLEARED = ("input", "code", "model", "output", "hosts")
 #: Never part of a copy of the source folder.
