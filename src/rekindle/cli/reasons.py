@@ -24,6 +24,7 @@ _AIMS = {
     "another category": " among other categories than the best one's, since the search stood still",
     "farther": " far below the incumbent, since the search stood still",
 }
+_FITS = {"short waves": ", for which what looks like noise may be short waves"}
 #: The same, where more is known than the source.
 _CENTRE = "the initial design: the middle of all ranges, before there is a model"
 _OF_DRAWS = "the model: the greatest log expected improvement among random draws"
@@ -33,7 +34,7 @@ _NOTHING_NEW = "a random draw on the ranges' scales: what the search would rathe
 _TOLD = frozenset(
     (
         *("n", "failed", "pending", "scaling", "aim", "index", "mean", "deviation", "incumbent", "lengthscales", "parents"),
-        *("acquisition", "log_expected_improvement", "failure_probability", "noise_deviation", "bracket", "rungs"),
+        *("acquisition", "log_expected_improvement", "failure_probability", "noise_deviation", "fit", "bracket", "rungs"),
     )
 )
 
@@ -119,7 +120,8 @@ def _chooser(found: Mapping[str, Any]) -> str:
     match source:
         case "model":
             # Only Hyperband's model, whose training jobs are judged at rungs, chooses among draws.
-            return (_OF_DRAWS if "rungs" in why else chooser) + _AIMS.get(why.get("aim"), "")
+            chooser = _OF_DRAWS if "rungs" in why else chooser
+            return chooser + _AIMS.get(why.get("aim"), "") + _FITS.get(why.get("fit"), "")
         case "initial" if why.get("index") == 0:
             return _CENTRE
         case "parent" if found["from_parents"]:

@@ -19,6 +19,7 @@ from rekindle.search.bayesian.maximise import Objective, maximise
 from rekindle.search.bayesian.model import Acquisition, member
 from rekindle.search.bayesian.prior import Context, PriorFactory, PriorModel, View, cold_start
 from rekindle.search.bayesian.targets import Targets
+from rekindle.search.bayesian.waves import SHORT, has_turn, sees_noise
 from rekindle.search.history import Direction, History, Parent, Trial
 from rekindle.search.random_search import draw_unseen
 from rekindle.search.space import Categorical, Space, resolved_scaling
@@ -51,6 +52,8 @@ class Options:
     priors: Priors = field(default_factory=Priors)
     #: How much worse the corners of the space are thought to be than its middle where nothing is known, in model values.
     bowl: float = 0.5
+    #: Whether short waves are looked for where the fit sees noise.
+    waves: bool = True
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,23 @@ class _Suggestion:
     @cached_property
     def models(self) -> Sequence[tuple[GP, slice]]:
         """The model of each view, fitted once for all that this suggestion may aim at."""
-        return [self._gp(view) for view in self.prior.views]
+        return self._usual if self._waves is None else [self._waves]
+
+    @cached_property
+    def _usual(self) -> Sequence[tuple[GP, slice]]:
+        return [self._gp(view, self.search.options.priors) for view in self.prior.views]
+
+    @cached_property
+    def _waves(self) -> tuple[GP, slice] | None:
+        """The model of short waves, where it takes the place of the usual one: never with parents, who know lengthscales, nor
+        among draws, none of which is close to the best point."""
+        search = self.search
+        if search.parents or search.options.draws or not search.options.waves:
+            return None
+        if not has_turn(self.history.asked, len(self.y)) or not sees_noise(self._usual[0][0]):
+            return None
+        waves = self._gp(self.prior.views[0], SHORT)
+        return waves if leave_one_out_density(*waves) >= leave_one_out_density(*self._usual[0]) else None
 
     @cached_property
     def weights(self) -> Sequence[float]:
@@ -233,7 +252,7 @@ class _Suggestion:
         weights = np.exp(scores - np.max(scores))
         return [float(w) for w in weights / np.sum(weights)]
 
-    def _gp(self, view: View) -> tuple[GP, slice]:
+    def _gp(self, view: View, priors: Priors) -> tuple[GP, slice]:
         """The GP of a view, and which of its rows are this search's own (all, when it has none)."""
         if view.model is not None:
             return view.model
@@ -246,14 +265,14 @@ class _Suggestion:
             noise = np.concatenate([np.broadcast_to(view.noise, len(view.x)), np.zeros(len(x))])
             own = slice(len(view.x), None) if len(x) else slice(0, len(view.x))
             x, y = np.vstack([view.x, x]), np.concatenate([extra, y])
-        hyper = self._hyperparameters(x, y, noise)
+        hyper = self._hyperparameters(x, y, noise, priors)
         return GP(x, y, self.search.encoding.columns, hyper, noise, bowl=self.search.options.bowl), own
 
-    def _hyperparameters(self, x: Array, y: Array, noise: Array | float) -> Hyperparameters:
+    def _hyperparameters(self, x: Array, y: Array, noise: Array | float, priors: Priors) -> Hyperparameters:
         subset = working_set(y, self.search.options.fit_set)
         part = noise[subset] if isinstance(noise, np.ndarray) else noise
-        options, columns = self.search.options, self.search.encoding.columns
-        return most_probable(x[subset], y[subset], columns, options.priors, part, bowl=options.bowl)[0]
+        columns, bowl = self.search.encoding.columns, self.search.options.bowl
+        return most_probable(x[subset], y[subset], columns, priors, part, bowl=bowl)[0]
 
     def _why(self, row: Array, acquisition: Acquisition, aim: Aim) -> dict[str, object]:
         best = float(np.mean(acquisition.members[0].best))
@@ -265,6 +284,7 @@ class _Suggestion:
             "log_expected_improvement": self._log_improvement(at, acquisition),
             "acquisition": float(acquisition(at)[0]),
             "aim": aim.name,
+            "fit": "usual" if self._waves is None else "short waves",
             "failure_probability": 0.0 - float(np.expm1(log_p)),
             "lengthscales": self._lengthscales(acquisition),
             "noise_deviation": float(np.sqrt(acquisition.members[0].gp.noise)),
