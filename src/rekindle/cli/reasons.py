@@ -24,7 +24,7 @@ _AIMS = {
     "another category": " among other categories than the best one's, since the search stood still",
     "farther": " far below the incumbent, since the search stood still",
 }
-_FITS = {"short waves": ", for which what looks like noise may be short waves"}
+_FITS = {"short waves": ", where what looks like noise may be short waves"}
 #: The same, where more is known than the source.
 _CENTRE = "the initial design: the middle of all ranges, before there is a model"
 _OF_DRAWS = "the model: the greatest log expected improvement among random draws"

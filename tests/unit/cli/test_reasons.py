@@ -55,6 +55,16 @@ def test_a_suggestion_of_the_model_tells_its_forecast_and_what_came_of_it(engine
     assert max(map(len, told.splitlines())) <= 80
 
 
+def test_a_suggestion_by_short_waves_says_so(engine: Engine, capsys: Any) -> None:
+    trial = engine.trials("job")[7]
+    found = explain_training_job(engine.store, engine.owner, trial.name)
+    show_training_job({**found, "why": {**found["why"], "fit": "short waves"}})
+    told = " ".join(capsys.readouterr().out.split())
+    assert "the greatest log expected improvement that was found, where what looks like noise may be short waves" in told
+    assert "noise may be" not in shown(engine, capsys, 8)
+    assert "usual" not in shown(engine, capsys, 8)
+
+
 def test_a_first_point_says_that_there_was_no_model(engine: Engine, capsys: Any) -> None:
     told = shown(engine, capsys, 1)
     assert "chosen by     the initial design: the middle of all ranges, before there is a model" in told
