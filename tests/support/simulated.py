@@ -58,6 +58,7 @@ class SimulatedExecutor:
     gpus: int | None = None
     grace: float = 0.0
     launches: dict[RunKey, int] = field(default_factory=dict)
+    asked_to_stop: list[tuple[RunKey, bool]] = field(default_factory=list)
     _runs: dict[RunKey, _Started] = field(default_factory=dict)
 
     def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
@@ -102,7 +103,8 @@ class SimulatedExecutor:
         code = 0 if state is RunState.COMPLETED else 1
         return Report(key, state, phases, points, started.at, end, code, started.script.failure)
 
-    def stop(self, key: RunKey) -> None:
+    def stop(self, key: RunKey, give_up: bool = False) -> None:
+        self.asked_to_stop.append((key, give_up))
         started = self._runs.get(key)
         if started is not None and started.stopped_at is None:
             started.stopped_at = self.clock.now() + self.grace

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.training_job import Algorithm, Channel, Output, Owner, TrainingJob, TrainingSpec
+from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Output, Owner, TrainingJob, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.commands import check_code, check_inputs, create_training_job
 from rekindle.engine.ports import Run, RunKey, RunState
@@ -157,16 +158,18 @@ def status_of_tagging(client: Any, tags: list[dict[str, str]]) -> int:
     return int(caught.value.response["ResponseMetadata"]["HTTPStatusCode"])
 
 
-def test_results_outlive_keys_that_are_changed_while_a_job_runs(served: Served, tmp_path: Path) -> None:
-    def executor(secret: str) -> ProcessExecutor:
-        keys = {"AWS_ACCESS_KEY_ID": served.mine.access_key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1"}
-        environment = {"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{served.port}", **keys}
-        transfer = (sys.executable, "-I", "-m", "rekindle.objects.transfer")
-        return ProcessExecutor(tmp_path, SystemClock(), environment=environment, transfer=transfer)
+def executor_with(served: Served, home: Path, secret: str) -> ProcessExecutor:
+    """One whose environment holds keys of the object store."""
+    keys = {"AWS_ACCESS_KEY_ID": served.mine.access_key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1"}
+    environment = {"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{served.port}", **keys}
+    transfer = (sys.executable, "-I", "-m", "rekindle.objects.transfer")
+    return ProcessExecutor(home, SystemClock(), environment=environment, transfer=transfer, stop_grace_seconds=0.1)
 
+
+def test_results_outlive_keys_that_are_changed_while_a_job_runs(served: Served, tmp_path: Path) -> None:
     s3 = served.client("s3", served.mine)
     s3.create_bucket(Bucket="rotated")
-    before, after = executor("of yesterday"), executor(served.mine.secret_key)
+    before, after = (executor_with(served, tmp_path, secret) for secret in ("of yesterday", served.mine.secret_key))
     spec = TrainingSpec(Algorithm(command="touch ../model/weights"), output=Output("s3://rotated/out"))
     key = RunKey("rotated", 1)
     before.launch(Run(key, spec, {}))
@@ -176,6 +179,59 @@ def test_results_outlive_keys_that_are_changed_while_a_job_runs(served: Served, 
     until(lambda: after.report(key).state is not RunState.RUNNING)
     assert after.report(key).state is RunState.COMPLETED
     assert s3.head_object(Bucket="rotated", Key="out/rotated/output/model.tar.gz")["ContentLength"] > 0
+
+
+def test_who_stops_a_job_whose_results_wait_for_keys_gets_an_end_and_where_they_are(served: Served, tmp_path: Path) -> None:
+    executor, key = executor_with(served, tmp_path, "of yesterday"), RunKey("given-up", 1)
+    spec = TrainingSpec(Algorithm(command="touch ../model/weights"), output=Output("s3://rotated/out"))
+    executor.launch(Run(key, spec, {}))
+    until(lambda: b"the object store refuses the keys; trying again." in executor.read_log(key.owner, key.name)[0])
+    # A rule of the search that stops it wants its results none the less.
+    executor.stop(key)
+    executor.wait([key], 3.0)
+    assert executor.report(key).state is RunState.RUNNING
+    executor.stop(key, give_up=True)
+    until(lambda: executor.report(key).state is not RunState.RUNNING)
+    report = executor.report(key)
+    assert (report.state, report.model_uri) == (RunState.STOPPED, None)
+    assert report.failure_reason.startswith("ClientError: Artifact upload failed: ")
+    assert f"What was trained is kept in {tmp_path / '_' / key.name / 'model'}; remove the job only" in report.failure_reason
+    assert (tmp_path / "_" / key.name / "model" / "weights").exists()
+
+
+def test_checkpoints_are_followed_with_the_keys_of_who_works_on_the_run_by_now(served: Served, tmp_path: Path) -> None:
+    s3 = served.client("s3", served.mine)
+    s3.create_bucket(Bucket="followed")
+    # Whoever may not read the checkpoints at the start has no job: the keys are changed after that.
+    work = "while [ ! -e ../checkpoints/go ]; do sleep 0.1; done; touch ../checkpoints/made; exec sleep 1000"
+    spec = TrainingSpec(Algorithm(command=f"sh -c '{work}'"), checkpoints=Checkpoints("s3://followed/kept"))
+    before, key = executor_with(served, tmp_path, served.mine.secret_key), RunKey("followed", 1)
+    before.launch(Run(key, spec, {}))
+    folder = tmp_path / "_" / key.name
+    until(lambda: (folder / ".rekindle" / "checkpoints.json").exists())
+    executor_with(served, tmp_path, "of tomorrow").adopt(key)
+    follower = following(str(folder))
+    follower.kill()
+    until(lambda: following(str(folder)).pid != follower.pid)
+    (folder / "checkpoints" / "go").touch()
+    refused = following(str(folder))
+    until(lambda: not refused.is_running())
+    executor_with(served, tmp_path, served.mine.secret_key).adopt(key)
+    until(lambda: s3.list_objects_v2(Bucket="followed", Prefix="kept/").get("KeyCount") == 2)
+    before.stop(key)
+    until(lambda: before.report(key).state is RunState.STOPPED)
+    until(lambda: not followers(str(folder)))
+
+
+def followers(folder: str) -> list[psutil.Process]:
+    """What copies the checkpoints of a run."""
+    return [p for p in psutil.process_iter(["cmdline"]) if {"follow", f"{folder}/checkpoints"} <= set(p.info["cmdline"] or ())]
+
+
+def following(folder: str) -> psutil.Process:
+    """The one that does so now."""
+    until(lambda: bool(followers(folder)))
+    return followers(folder)[0]
 
 
 @pytest.mark.parametrize(

@@ -465,9 +465,11 @@ class Executor(Protocol):
         disk has no room for what must be noted."""
         ...
 
-    def stop(self, key: RunKey) -> None:
+    def stop(self, key: RunKey, give_up: bool = False) -> None:
         """Asks a run to end: SIGTERM, then SIGKILL after 120 s, its whole process group. Returns at once; nothing
-        happens if it has ended or was never launched. Raises StoreUnavailable as ``report`` does."""
+        happens if it has ended or was never launched. Results that wait for an object store which refuses our keys or does
+        not answer go on waiting; with ``give_up`` for as long as a stop's grace, and then the run ends and says where they
+        are. Raises StoreUnavailable as ``report`` does."""
         ...
 
     def wait(self, keys: Sequence[RunKey], seconds: float, descriptors: Sequence[int] = ()) -> None:

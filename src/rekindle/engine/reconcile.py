@@ -72,7 +72,7 @@ def reconcile_training_job(step: Step, lease: Lease, job_id: int) -> TrainingJob
     if job != before:
         job = replace(job, modified_at=step.clock.now())
         step.store.commit(lease, Change(changed=(job,), points={job.name: folded.points} if folded.points else {}))
-    _drive(step, job, None, known=folded.reported)
+    _drive(step, job, None, folded.reported, job.stop_requested)
     return job
 
 
@@ -330,14 +330,17 @@ def _save(step: Step, lease: Lease, before: Snapshot, plan: _Plan) -> Snapshot:
 def _act(step: Step, snapshot: Snapshot, reported: frozenset[RunKey]) -> None:
     share = max(step.share, snapshot.job.spec.limits.max_parallel)
     for job in snapshot.running:
-        _drive(replace(step, share=share), job, snapshot.job.name, known=RunKey.of(job) in reported)
+        # A rule that ends a training job would have its results all the same; a person wants an end.
+        give_up = snapshot.job.stop_requested or job.stop_requested
+        _drive(replace(step, share=share), job, snapshot.job.name, RunKey.of(job) in reported, give_up)
 
 
-def _drive(step: Step, job: TrainingJob, group: str | None, known: bool) -> None:
-    """Makes what runs agree with what is recorded; ``known``: the executor has already told of this attempt."""
+def _drive(step: Step, job: TrainingJob, group: str | None, known: bool, give_up: bool) -> None:
+    """Makes what runs agree with what is recorded; ``known``: the executor has already told of this attempt. ``give_up``: what
+    is stopped waits for no object store."""
     key = RunKey.of(job)
     if job.status is TrainingJobStatus.STOPPING:
-        step.executor.stop(key)
+        step.executor.stop(key, give_up)
     elif job.is_running and not known and step.at_most != 0:
         step.executor.launch(Run(key, job.spec, job.hyperparameters, group, step.share, run_time(job)))
 

@@ -440,8 +440,13 @@ def _synchronised_checkpoints(run: Run, folder: Path, host: Host) -> records.Fie
     return {
         "restore": [*host.transfer, "restore", there, here, record],
         "follow": [*host.transfer, "follow", here, there, record],
-        "mirror": [*host.transfer, "mirror", here, there, record],
+        "mirror": [*host.transfer, "mirror", here, there, record, *_giving_up(run, folder, host)],
     }
+
+
+def _giving_up(run: Run, folder: Path, host: Host) -> list[str]:
+    """What ends a transfer's wait for an object store: a file, and the seconds that are left from then on."""
+    return [f"{mark(folder, run.key.attempt)}/{workdir.GIVE_UP}", str(host.grace_seconds)]
 
 
 def _results(run: Run, folder: Path, host: Host) -> records.Fields:
@@ -460,7 +465,8 @@ def _result(kind: str, source: str, name: str, run: Run, folder: Path, host: Hos
         _check_transfer("output.uri", uri, host.transfer)
         target = f"{uri.rstrip('/')}/{run.key.name}/output/{name}"
         here = str(folder / "output" / f"upload-{name}")
-        return {kind: [source, here, target, f"put {kind}"], f"put {kind}": [*host.transfer, "upload", here, target]}
+        put = [*host.transfer, "upload", here, target, *_giving_up(run, folder, host)]
+        return {kind: [source, here, target, f"put {kind}"], f"put {kind}": put}
     parent = folder if uri is None else locations.local_path(uri, "output.uri") / run.key.name
     place = parent / "output" / name
     return {kind: [source, str(place), place.as_uri()]}

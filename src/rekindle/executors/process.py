@@ -186,7 +186,7 @@ class ProcessExecutor(Executor):
                 return Report(key, RunState.RUNNING)
             return Report(key, RunState.LOST, failure_reason=_LOST) if key in self._launched else None
 
-    def stop(self, key: RunKey) -> None:
+    def stop(self, key: RunKey, give_up: bool = False) -> None:
         """See Executor."""
         attempt = self._attempt_of(key)
         if attempt is None or not (attempt / "orders").exists():
@@ -195,6 +195,8 @@ class ProcessExecutor(Executor):
         # The wish is on the disk before the signal, so that a supervisor which is not ready for signals finds it.
         with _or_no_room(attempt):
             (attempt / "stop").touch()
+            if give_up:
+                (attempt / workdir.GIVE_UP).touch()
         reader = JournalReader(key, attempt / "journal.jsonl")
         if reader.read() and not reader.ended and reader.supervisor and not _is_free(attempt):
             _signal(*reader.supervisor)

@@ -17,6 +17,7 @@ import select
 import sys
 import time
 
+from rekindle.engine.patience import MIRROR_PATIENCE_SECONDS, PATIENCE_SECONDS
 from rekindle.executors import children, logfile, records, workdir
 from rekindle.executors.children import CannotStart, signal
 from rekindle.executors.guard import stand_guard
@@ -27,7 +28,7 @@ from rekindle.executors.logfile import LogWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rekindle.domain.scanning import LineScanner
 
@@ -46,10 +47,8 @@ _SILENT = "the program printed nothing and did not write why to output/failure"
 _LINE_LIMIT = 200
 #: The exit code that the training toolkit takes for a lack of memory.
 _KILLED = 137
-#: Seconds for which results, and the last copy of checkpoints, are offered to an object store that refuses our keys (as to one
-#: that does not answer), and between two tries at most: each costs a second of a processor.
-_KEYS_PATIENCE = 86_400.0
-_MIRROR_PATIENCE = 600.0
+#: Seconds between two tries at first and at most, where an object store refuses our keys: each costs a second of a processor.
+_FIRST_PAUSE = 0.5
 _KEYS_PAUSE = 60.0
 _KEYS_WANTED = (
     b"rekindle: the object store refuses the keys; trying again. Put new ones into the shared credentials file, or "
@@ -96,6 +95,7 @@ class Wishes:
 
     def __init__(self, attempt: str) -> None:
         self._stop_file = os.path.join(attempt, "stop")
+        self._give_up_file = os.path.join(attempt, workdir.GIVE_UP)
         self._told, telling = os.pipe()
         os.set_blocking(self._told, False)
         os.set_blocking(telling, False)
@@ -112,6 +112,12 @@ class Wishes:
     def stop(self) -> bool:
         """Whether the run was asked to stop."""
         return os.path.exists(self._stop_file)
+
+    @property
+    def give_up(self) -> bool:
+        """Whether somebody who wants us to stop would rather have an end than results in an object store that has no keys
+        or no answer for us."""
+        return os.path.exists(self._give_up_file)
 
     def wait(self, seconds: float | None, *readable: int) -> list[int]:
         """Waits for a signal or for input; which descriptors have input or are at their end."""
@@ -220,6 +226,39 @@ class Member:
         self.output.finish()
 
 
+class Companion:
+    """A process that works beside the training job and ends with it. Should it end before, it is started again after a pause:
+    what it needs may be there by then. ``start`` gives its process id, and raises CannotStart."""
+
+    def __init__(self, start: Callable[[], int]) -> None:
+        self._start = start
+        self._pid = start()
+        self._started = time.monotonic()
+        self._pause = _FIRST_PAUSE
+        #: When it is to be started again; None while it runs.
+        self.due: float | None = None
+
+    def look(self, ended: Mapping[int, int]) -> None:
+        """Notes its end, if it is among those who have ``ended``, and starts it again when that is due."""
+        now = time.monotonic()
+        if self.due is None and self._pid in ended:
+            self._pause = _FIRST_PAUSE if now - self._started > _KEYS_PAUSE else min(2 * self._pause, _KEYS_PAUSE)
+            self.due = now + self._pause
+        if self.due is not None and now >= self.due:
+            self._begin_again(now)
+
+    def kill(self) -> None:
+        """Ends it for good."""
+        if self.due is None:
+            children.signal_group(self._pid, signal.SIGKILL)
+
+    def _begin_again(self, now: float) -> None:
+        try:
+            self._pid, self._started, self.due = self._start(), now, None
+        except (CannotStart, OSError):
+            self.due = now + _KEYS_PAUSE
+
+
 class Ended(Exception):
     """The run is over: its state (as RunState has it), exit code, failure reason and model."""
 
@@ -250,8 +289,8 @@ class Supervisor:
         self._output = Output(self._log, journal)
         self._gpus: list[int] = []
         self._given = orders.get("given gpus", [])
-        #: Processes that work beside the training job and end with it.
-        self._companions: list[int] = []
+        #: What copies checkpoints out while the training job runs.
+        self._follower: Companion | None = None
 
     def run(self) -> Ended:
         """Does all of it."""
@@ -339,12 +378,13 @@ class Supervisor:
 
     def _follow_checkpoints(self) -> None:
         """Starts what copies checkpoints out while the training job runs."""
-        if not self._orders["follow"]:
-            return
+        if self._orders["follow"]:
+            self._follower = Companion(self._start_follower)
+
+    def _start_follower(self) -> int:
         silent = os.open(os.devnull, os.O_WRONLY)
         try:
-            environment = self._orders["transfer environment"]
-            self._companions.append(children.spawn(self._orders["follow"], environment, self._folder, silent))
+            return children.spawn(self._orders["follow"], self._transfer_environment(), self._folder, silent)
         finally:
             os.close(silent)
 
@@ -353,7 +393,7 @@ class Supervisor:
         if ended.state == "lost" or not self._orders["mirror"]:
             return
         try:
-            self._transfer("mirror", "Checkpoint upload failed", lambda: "", _MIRROR_PATIENCE)
+            self._transfer("mirror", "Checkpoint upload failed", lambda: "", MIRROR_PATIENCE_SECONDS)
         except Ended as failed:
             self._output.feed(f"rekindle: {failed.reason}\n".encode())
 
@@ -369,8 +409,9 @@ class Supervisor:
         except OSError as error:
             reason = f"ClientError: Artifact upload failed: {error}"
             return Ended("failed", ended.exit_code, reason) if keep_model else ended
-        except Ended as failed:
-            return Ended("failed", ended.exit_code, failed.reason) if keep_model else ended
+        except Ended as unkept:
+            state = ended.state if unkept.state == "stopped" and ended.state != "completed" else unkept.state
+            return Ended(state, ended.exit_code, unkept.reason) if keep_model else ended
         if keep_model:
             ended.model = self._orders["model"][2]
         return ended
@@ -392,25 +433,34 @@ class Supervisor:
             try:
                 for name in transfers:
                     # What was trained is kept, whoever wants us to stop now.
-                    self._transfer(name, "Artifact upload failed", lambda: "", _KEYS_PATIENCE)
-            except Ended as failed:
-                raise Ended("failed", reason=_with_place(failed.reason or "", source)) from failed
+                    self._transfer(name, "Artifact upload failed", lambda: "", PATIENCE_SECONDS)
+            except Ended as unkept:
+                raise Ended(unkept.state, reason=_with_place(unkept.reason or "", source)) from unkept
             finally:
                 if transfers:
                     _clear(target)
 
     def _transfer(self, name: str, problem: str, called_off: Callable[[], str], patience: float = 0.0) -> None:
         """Runs one of the commands that bring data in or out. For ``patience`` seconds, an object store that refuses our keys
-        is tried again, with the keys that there are by then."""
-        deadline, pause = time.monotonic() + patience, 0.5
+        is tried again, with the keys that there are by then; no longer than the grace of a stop where somebody wants that."""
+        deadline, pause, giving_up = time.monotonic() + patience, _FIRST_PAUSE, False
         while (status := self._transferred(name, problem, called_off)) != 0:
-            refused = os.waitstatus_to_exitcode(status) == os.EX_TEMPFAIL
-            if not refused or time.monotonic() >= deadline:
-                raise Ended("failed", reason=f"ClientError: {problem}: {_last_words(self._output.tail)}")
-            if pause < 1.0:
+            if patience and self._wishes.give_up and not giving_up:
+                giving_up, deadline = True, min(deadline, time.monotonic() + self._grace)
+            again = os.waitstatus_to_exitcode(status) == os.EX_TEMPFAIL
+            if not again or time.monotonic() >= deadline:
+                reason = f"ClientError: {problem}: {_last_words(self._output.tail)}"
+                raise Ended("stopped" if again and giving_up else "failed", reason=reason)
+            if pause == _FIRST_PAUSE:
                 self._output.feed(_KEYS_WANTED)
-            self._wishes.wait(pause)
+            self._rest(min(pause, deadline - time.monotonic()), giving_up)
             pause = min(2 * pause, _KEYS_PAUSE)
+
+    def _rest(self, seconds: float, giving_up: bool) -> None:
+        """Waits, whatever signals come, until somebody wants us to give up who did not before."""
+        until = time.monotonic() + seconds
+        while (rest := until - time.monotonic()) > 0 and self._wishes.give_up == giving_up:
+            self._wishes.wait(rest)
 
     def _transferred(self, name: str, problem: str, called_off: Callable[[], str]) -> int:
         """The wait status of one try."""
@@ -461,9 +511,9 @@ class Supervisor:
                 member.output.watch(scanner())
             return self._follow(crew, limit, called_off)
         finally:
-            for companion in self._companions:
-                children.signal_group(companion, signal.SIGKILL)
-            self._companions.clear()
+            if self._follower is not None:
+                self._follower.kill()
+                self._follower = None
             children.kill_leftovers([m.pid for m in crew], _LEFTOVERS_SECONDS, self._wishes.wait)
             self._remove_containers(crew)
             for member in crew:
@@ -489,13 +539,15 @@ class Supervisor:
         cause, ending, deadline = "", False, limit
         failed: Member | None = None
         while True:
-            seconds = None if deadline is None else deadline - time.monotonic()
-            readable = self._wishes.wait(seconds, *(m.reading for m in crew if m.prints))
+            readable = self._wishes.wait(self._seconds_to(deadline), *(m.reading for m in crew if m.prints))
             for member in crew:
                 if member.reading in readable:
                     member.read()
-            newly = _note_ends(crew)
+            statuses = children.ended()
+            newly = _note_ends(crew, statuses)
             failed = failed or newly
+            if self._follower is not None:
+                self._follower.look(statuses)
             if all(m.status is not None for m in crew):
                 return failed or crew[0], cause
             late = deadline is not None and time.monotonic() >= deadline
@@ -505,6 +557,12 @@ class Supervisor:
             elif not ending and (failed is not None or (cause := "timed out" if late else called_off())):
                 _signal_all(crew, signal.SIGTERM)
                 deadline, ending = time.monotonic() + self._grace, True
+
+    def _seconds_to(self, deadline: float | None) -> float | None:
+        """Until the deadline, or until there is something to start again."""
+        due = None if self._follower is None else self._follower.due
+        moments = [moment for moment in (deadline, due) if moment is not None]
+        return min(moments) - time.monotonic() if moments else None
 
     def _scanner(self) -> LineScanner | None:
         metrics = self._orders["metrics"]
@@ -590,9 +648,8 @@ def _failure_file(folder: str) -> str | None:
         return None
 
 
-def _note_ends(crew: Sequence[Member]) -> Member | None:
+def _note_ends(crew: Sequence[Member], statuses: Mapping[int, int]) -> Member | None:
     """Notes which have ended, and how; the first among them that failed."""
-    statuses = children.ended()
     failed = None
     for member in crew:
         if member.pid in statuses:

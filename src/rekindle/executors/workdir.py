@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 CONTROL = ".rekindle"
 #: The file of an attempt that says what its transfers see, where somebody else than its launcher works on it by now.
 TRANSFER = "transfer"
+#: The file of an attempt that says that its results are to wait no longer than a stop's grace for an object store.
+GIVE_UP = "give-up"
 #: What an attempt starts without: its predecessor's traces. ``checkpoints`` stays.
 _CLEARED = ("input", "code", "model", "output", "hosts")
 #: Never part of a copy of the source folder.

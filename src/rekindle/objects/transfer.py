@@ -2,7 +2,8 @@
 
 Supervisors run it, so that gigabytes never pass through a worker. It tells what went wrong in one line. An object store
 that does not answer is waited for: the server that holds it may be on its way back, and no result may be lost for that.
-One that refuses our keys is told by the exit code ``EX_TEMPFAIL``: who started us may have others.
+One that refuses our keys is told by the exit code ``EX_TEMPFAIL``: who started us may have others. So is one that was silent
+until we were told to give up: by a file GIVE_UP, SECONDS after which there are no more tries.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ from collections.abc import Callable
 from rekindle.domain.errors import InvalidValue, RekindleError
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.inputs import fetch_input
+from rekindle.engine.patience import MIRROR_PATIENCE_SECONDS, PATIENCE_SECONDS
 from rekindle.engine.ports import Clock, ObjectStore, StoreUnavailable
 from rekindle.objects.mirror import mirror, restore
 from rekindle.objects.store import Objects
 
 #: A URI to download is a prefix or, as ``manifest+s3://...``, that of a manifest.
-USAGE = "usage: download URI FOLDER... | upload PATH URI | restore URI FOLDER RECORD | mirror|follow FOLDER URI RECORD\n"
+USAGE = (
+    "usage: download URI FOLDER... | upload PATH URI [GIVE_UP SECONDS] | restore URI FOLDER RECORD | "
+    "mirror FOLDER URI RECORD [GIVE_UP SECONDS] | follow FOLDER URI RECORD\n"
+)
+#: How many arguments of its own a verb has that may be told to give up.
+_PATIENT = {"upload": 2, "mirror": 3}
 
-#: Seconds that an object store may be silent, and between two tries at most.
-PATIENCE_SECONDS = 86_400.0
+#: Seconds between two tries of an object store that is silent, at most.
 MAX_PAUSE_SECONDS = 5.0
-#: The same for the last copy of checkpoints: the training job's end waits for it.
-MIRROR_PATIENCE_SECONDS = 600.0
 #: Seconds between two looks at a folder of checkpoints.
 FOLLOW_SECONDS = 3.0
 
@@ -42,23 +46,40 @@ def main(
     objects, clock = make(), clock or SystemClock()
     if arguments[:1] == ["follow"] and len(arguments) == 4:
         return _follow(make, clock, arguments[1:], parent)
+    arguments, give_up, grace = _told_apart(arguments)
     patience = MIRROR_PATIENCE_SECONDS if arguments[:1] == ["mirror"] else PATIENCE_SECONDS
-    deadline, pause = clock.now() + patience, 0.25
+    deadline, pause, giving_up = clock.now() + patience, 0.25, False
     while True:
         try:
             return _move(objects, arguments)
         except StoreUnavailable as error:
+            if os.path.exists(give_up) and not giving_up:
+                giving_up, deadline = True, min(deadline, clock.now() + grace)
             if clock.now() >= deadline:
-                return _fail(error)
+                return _fail(error, again=giving_up)
             clock.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
         except (RekindleError, OSError) as error:
             return _fail(error)
 
 
-def _fail(error: Exception) -> int:
+def _told_apart(arguments: list[str]) -> tuple[list[str], str, float]:
+    """What to do, the file that says to give up (empty: there is none), and the seconds after it."""
+    own = 1 + _PATIENT.get(arguments[0] if arguments else "", len(arguments))
+    match arguments[own:]:
+        case [give_up, seconds]:
+            return arguments[:own], give_up, float(seconds)
+        case _:
+            return arguments, "", 0.0
+
+
+def _fail(error: Exception, again: bool = False) -> int:
     sys.stderr.write(f"{error}\n")
-    return os.EX_TEMPFAIL if isinstance(error, InvalidValue) and error.facts.get("keys") else 1
+    return os.EX_TEMPFAIL if again or _refuses_keys(error) else 1
+
+
+def _refuses_keys(error: Exception) -> bool:
+    return isinstance(error, InvalidValue) and bool(error.facts.get("keys"))
 
 
 def _move(objects: ObjectStore, arguments: list[str]) -> int:
@@ -79,14 +100,16 @@ def _move(objects: ObjectStore, arguments: list[str]) -> int:
 
 
 def _follow(objects: Callable[[], ObjectStore], clock: Clock, arguments: list[str], parent: Callable[[], int]) -> int:
-    """Mirrors a folder again and again for as long as our supervisor lives. What goes wrong is said by the last copy, which
-    the supervisor asks for itself."""
+    """Mirrors a folder again and again for as long as our supervisor lives, or until the store refuses our keys: the
+    supervisor may have others. What goes wrong is said by the last copy, which the supervisor asks for itself."""
     folder, uri, record = arguments
     supervisor, store = parent(), objects()
     while parent() == supervisor:
         try:
             mirror(store, folder, uri, record)
-        except (RekindleError, StoreUnavailable, OSError):
+        except (RekindleError, StoreUnavailable, OSError) as error:
+            if _refuses_keys(error):
+                return os.EX_TEMPFAIL
             # With the keys that a file holds by now.
             store = objects()
         clock.sleep(FOLLOW_SECONDS)

@@ -166,6 +166,7 @@ def test_stopping_a_tuning_job_stops_what_runs(engine: Engine) -> None:
     assert job.status is TuningJobStatus.STOPPED
     assert {t.status for t in engine.trials("job")} <= {TrainingJobStatus.STOPPED, TrainingJobStatus.COMPLETED}
     assert engine.executor.running == 0
+    assert {give_up for _, give_up in engine.executor.asked_to_stop} == {True}
 
 
 def test_stopping_one_training_job_lets_the_tuning_job_go_on(engine: Engine) -> None:
@@ -178,6 +179,7 @@ def test_stopping_one_training_job_lets_the_tuning_job_go_on(engine: Engine) -> 
     assert engine.run("job", before=stop).status is TuningJobStatus.COMPLETED
     statuses = [t.status for t in engine.trials("job")]
     assert statuses == [TrainingJobStatus.STOPPED, *[TrainingJobStatus.COMPLETED] * 3]
+    assert {give_up for _, give_up in engine.executor.asked_to_stop} == {True}
 
 
 def test_a_finite_space_ends_when_everything_has_been_tried(engine: Engine) -> None:
@@ -198,6 +200,8 @@ def test_a_target_ends_it_and_stops_the_rest(engine: Engine) -> None:
     engine.create(tuning_spec(jobs=30, parallel=5, completion=CompletionCriteria(target=0.5)))
     assert engine.run("job").status is TuningJobStatus.COMPLETED
     assert len(engine.trials("job")) < 30
+    # Nobody wants an end but a rule: results that wait for an object store may go on waiting.
+    assert {give_up for _, give_up in engine.executor.asked_to_stop} == {False}
     assert engine.executor.running == 0
 
 

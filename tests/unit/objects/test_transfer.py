@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.engine.patience import PATIENCE_SECONDS
 from rekindle.engine.ports import StoreUnavailable
 from rekindle.objects.store import Objects
-from rekindle.objects.transfer import PATIENCE_SECONDS, main
+from rekindle.objects.transfer import main
 from support.simulated import SimulatedClock
 
 
@@ -40,6 +43,27 @@ def test_not_for_ever(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["upload", "a", "s3://b/c"], store, clock) == 1
     assert clock.now() - began >= PATIENCE_SECONDS
     assert capsys.readouterr().err == "nobody answers\n"
+
+
+@pytest.mark.parametrize("arguments", [["upload", "a", "s3://b/c"], ["mirror", "HERE", "s3://b/c", "HERE/../record"]])
+def test_who_wants_an_end_waits_for_the_grace_alone(arguments: list[str], tmp_path: Path) -> None:
+    here, give_up = tmp_path / "here", tmp_path / "give-up"
+    here.mkdir()
+    (here / "a").write_text("a")
+    arguments = [a.replace("HERE", str(here)) for a in arguments]
+
+    class Asking(Silent):
+        def upload(self, path: str, uri: str) -> None:
+            if self.calls == 5:
+                give_up.touch()
+            super().upload(path, uri)
+
+    store, clock = Asking(times=10**9), SimulatedClock()
+    began = clock.now()
+    assert main([*arguments, str(give_up), "30"], store, clock) == os.EX_TEMPFAIL
+    assert 30 <= clock.now() - began < 60
+    back = Asking(times=5)
+    assert main([*arguments, str(give_up), "30"], back, SimulatedClock()) == 0
 
 
 def test_what_is_refused_is_not_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
