@@ -61,11 +61,13 @@ class ObjectStoreSuite(ABC):
         assert (tmp_path / "a").read_bytes() == b"a"
 
     def test_one_object_that_is_not_there_or_too_long(self, store: ObjectStore, filled: str, tmp_path: Path) -> None:
-        with pytest.raises(InvalidValue, match="longer than 1 bytes"):
+        with pytest.raises(InvalidValue, match="longer than 1 bytes") as refused:
             store.read(f"{filled}/train-2/c.csv", 1)
+        assert refused.value.code == "too-long"
         for uri in (f"{filled}/train/none", f"{filled}/train/a"):
-            with pytest.raises(InvalidValue, match=uri):
+            with pytest.raises(InvalidValue, match=uri) as refused:
                 store.read(uri, 10)
+            assert refused.value.code == "no-object"
             with pytest.raises(InvalidValue, match=uri):
                 store.fetch(uri, str(tmp_path / "x"))
 

@@ -23,6 +23,7 @@ from botocore.exceptions import ClientError
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Output, Owner, TrainingJob, TrainingSpec
 from rekindle.engine.clock import SystemClock
+from rekindle.engine.code import MAX_BYTES
 from rekindle.engine.commands import check_code, check_inputs, create_training_job
 from rekindle.engine.ports import Run, RunKey, RunState
 from rekindle.executors.process import ProcessExecutor
@@ -272,6 +273,27 @@ def test_the_script_is_looked_for_in_its_archive_at_creation(
     with pytest.raises(ClientError, match=r"trainingJobDefinition\.staticHyperParameters\.sagemaker_") as refused:
         sagemaker.create_hyper_parameter_tuning_job(**tuning)
     assert words in str(refused.value)
+
+
+def test_an_archive_is_asked_for_once_at_creation(served: Served) -> None:
+    s3 = served.client("s3", served.mine)
+    s3.create_bucket(Bucket="asked-once")
+    s3.put_object(Bucket="asked-once", Key="code.tar.gz", Body=archive("train.py"))
+    s3.put_object(Bucket="asked-once", Key="long.tar.gz", Body=bytes(MAX_BYTES + 1))
+    keys = {"aws_access_key_id": served.mine.access_key, "aws_secret_access_key": served.mine.secret_key}
+    objects, sent = S3Objects(endpoint_url=f"http://127.0.0.1:{served.port}", region_name="us-east-1", **keys), []
+    objects._client.meta.events.register("before-send.s3", lambda request, **_: sent.append(request.method))
+
+    def check(name: str, bucket: str = "asked-once") -> None:
+        uri = f"s3://{bucket}/{name}.tar.gz"
+        check_code(objects, {"sagemaker_submit_directory": f'"{uri}"'}, "static", (uri, "train.py"))
+
+    check("code")
+    check("long")
+    assert sent == ["GET", "GET"]
+    for name, bucket in (("gone", "asked-once"), ("code", "never-made")):
+        with pytest.raises(InvalidValue, match=r"static\.sagemaker_submit_directory: .*: there is no such object\. Upload the"):
+            check(name, bucket)
 
 
 def archive(*names: str) -> bytes:

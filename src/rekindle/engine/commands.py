@@ -54,6 +54,8 @@ Extras = Mapping[str, Any]
 MAX_FAMILY = 20
 #: The hyperparameter that says where a script's archive is.
 SUBMITTED = "sagemaker_submit_directory"
+_NO_OBJECT = "there is no such object"
+_UPLOAD = "Upload the script's archive first."
 #: How many tags a job may have.
 MAX_TAGS = 50
 
@@ -86,8 +88,8 @@ def check_tuning_job(
             executor.check(definition.training, definition.statics)
             check_inputs(objects, definition.training)
             check_outputs(objects, definition.training)
-            check_code(objects, definition.statics, "static")
-            check_script(objects, executor.script_of(definition.training, definition.statics), "static")
+            script = executor.script_of(definition.training, definition.statics)
+            check_code(objects, definition.statics, "static", script)
     spec, parents = with_ancestors(store, spec, find_parents(store, owner, spec))
     spec = bounded(spec, parents, quotas)
     check_warm_start(spec, parents, quotas)
@@ -142,8 +144,7 @@ def create_training_job(
     executor.check(job.spec, job.hyperparameters)
     check_inputs(objects, job.spec)
     check_outputs(objects, job.spec)
-    check_code(objects, job.hyperparameters, "hyperparameters")
-    check_script(objects, executor.script_of(job.spec, job.hyperparameters), "hyperparameters")
+    check_code(objects, job.hyperparameters, "hyperparameters", executor.script_of(job.spec, job.hyperparameters))
     now = clock.now()
     transitions = moved((), SecondaryStatus.STARTING, now, "Starting the training job")
     return store.create_training_job(replace(job, created_at=now, modified_at=now, transitions=transitions))
@@ -176,32 +177,39 @@ def check_outputs(objects: ObjectStore | None, spec: TrainingSpec) -> None:
             raise InvalidValue(field, uri, error.reason, error.hint or "Create the bucket first, or name another.") from error
 
 
-def check_code(objects: ObjectStore | None, hyperparameters: Mapping[str, str], field: str) -> None:
-    """Whether the archive of a script is there to be fetched. Raises InvalidValue."""
+def check_code(
+    objects: ObjectStore | None, hyperparameters: Mapping[str, str], field: str, script: tuple[str, str] | None = None
+) -> None:
+    """Whether the archive of a script is there to be fetched and, where it is small enough to be looked into now, can be
+    unpacked and holds the ``script``: its archive's URI and its program. Raises InvalidValue."""
     # The SDKs send it as JSON, or as it is.
     uri, where = hyperparameters.get(SUBMITTED, "").strip('"'), f"{field}.{SUBMITTED}"
-    if objects is None or not uri.startswith("s3://"):
+    if objects is None:
         return
+    archive, program = script or ("", "")
     try:
-        found = objects.has(uri)
+        if uri.startswith("s3://") and uri != archive and not objects.has(uri):
+            raise InvalidValue(where, uri, _NO_OBJECT, _UPLOAD)
+        content = _read_archive(objects, archive) if archive else None
     except InvalidValue as error:
+        if error.code == "no-object":
+            raise InvalidValue(where, uri, _NO_OBJECT, _UPLOAD) from error
         raise InvalidValue(where, uri, error.reason, error.hint) from error
-    if not found:
-        raise InvalidValue(where, uri, "there is no such object", "Upload the script's archive first.")
+    if content is not None:
+        check_archive(content, archive, program, field)
 
 
-def check_script(objects: ObjectStore | None, script: tuple[str, str] | None, field: str) -> None:
-    """Whether an archive, where it is small enough to be looked into now, can be unpacked and holds the script. Raises
-    InvalidValue."""
-    if objects is None or script is None:
-        return
-    uri, program = script
+def _read_archive(objects: ObjectStore, uri: str) -> bytes | None:
+    """An archive's content; None where it is too long to be looked into, or a place on this machine that is no file for us:
+    what is wrong with that is found when the job begins. Raises InvalidValue."""
     try:
-        content = objects.read(uri, MAX_BYTES)
-    except (InvalidValue, OSError):
-        # Too long, a folder, or nothing that we may read: what is wrong with it is found when the job begins.
-        return
-    check_archive(content, uri, program, field)
+        return objects.read(uri, MAX_BYTES)
+    except InvalidValue as error:
+        if error.code != "too-long" and uri.startswith("s3://"):
+            raise
+    except OSError:
+        pass
+    return None
 
 
 def _check_input(objects: ObjectStore, channel: Channel) -> None:

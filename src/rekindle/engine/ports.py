@@ -519,7 +519,8 @@ class ObjectStore(Protocol):
         ...
 
     def read(self, uri: str, limit: int) -> bytes:
-        """One object's content. Raises InvalidValue for one that is not there or longer than ``limit`` bytes."""
+        """One object's content. Raises InvalidValue for one that is not there (code ``no-object``) or longer than ``limit``
+        bytes (code ``too-long``)."""
         ...
 
     def fetch(self, uri: str, path: str) -> None:

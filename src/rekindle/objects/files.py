@@ -44,9 +44,9 @@ class FileObjects:
         """See ObjectStore."""
         path = _path(uri)
         if not path.is_file():
-            raise InvalidValue("uri", uri, "there is no file")
+            raise InvalidValue("uri", uri, "there is no file", code="no-object")
         if path.stat().st_size > limit:
-            raise InvalidValue("uri", uri, f"longer than {limit} bytes")
+            raise InvalidValue("uri", uri, f"longer than {limit} bytes", code="too-long")
         return path.read_bytes()
 
     def fetch(self, uri: str, path: str) -> None:

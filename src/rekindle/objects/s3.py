@@ -73,11 +73,18 @@ class S3Objects:
 
     def read(self, uri: str, limit: int) -> bytes:
         """See ObjectStore."""
+        from botocore.exceptions import ClientError
+
         bucket, key = _parts(uri)
         with _told(uri):
-            content: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read(limit + 1)
+            try:
+                content: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read(limit + 1)
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    raise InvalidValue("uri", uri, str(error).rstrip("."), code="no-object") from error
+                raise
         if len(content) > limit:
-            raise InvalidValue("uri", uri, f"longer than {limit} bytes")
+            raise InvalidValue("uri", uri, f"longer than {limit} bytes", code="too-long")
         return content
 
     def fetch(self, uri: str, path: str) -> None:

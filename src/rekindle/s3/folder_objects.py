@@ -71,7 +71,7 @@ class FolderObjects:
         with self._open(uri).file as file:
             content = file.read(limit + 1)
         if len(content) > limit:
-            raise InvalidValue("uri", uri, f"longer than {limit} bytes")
+            raise InvalidValue("uri", uri, f"longer than {limit} bytes", code="too-long")
         return content
 
     def fetch(self, uri: str, path: str) -> None:
@@ -105,7 +105,7 @@ class FolderObjects:
         bucket, key = self._parts(uri)
         opened = bucket.open(key)
         if opened is None:
-            raise InvalidValue("uri", uri, "there is no such object")
+            raise InvalidValue("uri", uri, "there is no such object", code="no-object")
         return opened
 
     def _put(self, bucket: BucketFolder, key: str, path: str) -> None:
