@@ -377,6 +377,23 @@ def test_deleting_keeps_training_jobs(cli):
     assert cli.ok("logs", trial["name"]).startswith("loss=")
 
 
+def test_training_jobs_that_a_delete_has_left_can_be_deleted_later(cli):
+    """As after a delete that was killed half-way."""
+    for name, jobs in (("half", "jobs: 2"), ("half-2", "jobs: 1")):
+        cli.ok("tune", cli.job(name, "jobs: 6, parallel: 3", jobs), "--quiet")
+    first, second = cli.json("trials", "half")
+    (other,) = cli.json("trials", "half-2")
+    cli.ok("delete", "half-2")
+    cli.ok("delete", "half")
+    assert "no tuning job called 'half'" in cli.refused(3, "delete", "half")
+    assert "--yes" in cli.refused(2, "delete", "half", "--training-jobs")
+    assert cli.ok("delete", "half", "--training-jobs", "--yes") == "deleted 2 training jobs\n"
+    for trial in (first, second):
+        assert not Path(trial["model"].removeprefix("file://")).exists()
+    assert cli.ok("logs", other["name"]).startswith("loss=")
+    cli.refused(3, "delete", "half", "--training-jobs", "--yes")
+
+
 LATE = {
     "no source": ("command:", "source: nowhere\ncommand:", ["source", "nowhere"]),
     "no script": ("-I -S train.py", "other.py", ["command", "other.py"]),

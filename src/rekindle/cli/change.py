@@ -11,7 +11,10 @@ from rekindle.cli.options import TuningJobArgument
 from rekindle.cli.printing import tell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rekindle.bootstrap import App
+    from rekindle.domain.training_job import TrainingJob
 
 
 def stop(
@@ -38,19 +41,40 @@ def delete(
     """Delete a tuning job that has ended. Its training jobs stay, with their logs and models, unless you say otherwise."""
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import counted
-    from rekindle.engine.commands import delete_training_job, delete_tuning_job
+    from rekindle.domain.errors import NotFound
+    from rekindle.engine.commands import delete_tuning_job
+    from rekindle.engine.queries import left_behind
 
     app = open_app()
-    job = app.store.tuning_job(app.owner, name)
-    children = app.store.jobs_of(job.id)
+    try:
+        job = app.store.tuning_job(app.owner, name)
+        called, children = job.name, app.store.jobs_of(job.id)
+    except NotFound:
+        # Deleted before, perhaps by one of us who was interrupted half-way.
+        children = left_behind(app.store, app.owner, name) if training_jobs else ()
+        if not children:
+            raise
+        job, called = None, children[0].tuning_job_name or name
     if training_jobs and children and not yes:
-        _confirm(f"Remove {counted(len(children), 'training job')} of {job.name} with their logs and models?")
-    delete_tuning_job(app.store, app.owner, name)
-    tell(f"deleted tuning job {job.name}")
+        _confirm(f"Remove {counted(len(children), 'training job')} of {called} with their logs and models?")
+    if job is not None:
+        delete_tuning_job(app.store, app.owner, name)
+        tell(f"deleted tuning job {called}")
     if training_jobs:
-        for child in children:
-            delete_training_job(app.store, app.executor, app.owner, child.name)
+        _delete_training_jobs(app, children)
         tell(f"deleted {counted(len(children), 'training job')}")
+
+
+def _delete_training_jobs(app: App, jobs: Sequence[TrainingJob]) -> None:
+    from rekindle.domain.errors import NotFound
+    from rekindle.engine.commands import delete_training_job
+
+    for job in jobs:
+        try:
+            delete_training_job(app.store, app.executor, app.owner, job.name)
+        except NotFound:
+            # Somebody else deletes them too.
+            continue
 
 
 def _confirm(question: str) -> None:
@@ -98,7 +122,7 @@ def _stop_training_job(app: App, name: str, wait: bool) -> None:
 
     job = stop_training_job(app.store, app.owner, name)
     # Where no worker runs nobody else would pass it on; the executor does not mind being asked twice.
-    app.executor.stop(RunKey.of(job))
+    app.executor.stop(RunKey.of(job), give_up=True)
     if wait and job.tuning_job_id is None:
         move_until_ended(app, f"training:{job.id}", lambda: not app.store.training_job_by_id(job.id).is_running)
     tell(f"asked training job {job.name} to stop")

@@ -110,6 +110,20 @@ def every_training_job(store: JobStore, owner: Owner, where: JobFilter) -> Itera
         page = replace(page, after=after)
 
 
+def left_behind(store: JobStore, owner: Owner, name: str) -> tuple[TrainingJob, ...]:
+    """The training jobs of tuning jobs of this name that are deleted."""
+    found = (j for j in every_training_job(store, owner, JobFilter(name_contains=name)) if j.tuning_job_id is not None)
+    return tuple(j for j in found if (j.tuning_job_name or "").lower() == name.lower() and _is_gone(store, j))
+
+
+def _is_gone(store: JobStore, job: TrainingJob) -> bool:
+    try:
+        store.tuning_job_by_id(job.tuning_job_id or 0)
+        return False
+    except NotFound:
+        return True
+
+
 def tags_of(store: JobStore, subject: str) -> Mapping[str, str]:
     """The tags of a job (``tuning:ID`` or ``training:ID``). Raises NotFound."""
     kind, _, number = subject.partition(":")
