@@ -20,6 +20,8 @@ import boto3
 import psutil
 import pytest
 
+from rekindle.cli.serve import _chosen
+from rekindle.domain.errors import InvalidValue
 from support.script_jobs import training_request, tuning_request, upload
 from support.serving import REKINDLE, Serving, until
 
@@ -243,3 +245,13 @@ def test_a_taken_port_is_said_in_one_line(serving: Serving) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: port: {serving.port}: cannot listen there")
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_proxy_s_port_is_nobody_else_s_from_the_start() -> None:
+    """Of two servers that start together, one that has bound its port only would find it taken when it comes to listen."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address, held = _chosen("127.0.0.1", port, None)
+    with held, pytest.raises(InvalidValue, match=f"proxy-port: {address.proxy_port}: cannot listen there"):
+        _chosen("127.0.0.1", port, address.proxy_port)

@@ -149,14 +149,16 @@ def _proxy_socket(host: str, port: int, proxy_port: int | None) -> socket.socket
     from rekindle.domain.errors import InvalidValue
 
     try:
-        return _bound("proxy-port", host, proxy_port or port % 65535 + 1)
+        return _bound("proxy-port", host, proxy_port or port % 65535 + 1, listening=True)
     except InvalidValue:
         if proxy_port is not None:
             raise
-        return _bound("proxy-port", host, 0)
+        return _bound("proxy-port", host, 0, listening=True)
 
 
-def _bound(name: str, host: str, port: int) -> socket.socket:
+def _bound(name: str, host: str, port: int, listening: bool = False) -> socket.socket:
+    """A socket at a port. One that is not ``listening`` leaves the port to others, who may bind it as well. Raises
+    InvalidValue."""
     import errno
     import socket
 
@@ -166,6 +168,8 @@ def _bound(name: str, host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        if listening:
+            bound.listen()
     except OSError as error:
         bound.close()
         reason = f"cannot listen there ({error.strerror})"
