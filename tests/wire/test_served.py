@@ -21,7 +21,16 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Output, Owner, TrainingJob, TrainingSpec
+from rekindle.domain.training_job import (
+    Algorithm,
+    Channel,
+    Checkpoints,
+    Output,
+    Owner,
+    SecondaryStatus,
+    TrainingJob,
+    TrainingSpec,
+)
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.code import MAX_BYTES
 from rekindle.engine.commands import check_code, check_inputs, create_training_job
@@ -38,6 +47,7 @@ from support.serving import until
 from support.wire import Json, changed, error_of, tuning_request, wire
 
 OTHER = "222222222222"
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @dataclass(frozen=True)
@@ -198,6 +208,25 @@ def test_who_stops_a_job_whose_results_wait_for_keys_gets_an_end_and_where_they_
     assert report.failure_reason.startswith("ClientError: Artifact upload failed: ")
     assert f"What was trained is kept in {tmp_path / '_' / key.name / 'model'}; remove the job only" in report.failure_reason
     assert (tmp_path / "_" / key.name / "model" / "weights").exists()
+    assert f"rekindle: {report.failure_reason}\n".encode() in executor.read_log(key.owner, key.name)[0]
+
+
+def test_a_silent_object_store_is_given_up_with_the_job_and_not_taken_for_one_that_refuses_the_keys(
+    served: Served, tmp_path: Path
+) -> None:
+    silent = {"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1", **KEYS}
+    transfer = (sys.executable, "-I", "-m", "rekindle.objects.transfer")
+    executor = ProcessExecutor(tmp_path, SystemClock(), environment=silent, transfer=transfer, stop_grace_seconds=0.1)
+    key = RunKey("silence", 1)
+    executor.launch(Run(key, TrainingSpec(Algorithm(command="touch ../model/weights"), output=Output("s3://rotated/out")), {}))
+    until(lambda: any(phase[0] is SecondaryStatus.UPLOADING for phase in executor.report(key).phases))
+    executor.stop(key, give_up=True)
+    until(lambda: executor.report(key).state is not RunState.RUNNING)
+    report = executor.report(key)
+    assert (report.state, report.model_uri) == (RunState.STOPPED, None)
+    assert "the object store does not answer" in report.failure_reason
+    assert f"What was trained is kept in {tmp_path / '_' / key.name / 'model'}" in report.failure_reason
+    assert b"refuses the keys" not in executor.read_log(key.owner, key.name)[0]
 
 
 def test_checkpoints_are_followed_with_the_keys_of_who_works_on_the_run_by_now(served: Served, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def show_best(view: TuningJobView) -> None:
     """The best training job as a table; beside it the best across the parents, where that is another."""
-    from rekindle.cli.printing import show, table
+    from rekindle.cli.printing import one_line, show, table, tell
 
     columns, jobs = ["", "best"], [view.best]
     if view.overall_best is not None and view.overall_best != view.best:
@@ -25,6 +25,10 @@ def show_best(view: TuningJobView) -> None:
     names = list(dict.fromkeys([*_tuned(view), *(name for job in jobs if job is not None for name in job.tuned)]))
     rows = zip(*(_column(job, view, names) for job in jobs), strict=True)
     show(table(columns, [[label, *(text for _, text in cells)] for label, cells in _labelled(list(rows))]))
+    for job in jobs:
+        # One whose result counts and that has a reason was stopped before its model could be taken to an object store.
+        if job is not None and job.model_uri is None and job.failure_reason:
+            tell(f"{job.name} has no model: {one_line(job.failure_reason)}")
 
 
 def show_end(view: TuningJobView, last: str | None, saved: dict[str, Any] | None = None) -> None:

@@ -54,9 +54,9 @@ class Host:
     """What holds for all runs of this machine.
 
     ``transfer`` is the command, to be followed by ``download URI FOLDER`` (any number of pairs) or ``upload PATH URI``, that
-    moves objects; it exits with ``EX_TEMPFAIL`` where the store refuses the keys. ``transfer_variables`` are, for the owner of
-    a run, added to what it sees. ``environment`` is what training jobs inherit. ``images`` is what the user says of images.
-    ``hidden`` are folders that no copy of a source holds.
+    moves objects; it exits with ``EX_TEMPFAIL`` where the store refuses the keys, and with ``EX_UNAVAILABLE`` where it was to
+    give up. ``transfer_variables`` are, for the owner of a run, added to what it sees. ``environment`` is what training jobs
+    inherit. ``images`` is what the user says of images. ``hidden`` are folders that no copy of a source holds.
     """
 
     root: Path

@@ -410,6 +410,7 @@ class Supervisor:
             reason = f"ClientError: Artifact upload failed: {error}"
             return Ended("failed", ended.exit_code, reason) if keep_model else ended
         except Ended as unkept:
+            self._output.feed(f"rekindle: {unkept.reason}\n".encode())
             state = ended.state if unkept.state == "stopped" and ended.state != "completed" else unkept.state
             return Ended(state, ended.exit_code, unkept.reason) if keep_model else ended
         if keep_model:
@@ -447,10 +448,11 @@ class Supervisor:
         while (status := self._transferred(name, problem, called_off)) != 0:
             if patience and self._wishes.give_up and not giving_up:
                 giving_up, deadline = True, min(deadline, time.monotonic() + self._grace)
-            again = os.waitstatus_to_exitcode(status) == os.EX_TEMPFAIL
-            if not again or time.monotonic() >= deadline:
+            code = os.waitstatus_to_exitcode(status)
+            if code != os.EX_TEMPFAIL or time.monotonic() >= deadline:
+                given_up = giving_up and code in (os.EX_TEMPFAIL, os.EX_UNAVAILABLE)
                 reason = f"ClientError: {problem}: {_last_words(self._output.tail)}"
-                raise Ended("stopped" if again and giving_up else "failed", reason=reason)
+                raise Ended("stopped" if given_up else "failed", reason=reason)
             if pause == _FIRST_PAUSE:
                 self._output.feed(_KEYS_WANTED)
             self._rest(min(pause, deadline - time.monotonic()), giving_up)

@@ -2,8 +2,8 @@
 
 Supervisors run it, so that gigabytes never pass through a worker. It tells what went wrong in one line. An object store
 that does not answer is waited for: the server that holds it may be on its way back, and no result may be lost for that.
-One that refuses our keys is told by the exit code ``EX_TEMPFAIL``: who started us may have others. So is one that was silent
-until we were told to give up: by a file GIVE_UP, SECONDS after which there are no more tries.
+One that refuses our keys is told by the exit code ``EX_TEMPFAIL``: who started us may have others. One that was silent until
+we were told to give up (by a file GIVE_UP, SECONDS after which there are no more tries) is told by ``EX_UNAVAILABLE``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main(
             if os.path.exists(give_up) and not giving_up:
                 giving_up, deadline = True, min(deadline, clock.now() + grace)
             if clock.now() >= deadline:
-                return _fail(error, again=giving_up)
+                return _fail(error, os.EX_UNAVAILABLE if giving_up else 1)
             clock.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
         except (RekindleError, OSError) as error:
@@ -73,9 +73,9 @@ def _told_apart(arguments: list[str]) -> tuple[list[str], str, float]:
             return arguments, "", 0.0
 
 
-def _fail(error: Exception, again: bool = False) -> int:
+def _fail(error: Exception, code: int = 1) -> int:
     sys.stderr.write(f"{error}\n")
-    return os.EX_TEMPFAIL if again or _refuses_keys(error) else 1
+    return os.EX_TEMPFAIL if _refuses_keys(error) else code
 
 
 def _refuses_keys(error: Exception) -> bool:

@@ -31,6 +31,18 @@ def test_the_overall_best_shows_what_a_parent_tuned_and_is_static_here(capsys: A
     assert len(rows["lr"]) == len(rows["layers"]) == 2
 
 
+def test_a_best_training_job_whose_model_was_not_taken_anywhere_says_where_it_is(capsys: Any) -> None:
+    engine = Engine(lambda h: Script((float(h["lr"]),)))
+    engine.create(tuning_spec("job", jobs=2))
+    engine.run("job")
+    view = describe(engine.store, engine.owner, "job")
+    show_best(view)
+    assert "has no model" not in capsys.readouterr().out
+    reason = "ClientError: Artifact upload failed: ExpiredToken. What was trained is kept in /runs/job/model"
+    show_best(replace(view, best=replace(view.best, failure_reason=reason)))
+    assert f"{view.best.name} has no model: {reason}\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("columns", [60, 80])
 def test_the_next_commands_break_in_no_word(capsys: Any, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     engine = Engine(lambda h: Script((float(h["lr"]),)))

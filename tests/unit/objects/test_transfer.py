@@ -60,7 +60,7 @@ def test_who_wants_an_end_waits_for_the_grace_alone(arguments: list[str], tmp_pa
 
     store, clock = Asking(times=10**9), SimulatedClock()
     began = clock.now()
-    assert main([*arguments, str(give_up), "30"], store, clock) == os.EX_TEMPFAIL
+    assert main([*arguments, str(give_up), "30"], store, clock) == os.EX_UNAVAILABLE
     assert 30 <= clock.now() - began < 60
     back = Asking(times=5)
     assert main([*arguments, str(give_up), "30"], back, SimulatedClock()) == 0
