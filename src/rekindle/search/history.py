@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Literal
 
-from rekindle.search.space import Configuration, Space
+from rekindle.search.space import Configuration, Space, Value, native
 
 Direction = Literal["minimize", "maximize"]
 ParentKind = Literal["identical", "transfer"]
@@ -77,7 +77,8 @@ class Parent:
     ``trials`` are pairs of a configuration in ``space`` and its objective value; None marks a failed one. ``kind``:
     ``identical`` says that the same configuration would score the same here; ``transfer`` promises nothing but kinship.
     Values are in the direction of the new search. ``name`` is for reports. ``held`` gives parameters of ``space`` that the new
-    search holds at one value: its results are read as if they had been found there.
+    search holds at one value: its results are read as if they had been found there. Scalars of numpy become Python's own.
+    Raises ValueError for what is no such thing.
     """
 
     space: Space
@@ -87,12 +88,37 @@ class Parent:
     held: Configuration = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "held", dict(self.held))
+        if not isinstance(self.space, Space):
+            raise ValueError(f"parent {self.name}: space {self.space!r} is no Space; write Space([...])")
+        object.__setattr__(self, "held", _plain(self.held, f"parent {self.name}: held"))
         if unknown := self.held.keys() - set(self.space.names):
             raise ValueError(f"parent {self.name}: held parameters {sorted(unknown)} are none of its own")
-        object.__setattr__(self, "trials", tuple((dict(c), v) for c, v in self.trials))
+        object.__setattr__(self, "trials", tuple(_result(self.name, i, trial) for i, trial in enumerate(self.trials)))
         if self.kind not in ("identical", "transfer"):
             raise ValueError(f"parent {self.name}: kind {self.kind!r} is neither 'identical' nor 'transfer'")
+
+
+def _result(parent: str, place: int, trial: tuple[Configuration, float | None]) -> tuple[Configuration, float | None]:
+    where = f"parent {parent}: trials[{place}]"
+    try:
+        configuration, value = trial
+        named = dict(configuration)
+    except (TypeError, ValueError) as error:
+        reason = "no pair of a configuration and its value, as in ({'lr': 0.1}, 0.9)"
+        raise ValueError(f"{where}: {trial!r} is {reason}") from error
+    plain = _plain(named, where)
+    try:
+        return plain, None if value is None else float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{where}: value {value!r} is no number; None says that a trial failed") from error
+
+
+def _plain(configuration: Configuration, where: str) -> dict[str, Value]:
+    plain = {name: native(value) for name, value in configuration.items()}
+    for name, value in plain.items():
+        if not isinstance(value, str | int | float | None):
+            raise ValueError(f"{where}: {name}: {value!r} is no text, number, truth value or None")
+    return plain  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

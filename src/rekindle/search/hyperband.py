@@ -17,7 +17,7 @@ import numpy as np
 
 from rekindle.search.history import Direction, History, Observation, Trial, TrialState
 from rekindle.search.random_search import RandomSearch
-from rekindle.search.space import Space
+from rekindle.search.space import Space, check_told_apart
 from rekindle.search.strategy import Proposal, Strategy
 from rekindle.search.tuner import make_strategy
 
@@ -145,6 +145,7 @@ def sampler(name: str, space: Space, direction: Direction, seed: int) -> Strateg
     # Imported where it is used, as in ``make_strategy``.
     from rekindle.search.bayesian.strategy import BayesianSearch, Options
 
+    check_told_apart(space)
     return BayesianSearch(space, direction, seed, options=Options(draws=DRAWS))
 
 

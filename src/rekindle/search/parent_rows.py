@@ -108,9 +108,9 @@ def coordinates_of(parameter: Parameter, parent: Parent) -> Array:
     known: dict[tuple[type, Value], float] = {}
     found = np.full(len(parent.trials), math.nan)
     for i, (configuration, _) in enumerate(parent.trials):
-        value = configuration.get(parameter.name)
-        if value is None:
+        if parameter.name not in configuration:
             continue
+        value = configuration[parameter.name]
         key = (type(value), value)
         if key not in known:
             known[key] = place(parameter, value)
@@ -167,20 +167,17 @@ def _configuration(space: Space, theirs: Configuration) -> Configuration | None:
     """The parent's configuration as one of ``space``; None when a value lies outside."""
     made: dict[str, Value] = {}
     for p in space.parameters:
-        value = _native(p, theirs[p.name])
-        if value is None or not p.contains(value):
+        value = _read(p, theirs[p.name])
+        if not p.contains(value):
             return None
-        made[p.name] = value
+        made[p.name] = p.taken(value)
     return made
 
 
-def _native(p: Parameter, value: Value) -> Value | None:
+def _read(p: Parameter, value: Value) -> Value:
     if isinstance(p, Categorical):
-        return next((v for v in p.values if same_category(v, value)), None)
-    number = float(value)
-    if p.size is None:
-        return number
-    return int(number) if number == int(number) and not isinstance(p.from_unit(0.0), float) else number
+        return next((v for v in p.values if same_category(v, value)), value)
+    return float(value)
 
 
 def best_rows(rows: ParentRows, direction: Direction, count: int) -> Sequence[int]:

@@ -28,6 +28,10 @@ _FEW = 4096
 _SURELY_APART = 2**40
 
 
+#: How a space is written.
+_SPACE = "write Space([Continuous('lr', 0.001, 0.1), ...])"
+
+
 class SpaceError(ValueError):
     """A range, a space or a configuration that cannot be: names the parameter, the value and the rule."""
 
@@ -53,6 +57,7 @@ class Continuous:
     scaling: Scaling = "Auto"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", _checked_name(self.name))
         _check_ends(self.name, self.low, self.high)
         object.__setattr__(self, "low", float(self.low))
         object.__setattr__(self, "high", float(self.high))
@@ -91,6 +96,10 @@ class Continuous:
         """Whether ``value`` is a number within both ends."""
         return _is_number(value) and self.low <= float(value) <= self.high  # type: ignore[arg-type]
 
+    def taken(self, value: Value) -> float:
+        """A value that the range contains, as a float."""
+        return float(value)
+
 
 @dataclass(frozen=True)
 class Integer:
@@ -103,6 +112,7 @@ class Integer:
     scaling: Scaling = "Auto"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", _checked_name(self.name))
         for end in (self.low, self.high):
             if not _is_number(end) or end != int(end):
                 raise SpaceError(self.name, end, "an integer range needs whole numbers as its ends")
@@ -129,10 +139,7 @@ class Integer:
     def to_unit(self, value: Value) -> float:
         """The place of ``value`` between the outer edges of the first and the last cell, in [0, 1]; clamped to [-1, 2]
         for a value outside."""
-        a, b = self.ends
-        if self.low == self.high or not b > a:
-            return 0.5
-        return _clamp((_warp(float(value), self) - a) / (b - a))
+        return _position(float(value), self)
 
     @property
     def told_apart(self) -> bool:
@@ -158,24 +165,31 @@ class Integer:
         """Whether ``value`` is a whole number within both ends."""
         return _is_number(value) and value == int(value) and self.low <= value <= self.high  # type: ignore
 
+    def taken(self, value: Value) -> int:
+        """A value that the range contains, as an int."""
+        return int(value)
+
 
 @dataclass(frozen=True)
 class Categorical:
-    """A parameter with a list of values without order."""
+    """A parameter with a list of values without order: texts, finite numbers, truth values, and None, as scikit-learn's
+    parameters have it. Those of numpy become Python's own."""
 
     name: str
     values: Sequence[Category]
 
     def __post_init__(self) -> None:
-        if isinstance(self.values, str):
+        object.__setattr__(self, "name", _checked_name(self.name))
+        if isinstance(self.values, str) or not isinstance(self.values, Iterable):
             raise SpaceError(self.name, self.values, "a categorical range is a list of values; write it in brackets")
-        object.__setattr__(self, "values", tuple(self.values))
+        if isinstance(self.values, set | frozenset):
+            # Its order changes from process to process, and the suggestions would with it.
+            raise SpaceError(self.name, self.values, "a set has no order that lasts; write a list")
+        object.__setattr__(self, "values", tuple(_checked_category(self.name, native(v)) for v in self.values))
         if not self.values:
             raise SpaceError(self.name, [], "a categorical range needs at least one value")
         seen: set[tuple[type, Category]] = set()
         for value in self.values:
-            if value != value:
-                raise SpaceError(self.name, value, "what is no number equals nothing, itself included; write it as text")
             if (type(value), value) in seen:
                 raise SpaceError(self.name, value, "the value is listed twice")
             seen.add((type(value), value))
@@ -187,6 +201,7 @@ class Categorical:
 
     def index(self, value: object) -> int:
         """The place of ``value`` in the list. Raises SpaceError when it is not there."""
+        value = native(value)
         for i, known in enumerate(self.values):
             if type(known) is type(value) and known == value:
                 return i
@@ -202,7 +217,12 @@ class Categorical:
 
     def contains(self, value: object) -> bool:
         """Whether ``value`` is one of the list."""
+        value = native(value)
         return any(type(known) is type(value) and known == value for known in self.values)
+
+    def taken(self, value: Value) -> Category:
+        """A value that the range contains, as it is listed."""
+        return self.values[self.index(value)]
 
 
 Parameter = Continuous | Integer | Categorical
@@ -220,9 +240,15 @@ class Space:
     parameters: Sequence[Parameter]
 
     def __post_init__(self) -> None:
+        if isinstance(self.parameters, Parameter):
+            raise SpaceError(self.parameters.name, self.parameters, f"one range alone is no list of ranges; {_SPACE}")
+        if not isinstance(self.parameters, Iterable):
+            raise SpaceError("parameters", self.parameters, f"not a list of ranges; {_SPACE}")
         object.__setattr__(self, "parameters", tuple(self.parameters))
         names: set[str] = set()
         for parameter in self.parameters:
+            if not isinstance(parameter, Parameter):
+                raise SpaceError("parameters", parameter, f"neither Continuous nor Integer nor Categorical; {_SPACE}")
             if parameter.name in names:
                 raise SpaceError(parameter.name, parameter.name, "two parameters have this name")
             names.add(parameter.name)
@@ -250,6 +276,8 @@ class Space:
 
     def check(self, configuration: Configuration) -> None:
         """Raises SpaceError unless the configuration names exactly these parameters with values in their ranges."""
+        if not isinstance(configuration, Mapping):
+            raise SpaceError("values", configuration, "a configuration is a mapping of names to values, such as {'lr': 0.1}")
         for name in configuration:
             if name not in self.names:
                 raise SpaceError(name, configuration[name], f"the space has no such parameter; it has {list(self.names)}")
@@ -258,6 +286,11 @@ class Space:
                 raise SpaceError(p.name, None, "the configuration does not name this parameter")
             if not p.contains(configuration[p.name]):
                 raise SpaceError(p.name, configuration[p.name], f"outside the range {p}")
+
+    def taken(self, configuration: Configuration) -> dict[str, Value]:
+        """The configuration, checked, each value of its range's own type: 2.0 is 2 in a range of whole numbers."""
+        self.check(configuration)
+        return {p.name: p.taken(configuration[p.name]) for p in self.parameters}
 
     def key(self, configuration: Configuration) -> tuple[object, ...]:
         """What makes a configuration the same as another: its values in the order of the parameters, and the types of its
@@ -288,6 +321,42 @@ def resolved_scaling(parameter: Continuous | Integer) -> Scaling:
         return parameter.scaling
     wide = parameter.low > 0 and parameter.high / parameter.low >= AUTO_LOG_RATIO
     return "Logarithmic" if wide else "Linear"
+
+
+def native(value: object) -> object:
+    """A scalar of numpy as Python's own number, text or truth value, which JSON has a form for; anything else as it is."""
+    if not isinstance(value, np.generic):
+        return value
+    for theirs, own in ((np.bool_, bool), (np.integer, int), (np.floating, float), (np.str_, str)):
+        if isinstance(value, theirs):
+            return own(value)
+    return value
+
+
+def check_told_apart(space: Space) -> None:
+    """Raises SpaceError for a range of whole numbers that a model would take for one another (``Integer.told_apart``)."""
+    for p in space.parameters:
+        if isinstance(p, Integer) and not p.told_apart:
+            reason = f"floating point cannot tell numbers this great apart on a {p.scale.lower()} scale"
+            raise SpaceError(p.name, [p.low, p.high], f"{reason}; tune how much is added to {p.low}, or use another strategy")
+
+
+def _checked_name(name: object) -> str:
+    name = native(name)
+    if not isinstance(name, str):
+        raise SpaceError(repr(name), name, "a range's first argument is its name, a text")
+    return name
+
+
+def _checked_category(name: str, value: object) -> Category:
+    if not isinstance(value, str | int | float | None):
+        reason = "a category is a text, a number, a truth value or None; list names, and look up by them what they stand for"
+        raise SpaceError(name, value, reason)
+    if value != value:
+        raise SpaceError(name, value, "what is no number equals nothing, itself included; write it as text")
+    if isinstance(value, float) and math.isinf(value):
+        raise SpaceError(name, value, "JSON has no infinite numbers; write it as text")
+    return value  # type: ignore[return-value]
 
 
 def _is_number(value: object) -> bool:
@@ -347,12 +416,8 @@ def positions(p: Continuous | Integer, values: Iterable[Value]) -> NDArray[np.fl
     return np.clip((np.array(x) - a) / (b - a), -1.0, 2.0)
 
 
-def _position(x: float, p: Continuous) -> float:
-    if p.low == p.high:
-        return 0.5
+def _position(x: float, p: Continuous | Integer) -> float:
     a, b = p.ends
-    return _clamp((_warp(x, p) - a) / (b - a)) if b > a else 0.5
-
-
-def _clamp(u: float) -> float:
-    return min(max(u, -1.0), 2.0)
+    if p.low == p.high or not b > a:
+        return 0.5
+    return min(max((_warp(x, p) - a) / (b - a), -1.0), 2.0)

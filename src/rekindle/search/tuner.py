@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from threading import RLock
 
 from rekindle.search.grid_search import GridSearch
 from rekindle.search.history import Direction, History, Observation, Parent, Trial, TrialState, best_trial
 from rekindle.search.random_search import RandomSearch
-from rekindle.search.space import Configuration, Space, Value
+from rekindle.search.space import Configuration, Space, Value, check_told_apart
 from rekindle.search.strategy import Proposal, Strategy
 
 
@@ -22,7 +23,11 @@ class Tuner:
     """Ask for configurations, tell their values.
 
     ``strategy`` is ``"random"``, ``"grid"``, ``"bayesian"`` or a Strategy object; ``direction`` is ``"minimize"`` or
-    ``"maximize"``; the same ``seed`` and the same calls give the same configurations. Not thread-safe.
+    ``"maximize"``; the same ``seed`` and the same calls give the same configurations. ``parents`` tell Bayesian search of
+    earlier ones. Raises ValueError for what is none of these, SpaceError for a space that the strategy cannot search.
+
+    Threads may share a tuner: their calls wait for one another. Processes may not: a copy (by ``copy``, ``pickle`` or a
+    fork) goes on by itself, and its next trial is the original's next one, too. A pickled tuner goes on where it stood.
 
     >>> from rekindle.search import Continuous, Space, Tuner
     >>> tuner = Tuner(Space([Continuous("x", -1.0, 2.0)]), strategy="bayesian", direction="minimize", seed=1)
@@ -43,7 +48,12 @@ class Tuner:
     ) -> None:
         if direction not in ("minimize", "maximize"):
             raise ValueError(f"direction {direction!r} is neither 'minimize' nor 'maximize'")
-        seed = _checked(seed)
+        if not isinstance(space, Space):
+            raise ValueError(f"space {space!r} is no Space; write Space([...])")
+        seed, parents = _checked(seed), _checked_parents(parents)
+        if not isinstance(strategy, str):
+            _check_strategy(strategy, space, parents)
+        self._lock = RLock()
         self._direction: Direction = direction
         self._strategy = make_strategy(strategy, space, direction, seed, parents) if isinstance(strategy, str) else strategy
         self._finished: list[Trial] = []
@@ -54,49 +64,61 @@ class Tuner:
 
     def ask(self) -> AskedTrial:
         """The next trial to run. Raises SpaceExhausted when every configuration has been tried or is running."""
-        proposal = self._strategy.propose(self.history)
-        if proposal is None:
-            raise SpaceExhausted(f"all {self._strategy.space.size} configurations of the space have been tried")
-        trial = Trial(self._asked, dict(proposal.configuration))
-        self._asked += 1
-        self._pending[trial.id] = trial
-        self._why[trial.id] = proposal
-        return AskedTrial(trial.id, dict(proposal.configuration))
+        with self._lock:
+            proposal = self._strategy.propose(self.history)
+            if proposal is None:
+                raise self._exhausted()
+            trial = Trial(self._asked, dict(proposal.configuration))
+            self._asked += 1
+            self._pending[trial.id] = trial
+            self._why[trial.id] = proposal
+            return AskedTrial(trial.id, dict(proposal.configuration))
 
     def tell(self, trial_id: int, value: float) -> None:
         """Ends a trial with its objective value; NaN and infinities count as a failure. Raises TunerError for what is no
         number, and the trial goes on."""
         number = _number(value)
-        self._finished.append(_finished(self._take(trial_id), number, self._next_event()))
+        with self._lock:
+            self._finished.append(_finished(self._take(trial_id), number, self._next_event()))
 
     def fail(self, trial_id: int) -> None:
         """Ends a trial that produced no value."""
-        self._finished.append(replace(self._take(trial_id), state=TrialState.FAILED, ended=self._next_event()))
+        with self._lock:
+            self._finished.append(replace(self._take(trial_id), state=TrialState.FAILED, ended=self._next_event()))
 
     def report(self, trial_id: int, step: int, value: float) -> None:
-        """Records a running trial's objective at a step (1, 2, ...), for strategies that stop trials early."""
-        if trial_id not in self._pending:
-            raise TunerError(f"trial {trial_id} is not running")
-        trial = self._pending[trial_id]
-        self._pending[trial_id] = replace(trial, curve=(*trial.curve, Observation(step, value, self._next_event())))
+        """Records a running trial's objective, for strategies that stop trials early. ``step`` counts the trial's reports: 1,
+        2, ...; NaN and infinities count as the worst value there is. Raises TunerError for another step than the next, and for
+        what is no number."""
+        number = _number(value)
+        with self._lock:
+            trial = self._running(trial_id)
+            _check_step(trial, step)
+            seen = number if math.isfinite(number) else self._worst
+            self._pending[trial.id] = replace(
+                trial, curve=(*trial.curve, Observation(len(trial.curve) + 1, seen, self._next_event()))
+            )
 
     def to_stop(self) -> list[int]:
         """Ids of running trials that the strategy would end now; end them with ``tell`` and their last value."""
-        return list(self._strategy.to_stop(self.history))
+        with self._lock:
+            return list(self._strategy.to_stop(self.history))
 
     def add(self, values: Configuration, value: float | None) -> int:
-        """Records a finished trial that somebody else ran (None: it failed) and returns its id."""
-        self._strategy.space.check(values)
+        """Records a finished trial that somebody else ran (None: it failed) and returns its id. Raises SpaceError for values
+        that are not in the space, TunerError for a value that is no number."""
+        configuration = self._strategy.space.taken(values)
         number = math.nan if value is None else _number(value)
-        trial = Trial(self._asked, dict(values))
-        self._asked += 1
-        self._finished.append(_finished(trial, number, self._next_event()))
-        return trial.id
+        with self._lock:
+            trial = Trial(self._asked, configuration)
+            self._asked += 1
+            self._finished.append(_finished(trial, number, self._next_event()))
+            return trial.id
 
     @property
     def best(self) -> BestTrial:
         """The best trial so far. Raises TunerError before any has a value."""
-        trial = best_trial(self._finished, self._direction)
+        trial = best_trial(self.history.succeeded, self._direction)
         if trial is None or trial.value is None:
             raise TunerError("no trial has a value yet")
         return BestTrial(trial.id, dict(trial.configuration), trial.value)
@@ -104,23 +126,51 @@ class Tuner:
     @property
     def history(self) -> History:
         """All that the strategy sees."""
-        return History((*self._finished, *self._pending.values()), asked=self._asked)
+        with self._lock:
+            return History((*self._finished, *self._pending.values()), asked=self._asked)
 
     def explain(self, trial_id: int) -> dict[str, object]:
         """Why a trial was proposed: ``source`` and the strategy's own figures."""
-        if trial_id not in self._why:
+        if _id(trial_id) not in self._why:
             raise TunerError(f"trial {trial_id} was not proposed by this tuner")
         proposal = self._why[trial_id]
         return {"source": proposal.source, **proposal.why}
+
+    def __getstate__(self) -> dict[str, object]:
+        """What copies and pickles are made of: a lock is of one process, and a copy shares nothing that changes."""
+        with self._lock:
+            held = {"_finished": [*self._finished], "_pending": {**self._pending}, "_why": {**self._why}}
+            return {name: value for name, value in {**vars(self), **held}.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._lock = RLock()
+
+    @property
+    def _worst(self) -> float:
+        return math.inf if self._direction == "minimize" else -math.inf
+
+    def _exhausted(self) -> SpaceExhausted:
+        space = self._strategy.space
+        known = {space.key(t.configuration) for t in self.history.trials}
+        if space.size is not None and len(known) >= space.size:
+            return SpaceExhausted(f"all {space.size} configurations of the space have been tried or are running")
+        reason = "floating point has few numbers between ends this close, or on a scale this wide"
+        return SpaceExhausted(f"nothing new was found beside the {len(known)} configurations tried or running: {reason}")
 
     def _next_event(self) -> int:
         self._events += 1
         return self._events
 
-    def _take(self, trial_id: int) -> Trial:
-        if trial_id not in self._pending:
+    def _running(self, trial_id: int) -> Trial:
+        if _id(trial_id) not in self._pending:
             raise TunerError(f"trial {trial_id} is not running: it was never asked for, or has already ended")
-        return self._pending.pop(trial_id)
+        return self._pending[trial_id]
+
+    def _take(self, trial_id: int) -> Trial:
+        trial = self._running(trial_id)
+        del self._pending[trial.id]
+        return trial
 
 
 @dataclass(frozen=True)
@@ -141,7 +191,7 @@ class BestTrial:
 
 
 class SpaceExhausted(LookupError):
-    """Every configuration of a finite space has been tried or is running."""
+    """Every configuration that a strategy can find has been tried or is running."""
 
 
 def make_strategy(name: str, space: Space, direction: Direction, seed: int, parents: Sequence[Parent] = ()) -> Strategy:
@@ -156,12 +206,14 @@ def make_strategy(name: str, space: Space, direction: Direction, seed: int, pare
             from rekindle.search.bayesian.strategy import BayesianSearch
             from rekindle.search.transfer import WarmStart
 
+            check_told_apart(space)
             kin = tuple(parents)
             if not kin:
                 return BayesianSearch(space, direction, seed)
             return BayesianSearch(space, direction, seed, kin, prior=WarmStart(space, direction, kin))
         case _:
-            raise ValueError(f"strategy {name!r} is not one of 'random', 'grid', 'bayesian'")
+            others = "a Strategy object, such as rekindle.search.hyperband's Hyperband, is taken as well"
+            raise ValueError(f"strategy {name!r} is not one of 'random', 'grid', 'bayesian'; {others}")
 
 
 def _checked(seed: int) -> int:
@@ -172,6 +224,45 @@ def _checked(seed: int) -> int:
     if number < 0:
         raise ValueError(f"seed {seed!r} is no whole number from 0 on")
     return number
+
+
+def _checked_parents(parents: Sequence[Parent]) -> tuple[Parent, ...]:
+    if isinstance(parents, Parent):
+        raise ValueError(f"parents: parent {parents.name} alone is no list; write parents=[Parent(...)]")
+    if not isinstance(parents, Iterable):
+        raise ValueError(f"parents {parents!r} is no list; write parents=[Parent(...)]")
+    found = tuple(parents)
+    for parent in found:
+        if not isinstance(parent, Parent):
+            raise ValueError(f"parents: {parent!r} is no Parent; write Parent(space, [(configuration, value), ...])")
+    return found
+
+
+def _check_strategy(strategy: Strategy, space: Space, parents: Sequence[Parent]) -> None:
+    """Refuses what is no strategy object, and what is given beside one that it does not see."""
+    if isinstance(strategy, type) or not all(hasattr(strategy, name) for name in ("space", "propose", "to_stop")):
+        raise ValueError(f"strategy {strategy!r} is neither a name nor a Strategy object")
+    if strategy.space != space:
+        raise ValueError(f"strategy: it searches another space, {strategy.space!r}, than {space!r}; give both the same")
+    if parents:
+        raise ValueError("parents go with a strategy's name; a Strategy object is made with its own")
+
+
+def _id(trial_id: int) -> int:
+    try:
+        return operator.index(trial_id)
+    except TypeError as error:
+        raise TunerError(f"trial_id: {trial_id!r}: not a trial's number; give the id of what ask returned: trial.id") from error
+
+
+def _check_step(trial: Trial, step: int) -> None:
+    due = len(trial.curve) + 1
+    try:
+        right = operator.index(step) == due
+    except TypeError:
+        right = False
+    if not right:
+        raise TunerError(f"step: {step!r}: the next one of trial {trial.id} is {due}: steps count its reports, 1, 2, ...")
 
 
 def _number(value: float) -> float:

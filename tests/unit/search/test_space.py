@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 
 from rekindle.search import Categorical, Continuous, Integer, Space, SpaceError, Tuner
 from rekindle.search.bayesian.encoding import GRID, Encoding
-from rekindle.search.space import Scaling, resolved_scaling
+from rekindle.search.hyperband import sampler
+from rekindle.search.space import Parameter, Scaling, resolved_scaling
 
 
 @pytest.mark.parametrize(
@@ -32,7 +35,14 @@ from rekindle.search.space import Scaling, resolved_scaling
         lambda: Categorical("x", []),
         lambda: Categorical("x", ["a", "a"]),
         lambda: Categorical("x", [1.0, float("nan")]),
+        lambda: Categorical("x", [1.0, float("inf")]),
+        lambda: Categorical("x", [[1], [2]]),  # type: ignore[list-item]
+        lambda: Categorical("x", [b"a"]),  # type: ignore[list-item]
+        lambda: Categorical("x", np.array([[1, 2], [3, 4]])),  # type: ignore[arg-type]
+        lambda: Categorical("x", {"a", "b"}),  # type: ignore[arg-type]
+        lambda: Categorical("x", 3),  # type: ignore[arg-type]
         lambda: Space([Continuous("x", 0, 1), Integer("x", 0, 1)]),
+        lambda: Space(Continuous("x", 0, 1)),  # type: ignore[arg-type]
     ],
 )
 def test_what_cannot_be_is_refused_by_name(make: object) -> None:
@@ -184,3 +194,47 @@ def test_all_rows_are_all_configurations() -> None:
 def test_a_text_is_no_list_of_letters() -> None:
     with pytest.raises(SpaceError, match="'relu': a categorical range is a list of values"):
         Categorical("act", "relu")
+
+
+@pytest.mark.parametrize("value", [{"x": Continuous("x", 0, 1)}, "x", None, [("x", 0, 1)], 3])
+def test_what_is_no_list_of_ranges_is_told_how_to_write_one(value: object) -> None:
+    with pytest.raises(SpaceError, match=r"^parameters: .*; write Space\(\[Continuous\("):
+        Space(value)  # type: ignore[arg-type]
+
+
+def test_one_range_alone_is_told_to_stand_in_brackets() -> None:
+    with pytest.raises(SpaceError, match=r"^x: .*one range alone is no list of ranges; write Space\(\["):
+        Space(Continuous("x", 0, 1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [lambda n: Continuous(n, 0, 1), lambda n: Integer(n, 0, 1), lambda n: Categorical(n, ["a"])])
+def test_a_name_is_a_text(make: Callable[[object], Parameter]) -> None:
+    with pytest.raises(SpaceError, match="its name, a text"):
+        make(0.1)
+    assert type(make(np.str_("x")).name) is str
+
+
+def test_numpys_scalars_are_pythons_own_in_ranges_and_configurations() -> None:
+    c = Categorical("c", [np.str_("a"), np.int64(1), np.float32(0.5), np.bool_(True)])
+    assert [(type(v), v) for v in c.values] == [(str, "a"), (int, 1), (float, 0.5), (bool, True)]
+    assert Categorical("k", np.array([3, 5])).values == (3, 5)  # type: ignore[arg-type]
+    assert [c.index(v) for v in (np.str_("a"), np.int8(1), np.float64(0.5), np.bool_(True))] == [0, 1, 2, 3]
+    space = Space([Continuous("x", np.float32(0), np.float64(1)), Integer("k", np.int64(0), np.int8(9)), c])
+    taken = space.taken({"x": np.float64(0.25), "k": np.int64(3), "c": np.str_("a")})
+    assert json.dumps(taken) == '{"x": 0.25, "k": 3, "c": "a"}'
+    taken = space.taken({"x": 1, "k": 3.0, "c": np.bool_(True)})
+    assert json.dumps(taken) == '{"x": 1.0, "k": 3, "c": true}'
+    assert json.dumps([c.values, space.parameters[0].low, space.parameters[1].high])  # type: ignore[union-attr]
+
+
+def test_a_configuration_is_a_mapping() -> None:
+    for wrong in (["x"], None, 0.5):
+        with pytest.raises(SpaceError, match="a mapping of names to values"):
+            Space([Continuous("x", 0, 1)]).check(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("strategy", ["bayesian", "hyperband"])
+def test_a_model_is_not_asked_to_tell_apart_what_floating_point_cannot(strategy: str) -> None:
+    space = Space([Integer("x", 2**53, 2**53 + 10)])
+    with pytest.raises(SpaceError, match=f"floating point cannot tell .*; tune how much is added to {2**53}, or use another"):
+        Tuner(space, "bayesian") if strategy == "bayesian" else sampler("bayesian", space, "minimize", 0)
