@@ -142,6 +142,24 @@ def test_the_unit_of_the_new_search_is_found_whatever_its_scale(scale: float) ->
     assert u * y + v == pytest.approx(kin.alone.mean(x), abs=0.6)
 
 
+def test_results_count_in_the_unit_by_how_surely_the_family_predicts_them() -> None:
+    """Generalised least squares: what the family is unsure of together, noise included, weighs less."""
+    rng = np.random.default_rng(5)
+    noisy = Parent(SPACE, [(c, bowl(c) + 0.15 * rng.standard_normal()) for c in drawn(40, 0)])
+    kin = family(noisy)
+    assert kin.start.hyper.noise > 0.02
+    x, y = own(bowl, 6)
+    u, v = kin.unit(Results(x, y, 1.0))
+    ones = np.ones(6)
+
+    def level(noise: float) -> float:
+        weights = np.linalg.solve(kin.alone.covariance(x) + noise * np.eye(6), ones)
+        return float(weights @ (kin.alone.mean(x) - u * y) / weights.sum())
+
+    assert v == pytest.approx(level(kin.start.hyper.noise + 1e-4))
+    assert abs(v - level(1e-4)) > 0.01
+
+
 def test_values_that_lie_close_together_are_not_taken_for_the_whole_range() -> None:
     """Two results near the optimum differ little in the parents' unit, too, when the raw units are alike."""
     kin = family(parent(bowl, 0, 40))

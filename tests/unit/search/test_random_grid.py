@@ -89,3 +89,7 @@ def test_the_draws_are_those_of_this_version() -> None:
         {"x": 0.7701409510034741, "k": 2, "c": "a"},
         {"x": 0.277970282193581, "k": 5, "c": "d"},
     ]
+    small = Space([Integer("k", 1, 20)])
+    seen = tuple(Trial(k, {"k": k}) for k in range(1, 16))
+    again = [RandomSearch(small, seed).propose(History(seen)) for seed in range(6)]
+    assert [p.configuration["k"] for p in again if p] == [16, 20, 18, 19, 17, 19]

@@ -12,12 +12,12 @@ import pytest
 
 from rekindle.search import Categorical, Continuous, History, Integer, Parent, Space, Tuner
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import GP
+from rekindle.search.bayesian.gp import GP, most_probable
 from rekindle.search.bayesian.initial import design_point
 from rekindle.search.bayesian.strategy import BayesianSearch, _Suggestion
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction
-from rekindle.search.parent_model import at_held, model_of
+from rekindle.search.parent_model import _PARENT_PRIORS, at_held, model_of
 from rekindle.search.parent_rows import MAX_ROWS, coordinates_of, place, rows_of
 from rekindle.search.space import Configuration, Parameter, Value
 from rekindle.search.strategy import generator
@@ -720,3 +720,30 @@ def test_reliability_is_the_share_of_the_results_variance_that_is_predicted_with
     off = (made.gp.y - made.gp.leave_one_out()[0])[rows.succeeded]
     expected = 1.0 - np.mean(off**2) / np.var(made.gp.y[rows.succeeded])
     assert 0.0 < made.reliability == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("noise", "seed", "heard"), [(0.21, 4, True), (0.3, 3, False)])
+def test_a_parent_has_a_say_where_its_model_predicts_a_tenth_of_the_variance(noise: float, seed: int, heard: bool) -> None:
+    rng = np.random.default_rng(seed)
+    trials: list[tuple[Configuration, float | None]] = []
+    for _ in range(40):
+        c = SPACE.decode(rng.random(2))
+        trials.append((c, bowl(c) + noise * rng.standard_normal()))
+    parent = Parent(SPACE, trials)
+    made = model_of(rows_of(parent, SPACE_ENCODING, "minimize"), SPACE_ENCODING, "minimize")
+    assert made is not None
+    assert 0.05 < made.reliability < 0.15
+    assert (made.reliability > 0.1) == heard
+    assert Kin(SPACE_ENCODING, "minimize", (parent,)).members == ((0,) if heard else ())
+    holding = replace(parent, held={"y": 0.9})
+    assert (at_held(holding, "minimize") is not holding) == heard
+
+
+def test_a_parents_model_is_fitted_to_rows_of_all_ranks() -> None:
+    rows = rows_of(Parent(SPACE, results(bowl, 200)), SPACE_ENCODING, "minimize")
+    made = model_of(rows, SPACE_ENCODING, "minimize")
+    assert made is not None
+    ranked = sorted(range(200), key=lambda i: rows.values[i])
+    some = [ranked[int(k * 199 / 119)] for k in range(120)]
+    hyper, _ = most_probable(made.gp.x[some], made.gp.y[some], SPACE_ENCODING.columns, _PARENT_PRIORS)
+    assert made.gp.hyper.log.tolist() == hyper.log.tolist()
