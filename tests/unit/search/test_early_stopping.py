@@ -102,3 +102,12 @@ def test_what_ended_at_the_same_moment_had_not_ended_before() -> None:
     history = [ended(i, [1.0] * 8, at=150) for i in range(4)]
     assert RULE.to_stop(History((*history, running(9, [9.0] * 5, order=150)))) == []
     assert RULE.to_stop(History((*history, running(9, [9.0] * 5, order=151)))) == [9]
+
+
+def test_a_started_quarter_counts_in_full() -> None:
+    assert [first_step(flat(1, steps=n)) for n in (1, 4, 5, 8, 9)] == [1, 1, 2, 2, 3]
+
+
+def test_those_that_emitted_nothing_are_no_judges() -> None:
+    silent = [Trial(20 + i, {"x": 0.9}, TrialState.SUCCEEDED, 0.0, ended=30 + i) for i in range(4)]
+    assert RULE.to_stop(History((*silent, *flat(1), running(9, [9.0] * 4)))) == []

@@ -264,6 +264,28 @@ def test_diverged_values_have_no_say_in_what_a_rung_is_worth() -> None:
     assert on_one_scale(History((*both, wild, running(9, 2.0))), (1, 2)).trials[-1].value == pytest.approx(12.0)
 
 
+def test_few_survivors_say_nothing_of_a_rung_or_of_its_spread() -> None:
+    both = [running(i, float(i), 10.0 + 2.0 * i) for i in range(3)]
+    last = lambda *trials: on_one_scale(History(trials), (1, 2)).trials[-1].value  # noqa: E731
+    # Three have reached the second rung: the first is the one on whose scale all are seen.
+    assert last(*both, running(9, 5.0)) == 5.0
+    # Of four one has diverged: the level is that of the other three, the spread stays.
+    assert last(*both, running(8, 1.0, 1e200), running(9, 5.0)) == pytest.approx(12.0 + (5.0 - 1.0))
+
+
+def test_what_failed_short_of_the_first_rung_has_failed() -> None:
+    failed = Trial(1, {"x": 0.5}, TrialState.FAILED, curve=running(1, 3.0).curve, ended=50)
+    seen = on_one_scale(History((failed, running(2, 1.0), running(3, 1.0, 1.0))), (2, 4))
+    assert [t.state for t in seen.trials] == [TrialState.FAILED, TrialState.PENDING, TrialState.SUCCEEDED]
+
+
+def test_of_arrivals_at_one_moment_the_trial_asked_for_first_was_first() -> None:
+    worse, better = running(0, 1.0, first=5), running(1, 0.5, first=5)
+    # The first to arrive goes on; one that is better than it does so, too.
+    for trials in ((worse, better), (better, worse)):
+        assert hyperband().turned_away(History(trials)) == {}
+
+
 def test_the_brackets_are_those_of_this_version() -> None:
     """Stops that are recorded in stores follow from them: with other ones ``ALGORITHM_VERSION`` must grow."""
     assert "".join(str(hyperband(1, 27).mixed(i)) for i in range(30)) == "323323333233331332333323333033"
