@@ -201,11 +201,10 @@ class Categorical:
 
     def index(self, value: object) -> int:
         """The place of ``value`` in the list. Raises SpaceError when it is not there."""
-        value = native(value)
-        for i, known in enumerate(self.values):
-            if type(known) is type(value) and known == value:
-                return i
-        raise SpaceError(self.name, value, f"not one of {list(self.values)}")
+        place = self._place(value)
+        if place is None:
+            raise SpaceError(self.name, value, f"not one of {list(self.values)}")
+        return place
 
     def from_unit(self, u: float) -> Category:
         """The category whose cell of [0, 1] holds ``u``."""
@@ -217,12 +216,23 @@ class Categorical:
 
     def contains(self, value: object) -> bool:
         """Whether ``value`` is one of the list."""
-        value = native(value)
-        return any(type(known) is type(value) and known == value for known in self.values)
+        return self._place(value) is not None
 
     def taken(self, value: Value) -> Category:
         """A value that the range contains, as it is listed."""
         return self.values[self.index(value)]
+
+    def _place(self, value: object) -> int | None:
+        value = native(value)
+        try:
+            return self._order.get((type(value), value))
+        except TypeError:  # a list, say, which has no hash and is no category
+            return None
+
+    @cached_property
+    def _order(self) -> dict[tuple[type, object], int]:
+        """The place of each value by its type and itself: 1, 1.0 and True are three."""
+        return {(type(value), value): place for place, value in enumerate(self.values)}
 
 
 Parameter = Continuous | Integer | Categorical

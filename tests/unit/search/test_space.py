@@ -238,3 +238,9 @@ def test_a_model_is_not_asked_to_tell_apart_what_floating_point_cannot(strategy:
     space = Space([Integer("x", 2**53, 2**53 + 10)])
     with pytest.raises(SpaceError, match=f"floating point cannot tell .*; tune how much is added to {2**53}, or use another"):
         Tuner(space, "bayesian") if strategy == "bayesian" else sampler("bayesian", space, "minimize", 0)
+
+
+def test_a_list_of_very_many_values_is_looked_up_in_no_time() -> None:
+    p = Categorical("c", list(range(200_000)))
+    assert [p.index(v) for v in p.values] == list(p.values)
+    assert not any(p.contains(float(v)) or p.contains([v]) for v in p.values)
