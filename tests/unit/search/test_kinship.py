@@ -258,3 +258,53 @@ def test_only_the_last_few_fits_are_kept() -> None:
 def test_the_family_holds_so_many_of_the_new_searchs_results_at_most() -> None:
     gp = model(family(parent(bowl, 0)), bowl, 320)
     assert len(gp.x) - len(gp.lent) == 300
+
+
+def test_the_zero_of_the_results_has_no_say_in_their_unit() -> None:
+    kin = family(parent(bowl, 0, 40))
+    x, y = own(bowl, 6)
+    u, v = kin.unit(Results(x, y, 1.0))
+    assert kin.unit(Results(x, y + 5.0, 1.0)) == (u, pytest.approx(v - 5.0 * u))
+
+
+def test_without_evidence_the_unit_is_more_likely_the_parents_own_than_any() -> None:
+    kin = family(parent(bowl, 0, 40))
+    # Seven parts in ten of e^-1, the rest of 1; no result says more.
+    assert np.log(kin._scale(0.0, 0.0, 1, float(kin.units[0]) / np.e)) == pytest.approx(-0.7, abs=0.01)
+
+
+def test_rows_of_a_noisy_parent_are_as_noisy_as_its_own_model_found() -> None:
+    rng = np.random.default_rng(1)
+    noisy = Parent(SPACE, [(c, bowl(c) + 0.3 * rng.standard_normal()) for c in drawn(60, 2)])
+    kin = family(parent(bowl, 0, 40), noisy)
+    assert kin.noise.max() > 3 * kin.start.hyper.noise
+    gp = model(kin, bowl, 5)
+    x, y = own(bowl, 5)
+    u, _ = kin.unit(Results(x, y, float(np.std([bowl(c) for c in drawn(5, 99)]))))
+    m = len(gp.lent)
+    lent = (gp.hyper.noise + np.asarray(gp.row_noise)[:m]) * u**2
+    assert (np.asarray(gp.row_noise)[m:] == 0.0).all()
+    assert lent.max() == pytest.approx(kin.noise.max())
+
+
+def test_the_model_is_in_the_unit_of_the_results() -> None:
+    kin = family(parent(bowl, 0, 40))
+    x, y = own(bowl, 6)
+    found = Results(x, 8.0 * y, 8.0)
+    u, _ = kin.unit(found)
+    theta, _ = kin._fit(found)
+    gp, _ = kin.model(found, found)
+    assert u < 0.5
+    assert (gp.hyper.noise, gp.hyper.signal) == pytest.approx((theta.hyper.noise / u**2, theta.hyper.signal / u**2))
+
+
+def test_each_result_takes_the_place_of_a_parents_row() -> None:
+    kin = family(parent(bowl, 0, 240))
+    lent = [len(kin._beside(n, 180, 60)) for n in (0, 50, 120, 300)]
+    assert lent == [180, 130, 60, 60]
+    assert len(model(kin, bowl, 150).lent) == 60
+
+
+def test_a_few_contrary_results_make_kin_more_distant() -> None:
+    kin = family(parent(bowl, 0, 40))
+    assert model(kin, lambda c: -bowl(c), 4).kinship[0] < 0.9 * kin.alone.kinship[0]

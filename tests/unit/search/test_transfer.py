@@ -747,3 +747,8 @@ def test_a_parents_model_is_fitted_to_rows_of_all_ranks() -> None:
     some = [ranked[int(k * 199 / 119)] for k in range(120)]
     hyper, _ = most_probable(made.gp.x[some], made.gp.y[some], SPACE_ENCODING.columns, _PARENT_PRIORS)
     assert made.gp.hyper.log.tolist() == hyper.log.tolist()
+
+
+def test_four_results_are_worth_a_model_and_three_are_not() -> None:
+    made = [rows_of(Parent(SPACE, results(bowl, n)), SPACE_ENCODING, "minimize") for n in (3, 4)]
+    assert [model_of(rows, SPACE_ENCODING, "minimize") is None for rows in made] == [True, False]
