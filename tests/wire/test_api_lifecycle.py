@@ -263,6 +263,9 @@ def test_quotas_are_resource_limits_with_amazons_sentence() -> None:
                 f"The account-level service limit '{limit}' is {allowed} {unit}, with current utilization of {used} {unit} "
                 f"and a request delta of {delta} {unit}. Please use AWS Service Quotas to request an increase for this quota."
             )
+            field = {"Number of training jobs": "maxNumberOfTrainingJobs"}.get(limit, "maxParallelTrainingJobs")
+            asked = f"hyperParameterTuningJobConfig.resourceLimits.{field}: {delta}"
+            assert message.endswith(f"(In Rekindle: {asked}; REKINDLE_LIMITS=relaxed.)")
         service.create()
         first = service.create()
         code, message = error_of(create, **tuning_request())

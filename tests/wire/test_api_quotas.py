@@ -154,7 +154,7 @@ def test_the_longest_run_time_is_told_in_amazons_sentence_with_the_way_out(limit
         "The account-level service limit 'Seconds of run time of a training job' is 2419200 Seconds, with current utilization "
         "of 0 Seconds and a request delta of 2419201 Seconds."
     )
-    assert message.endswith("(In Rekindle: REKINDLE_LIMITS=relaxed.)")
+    assert message.endswith("(In Rekindle: stoppingCondition.maxRuntimeInSeconds: 2419201; REKINDLE_LIMITS=relaxed.)")
     with wire(quotas=RELAXED) as service:
         service.client.create_training_job(**request)
 

@@ -392,23 +392,29 @@ def test_a_grid_counts_itself(sagemaker: Wire) -> None:
     assert len(tried) == 6
 
 
-#: Limits of the structure: (path, value, the limit's name).
+#: Limits of the structure: (path, value, the limit's name, the field and what it asks for).
 STRUCTURE = [
-    (f"{DEFINITION}.StaticHyperParameters", {f"s{i}": "1" for i in range(98)}, "Number of hyperparameters, static and tuned"),
+    (
+        f"{DEFINITION}.StaticHyperParameters",
+        {f"s{i}": "1" for i in range(98)},
+        "Number of hyperparameters, static and tuned",
+        "trainingJobDefinition.staticHyperParameters: 101",
+    ),
     (
         f"{RANGES}.CategoricalParameterRanges",
         [{"Name": f"c{i}", "Values": ["a", "b"]} for i in range(30)],
         "Number of tunable hyperparameters",
+        "hyperParameterTuningJobConfig.parameterRanges: 32",
     ),
 ]
 
 
-@pytest.mark.parametrize(("path", "value", "limit"), STRUCTURE)
-def test_limits_of_the_structure_are_resource_limits(sagemaker: Wire, path: str, value: Any, limit: str) -> None:
+@pytest.mark.parametrize(("path", "value", "limit", "asked"), STRUCTURE)
+def test_limits_of_the_structure_are_resource_limits(sagemaker: Wire, path: str, value: Any, limit: str, asked: str) -> None:
     code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **changed(tuning_request(), path, value))
     assert code == "ResourceLimitExceeded"
     assert message.startswith(f"The account-level service limit '{limit}' is ")
-    assert "relaxed" not in message
+    assert message.endswith(f"(In Rekindle: {asked}.)")
 
 
 def test_a_grid_beyond_its_limit_is_refused(sagemaker: Wire) -> None:

@@ -275,7 +275,7 @@ def check_training_job(job: TrainingJob) -> None:
         if len(value) > 2500:
             raise InvalidValue(f"hyperparameters.{name}", value, "a value has at most 2500 characters")
     if len(job.hyperparameters) > 100:
-        raise LimitExceeded("number of hyperparameters", 100, len(job.hyperparameters))
+        raise LimitExceeded("number of hyperparameters", 100, len(job.hyperparameters), field="hyperparameters")
     check_definitions(job.spec.algorithm.metrics)
 
 

@@ -338,7 +338,7 @@ def change_extras(store: JobStore, clock: Clock, owner: Owner, name: str, change
 def check_tags(tags: Mapping[str, str], used: int = 0) -> None:
     """Raises LimitExceeded for more tags than a job may have, of which it has ``used`` already."""
     if len(tags) > MAX_TAGS:
-        raise LimitExceeded("number of tags", MAX_TAGS, len(tags), used=used)
+        raise LimitExceeded("number of tags", MAX_TAGS, len(tags), used=used, field="tags")
 
 
 def _change_tags(store: JobStore, subject: str, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> Mapping[str, str]:

@@ -82,7 +82,7 @@ _ADJUSTABLE = frozenset(
         "seconds of run time of a training job",
     )
 )
-_ADJUST = " (In Rekindle: REKINDLE_LIMITS=relaxed.)"
+_ADJUST = "REKINDLE_LIMITS=relaxed"
 
 #: Operations that call a missing training job a ResourceNotFound, as their model declares.
 _TRAINING_NOT_FOUND = frozenset(("UpdateTrainingJob", "DeleteTrainingJob"))
@@ -121,7 +121,7 @@ def _translated(error: RekindleError, context: Context) -> tuple[Code, str]:
         case WrongState():
             return (Code.IN_USE if context.operation == "DeleteTrainingJob" else Code.VALIDATION), _wrong_state(error, context)
         case LimitExceeded():
-            return Code.LIMIT_EXCEEDED, _limit(error)
+            return Code.LIMIT_EXCEEDED, _limit(error, context)
         case Unsupported():
             return Code.VALIDATION, _SAID.sub(lambda said: context.path(said[0]), str(error), count=1)
         case _:
@@ -149,12 +149,14 @@ def _wrong_state(error: WrongState, context: Context) -> str:
     return str(error)
 
 
-def _limit(error: LimitExceeded) -> str:
+def _limit(error: LimitExceeded, context: Context) -> str:
     name = error.limit[:1].upper() + error.limit[1:]
     unit = error.limit.removeprefix("number of ").split(",")[0].split(" of ")[0].title()
     delta = error.asked - error.used
     sentence = _LIMIT.format(limit=name, allowed=error.allowed, unit=unit, used=error.used, delta=delta)
-    return sentence + _ADJUST if error.limit in _ADJUSTABLE else sentence
+    where = [f"{context.path(error.field)}: {error.asked}"] if error.field else []
+    ours = [*where, *([_ADJUST] if error.limit in _ADJUSTABLE else ())]
+    return f"{sentence} (In Rekindle: {'; '.join(ours)}.)" if ours else sentence
 
 
 def _invalid(error: InvalidValue, context: Context) -> str:
