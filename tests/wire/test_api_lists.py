@@ -176,6 +176,29 @@ def test_a_token_of_another_order_is_refused(listed: Wire) -> None:
     assert "another order" in message
 
 
+@pytest.mark.parametrize(
+    ("operation", "arguments", "filters"),
+    [
+        ("list_hyper_parameter_tuning_jobs", {}, {"NameContains": "a"}),
+        ("list_hyper_parameter_tuning_jobs", {}, {"CreationTimeAfter": 1.0}),
+        (
+            "list_training_jobs_for_hyper_parameter_tuning_job",
+            {"HyperParameterTuningJobName": "delta"},
+            {"StatusEquals": "Failed"},
+        ),
+        ("list_training_jobs", {}, {"StatusEquals": "Completed"}),
+    ],
+)
+def test_a_token_of_another_filter_is_refused(listed: Wire, operation: str, arguments: Json, filters: Json) -> None:
+    ask = getattr(listed.client, operation)
+    token = ask(MaxResults=1, **arguments)["NextToken"]
+    code, message = error_of(ask, MaxResults=1, NextToken=token, **arguments, **filters)
+    assert code == "ValidationException"
+    assert message.startswith("nextToken: ")
+    assert "another filter" in message
+    assert ask(MaxResults=2, NextToken=token, **arguments)
+
+
 def test_a_token_of_another_list_is_refused(listed: Wire) -> None:
     trials, all_ = listed.client.list_training_jobs_for_hyper_parameter_tuning_job, listed.client.list_training_jobs
     upwards = {"MaxResults": 1, "SortBy": "CreationTime", "SortOrder": "Ascending"}

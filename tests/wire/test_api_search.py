@@ -211,7 +211,16 @@ def test_a_token_is_for_its_own_order(found: Wire) -> None:
     assert "another order" in message
     code, message = error_of(found.client.search, Resource="HyperParameterTuningJob", NextToken=token)
     assert code == "ValidationException"
-    assert "another resource" in message
+    assert "another list or search" in message
+
+
+def test_a_token_is_for_its_own_filter(found: Wire) -> None:
+    token = found.client.search(Resource="TrainingJob", MaxResults=1)["NextToken"]
+    expression = {"Filters": [{"Name": "TrainingJobStatus", "Operator": "Equals", "Value": "Completed"}]}
+    code, message = error_of(found.client.search, Resource="TrainingJob", SearchExpression=expression, NextToken=token)
+    assert code == "ValidationException"
+    assert "another filter" in message
+    assert found.client.search(Resource="TrainingJob", NextToken=token, MaxResults=5)["Results"]
 
 
 def test_pages_hold_while_jobs_come(found: Wire) -> None:

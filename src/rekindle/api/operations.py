@@ -89,7 +89,7 @@ def list_tuning_jobs(service: Service, owner: Owner, request: Json) -> Json:
     """ListHyperParameterTuningJobs."""
     page = page_of(request, SortKey.NAME)
     jobs, after = queries.list_tuning_jobs(service.store, owner, filter_of(request), page)
-    return listed("HyperParameterTuningJobSummaries", [tuning_job_summary(job) for job in jobs], after)
+    return listed(request, "HyperParameterTuningJobSummaries", [tuning_job_summary(job) for job in jobs], after)
 
 
 def list_trials(service: Service, owner: Owner, request: Json) -> Json:
@@ -97,7 +97,7 @@ def list_trials(service: Service, owner: Owner, request: Json) -> Json:
     page, name = page_of(request, SortKey.NAME), request["HyperParameterTuningJobName"]
     job, trials, after = queries.list_trials(service.store, owner, name, filter_of(request), page)
     direction = job.spec.definition.objective.direction
-    return listed("TrainingJobSummaries", [tuned_job_summary(trial, direction) for trial in trials], after)
+    return listed(request, "TrainingJobSummaries", [tuned_job_summary(trial, direction) for trial in trials], after)
 
 
 def stop_tuning_job(service: Service, owner: Owner, request: Json) -> None:
@@ -137,7 +137,7 @@ def list_training_jobs(service: Service, owner: Owner, request: Json) -> Json:
     wanted = {"TrainingJobStatus": request.get("StatusEquals"), "TrainingPlanArn": request.get("TrainingPlanArnEquals")}
     # There are no warm pools here, so that no job has one in any status.
     shown = [] if request.get("WarmPoolStatusEquals") else [s for s in summaries if _agrees(s, wanted)]
-    return listed("TrainingJobSummaries", shown, after)
+    return listed(request, "TrainingJobSummaries", shown, after)
 
 
 def stop_training_job(service: Service, owner: Owner, request: Json) -> None:
@@ -189,7 +189,7 @@ def delete_tags(service: Service, owner: Owner, request: Json) -> Json:
 def search_resources(service: Service, owner: Owner, request: Json) -> Json:
     """Search."""
     query = search.query_of(request, service.shapes)
-    return search.answer(query, described(service.store, owner, query.resource, service.clock.now()))
+    return search.answer(request, query, described(service.store, owner, query.resource, service.clock.now()))
 
 
 def search_suggestions(service: Service, owner: Owner, request: Json) -> Json:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rekindle.api.translate.listing import DEFAULT_PAGE
+from rekindle.api.translate.listing import DEFAULT_PAGE, cursor_of, token_of
 from rekindle.api.translate.search_expression import Searched, Test, test_of, visibility_of
 from rekindle.api.translate.search_order import Order, page
 from rekindle.api.translate.search_properties import RESOURCES, Shapes
@@ -29,7 +29,7 @@ class Query:
 
 def query_of(request: Mapping[str, Any], shapes: Shapes) -> Query:
     """The query of a Search request. Raises InvalidValue."""
-    size, token = request.get("MaxResults") or DEFAULT_PAGE, request.get("NextToken") or None
+    size, token = request.get("MaxResults") or DEFAULT_PAGE, cursor_of(request)
     resource = request["Resource"]
     # What other accounts share could only come from other installations.
     if resource not in RESOURCES or request.get("CrossAccountFilterOption") == "CrossAccount":
@@ -45,14 +45,14 @@ def query_of(request: Mapping[str, Any], shapes: Shapes) -> Query:
     return Query(resource, lambda described: expressed(described) and visible(described), order, size, token)
 
 
-def answer(query: Query, candidates: Iterable[Json]) -> Json:
-    """One page of the candidates that the query is for."""
+def answer(request: Mapping[str, Any], query: Query, candidates: Iterable[Json]) -> Json:
+    """One page of the candidates that the request's query is for."""
     if query.resource is None or query.order is None:
         return {"Results": [], "TotalHits": _hits(0)}
     arn = f"{query.resource}Arn"
     found = [(query.order.place(c, c[arn]), {query.resource: c}) for c in candidates if query.test(c)]
     results, after = page(found, query.order, query.size, query.token)
-    return present({"Results": results, "NextToken": after, "TotalHits": _hits(len(found))})
+    return present({"Results": results, "NextToken": token_of(request, after), "TotalHits": _hits(len(found))})
 
 
 def suggestions(request: Mapping[str, Any], names: Iterable[str]) -> Json:
