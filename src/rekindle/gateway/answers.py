@@ -65,6 +65,7 @@ _JSON: Final[_Table] = {
     Reason.PAYLOAD_MISMATCH: (400, "InvalidSignatureException", _AWS_MISMATCH),
     Reason.BODY_TOO_LARGE: (413, "ValidationException", "{}"),
     Reason.BODY_TOO_SLOW: (408, "RequestTimeoutException", "{}"),
+    Reason.ENCODED_BODY: (400, "SerializationException", "{}"),
     Reason.INTERNAL: (500, "InternalFailure", _INTERNAL),
 }
 
@@ -93,6 +94,7 @@ _QUERY: Final[_Table] = {
     Reason.PAYLOAD_MISMATCH: (403, "SignatureDoesNotMatch", _AWS_MISMATCH),
     Reason.BODY_TOO_LARGE: (413, "ValidationError", "{}"),
     Reason.BODY_TOO_SLOW: (408, "RequestTimeout", "{}"),
+    Reason.ENCODED_BODY: (400, "ValidationError", "{}"),
     Reason.INTERNAL: (500, "InternalFailure", _INTERNAL),
 }
 
@@ -130,6 +132,7 @@ _S3: Final[_Table] = {
         "Your socket connection to the server was not read from or written to within the timeout period. "
         "Idle connections will be closed.",
     ),
+    Reason.ENCODED_BODY: (400, "InvalidRequest", "{}"),
     Reason.INTERNAL: (500, "InternalError", _INTERNAL),
 }
 

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rekindle.gateway import sigv2, sigv4
 from rekindle.gateway.admission import DEFAULT_REGION, Caller, admit_old_url, anonymous, claimed_pair, proven
 from rekindle.gateway.answers import answer
-from rekindle.gateway.bodies import WatchedBody, drain, read_whole, replayed
+from rekindle.gateway.bodies import WatchedBody, check_plain, drain, read_whole, replayed
 from rekindle.gateway.canonical import WireRequest
 from rekindle.gateway.credentials import DEFAULT_ACCOUNT, Credentials
 from rekindle.gateway.errors import GatewayError
@@ -137,6 +137,8 @@ class Gateway:
         caller, body = await self._admit(exchange)
         app = self.apps.of(caller.service)
         check_target(request, caller.service)
+        if body:
+            check_plain(request)
         await exchange.serve(app, caller, body, self.settings.idle_seconds)
 
     def _check_envelope(self, exchange: _Exchange) -> None:

@@ -13,6 +13,7 @@ from rekindle.gateway.refusal import Reason, Refusal
 #: What is still read of the body of a refused request, so that its sender gets to read the answer.
 _DRAIN_BYTES = 8 * 2**20
 _DRAIN_SECONDS = 1.0
+_WAY_OUT = "Send it uncompressed, without this header (boto3: Config(disable_request_compression=True))."
 
 
 async def read_whole(request: WireRequest, receive: Receive, limit: int, seconds: float) -> bytes:
@@ -25,6 +26,14 @@ async def read_whole(request: WireRequest, receive: Receive, limit: int, seconds
             return await _collect(receive, limit)
     except TimeoutError:
         raise Refusal(Reason.BODY_TOO_SLOW, f"The request body did not arrive within {seconds:g} s.") from None
+
+
+def check_plain(request: WireRequest) -> None:
+    """A body that is read whole is taken as it came; else ENCODED_BODY: nobody behind would know what it says."""
+    given = request.header("content-encoding") or ""
+    # `amz-1.0` is what older SDKs of AWS call plain JSON.
+    if any(name.strip().lower() not in ("", "identity", "amz-1.0") for name in given.split(",")):
+        raise Refusal(Reason.ENCODED_BODY, f"Content-Encoding: {given[:64]!r}: bodies are read as they are. {_WAY_OUT}")
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

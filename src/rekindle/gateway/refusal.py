@@ -35,6 +35,7 @@ class Reason(Enum):
     PAYLOAD_MISMATCH = "payload mismatch"
     BODY_TOO_LARGE = "body too large"
     BODY_TOO_SLOW = "body too slow"
+    ENCODED_BODY = "encoded body"
     INTERNAL = "internal"
 
 

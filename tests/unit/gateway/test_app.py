@@ -143,6 +143,14 @@ def test_a_large_body_is_refused_and_a_large_object_is_not():
     )
 
 
+def test_a_compressed_body_is_refused_by_its_name_and_a_compressed_object_is_not():
+    answer = call(gateway(), listing().plus("content-encoding", "gzip"))
+    assert (answer.status, answer.json["__type"]) == (400, "SerializationException")
+    assert answer.json["message"].startswith("Content-Encoding: 'gzip': bodies are read as they are. Send it uncompressed")
+    assert call(gateway(), listing().plus("content-encoding", "amz-1.0")).status == 200
+    assert call(gateway(), upload().plus("content-encoding", "gzip")).status == 200
+
+
 def test_a_body_that_does_not_come_is_not_waited_for():
     answer = call(gateway(body_seconds=0.01), listing(), parts=[b"{"], stuck=True)
     assert (answer.status, answer.json["__type"]) == (408, "RequestTimeoutException")
