@@ -132,7 +132,7 @@ def _matching(logs: TrainingLogs, call: Call) -> Iterator[tuple[str, int, LogEve
     for stream in _named_streams(logs, call):
         if stream < resumed:
             continue
-        for begin, event in _events(logs, call, stream, int(position) if stream == resumed else 0):
+        for begin, event in _events(logs, call, stream, int(position) if token and stream == resumed else 0):
             if matches(event.message):
                 yield stream, begin, event
 

@@ -78,6 +78,12 @@ def test_logs_answer_anything(operation, parameters):
     assert isinstance(json.loads(body), dict)
 
 
+def test_an_empty_name_is_a_stream_that_does_not_exist():
+    asked = json.dumps({"logGroupName": GROUP, "logStreamNames": [""]}).encode()
+    status, body = status_and_body(logs_app(LOGS), asked, "Logs_20140328.FilterLogEvents")
+    assert (status, json.loads(body)["__type"]) == (400, "ResourceNotFoundException")
+
+
 @given(st.dictionaries(st.sampled_from(METRIC_MEMBERS), JSON))
 def test_cloudwatch_answers_anything(parameters):
     dimensions = [{"Name": "TrainingJobName", "Value": "job"}]
