@@ -352,6 +352,10 @@ def test_older_clients_ask_cloudwatch_in_the_query_protocol(client):
     assert (status, "<Code>InvalidAction</Code>" in answer) == (400, True)
     status, answer = posted(host, {"Action": "GetMetricStatistics", "Version": "2010-08-01"})
     assert (status, "<Code>MissingParameter</Code>" in answer) == (400, True)
+    for name, text, what in (("Period", "1m", "a number of seconds"), ("EndTime", "now", "a time")):
+        status, answer = posted(host, {**form, name: text})
+        assert status == 400
+        assert f'The parameter {name} must be {what}, not "{text}".' in answer
 
 
 def posted(host: str, form: dict[str, str]) -> tuple[int, str]:

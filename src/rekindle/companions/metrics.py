@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from starlette.types import ASGIApp
 
 from rekindle.companions.ports import Point, TrainingMetrics
 from rekindle.companions.wire import Call, JsonApp, QueryApp, ServiceError, by_protocol, element
+
+T = TypeVar("T")
 
 NAMESPACE: Final = "/aws/sagemaker/TrainingJobs"
 _XML: Final = "http://monitoring.amazonaws.com/doc/2010-08-01/"
@@ -106,20 +109,36 @@ def _in_json(metrics: TrainingMetrics, call: Call) -> Mapping[str, Any]:
 
 
 def _json_question(given: Mapping[str, Any]) -> Question:
+    return Question(
+        namespace=_read(given, "Namespace", str, "text"),
+        metric=_read(given, "MetricName", str, "text"),
+        dimensions=_read({"Dimensions": [], **given}, "Dimensions", _dimensions, "a list of names and values"),
+        start=_read(given, "StartTime", _seconds, "a time"),
+        end=_read(given, "EndTime", _seconds, "a time"),
+        period=_read(given, "Period", int, "a number of seconds"),
+        statistics=_read({"Statistics": [], **given}, "Statistics", _texts, "a list of names"),
+    )
+
+
+def _read(given: Mapping[str, Any], name: str, convert: Callable[[Any], T], what: str) -> T:
+    """A parameter in its type; MissingParameter or SerializationException, which name it, where it has none or another."""
+    if given.get(name) is None:
+        raise ServiceError("MissingParameter", f"The parameter {name} is required.")
     try:
-        return Question(
-            namespace=str(given["Namespace"]),
-            metric=str(given["MetricName"]),
-            dimensions={str(entry["Name"]): str(entry["Value"]) for entry in given.get("Dimensions") or []},
-            start=_seconds(given["StartTime"]),
-            end=_seconds(given["EndTime"]),
-            period=int(given["Period"]),
-            statistics=tuple(map(str, given.get("Statistics") or [])),
-        )
-    except KeyError as missing:
-        raise ServiceError("MissingParameter", f"The parameter {missing.args[0]} is required.") from None
-    except (TypeError, ValueError, OverflowError):
-        raise ServiceError("SerializationException", "A parameter of GetMetricStatistics is of the wrong type.") from None
+        return convert(given[name])
+    except (TypeError, ValueError, OverflowError, KeyError):
+        sentence = f"The parameter {name} must be {what}, not {json.dumps(given[name])[:80]}."
+        raise ServiceError("SerializationException", sentence) from None
+
+
+def _dimensions(entries: Any) -> Mapping[str, str]:
+    return {str(entry["Name"]): str(entry["Value"]) for entry in entries}
+
+
+def _texts(entries: Any) -> tuple[str, ...]:
+    if not isinstance(entries, list):
+        raise TypeError
+    return tuple(map(str, entries))
 
 
 def _in_xml(metrics: TrainingMetrics, call: Call) -> str:
