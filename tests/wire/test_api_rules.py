@@ -478,14 +478,14 @@ WARM_STARTS = [
     (
         f"{DEFINITION}.StaticHyperParameters",
         {"epochs": "3", **{f"s{i}": "y" for i in range(6)}},
-        "warmStartConfig.parentHyperParameterTuningJobs",
+        "trainingJobDefinition.staticHyperParameters, hyperParameterTuningJobConfig.parameterRanges: ",
         "at most 10 changes count from the parent: s0: static 'x' -> static 'y' (2)",
     ),
     (
         f"{CONFIG}.HyperParameterTuningJobObjective.Type",
         "Maximize",
-        "warmStartConfig.",
-        "the parent's objective has the type 'Minimize'",
+        "hyperParameterTuningJobConfig.hyperParameterTuningJobObjective.type: 'Maximize': ",
+        "the parent's objective has the type 'Minimize'; it must be the same (the parent is ",
     ),
     (f"{CONFIG}.Strategy", "Grid", "", ""),
     (
@@ -495,8 +495,8 @@ WARM_STARTS = [
             "IntegerParameterRanges": [{"Name": "lr", "MinValue": "1", "MaxValue": "5"}],
             "CategoricalParameterRanges": [{"Name": "c", "Values": ["a", "b"]}],
         },
-        "warmStartConfig.parentHyperParameterTuningJobs",
-        "the type must stay the same",
+        "hyperParameterTuningJobConfig.parameterRanges.",
+        "the type must stay the same (the parent is ",
     ),
 ]
 

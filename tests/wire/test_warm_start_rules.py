@@ -74,6 +74,8 @@ def other_parent(name: str) -> tuple[str, str]:
     return ("parents: [old]", f"parents: [{name}]")
 
 
+#: Where the first parent is named.
+NAMED = "warmStartConfig.parentHyperParameterTuningJobs.1.member.hyperParameterTuningJobName"
 RULES: dict[str, Broken] = {
     "a parent is missing": Broken(
         other_parent("nobody"),
@@ -81,18 +83,19 @@ RULES: dict[str, Broken] = {
         ("there is no tuning job called 'nobody'", "warm_start.parents"),
         "ResourceNotFound",
         "Amazon SageMaker can't find a tuning job called nobody. Type another name.",
-        ("named as a parent",),
+        (f"It is named in {NAMED}.",),
     ),
     "a parent runs": Broken(
         other_parent("running"),
         parents("running"),
         ("running", "'InProgress'", "a parent must have ended (Completed, Stopped or Failed)"),
+        wire_words=(f"{NAMED}: 'running': its status is 'InProgress': a parent must have ended", "`rekindle stop running`"),
     ),
     "a parent is too old": Broken(
         other_parent("ancient"),
         parents("ancient"),
         ("ancient", "'2017-07-14'", "made before 2018-10-01"),
-        wire_words=("ancient.creationTime: '2017-07-14'", "made before 2018-10-01"),
+        wire_words=(f"{NAMED}: 'ancient': its creation time is '2017-07-14'", "made before 2018-10-01"),
     ),
     "six parents": Broken(
         other_parent("a, b, c, d, e, f"),
@@ -109,7 +112,10 @@ RULES: dict[str, Broken] = {
     "a parent twice": Broken(other_parent("old, OLD"), parents("old", "OLD"), ("'old'", "the same parent is named twice")),
     "its own parent": Broken(other_parent("Child"), parents("Child"), ("'Child'", "a tuning job cannot be its own parent")),
     "several definitions": Broken(
-        other_parent("two"), parents("two"), ("two", "a parent with several training job definitions cannot be used")
+        other_parent("two"),
+        parents("two"),
+        ("two", "a parent with several training job definitions cannot be used"),
+        wire_words=(f"{NAMED}: 'two': its number of definitions is 2: a parent with several",),
     ),
     "another metric": Broken(
         ("metric: loss, goal: minimize, regex: 'loss", "metric: auc, goal: minimize, regex: 'auc"),
@@ -121,8 +127,8 @@ RULES: dict[str, Broken] = {
         {f"{CONFIG}.HyperParameterTuningJobObjective.Type": "Maximize"},
         ("old", "'maximize'", "the parent's objective is to minimize; it must be the same goal"),
         wire_words=(
-            "old.hyperParameterTuningJobObjective.type: 'Maximize'",
-            "the parent's objective has the type 'Minimize'; it must be the same",
+            "hyperParameterTuningJobConfig.hyperParameterTuningJobObjective.type: 'Maximize'",
+            "the parent's objective has the type 'Minimize'; it must be the same (the parent is 'old')",
         ),
     ),
     "a name is gone": Broken(
@@ -141,7 +147,10 @@ RULES: dict[str, Broken] = {
             ],
         },
         ("old", "layers", "'continuous'", "the parent's range is integer; the type must stay the same"),
-        wire_words=("old.parameterRanges.layers: 'continuous'", "the parent's range is integer; the type must stay the same"),
+        wire_words=(
+            "hyperParameterTuningJobConfig.parameterRanges.layers: 'continuous'",
+            "the parent's range is integer; the type must stay the same (the parent is 'old')",
+        ),
     ),
     "twelve changes": Broken(
         ("s0: x, s1: x, s2: x, s3: x, s4: x, s5: x", "s0: y, s1: y, s2: y, s3: y, s4: y, s5: y"),
@@ -159,7 +168,10 @@ RULES: dict[str, Broken] = {
         {f"{DEFINITION}.RetryStrategy": {"MaximumRetryAttempts": 2}},
         ("old.retries", "2", "the parent has 0; this field may not change"),
         sentence=FIELDS,
-        wire_words=("old.retryStrategy.maximumRetryAttempts: 2", "the parent has 0; this field may not change"),
+        wire_words=(
+            "trainingJobDefinition.retryStrategy.maximumRetryAttempts: 2",
+            "the parent has 0; this field may not change (the parent is 'old')",
+        ),
     ),
     "hyperband": Broken(
         ("strategy: random", "strategy: hyperband"),

@@ -51,7 +51,8 @@ CASES = [
         NotFound("tuning job", "a"),
         "CreateHyperParameterTuningJob",
         Code.NOT_FOUND,
-        "Amazon SageMaker can't find a tuning job called a. Type another name. It is named as a parent in warmStartConfig.",
+        "Amazon SageMaker can't find a tuning job called a. Type another name. It is named in "
+        "warmStartConfig.parentHyperParameterTuningJobs.",
     ),
     (
         NameInUse("tuning job", "a"),
@@ -119,6 +120,7 @@ def test_each_error_has_its_code_and_sentence(error: RekindleError, operation: s
     assert told(error, operation) == (code, message)
 
 
+PARENTS = "warmStartConfig.parentHyperParameterTuningJobs"
 PATHS = [
     ("limits.parallel", "hyperParameterTuningJobConfig.resourceLimits.maxParallelTrainingJobs"),
     ("limits.jobs", "hyperParameterTuningJobConfig.resourceLimits.maxNumberOfTrainingJobs"),
@@ -136,12 +138,19 @@ PATHS = [
     ("definitions", "trainingJobDefinitions"),
     ("static.lr", "trainingJobDefinition.staticHyperParameters.lr"),
     ("warm_start.parents", "warmStartConfig.parentHyperParameterTuningJobs"),
-    ("warm_start.parents.before.environment", "warmStartConfig.parentHyperParameterTuningJobs.before.environment"),
-    ("warm_start.parents.before.ranges.lr", "warmStartConfig.parentHyperParameterTuningJobs.before.parameterRanges.lr"),
-    ("warm_start.parents.before.created_at", "warmStartConfig.parentHyperParameterTuningJobs.before.creationTime"),
+    ("warm_start.parents.before.environment", "trainingJobDefinition.environment"),
+    ("warm_start.parents.before.ranges.lr", "hyperParameterTuningJobConfig.parameterRanges.lr"),
+    ("warm_start.parents.before", f"{PARENTS}.2.member.hyperParameterTuningJobName"),
+    ("warm_start.parents.Before.created_at", f"{PARENTS}.2.member.hyperParameterTuningJobName"),
+    ("warm_start.parents.before.encrypted_traffic", "trainingJobDefinition.enableInterContainerTrafficEncryption"),
+    ("warm_start.parents.before.retries", "trainingJobDefinition.retryStrategy.maximumRetryAttempts"),
     (
-        "warm_start.parents.before.encrypted_traffic",
-        "warmStartConfig.parentHyperParameterTuningJobs.before.enableInterContainerTrafficEncryption",
+        "warm_start.parents.before.objective.goal",
+        "hyperParameterTuningJobConfig.hyperParameterTuningJobObjective.type",
+    ),
+    (
+        "warm_start.parents.before.hyperparameters",
+        "trainingJobDefinition.staticHyperParameters, hyperParameterTuningJobConfig.parameterRanges",
     ),
     ("warm_start", "warmStartConfig.warmStartType"),
     ("seed", "hyperParameterTuningJobConfig.randomSeed"),
@@ -161,7 +170,10 @@ DEFINITIONS: Json = {
     "TrainingJobDefinitions": [
         {"DefinitionName": "Two"},
         {"DefinitionName": "One", "InputDataConfig": [{"ChannelName": "a"}, {"ChannelName": "a.uri"}]},
-    ]
+    ],
+    "WarmStartConfig": {
+        "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": name} for name in ("first", "before")],
+    },
 }
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from rekindle.api.errors import ApiError, Code
 from rekindle.api.translate.arns import TRAINING, resource_arn
-from rekindle.api.translate.fields import wire_path
+from rekindle.api.translate.fields import OF_PARENTS, parent_of, parent_path, wire_path
 from rekindle.api.translate.part import Json
 from rekindle.domain.errors import (
     InvalidValue,
@@ -133,7 +133,8 @@ def _not_found(error: NotFound, context: Context) -> tuple[Code, str]:
         return (Code.NOT_FOUND if context.operation in _TRAINING_NOT_FOUND else Code.VALIDATION), _GONE
     if context.operation in ("AddTags", "ListTags", "DeleteTags"):
         return Code.VALIDATION, _GONE
-    detail = " It is named as a parent in warmStartConfig." if context.operation.startswith("Create") else ""
+    named = context.operation.startswith("Create")
+    detail = f" It is named in {parent_path(error.name, context.request)}." if named else ""
     return Code.NOT_FOUND, _NO_TUNING_JOB.format(name=error.name) + detail
 
 
@@ -165,14 +166,23 @@ def _invalid(error: InvalidValue, context: Context) -> str:
 
 
 def _plain(error: InvalidValue, context: Context) -> str:
-    text = f"{context.path(error.field)}: {error.finding}"
+    parent, of_parent = parent_of(error.field, context.request)
+    if parent and of_parent in OF_PARENTS:
+        text = f"{context.path(error.field)}: {parent!r}: {OF_PARENTS[of_parent]} is {error.finding}"
+    else:
+        text = f"{context.path(error.field)}: {error.finding}{_compared(parent)}"
     return f"{text.rstrip('.')}. {error.hint}" if error.hint else text
+
+
+def _compared(parent: str) -> str:
+    return f" (the parent is {parent!r})" if parent else ""
 
 
 def _goal(error: InvalidValue, context: Context) -> str:
     ours, theirs = (str(error.facts[whose]).capitalize() for whose in ("ours", "theirs"))
+    parent, _ = parent_of(error.field, context.request)
     whose = "the parent's objective" if error.code == "warm-start-goal" else f"the objective of {error.facts['first']}"
-    return f"{context.path(error.field)}: {ours!r}: {whose} has the type {theirs!r}; it must be the same"
+    return f"{context.path(error.field)}: {ours!r}: {whose} has the type {theirs!r}; it must be the same{_compared(parent)}"
 
 
 def _no_input(error: InvalidValue, context: Context) -> str:

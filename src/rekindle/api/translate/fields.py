@@ -2,7 +2,8 @@
 
 A definition's fields stand in ``trainingJobDefinition``, in one of ``trainingJobDefinitions``, or, for CreateTrainingJob, at
 the top; a single definition's ranges and objective in the configuration or in the definition. Elements of lists are told by
-their names where they have one (ranges, channels, metrics, parents), else counted from 1, as AWS does: ``2.member``.
+their names where they have one (ranges, channels, metrics), else counted from 1, as AWS does: ``2.member``. What a job may not
+have otherwise than its parent is told where the job has it.
 """
 
 from __future__ import annotations
@@ -64,15 +65,11 @@ _INNER: Final = {
     "MaxValue": "maxValue",
     "objective.metric": "hyperParameterTuningJobObjective.metricName",
     "objective.goal": "hyperParameterTuningJobObjective.type",
-    "ranges": "parameterRanges",
-    "definitions": "trainingJobDefinitions",
-    "environment": "environment",
-    "retries": "retryStrategy.maximumRetryAttempts",
-    "created_at": "creationTime",
     "network_isolation": "enableNetworkIsolation",
     "encrypted_traffic": "enableInterContainerTrafficEncryption",
-    "hyperparameters": "hyperParameters",
 }
+#: What a parent itself may be unfit for, in words.
+OF_PARENTS: Final = {"": "its status", "created_at": "its creation time", "definitions": "its number of definitions"}
 #: The number of a list's element, as Part counts.
 _NUMBER: Final = re.compile(r"\.(\d+)(?=\.|$)")
 
@@ -88,8 +85,7 @@ def wire_path(field: str, operation: str = "", request: Json | None = None) -> s
         return _OF_JOB[field]
     head, _, rest = field.partition(".")
     if head == "warm_start":
-        parents = (sent.get("WarmStartConfig") or {}).get("ParentHyperParameterTuningJobs")
-        return _element(_PARENTS, rest.removeprefix("parents."), _names(parents, "HyperParameterTuningJobName"))
+        return _in_parent(rest.removeprefix("parents."), sent)
     if head == "definitions":
         name, _, rest = rest.partition(".")
         names = _names(sent.get("TrainingJobDefinitions"), "DefinitionName")
@@ -97,6 +93,39 @@ def wire_path(field: str, operation: str = "", request: Json | None = None) -> s
         definition = sent["TrainingJobDefinitions"][names.index(name)] if name in names else {}
         return _in_definition(rest, f"{where}.", definition) or f"{where}.{rest}"
     return _in_single(field, sent) or _spelled(field)
+
+
+def parent_path(name: str, request: Json) -> str:
+    """Where in the request a tuning job is named as a parent; names are without case."""
+    names = [parent.lower() for parent in _parents(request)]
+    if name.lower() not in names:
+        return _PARENTS
+    return f"{_PARENTS}.{names.index(name.lower()) + 1}.member.hyperParameterTuningJobName"
+
+
+def parent_of(field: str, request: Json) -> tuple[str, str]:
+    """The parent that a rule's field is about, and what of it; empty where the field is about no parent."""
+    head, _, rest = field.partition(".parents.")
+    if head != "warm_start" or not rest:
+        return "", ""
+    name = _fitting(rest, _parents(request))
+    return name, rest[len(name) + 1 :]
+
+
+def _in_parent(rest: str, sent: Json) -> str:
+    """What the child has otherwise than a parent stands in the child; what a parent itself is not fit for, at its name."""
+    name = _fitting(rest, _parents(sent))
+    inner = rest[len(name) + 1 :]
+    if inner in OF_PARENTS:
+        return parent_path(name, sent)
+    if inner == "hyperparameters":
+        return f"{_in_single('static', sent)}, {_in_single('ranges', sent)}"
+    return _in_single(inner, sent) or f"trainingJobDefinition.{_INNER.get(inner, inner)}"
+
+
+def _parents(sent: Json) -> list[str]:
+    named = (sent.get("WarmStartConfig") or {}).get("ParentHyperParameterTuningJobs")
+    return _names(named, "HyperParameterTuningJobName")
 
 
 def _in_single(field: str, sent: Json) -> str:
@@ -151,12 +180,16 @@ def _resources(rest: str, sent: Json) -> str:
 
 def _element(place: str, rest: str, names: Iterable[str]) -> str:
     """What belongs to a list's element, which may have dots in its name: the longest name that fits is meant."""
-    fitting = [name for name in names if rest == name or rest.startswith(f"{name}.")]
-    name = max(fitting, key=len) if fitting else rest.partition(".")[0]
+    name = _fitting(rest, names)
     inner = rest[len(name) + 1 :]
     head, _, tail = inner.partition(".")
     known = _INNER.get(inner) or _joined(_INNER.get(head, head), tail)
     return _joined(place, _joined(name, known))
+
+
+def _fitting(rest: str, names: Iterable[str]) -> str:
+    fitting = [name for name in names if rest == name or rest.startswith(f"{name}.")]
+    return max(fitting, key=len) if fitting else rest.partition(".")[0]
 
 
 def _names(elements: Any, key: str) -> list[str]:
