@@ -204,6 +204,8 @@ def test_ranges(s3: Any, bucket: str) -> None:
     assert read(s3, bucket, "k", Range="bytes=7-") == b"789"
     assert read(s3, bucket, "k", Range="bytes=-3") == b"789"
     assert read(s3, bucket, "k", Range="bytes=8-100") == b"89"
+    assert read(s3, bucket, "k", Range=f"bytes=8-{2**64 - 1}") == b"89"
+    assert code(s3.get_object, Bucket=bucket, Key="k", Range=f"bytes={2**64 - 1}-") == ("InvalidRange", 416)
     assert s3.head_object(Bucket=bucket, Key="k", Range="bytes=0-0")["ContentLength"] == 1
     assert code(s3.get_object, Bucket=bucket, Key="k", Range="bytes=10-") == ("InvalidRange", 416)
 

@@ -10,7 +10,8 @@ from email.utils import formatdate, parsedate_to_datetime
 from rekindle.s3.errors import NotModified, S3Error
 from rekindle.s3.metadata import Stored
 
-_RANGE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*", re.ASCII)
+# Ends as large as an integer of 64 bits are in use for "to the end"; Python reads no number of thousands of digits.
+_RANGE = re.compile(r"bytes=\s*(\d{0,999})-(\d{0,999})\s*", re.ASCII)
 
 
 def http_date(seconds: float) -> str:
