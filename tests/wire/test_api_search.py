@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -212,6 +213,18 @@ def test_a_token_is_for_its_own_order(found: Wire) -> None:
     code, message = error_of(found.client.search, Resource="HyperParameterTuningJob", NextToken=token)
     assert code == "ValidationException"
     assert "another list or search" in message
+
+
+def test_a_result_has_no_member_that_the_model_of_search_does_not_know() -> None:
+    answers: list[Json] = []
+    with wire(Engine(program)) as service:
+        service.client.create_training_job(**training_request("debugged", RemoteDebugConfig={"EnableRemoteDebug": True}))
+        service.client.meta.events.register(
+            "after-call.sagemaker.Search", lambda http_response, **_: answers.append(json.loads(http_response.content))
+        )
+        service.client.search(Resource="TrainingJob")
+        known = service.client.meta.service_model.shape_for("TrainingJob").members
+    assert answers[0]["Results"][0]["TrainingJob"].keys() <= known.keys()
 
 
 def test_a_token_is_for_its_own_filter(found: Wire) -> None:

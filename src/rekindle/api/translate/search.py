@@ -25,6 +25,8 @@ class Query:
     order: Order | None
     size: int
     token: str | None
+    #: What Search shows of a resource: Describe shows more.
+    members: frozenset[str] = frozenset()
 
 
 def query_of(request: Mapping[str, Any], shapes: Shapes) -> Query:
@@ -42,7 +44,8 @@ def query_of(request: Mapping[str, Any], shapes: Shapes) -> Query:
     )
     expressed = test_of(request.get("SearchExpression"), searched)
     visible = visibility_of(request.get("VisibilityConditions") or (), searched)
-    return Query(resource, lambda described: expressed(described) and visible(described), order, size, token)
+    members = frozenset(shapes.shape_for(RESOURCES[resource]).members)
+    return Query(resource, lambda described: expressed(described) and visible(described), order, size, token, members)
 
 
 def answer(request: Mapping[str, Any], query: Query, candidates: Iterable[Json]) -> Json:
@@ -50,7 +53,7 @@ def answer(request: Mapping[str, Any], query: Query, candidates: Iterable[Json])
     if query.resource is None or query.order is None:
         return {"Results": [], "TotalHits": _hits(0)}
     arn = f"{query.resource}Arn"
-    found = [(query.order.place(c, c[arn]), {query.resource: c}) for c in candidates if query.test(c)]
+    found = [(query.order.place(c, c[arn]), {query.resource: _shown(c, query)}) for c in candidates if query.test(c)]
     results, after = page(found, query.order, query.size, query.token)
     return present({"Results": results, "NextToken": token_of(request, after), "TotalHits": _hits(len(found))})
 
@@ -61,6 +64,10 @@ def suggestions(request: Mapping[str, Any], names: Iterable[str]) -> Json:
     hint = query.get("PropertyNameHint") or ""
     found = sorted(name for name in names if name.lower().startswith(hint.lower()))
     return {"PropertyNameSuggestions": [{"PropertyName": name} for name in found[:MAX_SUGGESTIONS]]}
+
+
+def _shown(described: Json, query: Query) -> Json:
+    return {name: value for name, value in described.items() if name in query.members}
 
 
 def _hits(count: int) -> Json:
