@@ -23,7 +23,7 @@ from rekindle.s3.bucket_folder import BucketFolder, Check
 from rekindle.s3.checksums import Checksum, Kind
 from rekindle.s3.drop import Drop
 from rekindle.s3.errors import S3Error
-from rekindle.s3.files import locked, make_folders, read_json, remove_quietly, sync_folder, write_json
+from rekindle.s3.files import locked, make_folders, read_json, remove_quietly, sync_folder_if_there, write_json
 from rekindle.s3.layout import Layout
 from rekindle.s3.metadata import Metadata, Stored
 from rekindle.s3.payload import Received
@@ -118,15 +118,17 @@ class Uploads:
         checksum = received.checksum if received.checksum and received.checksum.algorithm == upload.algorithm else None
         name = f"{number:05d}.{self._layout.stamps.new():016x}.{received.md5}.{checksum.digest.hex() if checksum else ''}"
         path = self._root / upload.id / name
+        # Asked before others can see it: a later part of that number, or the upload's end, may remove it at any time.
+        modified = draft.lstat().st_mtime
         try:
             draft.replace(path)
         except FileNotFoundError:
             raise S3Error("NoSuchUpload", UploadId=upload.id) from None
-        sync_folder(path.parent)
-        for earlier in path.parent.glob(f"{number:05d}.*"):
-            if earlier.name < name:
-                remove_quietly(earlier)
-        return _part(path, upload.algorithm, received.size, path.lstat().st_mtime)
+        sync_folder_if_there(path.parent)
+        for entry in _scan(path.parent):
+            if entry.name.startswith(f"{number:05d}.") and entry.name < name:
+                remove_quietly(Path(entry.path))
+        return _part(path, upload.algorithm, received.size, modified)
 
     def parts(self, upload: Upload) -> list[Part]:
         """The parts that have arrived, by number; of two with one number, the later."""
@@ -206,9 +208,13 @@ class Uploads:
 
     @contextlib.contextmanager
     def _held(self, upload_id: str) -> Iterator[None]:
-        if not _ID.fullmatch(upload_id) or not (self._root / upload_id).is_dir():
+        if not _ID.fullmatch(upload_id):
             raise S3Error("NoSuchUpload", UploadId=upload_id)
-        with locked(self._root / upload_id / "lock"):
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(locked(self._root / upload_id / "lock"))
+            except FileNotFoundError:
+                raise S3Error("NoSuchUpload", UploadId=upload_id) from None
             yield
 
     def _read(self, upload_id: str) -> Upload | None:

@@ -70,6 +70,33 @@ def test_a_part_sent_again_replaces_the_first(made: Shelf, uploads: Uploads) -> 
     assert made.get("k") == b"two"
 
 
+def test_one_part_sent_from_many_sides_at_once(made: Shelf, uploads: Uploads) -> None:
+    upload = start(uploads)
+    with ThreadPoolExecutor(8) as pool:
+        sent = list(pool.map(lambda n: add(made, uploads, upload, 1, b"%d" % n), range(200)))
+    assert len(sent) == 200
+    (part,) = uploads.parts(upload)
+    uploads.complete(upload.id, "k", [Chosen(1, part.md5)], Promised(), None)
+    assert hashlib.md5(made.get("k")).hexdigest() == part.md5
+
+
+def test_parts_and_aborts_at_once_end_as_sent_or_as_no_such_upload(made: Shelf, uploads: Uploads) -> None:
+    def race(number: int, upload: Upload) -> str:
+        try:
+            if number % 3 == 2:
+                uploads.abort(upload)
+            else:
+                add(made, uploads, upload, 1, b"one")
+        except S3Error as error:
+            return error.code
+        return "done"
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(60):
+            upload = start(uploads)
+            assert set(pool.map(race, range(9), [upload] * 9)) <= {"done", "NoSuchUpload"}
+
+
 def test_completing_again_gives_the_same_answer_for_a_day(made: Shelf, uploads: Uploads) -> None:
     upload = start(uploads)
     chosen = [add(made, uploads, upload, 1, b"one")]
