@@ -361,6 +361,41 @@ def test_stop_and_delete(cli):
     cli.refused(3, "show", "stopped")
 
 
+def test_stop_and_delete_print_one_json_document(cli):
+    cli.ok("tune", cli.job("halted"), "--detach")
+    shown = cli.json("stop", "halted", "--no-wait")
+    assert (shown["name"], shown["status"]) == ("halted", "Stopping")
+    code, out, err = cli("stop", "halted", "--json")
+    assert (code, json.loads(out)["status"], json.loads(out)["early_stopping"]) == (0, "Stopped", None)
+    assert err.endswith("halted: Stopped\n")
+    assert cli.json("delete", "halted") == {"tuning_job": "halted", "training_jobs": []}
+
+
+def test_delete_as_json_names_the_training_jobs_that_are_gone(cli):
+    cli.ok("tune", cli.job("erased", "jobs: 6, parallel: 3", "jobs: 2"), "--quiet")
+    names = [t["name"] for t in cli.json("trials", "erased")]
+    assert cli.json("delete", "erased", "--training-jobs", "--yes") == {"tuning_job": "erased", "training_jobs": names}
+
+
+def test_stop_of_a_training_job_prints_its_record(cli):
+    slow = "import time; time.sleep(60)\n"
+    file = cli.job("slow", "limits: {jobs: 6, parallel: 3}", "limits: {jobs: 1}")
+    (cli.folder / "slow").mkdir(exist_ok=True)
+    (cli.folder / "slow" / "train.py").write_text(slow)
+    text = Path(file).read_text().replace("command:", "source: slow\ncommand:")
+    Path(file).write_text(text)
+    with subprocess.Popen([Path(sys.executable).with_name("rekindle"), "tune", file, "--quiet"]) as running:
+        try:
+            while not (found := [t for t in json.loads(cli("trials", "slow", "--json")[1] or "[]") if t["started_at"]]):
+                pass
+            record = cli.json("stop", found[0]["name"])
+            assert (record["name"], record["tuning_job"], record["number"]) == (found[0]["name"], "slow", 1)
+            assert set(record["values"]) == {"x", "k"}
+        finally:
+            running.terminate()
+    cli.ok("stop", "slow")
+
+
 def test_delete_with_training_jobs_removes_files_and_asks_first(cli):
     cli.ok("tune", cli.job("gone", "jobs: 6, parallel: 3", "jobs: 1"), "--quiet")
     trial = cli.json("trials", "gone")[0]
