@@ -68,7 +68,9 @@ def explained(error: Exception) -> tuple[ExitCode, str]:
         case BrokenPipeError():
             return ExitCode.PIPE_CLOSED, ""
         case OSError():
-            return ExitCode.UNREACHABLE, sentence(f"{error.filename or 'the system'}: {error.strerror or error}")
+            # Who knows what there is by now leaves a note.
+            hint = " ".join(getattr(error, "__notes__", ()))
+            return ExitCode.UNREACHABLE, sentence(f"{error.filename or 'the system'}: {error.strerror or error}", hint)
         case _ if hasattr(error, "format_message"):  # a wrong option or argument, found by typer
             return ExitCode.BAD_INPUT, _usage(error)
         case _:

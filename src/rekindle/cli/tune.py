@@ -61,7 +61,9 @@ def resume(name: TuningJobArgument, quiet: QuietOption = False, as_json: JsonOpt
     if job.status.is_terminal:
         message = f"tuning job {job.name!r} has ended: it is {job.status.value}."
         raise WrongState("tuning job", job.name, job.status.value, message, f"See `rekindle show {job.name}`.")
-    raise typer.Exit(_run(app, job, quiet, as_json))
+    with _TellingWhatIsThere() as made:
+        made.by(app, job.name, job.created_at)
+        raise typer.Exit(_run(app, job, quiet, as_json))
 
 
 def worker(
@@ -83,20 +85,22 @@ def worker(
 
 
 class _TellingWhatIsThere:
-    """Ctrl-C while a tuning job is created, and before or after it runs: says whether there is one now."""
+    """Ctrl-C, or an output that takes no more, while a tuning job is created or runs: says whether there is one now."""
 
     def __init__(self) -> None:
         self._look: Callable[[], TuningJobView | None] = lambda: None
 
-    def by(self, app: App, name: str) -> None:
-        """From now on ``app`` may create the tuning job; an older one of this name is another's."""
-        begun = app.clock.now()
+    def by(self, app: App, name: str, since: float | None = None) -> None:
+        """From now on ``app`` may create the tuning job; one of this name from before ``since`` (now) is another's."""
+        begun = app.clock.now() if since is None else since
         self._look = lambda: _made_since(app, name, begun)
 
     def __enter__(self) -> _TellingWhatIsThere:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, OSError):
+            self._note(error)
         if not isinstance(error, KeyboardInterrupt):
             return
         view = self._look()
@@ -106,6 +110,28 @@ class _TellingWhatIsThere:
             raise Interrupted(f"interrupted: {view.job.name} has ended; see `rekindle show {view.job.name}`") from error
         _say_interrupted(view)
         raise typer.Exit(ExitCode.INTERRUPTED) from error
+
+    def _note(self, error: OSError) -> None:
+        """An error of the system, as of a full disk that the output goes to, says what there is; where a reader went away there
+        is no error to tell, and only what is not finished is worth a word."""
+        from rekindle.engine.ports import StoreUnavailable
+
+        try:
+            view = self._look()
+        except StoreUnavailable:
+            return
+        if view is not None and isinstance(error, BrokenPipeError) and not view.status.is_terminal:
+            _say_interrupted(view)
+        elif view is not None:
+            error.add_note(_what_there_is(view))
+
+
+def _what_there_is(view: TuningJobView) -> str:
+    name = view.job.name
+    if view.status.is_terminal:
+        return f"The tuning job {name} has ended: {view.status.value}; see `rekindle show {name}`."
+    goes_on = f"`rekindle resume {name}` goes on with it, `rekindle show {name}` shows it"
+    return f"The tuning job {name} was created and is not finished: {goes_on}."
 
 
 def _made_since(app: App, name: str, begun: float) -> TuningJobView | None:

@@ -49,6 +49,43 @@ def test_a_stream_that_the_caller_closed_changes_nothing_about_the_command(tmp_p
     assert "Error" not in run.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        ("tune job.yaml", "was created and is not finished: `rekindle resume closed` goes on"),
+        ("tune job.yaml --detach", "was created and is not finished: `rekindle resume closed` goes on"),
+        ("tune job.yaml --json", "has ended: Completed; see `rekindle show closed`"),
+    ],
+)
+def test_an_output_that_takes_no_more_says_what_became_of_the_tuning_job(tmp_path, environ, argv, told):
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(
+            [REKINDLE, *argv.split()], stdout=full, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, text=True, timeout=60
+        )
+    assert run.returncode == ExitCode.UNREACHABLE
+    (error,) = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
+    assert "No space left on device. The tuning job closed" in error
+    assert told in error
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environ, "cwd": tmp_path, "text": True}
+    assert subprocess.run([REKINDLE, "show", "closed"], timeout=60, **streams).returncode == 0
+
+
+@pytest.mark.parametrize("argv", ["tune job.yaml", "resume closed"])
+def test_a_reader_that_went_away_from_a_tuning_job_leaves_a_word_of_it(tmp_path, environ, argv):
+    if argv.startswith("resume"):
+        subprocess.run([REKINDLE, "tune", "job.yaml", "--detach"], env=environ, cwd=tmp_path, check=True, timeout=60)
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run(
+        [REKINDLE, *argv.split()], stdout=writing, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, text=True, timeout=60
+    )
+    os.close(writing)
+    assert run.returncode == ExitCode.PIPE_CLOSED
+    assert "interrupted: closed is not finished; nothing is lost." in run.stderr
+    assert "error" not in run.stderr
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
 def test_what_the_output_s_encoding_cannot_say_ends_no_command(tmp_path, environ, encoding):
     (tmp_path / "job.yaml").write_text(JOB.replace("{x:", "{k: [süß, ☃], x:"), encoding="utf-8")
