@@ -347,7 +347,7 @@ STRATEGIES = [
     ({"Strategy": "Grid", "ParameterRanges": LETTERS}, "resourceLimits.maxNumberOfTrainingJobs: 4: a grid runs each of its 2"),
     (
         {"Strategy": "Hyperband", "TrainingJobEarlyStoppingType": "Auto"},
-        "EarlyStoppingType: 'Auto': Hyperband stops",
+        "EarlyStoppingType: 'Auto': Hyperband stops training jobs by its own rule. Set it to Off.",
     ),
     (
         {"Strategy": "Hyperband", "StrategyConfig": {"HyperbandStrategyConfig": {"MinResource": 4, "MaxResource": 3}}},

@@ -500,8 +500,8 @@ def _check_hyperband(spec: TuningJobSpec) -> None:
     for definition in spec.definitions:
         resources = hyperband_resources(spec.hyperband, definition.statics)
         if resources is None:
-            reason = f"not given, and none of {', '.join(EPOCH_NAMES)} is a static hyperparameter with a whole number"
-            hint = "Give it: how often a training job that runs to its end emits the objective."
+            reason = f"missing, and no static hyperparameter ({', '.join(EPOCH_NAMES)}) says how many epochs there are"
+            hint = "Write `hyperband: {max_resource: N}`: how often a training job that runs to its end emits the objective."
             raise InvalidValue("hyperband.max_resource", None, reason, hint, code="max-resource")
         least, most = resources
         if most < 1:
@@ -555,9 +555,11 @@ def _check_criteria(spec: TuningJobSpec) -> None:
     if criteria.max_not_improving is not None and criteria.max_not_improving < 3:
         raise InvalidValue("completion.not_improving", criteria.max_not_improving, "must be at least 3")
     if spec.early_stopping and spec.strategy is StrategyName.HYPERBAND:
-        raise InvalidValue("early_stopping", "Auto", "Hyperband stops training jobs by its own rule", "Set it to Off.")
+        reason, way_out = "Hyperband stops training jobs by its own rule", "Set it to off."
+        raise InvalidValue("early_stopping", "auto", reason, way_out, code="early-stopping")
     if spec.early_stopping and len(spec.definitions) > 1:
-        raise InvalidValue("early_stopping", "Auto", "works with a single training job definition only")
+        reason = "works with a single training job definition only"
+        raise InvalidValue("early_stopping", "auto", reason, code="early-stopping")
 
 
 def warm_start_shape(spec: TuningJobSpec) -> list[Check]:

@@ -208,6 +208,14 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "seed negative": (add("seed: -1"), ["job.yaml:10", "seed", "'-1'"]),
     "seed text": (add("seed: lucky"), ["seed", "'lucky'"]),
     "seed too large": (add("seed: 9223372036854775808"), ["job.yaml:10", "seed", "9223372036854775808"]),
+    "hyperband without its largest resource": (
+        add("strategy: hyperband"),
+        ["hyperband.max_resource: missing, and no static", "hyperband: {max_resource: N}"],
+    ),
+    "hyperband with early stopping": (
+        add("strategy: hyperband\nhyperband: {max_resource: 9}\nearly_stopping: auto"),
+        ["job.yaml:12: early_stopping: 'auto': Hyperband stops", "Set it to off."],
+    ),
     "hyperband with bayesian": (add("hyperband: {max_resource: 9}"), ["hyperband"]),
     "early stopping": (add("early_stopping: maybe"), ["job.yaml:10", "early_stopping", "'maybe'"]),
     "target": (add("completion: {target: high}"), ["completion.target", "'high'"]),

@@ -185,6 +185,12 @@ def _goal(error: InvalidValue, context: Context) -> str:
     return f"{context.path(error.field)}: {ours!r}: {whose} has the type {theirs!r}; it must be the same{_compared(parent)}"
 
 
+def _early_stopping(error: InvalidValue, context: Context) -> str:
+    """As the wire spells the type: ``Auto`` and ``Off``."""
+    text = f"{context.path(error.field)}: {str(error.value).capitalize()!r}: {error.reason}"
+    return f"{text}. Set it to Off." if error.hint else text
+
+
 def _no_input(error: InvalidValue, context: Context) -> str:
     uri, role = str(error.value), error.facts.get("role") or "none"
     bucket = urlsplit(uri).netloc if uri.startswith("s3://") else uri
@@ -204,6 +210,7 @@ _SENTENCES: Mapping[str, Callable[[InvalidValue, Context], str]] = {
     "warm-start-goal": _goal,
     "definitions-goal": _goal,
     "no-end": lambda error, context: f"{context.path(error.field)}: needed, unless MaxRuntimeInSeconds ends the search",
+    "early-stopping": _early_stopping,
     "max-resource": lambda error, context: _MAX_RESOURCE,
     "reserved-tag": lambda error, context: f"{error.reason}.",
     "verbatim": lambda error, context: error.reason,
