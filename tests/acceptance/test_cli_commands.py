@@ -171,6 +171,8 @@ def test_jobs_filter(cli, done):
     assert [j["name"] for j in cli.json("jobs", "--contains", "DON", "--limit", "1")] == [done]
     assert cli.json("jobs", "--status", "failed", "--contains", done) == []
     assert "InProgress" in cli.refused(2, "jobs", "--status", "finished")
+    nothing = cli.ok("jobs", "--status", "failed", "--contains", done)
+    assert nothing == f"No tuning job in the state Failed and with {done!r} in its name. `rekindle jobs` lists all there are.\n"
 
 
 def test_logs(cli, done):
@@ -191,6 +193,13 @@ def test_a_name_in_use(cli, done):
 @pytest.mark.parametrize("command", ["show", "best", "trials", "logs", "stop", "resume", "delete"])
 def test_what_is_not_there(cli, command):
     assert "'nothing'" in cli.refused(3, command, "nothing")
+
+
+def test_debug_shows_where_an_error_comes_from_and_exits_as_without(cli):
+    code, out, err = cli("--debug", "show", "nothing")
+    assert (code, out) == (3, "")
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert err.splitlines()[-1].startswith("error: there is no tuning job called 'nothing'.")
 
 
 @pytest.mark.parametrize("command", ["verify", "show", "best", "trials", "resume", "delete"])
@@ -483,6 +492,9 @@ def test_a_rule_of_form_that_is_broken_hides_none_of_the_parents_rules(cli, done
     found = json.loads(cli("plan", file, "--json")[1])["warm_start_checks"]
     assert {c["parent"] for c in found} == {None, done, *(f"nobody-{n}" for n in range(5))}
     assert next(c["rule"] for c in found if c["kept"] is False) == "1 to 5 parents"
+    broken = sum(c["kept"] is False for c in found)
+    error = cli.refused(2, "plan", file, shows="same objective")
+    assert error.endswith(f" {broken} rules of warm start are broken; the table above shows each of them.\n")
 
 
 def test_rows_in_another_encoding_are_refused_with_the_line_and_the_way_out(cli):

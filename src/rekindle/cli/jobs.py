@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rekindle.bootstrap import App
     from rekindle.domain.training_job import TrainingJob
     from rekindle.domain.tuning_job import TuningJob
+    from rekindle.engine.ports import JobFilter
 
 #: What ``trials`` can sort by besides the names of hyperparameters.
 SORT_KEYS = ("number", "objective", "status", "started", "seconds", "name")
@@ -49,7 +50,7 @@ def jobs(
         write_json(records)
         return
     if not records:
-        tell("No tuning jobs. Start one by `rekindle tune JOB.yaml`.")
+        tell(_none_found(where))
         return
     columns = ["name", "status", "strategy", "jobs", "failed", "best", "created (UTC)"]
     rows = [
@@ -57,6 +58,14 @@ def jobs(
         for r in records
     ]
     show_rows(columns, rows, [_in_brief(r) for r in records], right=["jobs", "failed", "best"])
+
+
+def _none_found(where: JobFilter) -> str:
+    asked = [f"in the state {where.status}"] if where.status else []
+    asked += [f"with {where.name_contains!r} in its name"] if where.name_contains else []
+    if asked:
+        return f"No tuning job {' and '.join(asked)}. `rekindle jobs` lists all there are."
+    return "No tuning jobs. Start one by `rekindle tune JOB.yaml`."
 
 
 def _in_brief(record: dict[str, Any]) -> tuple[str, str]:

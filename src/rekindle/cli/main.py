@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _reported(BrokenPipeError())
     except Exception as error:
         if "--debug" in arguments[:1]:
-            raise
+            import traceback
+
+            traceback.print_exc()
         return _reported(_directed(error))
 
 

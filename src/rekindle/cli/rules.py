@@ -54,27 +54,33 @@ def show_checks(records: Sequence[dict[str, Any]], kind: str) -> None:
 
 @contextmanager
 def rules_on_refusal(spec: TuningJobSpec, opened: Callable[[], App | None], as_json: bool) -> Iterator[None]:
-    """When a job with parents is refused, shows its rules before the error; without a store those that need none."""
+    """When a job with parents is refused, shows its rules before the error; without a store those that need none. The error,
+    which is of the first broken rule, says how many there are."""
     from rekindle.domain.errors import RekindleError
 
     try:
         yield
-    except RekindleError:
-        if spec.warm_start is not None:
-            _show_broken(spec, opened(), as_json)
+    except RekindleError as error:
+        broken = 0 if spec.warm_start is None else _show_broken(spec, opened(), as_json)
+        if broken > 1:
+            place = "`warm_start_checks` holds" if as_json else "the table above shows"
+            error.hint = f"{error.hint} {broken} rules of warm start are broken; {place} each of them.".strip()
         raise
 
 
-def _show_broken(spec: TuningJobSpec, app: App | None, as_json: bool) -> None:
+def _show_broken(spec: TuningJobSpec, app: App | None, as_json: bool) -> int:
+    """Shows the rules where one is broken; how many are."""
     from rekindle.cli.printing import write_json
     from rekindle.domain.tuning_job import warm_start_shape
     from rekindle.engine.commands import warm_start_table
 
     checks = warm_start_shape(spec) if app is None else warm_start_table(app.store, app.owner, spec, app.quotas)
     records = check_records(checks)
-    if spec.warm_start is None or all(r["kept"] is not False for r in records):
-        return
+    broken = sum(r["kept"] is False for r in records)
+    if spec.warm_start is None or not broken:
+        return 0
     if as_json:
         write_json({"name": spec.name, "warm_start_checks": records})
     else:
         show_checks(records, spec.warm_start.type.value)
+    return broken
