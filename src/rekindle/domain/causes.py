@@ -10,6 +10,11 @@ from rekindle.domain.training_job import TrainingJob, TrainingJobStatus
 
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|[-+]?[0-9][0-9.]*(e[-+]?[0-9]+)?")
 
+#: How an exception of Python's begins, with what we put before it.
+_EXCEPTION = re.compile(r"(AlgorithmError: )?[\w.]*(Error|Exception|Interrupt|Exit|Iteration)(: \S|$)")
+#: How the training toolkit begins what a script said.
+_QUOTED = 'ErrorMessage "'
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -35,12 +40,13 @@ def causes(jobs: Sequence[TrainingJob]) -> list[Cause]:
 
 
 def last_words(reason: str) -> str:
-    """The last line of a failure reason. Where the training toolkit wrote it, the command that it ends with is left out: it
-    holds the hyperparameters and says nothing of the failure."""
+    """The last line of a failure reason; of an exception the first, for more of its message follows. Where the training
+    toolkit wrote it, the command that it ends with is left out: it holds the values and says nothing of the failure."""
     lines = [line.strip() for line in reason.splitlines() if line.strip()]
-    told = next((at for at, line in enumerate(lines) if at and line.startswith('Command "')), len(lines))
-    if told == len(lines):
-        return lines[-1] if lines else reason
+    end = next((at for at, line in enumerate(lines) if at and line.startswith('Command "')), None)
+    start = next((at for at, line in enumerate(lines[:end]) if line.startswith(_QUOTED)), 0)
+    told = lines if end is None else [line.removeprefix(_QUOTED).removesuffix('"') for line in lines[:end]]
+    if told and _EXCEPTION.match(told[start]):
+        return told[start]
     # The script may have said nothing: then the line above tells its exit code.
-    words = (line.removeprefix('ErrorMessage "').removesuffix('"') for line in reversed(lines[:told]))
-    return next((word for word in words if word), reason)
+    return next((line for line in reversed(told) if line), reason)

@@ -45,6 +45,8 @@ _TAIL_BYTES = 1 << 14
 _SILENT = "the program printed nothing and did not write why to output/failure"
 #: Characters of each line before the last one in a reason that is a program's last lines.
 _LINE_LIMIT = 200
+#: Characters of an exception's message that goes on for several lines: what the reason has besides needs room, too.
+_MESSAGE_LIMIT = 700
 #: The exit code that the training toolkit takes for a lack of memory.
 _KILLED = 137
 #: Seconds between two tries at first and at most, where an object store refuses our keys: each costs a second of a processor.
@@ -667,14 +669,28 @@ def _signal_all(crew: Sequence[Member], number: int) -> None:
 
 
 def _last_words(tail: str) -> str:
-    """What a program said last: the last line of its traceback, or its last lines."""
-    lines = [line.rstrip() for line in tail.splitlines() if line.strip()]
+    """What a program said last: the exception that its traceback ends with, or its last lines."""
+    lines = [line.rstrip() for line in tail.splitlines()]
     starts = [at for at, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
-    for line in lines[starts[-1] + 1 :] if starts else ():
-        if not line[0].isspace():
-            return line
+    if starts and (raised := _exception(lines[starts[-1] + 1 :])):
+        return raised
+    said = [line for line in lines if line]
     # A long line before the last would leave no room for it.
-    return "\n".join([*(_shortened(line) for line in lines[-3:-1]), *lines[-1:]])
+    return "\n".join([*(_shortened(line) for line in said[-3:-1]), *said[-1:]])
+
+
+def _exception(lines: Sequence[str]) -> str:
+    """The exception below a traceback's frames, with the further lines of its message up to an empty one, as far as there is
+    room; empty where there is none."""
+    at = next((at for at, line in enumerate(lines) if line and not line[0].isspace()), len(lines))
+    raised = "\n".join(lines[at : at + 1])
+    for line in lines[at + 1 :]:
+        if not line:
+            break
+        if len(raised) + len(line := _shortened(line)) > _MESSAGE_LIMIT:
+            return f"{raised}\n..."
+        raised += f"\n{line}"
+    return raised
 
 
 def _shortened(line: str) -> str:

@@ -30,6 +30,14 @@ def test_what_led_there_does_not_tell_causes_apart() -> None:
     ]
 
 
+def test_an_exception_whose_message_goes_on_is_told_by_its_first_line() -> None:
+    said = "RuntimeError: CUDA error {}\nSet CUDA_LAUNCH_BLOCKING=1\nto debug."
+    ours = f"AlgorithmError: {said}, exit code: 1"
+    assert grouped(ours.format(7), ours.format(8)) == [("AlgorithmError: RuntimeError: CUDA error 7", 2)]
+    toolkit = f'AlgorithmError: ExecuteUserScriptError:\nExitCode 1\nErrorMessage "{said}"\nCommand "x", exit code: 1'
+    assert grouped(toolkit.format(7), toolkit.format(8)) == [("RuntimeError: CUDA error 7", 2)]
+
+
 def test_its_own_name_does_not_tell_a_job_apart() -> None:
     found = [failed(n, f"ClientError: /runs/job-{n:03d}-ab{n}cd: no such folder") for n in (1, 2, 3)]
     assert [len(c.jobs) for c in causes(found)] == [3]

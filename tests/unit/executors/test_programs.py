@@ -120,6 +120,15 @@ def test_gpus_that_we_may_use() -> None:
         (f"a\n{'b' * 5000}\n{'c' * 500}\n", f"a\n{'b' * 200}...\n{'c' * 500}"),
         ("Traceback (most recent call last):\n  File x\nKeyError: 'a'\n\nlater\n", "KeyError: 'a'"),
         ("Traceback (most recent call last):\n  x\nA: 1\n\nDuring\n\nTraceback (most recent call last):\n  y\nB: 2\n", "B: 2"),
+        (
+            "Traceback (most recent call last):\n  x\nE: CUDA error\nSet CUDA_LAUNCH_BLOCKING=1\n\tto debug.\n\nlater\n",
+            "E: CUDA error\nSet CUDA_LAUNCH_BLOCKING=1\n\tto debug.",
+        ),
+        (
+            f"Traceback (most recent call last):\n  x\nA: 1\n{'b' * 500}\n" + f"{'c' * 99}\n" * 9,
+            f"A: 1\n{'b' * 200}...\n" + f"{'c' * 99}\n" * 4 + "...",
+        ),
+        ("Traceback (most recent call last):\n  x\n", "Traceback (most recent call last):\n  x"),
     ],
 )
 def test_last_words(tail: str, words: str) -> None:
