@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,7 +122,18 @@ def _channels(value: Value | None, folder: Path) -> tuple[Channel, ...]:
     found = [_channel(name, v, folder) for name, v in value.table(expected="a table of `name: path`").values()]
     if len(found) > MAX_CHANNELS:
         raise value.refuse(f"{len(found)} channels; there may be {MAX_CHANNELS}")
+    _check_variables(value.table(), found)
     return tuple(found)
+
+
+def _check_variables(table: Table, channels: Sequence[Channel]) -> None:
+    """A program finds its data by variables in upper case: channels whose names differ in case only would share one."""
+    first: dict[str, str] = {}
+    for channel in channels:
+        other = first.setdefault(channel.name.upper(), channel.name)
+        if other != channel.name:
+            reason = f"the channel {other!r} has the same variable, SM_CHANNEL_{other.upper()}"
+            raise table.need(channel.name, "").refuse(reason, "Let their names differ by more than case.")
 
 
 def _channel(name: str, value: Value, folder: Path) -> Channel:

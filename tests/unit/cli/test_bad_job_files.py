@@ -208,6 +208,10 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "seed negative": (add("seed: -1"), ["job.yaml:10", "seed", "'-1'"]),
     "seed text": (add("seed: lucky"), ["seed", "'lucky'"]),
     "seed too large": (add("seed: 9223372036854775808"), ["job.yaml:10", "seed", "9223372036854775808"]),
+    "channels that share a variable": (
+        add("channels: {train: a, test: b, Train: c}"),
+        ["job.yaml:10: channels.Train: 'c': the channel 'train' has the same variable, SM_CHANNEL_TRAIN", "more than case"],
+    ),
     "hyperband without its largest resource": (
         add("strategy: hyperband"),
         ["hyperband.max_resource: missing, and no static", "hyperband: {max_resource: N}"],
