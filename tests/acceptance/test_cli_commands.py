@@ -266,6 +266,12 @@ def test_a_relaxed_warm_start_is_planned_explained_and_verified(cli, done):
     assert "z           not at all" in told
     found = cli.json("explain", "other")["warm_start"]
     assert found["parents"][0]["recorded_weights"]
+    last = cli.json("explain", cli.json("trials", "other")[3]["name"])["why"]
+    reading, documented = last["parents"], (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    told_of = [found, found["now"], found["parents"][0], found["weights_by_suggestion"][0], last, reading]
+    told_of.append(reading["parents"][0])
+    assert {"counts", "views", "results", "best_configuration"} <= {key for keys in told_of for key in keys}
+    assert {key for keys in told_of for key in keys if f"`{key}`" not in documented} == set()
     assert [s["number"] for s in found["suggestions"]] == [1, 2, 3, 4]
     assert "4 of 4 suggestions follow" in cli.ok("verify", "other")
     assert cli.json("show", "other")["warm_start"]["names"] == {"done": {"y": "x"}}
