@@ -123,6 +123,29 @@ def test_tune_writes_a_line_for_each_training_job_and_a_summary(cli):
     assert "\x1b" not in out
 
 
+def test_a_large_source_folder_is_told_before_anything_is_copied(cli, tmp_path):
+    file, large = cli.job("bulky", "command:", f"source: {tmp_path}\ncommand:"), tmp_path
+    (large / "data").mkdir()
+    (large / "train.py").write_text(TRAINER)
+    for name, size in (("a", 150_000_000), ("b", 149_000_000)):
+        with open(large / "data" / name, "wb") as sparse:
+            sparse.truncate(size)
+    told = (
+        f"note: source: '{large}': 3 files, 299 MB, 299 MB of it in 'data', are copied for each training job before it starts"
+    )
+    out = cli.ok("plan", file)
+    assert "3 files, 299 MB, for each training job" in out
+    assert f"{told}, and kept (1.8 GB for 6 of them). Name a smaller folder as `source`" in out
+    _, out, err = cli("plan", file, "--json")
+    assert json.loads(out)["source_copy"] == {"files": 3, "size": 299_000_000 + len(TRAINER), "whole": True}
+    assert err.startswith(told)
+    assert cli("tune", file, "--detach")[2].startswith(told)
+    assert cli("tune", file, "--name", "bulky-too", "--detach", "--quiet")[2] == ""
+    cli.ok("stop", "bulky")
+    cli.ok("stop", "bulky-too")
+    assert "note:" not in cli.ok("plan", cli.job("small"))
+
+
 def test_the_model_is_where_the_summary_says(cli, done):
     best = cli.json("best", done)["best"]
     assert best["model"].startswith("file://")

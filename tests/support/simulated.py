@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from rekindle.domain.capacity import Room
 from rekindle.domain.training_job import MetricPoint, Owner, SecondaryStatus, TrainingSpec
-from rekindle.engine.ports import Report, Run, RunKey, RunState
+from rekindle.engine.ports import Report, Run, RunKey, RunState, SourceSize
 
 
 @dataclass
@@ -66,6 +66,10 @@ class SimulatedExecutor:
 
     def script_of(self, spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> tuple[str, str] | None:
         """No scripts here."""
+        return None
+
+    def source_size(self, spec: TrainingSpec) -> SourceSize | None:
+        """Nothing is copied."""
         return None
 
     def room(self, spec: TrainingSpec) -> Room:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rekindle.domain.training_job import TrainingJob
     from rekindle.engine.ports import Clock
 
+#: What a training job that has not begun to train is at; of others it is that they run.
+_BEFORE_TRAINING = {"Starting": "starting", "Pending": "waiting", "Downloading": "downloading"}
 #: How many of the last finished training jobs the picture shows.
 RECENT = 5
 #: How many lines the best one's configuration takes at most, so that those below stay in sight.
@@ -182,7 +184,7 @@ def _grid(snapshot: Snapshot, now: float) -> RenderableType:
 def _row(job: TrainingJob, snapshot: Snapshot, now: float) -> tuple[str, str, str, str]:
     if job.is_running:
         spent = None if job.started_at is None else now - job.started_at
-        result = "running" if job.status.value == "InProgress" else "stopping"
+        result = _BEFORE_TRAINING.get(job.secondary.value, "running") if job.status.value == "InProgress" else "stopping"
     else:
         spent = _seconds(job)
         result = _result(job, _in_full(job, snapshot))

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from rekindle.bootstrap import App
     from rekindle.domain.tuning_job import Definition
     from rekindle.engine.commands import CheckedJob
+    from rekindle.engine.ports import SourceSize
 
 
 def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
     """Check a job file and show what would run. Starts and stores nothing; what it accepts, `tune` starts."""
+    from rekindle.cli.copied import copies_of, large_copies
     from rekindle.cli.opened import app_if_there, open_app
-    from rekindle.cli.printing import write_json
+    from rekindle.cli.printing import complain, tell, write_json
     from rekindle.cli.rules import rules_on_refusal
     from rekindle.cli.source import check_alone, load_source
     from rekindle.engine.commands import check_tuning_job
@@ -28,15 +30,18 @@ def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
     app = open_app()
     with rules_on_refusal(source.spec, lambda: app, as_json), source.blamed():
         checked = check_tuning_job(app.store, app.executor, app.owner, source.spec, app.quotas, app.objects)
-    record = plan_record(app, checked)
+    sizes = copies_of(app.executor, checked.spec)
+    record = plan_record(app, checked, sizes[0])
     if as_json:
         write_json(record)
     else:
         _show(record)
+    for note in large_copies(checked.spec, sizes):
+        complain(f"note: {note}") if as_json else tell(f"note: {note}")
 
 
-def plan_record(app: App, checked: CheckedJob) -> dict[str, Any]:
-    """What would run, as plain data."""
+def plan_record(app: App, checked: CheckedJob, size: SourceSize | None) -> dict[str, Any]:
+    """What would run, as plain data; ``size`` is that of the first definition's source folder."""
     from rekindle.cli.records import (
         completion_record,
         hyperband_record,
@@ -69,6 +74,7 @@ def plan_record(app: App, checked: CheckedJob) -> dict[str, Any]:
         "early_stopping": spec.early_stopping,
         "metrics": {m.name: m.regex for m in training.algorithm.metrics},
         "source": training.algorithm.source,
+        "source_copy": None if size is None else {"files": size.files, "size": size.bytes, "whole": size.whole},
         "image": training.algorithm.image,
         "algorithm": builtin.name if builtin else None,
         "channels": {c.name: c.uri for c in training.channels},
@@ -115,6 +121,7 @@ def _call(definition: Definition, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _show(record: dict[str, Any]) -> None:
+    from rekindle.cli.copied import copy_text
     from rekindle.cli.printing import pairs, settings_text, show, table
     from rekindle.cli.rules import show_checks
 
@@ -128,6 +135,7 @@ def _show(record: dict[str, Any]) -> None:
         "completion": settings_text(record["completion"]) or None,
         "combinations": "without end" if size is None else f"{size:,}",
         "source": record["source"],
+        "copied": None if record["source_copy"] is None else f"{copy_text(**record['source_copy'])}, for each training job",
         "algorithm": record["algorithm"],
         "image": None if record["image"] == record["algorithm"] else record["image"],
         "channels": settings_text(record["channels"]) or None,

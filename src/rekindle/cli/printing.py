@@ -143,6 +143,17 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def data_size(count: int) -> str:
+    """An amount of data for people: ``812 bytes``, ``1.2 MB``, ``35 GB``."""
+    if count < 1000:
+        return counted(count, "byte")
+    size = count / 1000
+    units = ["kB", "MB", "GB", "TB"]
+    while size >= 999.5 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:.1f} {units[0]}" if size < 9.95 else f"{size:.0f} {units[0]}"
+
+
 def duration(seconds: float | None) -> str:
     """A duration for people: ``1.2 s``, ``3:07``, ``2:03:07``."""
     if seconds is None:

@@ -45,6 +45,8 @@ def tune(
             # Where s3:// leads is the worker's own business; only here is the worker known.
             objects = None if detach else app.objects
             job = create_tuning_job(app.store, app.executor, app.clock, app.owner, source.spec, app.quotas, objects)
+        if not quiet:
+            _say_large_copies(app, job)
         if detach:
             _say_created(app, job, as_json)
         else:
@@ -82,6 +84,14 @@ def worker(
         complain(f"working on everything in {app.settings.home}; Ctrl-C ends it, training jobs go on")
     with Interrupt() as interrupt, app.telling():
         app.worker(on_step=display.update).run(lambda: interrupt.requested or (until_idle and _idle(app)))
+
+
+def _say_large_copies(app: App, job: TuningJob) -> None:
+    """On stderr, before anything is copied: a terminal shows nothing else while that takes its time."""
+    from rekindle.cli.copied import copies_of, large_copies
+
+    for note in large_copies(job.spec, copies_of(app.executor, job.spec)):
+        complain(f"note: {note}")
 
 
 class _TellingWhatIsThere:

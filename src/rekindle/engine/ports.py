@@ -429,6 +429,18 @@ class Report:
     model_uri: str | None = None
 
 
+@dataclass(frozen=True)
+class SourceSize:
+    """What of a source folder a training job has a copy of: so many ``files`` of so many ``bytes``, most of them in the entry
+    ``largest`` of the folder, which has ``largest_bytes``. Not ``whole``: there are more, which nobody counted."""
+
+    files: int
+    bytes: int
+    largest: str
+    largest_bytes: int
+    whole: bool = True
+
+
 class Executor(Protocol):
     """Runs training jobs so that they survive us: a run goes on when this process dies and is found again by its key."""
 
@@ -440,6 +452,11 @@ class Executor(Protocol):
     def script_of(self, spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> tuple[str, str] | None:
         """The URI of the code that this machine itself would unpack, and the program in it that it would start; None where it
         runs no script. For what ``check`` has let pass."""
+        ...
+
+    def source_size(self, spec: TrainingSpec) -> SourceSize | None:
+        """How much of the source folder each run of a spec would have copied; None where it has none, or none that can be
+        read. It gives up counting after some ten thousand files."""
         ...
 
     def room(self, spec: TrainingSpec) -> Room:

@@ -141,7 +141,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "code": ["code", *(f"hosts/{name}/code" for name in others)],
         "sharded": _sharded(spec),
         "source": [str(program.source)] if program.source else [],
-        "skip": _skipped(spec, host),
+        "skip": skipped(spec, host),
         "checkpoints": [checkpoints] if checkpoints else [],
         **_synchronised_checkpoints(run, folder, host),
         "inputs": [channel.name for channel in spec.channels],
@@ -221,7 +221,7 @@ def _container(run: Run, folder: Path, host: Host, program: Program) -> _Describ
     return _Described({place: json.dumps(described)}, [wanted.engine, "rm", "--force", "--volumes", *made])
 
 
-def _skipped(spec: TrainingSpec, host: Host) -> list[str]:
+def skipped(spec: TrainingSpec, host: Host) -> list[str]:
     """What no copy of the source holds: our own files, and the results of other jobs, which would pile up in each copy."""
     uris = [spec.output.uri, spec.checkpoints.uri if spec.checkpoints else None]
     places = [locations.local_path(uri, "output.uri") for uri in uris if uri and not locations.is_remote(uri)]

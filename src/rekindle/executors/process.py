@@ -29,7 +29,7 @@ import psutil
 from rekindle.domain.capacity import Room
 from rekindle.domain.errors import InvalidValue, WrongState
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
-from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, StoreUnavailable
+from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, SourceSize, StoreUnavailable
 from rekindle.executors import children, leftovers, logfile, machine, orders, records, workdir
 from rekindle.executors.images import ImageRule
 from rekindle.executors.instances import InstanceType
@@ -49,6 +49,8 @@ _START = "import sys; sys.path.append(sys.argv[1]); from rekindle.executors.supe
 _GLANCE = 0.01
 #: Seconds after which a launch by another process, which should take milliseconds, is taken for stuck.
 _LAUNCH_PATIENCE = 60.0
+#: Files of a source folder that are counted at most: that takes a second or so.
+_COUNTED_FILES = 50_000
 #: Seconds between two complaints of a run that cannot be launched.
 _COMPLAINT_SECONDS = 60.0
 #: Variables that say who we are to an object store.
@@ -128,6 +130,21 @@ class ProcessExecutor(Executor):
     def script_of(self, spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> tuple[str, str] | None:
         """See Executor."""
         return script_of(spec.algorithm, with_code(hyperparameters, spec.channels), self._host.images)
+
+    def source_size(self, spec: TrainingSpec) -> SourceSize | None:
+        """See Executor."""
+        source = spec.algorithm.source
+        if source is None or not os.path.isdir(source):
+            return None
+        sizes: dict[str, int] = {}
+        count = 0
+        for name, size in workdir.source_files(source, orders.skipped(spec, self._host)):
+            if count == _COUNTED_FILES:
+                break
+            count += 1
+            sizes[name] = sizes.get(name, 0) + size
+        largest = max(sizes, key=lambda name: sizes[name], default="")
+        return SourceSize(count, sum(sizes.values()), largest, sizes.get(largest, 0), count < _COUNTED_FILES)
 
     def room(self, spec: TrainingSpec) -> Room:
         """See Executor."""

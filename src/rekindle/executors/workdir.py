@@ -21,7 +21,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from rekindle.executors.records import Fields
 
@@ -70,8 +70,16 @@ def deal(source: str, targets: Sequence[str]) -> None:
 def copy_source(source: str, target: str, skip: Collection[str]) -> None:
     """Copies a source folder, leaving out version control, virtual environments, caches and the paths in ``skip``."""
     root = os.path.realpath(source)
-    unwanted = {os.path.realpath(path) for path in skip}
-    _copy_folder(root, root, target, lambda entry: _is_source(entry) and entry.path not in unwanted)
+    _copy_folder(root, root, target, _source_rule(skip))
+
+
+def source_files(source: str, skip: Collection[str]) -> Iterator[tuple[str, int]]:
+    """Every file that ``copy_source`` would copy: the entry of the source folder that it is or is in, and its bytes (none of a
+    link). What cannot be read is passed over."""
+    wanted = _source_rule(skip)
+    for entry in _entries(os.path.realpath(source), wanted):
+        for file in _files_of(entry, wanted):
+            yield entry.name, _bytes_of(file)
 
 
 def copy_all(source: str, target: str) -> None:
@@ -129,6 +137,38 @@ def _copy_entry(root: str, entry: os.DirEntry[str], target: str, wanted: Callabl
         _copy_folder(root, entry.path, target, wanted)
     elif entry.is_file():
         _copy_file(entry.path, target)
+
+
+def _source_rule(skip: Collection[str]) -> Callable[[os.DirEntry[str]], bool]:
+    """What belongs to a copy of the source folder."""
+    unwanted = {os.path.realpath(path) for path in skip}
+    return lambda entry: _is_source(entry) and entry.path not in unwanted
+
+
+def _files_of(entry: os.DirEntry[str], wanted: Callable[[os.DirEntry[str]], bool]) -> Iterator[os.DirEntry[str]]:
+    """The entry, where it is a file or a link; the files and links in it, where it is a folder."""
+    waiting = [entry]
+    while waiting:
+        entry = waiting.pop()
+        if entry.is_symlink() or entry.is_file():
+            yield entry
+        elif entry.is_dir():
+            waiting += _entries(entry.path, wanted)
+
+
+def _entries(folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return [entry for entry in found if wanted(entry)]
+    except OSError:
+        return []
+
+
+def _bytes_of(entry: os.DirEntry[str]) -> int:
+    try:
+        return 0 if entry.is_symlink() else entry.stat().st_size
+    except OSError:
+        return 0
 
 
 def _is_source(entry: os.DirEntry[str]) -> bool:

@@ -129,17 +129,21 @@ def test_a_job_without_its_metric_and_one_that_was_stopped():
 
 
 def test_the_picture():
-    jobs = (ended(1, 0.5), ended(2, 0.9), failed(3, "no data"), running(4, start=125.0))
+    training = replace(running(4, start=125.0), secondary=SecondaryStatus.TRAINING)
+    waiting = replace(running(6, start=None), secondary=SecondaryStatus.PENDING)
+    jobs = (ended(1, 0.5), ended(2, 0.9), failed(3, "no data"), training, running(5, start=None), waiting)
     console = Console(width=100, file=io.StringIO())
     console.print(picture(Snapshot(JOB, jobs), now=130.0))
     text = console.file.getvalue()
     for part in (
-        "3/10 done, 1 running, 1 failed",
+        "3/10 done, 3 running, 1 failed",
         "30 s",
         "left",
         "best acc=0.9",
         "x=0.2 k=a",
         "#4  running",
+        "#5  starting",
+        "#6  waiting",
         "Failed: no data",
     ):
         assert part in text

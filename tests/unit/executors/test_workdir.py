@@ -56,6 +56,18 @@ def test_what_is_no_source_is_left_out(source: Path, tmp_path: Path) -> None:
     assert names(tmp_path / "code") == ["deep", "deep/run.sh", "train.py"]
 
 
+def test_what_would_be_copied_is_what_is_copied(source: Path, tmp_path: Path) -> None:
+    for name in (".git", "home", "deep/__pycache__"):
+        (source / name).mkdir()
+        (source / name / "file").touch()
+    os.mkfifo(source / "deep" / "pipe")
+    (source / "link").symlink_to("deep")
+    found = sorted(workdir.source_files(str(source), [str(source / "home")]))
+    assert found == [("deep", 4), ("link", 0), ("train.py", 7)]
+    workdir.copy_source(str(source), str(tmp_path / "code"), [str(source / "home")])
+    assert names(tmp_path / "code") == ["deep", "deep/run.sh", "link", "train.py"]
+
+
 def test_links_stay_links_and_point_where_they_did(source: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (source / "loop").symlink_to(".")
