@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -490,6 +491,47 @@ def test_what_this_machine_cannot_run_is_refused(cli, command, name):
     for text in expected:
         assert text in error
     assert cli.json("jobs", "--contains", "late") == []
+
+
+def as_a_user() -> list[str]:
+    """How to start a command that file permissions hold for, as they do not for root."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root reads everything")
+    rights = "-dac_override,-dac_read_search"
+    return ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
+
+
+@pytest.mark.parametrize(
+    ("closed", "told"),
+    [
+        ("source/secret", "source: : 'secret' in it cannot be read, and all of it is copied."),
+        ("source/deep/secret", "source: : 'deep/secret' in it cannot be read, and all of it is copied."),
+        ("source/deep", "source: : 'deep' in it cannot be read, and all of it is copied."),
+        ("data", "channels.train.uri: /data' cannot be read by this user."),
+        ("data/rows.csv", ""),
+    ],
+)
+def test_what_a_training_job_could_not_read_is_refused(tmp_path, closed, told):
+    for name in ("source/train.py", "source/secret", "source/deep/secret", "data/rows.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(TRAINER)
+    keys = f"source: {tmp_path}/source\nchannels: {{train: {tmp_path}/data}}\ncommand:"
+    (tmp_path / "job.yaml").write_text(JOB.replace("NAME", "closed").replace("command:", keys, 1))
+    (tmp_path / closed).chmod(0)
+    command = [*as_a_user(), Path(sys.executable).with_name("rekindle"), "plan", tmp_path / "job.yaml"]
+    environ = {**os.environ, "REKINDLE_HOME": str(tmp_path / "home")}
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=60)
+    finally:
+        (tmp_path / closed).chmod(0o700)
+    # Of a channel only what it names is looked at: data may be large.
+    assert run.returncode == (2 if told else 0)
+    # The values are the folders' whole paths, cut where they are long.
+    field, _, reason = told.partition(": ")
+    assert field in run.stderr
+    assert reason in run.stderr
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ _ENGINE_SECONDS = 10.0
 _INPUT_MODES = ("File", "FastFile")
 _MANIFEST = "ManifestFile"
 _DATA_TYPES = ("S3Prefix", _MANIFEST)
+#: Files of a source folder of which it is found out before a job is created whether they can be read: a second or so.
+_LOOKED_AT = 20_000
 #: The folder, below the root, of environments built for requirements.
 ENVIRONMENTS = ".environments"
 
@@ -97,6 +99,16 @@ def check_channels(spec: TrainingSpec, transfer: Sequence[str]) -> None:
     """Raises InvalidValue or Unsupported for an input that this machine cannot give a training job."""
     for channel in spec.channels:
         _check_channel(channel, transfer)
+
+
+def check_source(spec: TrainingSpec, host: Host) -> None:
+    """Raises InvalidValue for a source folder of which something cannot be read: no training job could copy it."""
+    source = spec.algorithm.source
+    path = workdir.unreadable(source, skipped(spec, host), _LOOKED_AT) if source else ""
+    if source and path:
+        inside = os.path.relpath(path, os.path.realpath(source))
+        way_out = "Make it readable, or name a folder without it as `source`."
+        raise InvalidValue("source", source, f"{inside!r} in it cannot be read, and all of it is copied", way_out)
 
 
 def check_places(spec: TrainingSpec, transfer: Sequence[str]) -> None:
@@ -395,8 +407,17 @@ def _check_channel(channel: Channel, transfer: Sequence[str]) -> None:
         raise InvalidValue(_field(channel, "uri"), channel.uri, "a manifest can be at s3:// only")
     if locations.is_remote(channel.uri):
         _check_transfer(_field(channel, "uri"), channel.uri, transfer)
-    elif not locations.matching(locations.local_path(channel.uri, _field(channel, "uri"))):
-        raise InvalidValue(_field(channel, "uri"), channel.uri, "there is no such file or folder")
+    else:
+        _check_data(_field(channel, "uri"), channel.uri)
+
+
+def _check_data(name: str, uri: str) -> None:
+    found = locations.matching(locations.local_path(uri, name))
+    if not found:
+        raise InvalidValue(name, uri, "there is no such file or folder")
+    closed = [path for path in found if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK)]
+    if closed:
+        raise InvalidValue(name, uri, f"{str(closed[0])!r} cannot be read by this user", "Make it readable.")
 
 
 def _check_transfer(name: str, uri: str, transfer: Sequence[str]) -> None:

@@ -125,6 +125,7 @@ class ProcessExecutor(Executor):
         self._slots.check(spec)
         orders.check_channels(spec, self._host.transfer)
         orders.check_places(spec, self._host.transfer)
+        orders.check_source(spec, self._host)
         orders.check_environment(spec)
 
     def script_of(self, spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> tuple[str, str] | None:

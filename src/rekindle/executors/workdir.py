@@ -139,6 +139,23 @@ def _copy_entry(root: str, entry: os.DirEntry[str], target: str, wanted: Callabl
         _copy_file(entry.path, target)
 
 
+def unreadable(source: str, skip: Collection[str], most: int) -> str:
+    """The first file or folder that ``copy_source`` could not read, by its path; empty where there is none among so many."""
+    wanted = _source_rule(skip)
+    waiting = [os.path.realpath(source)]
+    while waiting and most > 0:
+        folder = waiting.pop()
+        if not os.access(folder, os.R_OK | os.X_OK):
+            return folder
+        entries = [entry for entry in _entries(folder, wanted) if not entry.is_symlink()]
+        closed = (entry.path for entry in entries if entry.is_file() and not os.access(entry.path, os.R_OK))
+        if path := next(closed, ""):
+            return path
+        waiting += [entry.path for entry in entries if entry.is_dir()]
+        most -= len(entries)
+    return ""
+
+
 def _source_rule(skip: Collection[str]) -> Callable[[os.DirEntry[str]], bool]:
     """What belongs to a copy of the source folder."""
     unwanted = {os.path.realpath(path) for path in skip}
