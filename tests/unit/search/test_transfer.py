@@ -752,3 +752,35 @@ def test_a_parents_model_is_fitted_to_rows_of_all_ranks() -> None:
 def test_four_results_are_worth_a_model_and_three_are_not() -> None:
     made = [rows_of(Parent(SPACE, results(bowl, n)), SPACE_ENCODING, "minimize") for n in (3, 4)]
     assert [model_of(rows, SPACE_ENCODING, "minimize") is None for rows in made] == [True, False]
+
+
+def test_each_parent_gives_twenty_candidates_and_a_share_of_the_familys_rows() -> None:
+    parents = tuple(Parent(SPACE, results(bowl, 100, seed), name=f"p{seed}") for seed in range(3))
+    kin = Kin(SPACE_ENCODING, "minimize", parents)
+    assert len(kin.candidates) == 3 * 20
+    assert kin.family is not None
+    assert kin.family.members.sum(axis=0).tolist() == [60, 60, 60]
+
+
+def test_an_identical_parent_has_all_weight_at_start() -> None:
+    parents = [Parent(SPACE, results(bowl, seed=s), kind, kind) for s, kind in enumerate(("identical", "transfer"))]  # type: ignore[arg-type]
+    told = report(SPACE, "minimize", parents, History()).parents
+    assert told[0].weight_at_start == told[0].weight == 1.0
+    assert 0.0 < told[1].weight_at_start < 1.0
+
+
+def test_another_category_is_far_however_near_in_the_cube() -> None:
+    space = Space([Continuous("x", 0, 1, "Linear"), Categorical("c", [f"v{i}" for i in range(20)])])
+    trials = [({"x": 0.5, "c": f"v{i}"}, float(i)) for i in range(20)]
+    kin = Kin(Encoding(space), "minimize", (Parent(space, trials),))  # type: ignore[arg-type]
+    assert [c["c"] for c, _ in kin._best_apart(kin.rows[0])] == [f"v{i}" for i in range(10)]
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_of_many_rows_the_best_in_the_searchs_direction_are_kept(direction: Direction) -> None:
+    trials = results(bowl, 100)
+    ranked = sorted((v for _, v in trials if v is not None), reverse=direction == "maximize")
+    kept = rows_of(Parent(SPACE, trials), SPACE_ENCODING, direction, limit=40).values
+    assert len(kept) == 40
+    assert set(ranked[:20]) <= set(kept.tolist())
+    assert not set(ranked[20:40]) <= set(kept.tolist())
