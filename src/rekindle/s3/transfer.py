@@ -2,7 +2,8 @@
 
 The store is a folder of this machine and may be opened by several processes, so no request, no client and no server are
 needed: jobs that run while the server is down bring their results in. It starts light; it tells what went wrong in one line.
-A URI to download is a prefix or, as ``manifest+s3://...``, that of a manifest.
+A URI to download is a prefix or, as ``manifest+s3://...``, that of a manifest. What says when to give up is not looked at: a
+folder is never waited for.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from rekindle.domain.errors import RekindleError
 from rekindle.engine.inputs import fetch_input
 from rekindle.s3.folder_objects import FolderObjects
 
-USAGE = "usage: ROOT ACCOUNT REGION DEFAULT_ACCOUNT download URI FOLDER [URI FOLDER ...] | upload PATH URI\n"
+USAGE = "usage: ROOT ACCOUNT REGION DEFAULT_ACCOUNT download URI FOLDER [URI FOLDER ...] | upload PATH URI [GIVE_UP SECONDS]\n"
 
 
 def main(root: str, account: str, region: str, default_account: str, *arguments: str) -> int:
@@ -25,7 +26,7 @@ def main(root: str, account: str, region: str, default_account: str, *arguments:
             case ["download", *pairs] if pairs and len(pairs) % 2 == 0:
                 for uri, folder in zip(pairs[::2], pairs[1::2], strict=True):
                     fetch_input(objects, uri, folder)
-            case ["upload", path, uri]:
+            case ["upload", path, uri] | ["upload", path, uri, _, _]:
                 objects.upload(path, uri)
             case _:
                 sys.stderr.write(USAGE)

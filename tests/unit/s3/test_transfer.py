@@ -38,6 +38,7 @@ def test_what_goes_in_comes_out_and_is_an_object(root: Path, tmp_path: Path) -> 
     content = bytes(range(256)) * 9000
     (tmp_path / "model").write_bytes(content)
     assert move(root, "upload", tmp_path / "model", "s3://bucket/out/job/model.tar.gz") == 0
+    assert move(root, "upload", tmp_path / "model", "s3://bucket/out/job/model.tar.gz", tmp_path / "give-up", 120.0) == 0
     assert move(root, "download", "s3://bucket/out/job/model.tar.gz", tmp_path / "in") == 0
     assert (tmp_path / "in" / "model.tar.gz").read_bytes() == content
     layout = Layout(root, SystemClock())
