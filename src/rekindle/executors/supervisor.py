@@ -22,6 +22,7 @@ from rekindle.executors import children, logfile, records, workdir
 from rekindle.executors.children import CannotStart, signal
 from rekindle.executors.guard import stand_guard
 from rekindle.executors.logfile import LogWriter
+from rekindle.executors.reasons import REASON_LIMIT, SILENT, failure_file, last_words, with_place
 
 # We start light: no contextlib.
 # ruff: noqa: SIM105
@@ -34,19 +35,12 @@ if TYPE_CHECKING:
 
 #: The descriptor on which the launcher hands over the attempt's lock.
 LOCK = 3
-#: The longest failure reason, and what of a failure file is read, in characters.
-_REASON_LIMIT = 1024
+#: What is read at once of what a program prints, in bytes.
 _READ_BYTES = 1 << 16
 #: The longest part of a line that is scanned for metrics, in bytes; the rest is only logged.
 _LINE_BYTES = 1 << 18
 #: How much of the end of the output is at hand for a failure reason, in bytes.
 _TAIL_BYTES = 1 << 14
-#: Why a program failed that neither printed anything nor left a word in its failure file.
-_SILENT = "the program printed nothing and did not write why to output/failure"
-#: Characters of each line before the last one in a reason that is a program's last lines.
-_LINE_LIMIT = 200
-#: Characters of an exception's message that goes on for several lines: what the reason has besides needs room, too.
-_MESSAGE_LIMIT = 700
 #: The exit code that the training toolkit takes for a lack of memory.
 _KILLED = 137
 #: Seconds between two tries at first and at most, where an object store refuses our keys: each costs a second of a processor.
@@ -273,7 +267,7 @@ class Ended(Exception):
 
     def line(self) -> bytes:
         """The journal's last line."""
-        reason = None if self.reason is None else self.reason[:_REASON_LIMIT]
+        reason = None if self.reason is None else self.reason[:REASON_LIMIT]
         return records.end(self.state, time.time(), self.exit_code, reason, self.model)
 
 
@@ -438,7 +432,7 @@ class Supervisor:
                     # What was trained is kept, whoever wants us to stop now.
                     self._transfer(name, "Artifact upload failed", lambda: "", PATIENCE_SECONDS)
             except Ended as unkept:
-                raise Ended(unkept.state, reason=_with_place(unkept.reason or "", source)) from unkept
+                raise Ended(unkept.state, reason=with_place(unkept.reason or "", source)) from unkept
             finally:
                 if transfers:
                     _clear(target)
@@ -453,7 +447,7 @@ class Supervisor:
             code = os.waitstatus_to_exitcode(status)
             if code != os.EX_TEMPFAIL or time.monotonic() >= deadline:
                 given_up = giving_up and code in (os.EX_TEMPFAIL, os.EX_UNAVAILABLE)
-                reason = f"ClientError: {problem}: {_last_words(self._output.tail)}"
+                reason = f"ClientError: {problem}: {last_words(self._output.tail)}"
                 raise Ended("stopped" if given_up else "failed", reason=reason)
             if pause == _FIRST_PAUSE:
                 self._output.feed(_KEYS_WANTED)
@@ -610,25 +604,19 @@ class Supervisor:
     def _failure(self, member: Member, code: int, exit_code: int) -> str:
         """``AlgorithmError: <why>, exit code: N``, in at most as many characters as the service has room for; ``ClientError``
         where that is what was told, as SageMaker's own algorithms do for what their user can mend."""
-        told = _failure_file(member.folder)
+        told = failure_file(member.folder)
         hint = self._orders["hint"] if "No module named" in (told or member.output.tail) else []
         if not told:
-            told = _last_words(member.output.tail)
+            told = last_words(member.output.tail)
             if code < 0:
                 told = f"killed by {children.signal_name(-code)}{': ' if told else ''}{told}"
-            told = told or _SILENT
+            told = told or SILENT
             for command in self._orders["toolkit"]:
                 killed = '\nExtraInfo "OutOfMemory: Process killed by SIGKILL (signal 9)"' if exit_code == _KILLED else ""
                 told = f'ExecuteUserScriptError:\nExitCode {exit_code}\nErrorMessage "{told}"{killed}\nCommand "{command}"'
         ending = f", exit code: {exit_code}" + "".join(f". {words}." for words in hint)
         named = "" if told.startswith("ClientError: ") else "AlgorithmError: "
-        return f"{named}{told}"[: _REASON_LIMIT - len(ending)] + ending
-
-
-def _with_place(reason: str, folder: str) -> str:
-    """The reason, and where the results are that could not be taken elsewhere."""
-    ending = f". What was trained is kept in {folder}; remove the job only once you have it."
-    return f"{reason[: _REASON_LIMIT - len(ending)].rstrip('.')}{ending}"
+        return f"{named}{told}"[: REASON_LIMIT - len(ending)] + ending
 
 
 def _clear(packed: str) -> None:
@@ -638,18 +626,6 @@ def _clear(packed: str) -> None:
     except OSError:
         # Whatever came of the transfer is not to be undone for that.
         pass
-
-
-def _failure_file(folder: str) -> str | None:
-    path = os.path.join(folder, "output", "failure")
-    # From a pipe we would read until somebody wrote into it: for ever.
-    if not os.path.isfile(path):
-        return None
-    try:
-        with open(path, "rb") as file:
-            return file.read(4 * _REASON_LIMIT).decode("utf-8", "replace")[:_REASON_LIMIT].rstrip()
-    except OSError:
-        return None
 
 
 def _note_ends(crew: Sequence[Member], statuses: Mapping[int, int]) -> Member | None:
@@ -666,35 +642,6 @@ def _signal_all(crew: Sequence[Member], number: int) -> None:
     for member in crew:
         if member.status is None:
             children.signal_group(member.pid, number)
-
-
-def _last_words(tail: str) -> str:
-    """What a program said last: the exception that its traceback ends with, or its last lines."""
-    lines = [line.rstrip() for line in tail.splitlines()]
-    starts = [at for at, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
-    if starts and (raised := _exception(lines[starts[-1] + 1 :])):
-        return raised
-    said = [line for line in lines if line]
-    # A long line before the last would leave no room for it.
-    return "\n".join([*(_shortened(line) for line in said[-3:-1]), *said[-1:]])
-
-
-def _exception(lines: Sequence[str]) -> str:
-    """The exception below a traceback's frames, with the further lines of its message up to an empty one, as far as there is
-    room; empty where there is none."""
-    at = next((at for at, line in enumerate(lines) if line and not line[0].isspace()), len(lines))
-    raised = "\n".join(lines[at : at + 1])
-    for line in lines[at + 1 :]:
-        if not line:
-            break
-        if len(raised) + len(line := _shortened(line)) > _MESSAGE_LIMIT:
-            return f"{raised}\n..."
-        raised += f"\n{line}"
-    return raised
-
-
-def _shortened(line: str) -> str:
-    return line if len(line) <= _LINE_LIMIT else f"{line[:_LINE_LIMIT]}..."
 
 
 def _identity() -> bytes:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import Algorithm
-from rekindle.executors import contract, locations, machine, programs, records, supervisor
+from rekindle.executors import contract, locations, machine, programs, reasons, records
 
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=20)
 
@@ -132,4 +132,4 @@ def test_gpus_that_we_may_use() -> None:
     ],
 )
 def test_last_words(tail: str, words: str) -> None:
-    assert supervisor._last_words(tail) == words
+    assert reasons.last_words(tail) == words
