@@ -7,12 +7,16 @@ import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from threading import RLock
+from typing import Final
 
 from rekindle.search.grid_search import GridSearch
 from rekindle.search.history import Direction, History, Observation, Parent, Trial, TrialState, best_trial
 from rekindle.search.random_search import RandomSearch
 from rekindle.search.space import Configuration, Space, Value, check_told_apart
 from rekindle.search.strategy import Proposal, Strategy
+
+#: Strategies that propose the same whatever was found, here or by parents.
+_WITHOUT_PARENTS: Final = ("random", "grid")
 
 
 class TunerError(ValueError):
@@ -24,7 +28,8 @@ class Tuner:
 
     ``strategy`` is ``"random"``, ``"grid"``, ``"bayesian"`` or a Strategy object; ``direction`` is ``"minimize"`` or
     ``"maximize"``; the same ``seed`` and the same calls give the same configurations. ``parents`` tell Bayesian search of
-    earlier ones. Raises ValueError for what is none of these, SpaceError for a space that the strategy cannot search.
+    earlier ones; no other strategy looks at them. Raises ValueError for what is none of these and for parents that nobody
+    would look at, SpaceError for a space that the strategy cannot search.
 
     Threads may share a tuner: their calls wait for one another. Processes may not: a copy (by ``copy``, ``pickle`` or a
     fork) goes on by itself, and its next trial is the original's next one, too. A pickled tuner goes on where it stood.
@@ -53,6 +58,9 @@ class Tuner:
         seed, parents = _checked(seed), _checked_parents(parents)
         if not isinstance(strategy, str):
             _check_strategy(strategy, space, parents)
+        elif parents and strategy in _WITHOUT_PARENTS:
+            way_out = "leave them out, or take 'bayesian'"
+            raise ValueError(f"parents: {strategy!r} search looks at no results, so that parents change nothing; {way_out}")
         self._lock = RLock()
         self._direction: Direction = direction
         self._strategy = make_strategy(strategy, space, direction, seed, parents) if isinstance(strategy, str) else strategy
