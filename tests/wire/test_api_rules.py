@@ -425,6 +425,12 @@ def test_a_grid_beyond_its_limit_is_refused(sagemaker: Wire) -> None:
     code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
     assert code == "ResourceLimitExceeded"
     assert "is 750 Combinations, with current utilization of 0 Combinations and a request delta of 784" in message
+    # Whether or not a number of training jobs is given: it is the lists that are too long.
+    del request[CONFIG]["ResourceLimits"]["MaxNumberOfTrainingJobs"]
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
+    assert code == "ResourceLimitExceeded"
+    assert "'Number of combinations of a grid'" in message
+    assert "(In Rekindle: hyperParameterTuningJobConfig.parameterRanges: 784. Shorten the lists of values" in message
 
 
 # --- warm start --------------------------------------------------------------------------------------------------------

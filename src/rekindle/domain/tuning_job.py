@@ -306,6 +306,9 @@ def check_spec(spec: TuningJobSpec, quotas: Quotas) -> None:
     _check_definitions(spec)
     for definition in spec.definitions:
         check_definition(definition)
+    # First of all: a grid's number of training jobs is of its lists' making, and nobody may have given it.
+    if spec.strategy is StrategyName.GRID:
+        _check_grid(spec)
     _check_limits(spec, quotas)
     _check_strategy(spec)
     _check_criteria(spec)
@@ -447,9 +450,7 @@ def _check_strategy(spec: TuningJobSpec) -> None:
         _check_told_apart(spec)
     else:
         _check_drawn(spec)
-    if spec.strategy is StrategyName.GRID:
-        _check_grid(spec)
-    else:
+    if spec.strategy is not StrategyName.GRID:
         _check_room(spec)
     if spec.limits.max_jobs is None and spec.strategy is not StrategyName.GRID and spec.limits.max_runtime_seconds is None:
         raise InvalidValue("limits.jobs", None, "needed, unless limits.runtime ends the search", code="no-end")
@@ -518,7 +519,8 @@ def _check_grid(spec: TuningJobSpec) -> None:
     size = _combinations(spec) or 0
     if size > MAX_GRID:
         where = f"{spec.definition.where}ranges" if len(spec.definitions) == 1 else "definitions"
-        raise LimitExceeded("number of combinations of a grid", MAX_GRID, size, field=where)
+        way_out = "Shorten the lists of values, or use another strategy, which tries some of the combinations only."
+        raise LimitExceeded("number of combinations of a grid", MAX_GRID, size, way_out, field=where)
     if spec.limits.max_jobs is not None and spec.limits.max_jobs != size:
         raise InvalidValue(
             "limits.jobs", spec.limits.max_jobs, f"a grid runs each of its {size} combinations once", "Leave it out."

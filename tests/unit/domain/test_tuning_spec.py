@@ -143,6 +143,17 @@ def test_a_quota_names_its_limit(spec: TuningJobSpec, limit: str) -> None:
     assert caught.value.limit == limit
 
 
+def test_too_large_a_grid_is_no_number_of_jobs_that_somebody_asked_for() -> None:
+    """Where nobody gives the number of training jobs it follows from the lists: these are what to shorten."""
+    ranges = [Categorical(n, [str(i) for i in range(28)]) for n in "ab"]
+    for jobs in (None, 784):
+        with pytest.raises(LimitExceeded) as caught:
+            check_spec(with_defaults(tuning_spec(strategy=StrategyName.GRID, jobs=jobs, ranges=ranges)), Quotas())
+        assert (caught.value.limit, caught.value.asked) == ("number of combinations of a grid", 784)
+        assert caught.value.field == "ranges"
+        assert caught.value.hint.startswith("Shorten the lists of values")
+
+
 def test_too_small_a_space_says_how_many_combinations_there_are() -> None:
     with pytest.raises(InvalidValue) as caught:
         check_spec(tuning_spec(ranges=(Integer("n", 1, 3),), jobs=10), Quotas())

@@ -157,7 +157,8 @@ def _limit(error: LimitExceeded, context: Context) -> str:
     sentence = _LIMIT.format(limit=name, allowed=error.allowed, unit=unit, used=error.used, delta=delta)
     where = [f"{context.path(error.field)}: {error.asked}"] if error.field else []
     ours = [*where, *([_ADJUST] if error.limit in _ADJUSTABLE else ())]
-    return f"{sentence} (In Rekindle: {'; '.join(ours)}.)" if ours else sentence
+    way_out = f" {error.hint}" if error.hint else ""
+    return f"{sentence} (In Rekindle: {'; '.join(ours)}.{way_out})" if ours else sentence
 
 
 def _invalid(error: InvalidValue, context: Context) -> str:
