@@ -18,7 +18,6 @@ from rekindle.domain.training_job import (
     Owner,
     SecondaryStatus,
     TrainingJob,
-    TrainingJobStatus,
     TrainingSpec,
     check_training_job,
     moved,
@@ -280,10 +279,11 @@ def stop_tuning_job(store: JobStore, owner: Owner, name: str) -> TuningJob:
 
 
 def stop_training_job(store: JobStore, owner: Owner, name: str) -> TrainingJob:
-    """Asks for one training job to be stopped; a tuning job that it belongs to goes on. Raises WrongState when it is not
-    running."""
+    """Asks for one training job to be stopped; a tuning job that it belongs to goes on. One that a rule is stopping already
+    may be waiting for an object store with its results: a person's word ends that wait. Raises WrongState when it has ended, or
+    when somebody has asked before."""
     job = store.training_job(owner, name)
-    if job.status is not TrainingJobStatus.IN_PROGRESS or job.stop_requested:
+    if not job.is_running or job.stop_requested:
         state = shown_training_status(job).value
         message = f"training job {job.name!r} cannot be stopped: it is {state}."
         raise WrongState("training job", job.name, state, message)

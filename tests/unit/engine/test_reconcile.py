@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import Snapshot
+from rekindle.domain.errors import WrongState
 from rekindle.domain.search_plan import configuration_of, history_for, propose, strategy_for
 from rekindle.domain.training_job import ObjectiveStatus, SecondaryStatus, TrainingJobStatus
 from rekindle.domain.tuning_job import (
@@ -180,6 +181,28 @@ def test_stopping_one_training_job_lets_the_tuning_job_go_on(engine: Engine) -> 
     statuses = [t.status for t in engine.trials("job")]
     assert statuses == [TrainingJobStatus.STOPPED, *[TrainingJobStatus.COMPLETED] * 3]
     assert {give_up for _, give_up in engine.executor.asked_to_stop} == {True}
+
+
+def test_a_training_job_that_a_rule_stops_is_told_not_to_wait_once_a_person_asks(engine: Engine) -> None:
+    """It may be stopping for as long as an object store does not answer; after the person's word it is no longer."""
+    engine.executor.program = lambda h: Script((0.0,), seconds=1 if h["act"] == "relu" else 50)
+    engine.executor.grace = 20.0
+    engine.create(tuning_spec(jobs=30, parallel=5, completion=CompletionCriteria(target=0.5)))
+    asked: list[str] = []
+
+    def stop(step: int) -> None:
+        stopping = [t.name for t in engine.trials("job") if t.status is TrainingJobStatus.STOPPING]
+        if stopping and not asked:
+            assert {give_up for _, give_up in engine.executor.asked_to_stop} == {False}
+            asked.append(stopping[0])
+            stop_training_job(engine.store, engine.owner, stopping[0])
+            with pytest.raises(WrongState, match="cannot be stopped: it is Stopping"):
+                stop_training_job(engine.store, engine.owner, stopping[0])
+
+    assert engine.run("job", before=stop).status is TuningJobStatus.COMPLETED
+    assert asked == list({key.name for key, give_up in engine.executor.asked_to_stop if give_up})
+    (trial,) = (t for t in engine.trials("job") if t.name == asked[0])
+    assert trial.status is TrainingJobStatus.STOPPED
 
 
 def test_a_finite_space_ends_when_everything_has_been_tried(engine: Engine) -> None:
