@@ -404,6 +404,21 @@ def test_training_jobs_stop_once(sagemaker: Wire) -> None:
     assert error_of(stop, TrainingJobName=name) == ("ValidationException", rejected.format("Stopped"))
 
 
+def test_a_name_whose_files_outlived_their_record_says_how_to_free_it(sagemaker: Wire) -> None:
+    """As a deletion leaves it that was killed half-way: no record to delete once more."""
+    request = training_request()
+    name = request["TrainingJobName"]
+    sagemaker.client.create_training_job(**request)
+    sagemaker.finish_training(name)
+    store = sagemaker.engine.store
+    store.delete_training_job(store.training_job(sagemaker.engine.owner, name).id)
+    code, message = error_of(sagemaker.client.create_training_job, **request)
+    assert code == "ResourceInUse"
+    assert "(In Rekindle: The files of a former one are still here" in message
+    assert "choose another name, or," in message
+    assert "remove the folder of this name in `runs` of the home folder.)" in message
+
+
 def test_training_jobs_are_deleted_once_they_have_ended_and_their_names_are_free(sagemaker: Wire) -> None:
     request = training_request()
     name = request["TrainingJobName"]

@@ -55,6 +55,11 @@ MAX_FAMILY = 20
 SUBMITTED = "sagemaker_submit_directory"
 _NO_OBJECT = "there is no such object"
 _UPLOAD = "Upload the script's archive first."
+#: Where a deletion was interrupted, or a store was made anew over the same home.
+_LEFT_FILES = (
+    "The files of a former one are still here, though it has no record: choose another name, or, once nothing of it runs and "
+    "nobody needs them, remove the folder of this name in `runs` of the home folder."
+)
 #: How many tags a job may have.
 MAX_TAGS = 50
 
@@ -368,7 +373,7 @@ def _check_training_name_free(store: JobStore, executor: Executor, job: Training
     except NotFound:
         # Whose record is gone and whose files are not: its results would pass for this job's.
         if executor.report(RunKey(job.name, 1, job.owner)) is not None:
-            raise NameInUse("training job", job.name, "The files of a former one are still here.") from None
+            raise NameInUse("training job", job.name, _LEFT_FILES) from None
 
 
 def _check_name_free(store: JobStore, owner: Owner, name: str) -> None:

@@ -140,7 +140,8 @@ def _not_found(error: NotFound, context: Context) -> tuple[Code, str]:
 
 def _name_in_use(error: NameInUse, context: Context) -> str:
     if error.kind == "training job":
-        return _IN_USE_TRAINING.format(arn=resource_arn(context.owner, TRAINING, error.name))
+        sentence = _IN_USE_TRAINING.format(arn=resource_arn(context.owner, TRAINING, error.name))
+        return f"{sentence}. (In Rekindle: {error.hint})" if error.hint else sentence
     return _IN_USE_TUNING.format(name=error.name)
 
 
