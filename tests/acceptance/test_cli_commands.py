@@ -568,6 +568,17 @@ def test_a_rule_of_form_that_is_broken_hides_none_of_the_parents_rules(cli, done
     assert error.endswith(f" {broken} rules of warm start are broken; the table above shows each of them.\n")
 
 
+def test_tune_says_how_many_rules_are_broken_and_where_they_are_shown(cli, done):
+    """One after the other, they would be mended one run at a time."""
+    file = cli.job("heir", "  k: [a, b]\n", "", extra=f"warm_start: {{type: transfer, parents: [{done}, nobody, none]}}\n")
+    shown = cli.refused(2, "plan", file, shows="same hyperparameters")
+    broken = re.search(r"(\d) rules of warm start are broken", shown)[1]
+    assert cli.refused(2, "tune", file).endswith(
+        f" {broken} rules of warm start are broken; `rekindle plan {file}` shows each of them.\n"
+    )
+    assert cli.refused(2, "tune", file, "--detach").endswith("shows each of them.\n")
+
+
 def test_rows_in_another_encoding_are_refused_with_the_line_and_the_way_out(cli):
     rows = cli.folder / "rows.csv"
     rows.write_bytes(b"x,k,loss\n0.5,a,1\n0.5,\xe9,1\n")
@@ -636,7 +647,7 @@ def test_quotas_of_aws(cli, monkeypatch):
     assert "751" in cli.refused(2, "plan", cli.job("large", "jobs: 6", "jobs: 751"))
 
 
-@pytest.mark.parametrize("argv", [["tun"], ["show"], ["tune", "--fast", "x"], ["jobs", "--limit", "0"], ["trials", "a", "b"]])
+@pytest.mark.parametrize("argv", [["tun"], ["show"], ["tune", "--fast", "x"], ["trials", "a", "b"]])
 def test_wrong_usage(cli, argv):
     assert "rekindle" in cli.refused(2, *argv)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -71,11 +72,8 @@ def rules_on_refusal(spec: TuningJobSpec, opened: Callable[[], App | None], as_j
 def _show_broken(spec: TuningJobSpec, app: App | None, as_json: bool) -> int:
     """Shows the rules where one is broken; how many are."""
     from rekindle.cli.printing import write_json
-    from rekindle.domain.tuning_job import warm_start_shape
-    from rekindle.engine.commands import warm_start_table
 
-    checks = warm_start_shape(spec) if app is None else warm_start_table(app.store, app.owner, spec, app.quotas)
-    records = check_records(checks)
+    records = check_records(_checks(spec, app))
     broken = sum(r["kept"] is False for r in records)
     if spec.warm_start is None or not broken:
         return 0
@@ -84,3 +82,27 @@ def _show_broken(spec: TuningJobSpec, app: App | None, as_json: bool) -> int:
     else:
         show_checks(records, spec.warm_start.type.value)
     return broken
+
+
+@contextmanager
+def count_on_refusal(spec: TuningJobSpec, opened: Callable[[], App | None], path: str) -> Iterator[None]:
+    """When a job with parents is refused for a rule of warm start and breaks more of them, the error says how many, and that
+    ``plan`` shows them all."""
+    from rekindle.domain.errors import RekindleError
+
+    try:
+        yield
+    except RekindleError as error:
+        broken = 0 if spec.warm_start is None else sum(c.error is not None for c in _checks(spec, opened()))
+        if broken > 1:
+            way_out = f"{broken} rules of warm start are broken; `rekindle plan {shlex.quote(path)}` shows each of them."
+            error.hint = f"{error.hint} {way_out}".strip()
+        raise
+
+
+def _checks(spec: TuningJobSpec, app: App | None) -> list[Check]:
+    """Every rule; without a store those that need none."""
+    from rekindle.domain.tuning_job import warm_start_shape
+    from rekindle.engine.commands import warm_start_table
+
+    return list(warm_start_shape(spec) if app is None else warm_start_table(app.store, app.owner, spec, app.quotas))

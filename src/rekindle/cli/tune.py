@@ -33,15 +33,17 @@ def tune(
 ) -> None:
     """Create a tuning job and run it to its end. Ctrl-C leaves it so that `rekindle resume` goes on with it."""
     with _TellingWhatIsThere() as made:
-        from rekindle.cli.opened import open_app
+        from rekindle.cli.opened import app_if_there, open_app
+        from rekindle.cli.rules import count_on_refusal
         from rekindle.cli.source import check_alone, load_source
         from rekindle.engine.commands import create_tuning_job
 
         source = load_source(job_file).named(name)
-        check_alone(source)
+        with count_on_refusal(source.spec, app_if_there, job_file):
+            check_alone(source)
         app = open_app()
         made.by(app, source.spec.name)
-        with source.blamed():
+        with count_on_refusal(source.spec, lambda: app, job_file), source.blamed():
             # Where s3:// leads is the worker's own business; only here is the worker known.
             objects = None if detach else app.objects
             job = create_tuning_job(app.store, app.executor, app.clock, app.owner, source.spec, app.quotas, objects)
