@@ -652,6 +652,21 @@ def test_wrong_usage(cli, argv):
     assert "rekindle" in cli.refused(2, *argv)
 
 
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (("jobs", "--limit", "0"), "--limit: '0': not a whole number from 1 on"),
+        (("trials", "a", "--limit", "many"), "--limit: 'many': not a whole number from 1 on"),
+        (("logs", "a", "--attempt", "1.5"), "--attempt: '1.5': not a whole number from 1 on"),
+        (("serve", "--port", "99999"), "--port: '99999': not a whole number from 1 to 65535"),
+        (("serve", "--proxy-port", "-1"), "--proxy-port: '-1': not a whole number from 1 to 65535"),
+        (("env", "--port", "http"), "--port: 'http': not a whole number from 1 to 65535"),
+    ],
+)
+def test_a_number_that_is_none_or_out_of_bounds_is_named(cli, argv, expected):
+    assert cli.refused(2, *argv) == f"error: {expected}\n"
+
+
 def test_help_and_version(cli):
     assert "Exit codes: 0 done" in cli.ok()
     assert cli.ok("--help") == cli.ok("-h")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rekindle.cli.options import JsonOption, TuningJobArgument
+from rekindle.cli.options import JsonOption, TuningJobArgument, whole_number
 from rekindle.cli.printing import cell, tell
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ _FIXED = {"number": "number", "name": "name", "objective": "objective", "status"
 def jobs(
     status: Annotated[str | None, typer.Option(help="Only jobs in this state, such as InProgress.")] = None,
     contains: Annotated[str | None, typer.Option(help="Only jobs whose names contain this.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest first.")] = 50,
+    limit: Annotated[
+        int, typer.Option(parser=whole_number("--limit", 1), metavar="N", help="At most this many, the newest first.")
+    ] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List tuning jobs, the newest first."""
@@ -137,7 +139,10 @@ def trials(
     name: TuningJobArgument,
     sort: Annotated[str, typer.Option(help=f"{', '.join(SORT_KEYS)}, or a hyperparameter.")] = "number",
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most this many rows.", show_default=False)] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(parser=whole_number("--limit", 1), metavar="N", help="At most this many rows.", show_default=False),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rekindle.cli.options import whole_number
+
 if TYPE_CHECKING:
     from rekindle.bootstrap import App
     from rekindle.domain.training_job import TrainingJob
@@ -20,7 +22,13 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the training job ends.")] = False,
     instance: Annotated[str | None, typer.Option(help="Only this instance, such as algo-2.", show_default="all")] = None,
     attempt: Annotated[
-        int | None, typer.Option(help="This attempt of one that was started again.", show_default="latest")
+        int | None,
+        typer.Option(
+            parser=whole_number("--attempt", 1),
+            metavar="N",
+            help="This attempt of one that was started again.",
+            show_default="latest",
+        ),
     ] = None,
 ) -> None:
     """Print what a training job wrote to stdout and stderr. Of several instances, each line says whose it is."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from rekindle.cli.options import JsonOption
+from rekindle.cli.options import JsonOption, whole_number
 from rekindle.cli.printing import complain
 
 if TYPE_CHECKING:
@@ -19,10 +19,19 @@ if TYPE_CHECKING:
 _FIRST_FD: Final = 3
 
 HostOption = Annotated[str | None, typer.Option("--host", help="The address to listen on.", show_default="127.0.0.1")]
-PortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="The port.", show_default="8421")]
+PortOption = Annotated[
+    int | None,
+    typer.Option("--port", parser=whole_number("--port", 1, 65535), metavar="PORT", help="The port.", show_default="8421"),
+]
 ProxyPortOption = Annotated[
     int | None,
-    typer.Option("--proxy-port", min=1, max=65535, help="The HTTPS proxy's port.", show_default="the port plus 1"),
+    typer.Option(
+        "--proxy-port",
+        parser=whole_number("--proxy-port", 1, 65535),
+        metavar="PORT",
+        help="The HTTPS proxy's port.",
+        show_default="the port plus 1",
+    ),
 ]
 
 
