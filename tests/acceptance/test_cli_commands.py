@@ -124,6 +124,23 @@ def test_tune_writes_a_line_for_each_training_job_and_a_summary(cli):
     assert "\x1b" not in out
 
 
+def test_hyperparameters_that_would_share_a_variable_are_told(cli):
+    """Both are legal, as at SageMaker; of the variable's two values a program would see one."""
+    file = cli.job("shared", "  k: [a, b]", "  k: [a, b]\n  K: {min: 1, max: 2}\n  FAIL: [1, 2]")
+    told = [
+        "note: hyperparameters: 'k' and 'K' share the variable SM_HP_K, which holds one of them only. Let their names differ",
+        "note: hyperparameters: 'FAIL' and 'fail' share the variable SM_HP_FAIL, which holds one of them only.",
+    ]
+    out = cli.ok("plan", file)
+    assert all(note in out for note in told)
+    code, out, err = cli("plan", file, "--json")
+    assert (code, "K" in json.loads(out)["first_training_job"]["values"]) == (0, True)
+    assert all(note in err for note in told)
+    code, _, err = cli("tune", file, "--detach")
+    assert all(note in err for note in told)
+    assert "share the variable" not in cli.ok("plan", cli.job("apart"))
+
+
 def test_a_large_source_folder_is_told_before_anything_is_copied(cli, tmp_path):
     file, large = cli.job("bulky", "command:", f"source: {tmp_path}\ncommand:"), tmp_path
     (large / "data").mkdir()

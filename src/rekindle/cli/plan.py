@@ -22,6 +22,7 @@ def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
     from rekindle.cli.printing import complain, tell, write_json
     from rekindle.cli.rules import rules_on_refusal
     from rekindle.cli.source import check_alone, load_source
+    from rekindle.cli.variables import shared_variables
     from rekindle.engine.commands import check_tuning_job
 
     source = load_source(job_file)
@@ -36,7 +37,7 @@ def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
         write_json(record)
     else:
         _show(record)
-    for note in large_copies(checked.spec, sizes):
+    for note in (*large_copies(checked.spec, sizes), *shared_variables(checked.spec)):
         complain(f"note: {note}") if as_json else tell(f"note: {note}")
 
 

@@ -48,7 +48,7 @@ def tune(
             objects = None if detach else app.objects
             job = create_tuning_job(app.store, app.executor, app.clock, app.owner, source.spec, app.quotas, objects)
         if not quiet:
-            _say_large_copies(app, job)
+            _say_before(app, job)
         if detach:
             _say_created(app, job, as_json)
         else:
@@ -88,11 +88,12 @@ def worker(
         app.worker(on_step=display.update).run(lambda: interrupt.requested or (until_idle and _idle(app)))
 
 
-def _say_large_copies(app: App, job: TuningJob) -> None:
+def _say_before(app: App, job: TuningJob) -> None:
     """On stderr, before anything is copied: a terminal shows nothing else while that takes its time."""
     from rekindle.cli.copied import copies_of, large_copies
+    from rekindle.cli.variables import shared_variables
 
-    for note in large_copies(job.spec, copies_of(app.executor, job.spec)):
+    for note in (*large_copies(job.spec, copies_of(app.executor, job.spec)), *shared_variables(job.spec)):
         complain(f"note: {note}")
 
 
