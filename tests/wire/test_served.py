@@ -259,9 +259,10 @@ def followers(folder: str) -> list[psutil.Process]:
 
 
 def following(folder: str) -> psutil.Process:
-    """The one that does so now."""
-    until(lambda: bool(followers(folder)))
-    return followers(folder)[0]
+    """The one that does so now; between one that ended and the next there is none for a moment."""
+    seen: list[psutil.Process] = []
+    until(lambda: bool(seen.extend(followers(folder)) or seen))
+    return seen[0]
 
 
 @pytest.mark.parametrize(
