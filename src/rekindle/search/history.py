@@ -14,6 +14,9 @@ from rekindle.search.space import Configuration, Space, Value, native
 
 Direction = Literal["minimize", "maximize"]
 ParentKind = Literal["identical", "transfer"]
+#: A configuration and its objective value; None of one that failed.
+_Result = tuple[Configuration, float | None]
+_PLAIN = frozenset({float, int, str, bool, type(None)})
 
 
 class TrialState(StrEnum):
@@ -90,35 +93,52 @@ class Parent:
     def __post_init__(self) -> None:
         if not isinstance(self.space, Space):
             raise ValueError(f"parent {self.name}: space {self.space!r} is no Space; write Space([...])")
-        object.__setattr__(self, "held", _plain(self.held, f"parent {self.name}: held"))
+        try:
+            object.__setattr__(self, "held", _plain(self.held))
+        except ValueError as error:
+            raise ValueError(f"parent {self.name}: held: {error}") from error
         if unknown := self.held.keys() - set(self.space.names):
             raise ValueError(f"parent {self.name}: held parameters {sorted(unknown)} are none of its own")
-        object.__setattr__(self, "trials", tuple(_result(self.name, i, trial) for i, trial in enumerate(self.trials)))
+        object.__setattr__(self, "trials", _results(self.name, self.trials))
         if self.kind not in ("identical", "transfer"):
             raise ValueError(f"parent {self.name}: kind {self.kind!r} is neither 'identical' nor 'transfer'")
 
 
-def _result(parent: str, place: int, trial: tuple[Configuration, float | None]) -> tuple[Configuration, float | None]:
-    where = f"parent {parent}: trials[{place}]"
+def _results(
+    parent: str, trials: Iterable[tuple[Configuration, float | None]]
+) -> tuple[tuple[Configuration, float | None], ...]:
+    results = []
+    for place, trial in enumerate(trials):
+        try:
+            results.append(_result(trial))
+        except ValueError as error:
+            raise ValueError(f"parent {parent}: trials[{place}]: {error}") from error
+    return tuple(results)
+
+
+def _result(trial: _Result) -> _Result:
     try:
         configuration, value = trial
         named = dict(configuration)
     except (TypeError, ValueError) as error:
-        reason = "no pair of a configuration and its value, as in ({'lr': 0.1}, 0.9)"
-        raise ValueError(f"{where}: {trial!r} is {reason}") from error
-    plain = _plain(named, where)
+        raise ValueError(f"{trial!r} is no pair of a configuration and its value, as in ({{'lr': 0.1}}, 0.9)") from error
+    plain = _plain(named)
     try:
         return plain, None if value is None else float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{where}: value {value!r} is no number; None says that a trial failed") from error
+        raise ValueError(f"value {value!r} is no number; None says that a trial failed") from error
 
 
-def _plain(configuration: Configuration, where: str) -> dict[str, Value]:
-    plain = {name: native(value) for name, value in configuration.items()}
-    for name, value in plain.items():
-        if not isinstance(value, str | int | float | None):
-            raise ValueError(f"{where}: {name}: {value!r} is no text, number, truth value or None")
-    return plain  # type: ignore[return-value]
+def _plain(configuration: Configuration) -> dict[str, Value]:
+    # Parents are made for each suggestion, with tens of thousands of results: most values need no second look.
+    return {name: v if type(v) in _PLAIN else _plain_value(name, v) for name, v in configuration.items()}
+
+
+def _plain_value(name: str, value: object) -> Value:
+    plain = native(value)
+    if not isinstance(plain, str | int | float):
+        raise ValueError(f"{name}: {plain!r} is no text, number, truth value or None")
+    return plain
 
 
 @dataclass(frozen=True)
