@@ -97,11 +97,11 @@ def _delete_training_jobs(app: App, jobs: Sequence[TrainingJob]) -> None:
 
 def _tuning_job_record(app: App, name: str) -> dict[str, Any]:
     """A tuning job as `show` and `tune` print it."""
-    from rekindle.cli.records import early_stopping_record, tuning_record
+    from rekindle.cli.records import followed_record
     from rekindle.engine.queries import describe
 
     view = describe(app.store, app.owner, name)
-    return {**tuning_record(view), "early_stopping": early_stopping_record(view.job, app.store.jobs_of(view.job.id), app.store)}
+    return followed_record(view, app.store.jobs_of(view.job.id), app.store)
 
 
 def _training_job_record(app: App, name: str) -> dict[str, Any]:

@@ -87,10 +87,9 @@ def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import write_json
     from rekindle.cli.records import (
-        early_stopping_record,
         failure_causes,
+        followed_record,
         importance_records,
-        tuning_record,
         waiting_records,
     )
     from rekindle.domain.decisions import Snapshot
@@ -101,8 +100,7 @@ def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     view = describe(app.store, app.owner, name)
     snapshot = Snapshot(view.job, app.store.jobs_of(view.job.id))
     record = {
-        **tuning_record(view),
-        "early_stopping": early_stopping_record(view.job, snapshot.jobs, app.store),
+        **followed_record(view, snapshot.jobs, app.store),
         "waiting": waiting_records(snapshot, waiting_for(app.store, view.job, app.home, app.clock.now())),
         "failure_causes": failure_causes(snapshot.jobs),
         "importances": importance_records(snapshot),

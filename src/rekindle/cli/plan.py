@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
     """Check a job file and show what would run. Starts and stores nothing; what it accepts, `tune` starts."""
-    from rekindle.cli.copied import copies_of, large_copies
+    from rekindle.cli.beforehand import copies_of, notes_before
     from rekindle.cli.opened import app_if_there, open_app
     from rekindle.cli.printing import complain, tell, write_json
     from rekindle.cli.rules import rules_on_refusal
     from rekindle.cli.source import check_alone, load_source
-    from rekindle.cli.variables import shared_variables
     from rekindle.engine.commands import check_tuning_job
 
     source = load_source(job_file)
@@ -37,7 +36,7 @@ def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
         write_json(record)
     else:
         _show(record)
-    for note in (*large_copies(checked.spec, sizes), *shared_variables(checked.spec)):
+    for note in notes_before(checked.spec, sizes):
         complain(f"note: {note}") if as_json else tell(f"note: {note}")
 
 
@@ -122,7 +121,7 @@ def _call(definition: Definition, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _show(record: dict[str, Any]) -> None:
-    from rekindle.cli.copied import copy_text
+    from rekindle.cli.beforehand import copy_text
     from rekindle.cli.printing import pairs, settings_text, show, table
     from rekindle.cli.rules import show_checks
 

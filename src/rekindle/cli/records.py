@@ -84,6 +84,11 @@ def tuning_summary(job: TuningJob, status: str) -> dict[str, Any]:
     }
 
 
+def followed_record(view: TuningJobView, trials: Sequence[TrainingJob], store: JobStore) -> dict[str, Any]:
+    """A tuning job as its followers print it: also what early stopping saved."""
+    return {**tuning_record(view), "early_stopping": early_stopping_record(view.job, trials, store)}
+
+
 def early_stopping_record(job: TuningJob, trials: Sequence[TrainingJob], store: JobStore) -> dict[str, Any] | None:
     """What early stopping saved, estimated (``domain/savings``)."""
     from rekindle.domain.savings import savings

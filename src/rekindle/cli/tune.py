@@ -90,10 +90,9 @@ def worker(
 
 def _say_before(app: App, job: TuningJob) -> None:
     """On stderr, before anything is copied: a terminal shows nothing else while that takes its time."""
-    from rekindle.cli.copied import copies_of, large_copies
-    from rekindle.cli.variables import shared_variables
+    from rekindle.cli.beforehand import copies_of, notes_before
 
-    for note in (*large_copies(job.spec, copies_of(app.executor, job.spec)), *shared_variables(job.spec)):
+    for note in notes_before(job.spec, copies_of(app.executor, job.spec)):
         complain(f"note: {note}")
 
 
@@ -174,16 +173,16 @@ def _run(app: App, job: TuningJob, quiet: bool, as_json: bool) -> ExitCode:
 
 def _say_end(app: App, view: TuningJobView, jobs: tuple[TrainingJob, ...], as_json: bool) -> ExitCode:
     from rekindle.cli.printing import write_json
-    from rekindle.cli.records import early_stopping_record, tuning_record
+    from rekindle.cli.records import followed_record
     from rekindle.cli.summary import show_end
     from rekindle.domain.decisions import Snapshot
     from rekindle.domain.tuning_job import TuningJobStatus
 
-    saved = early_stopping_record(view.job, jobs, app.store)
+    record = followed_record(view, jobs, app.store)
     if as_json:
-        write_json({**tuning_record(view), "early_stopping": saved})
+        write_json(record)
     else:
-        show_end(view, _last(jobs), saved)
+        show_end(view, _last(jobs), record["early_stopping"])
         _say_notes(app, Snapshot(view.job, jobs))
     return ExitCode.FAILED if view.status is TuningJobStatus.FAILED else ExitCode.OK
 

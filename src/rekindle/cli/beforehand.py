@@ -1,4 +1,4 @@
-"""What each training job has a copy of: how much of the source folder, and a word where that is a lot."""
+"""What is worth knowing before training jobs start: large copies of the source, hyperparameters that share a variable."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 MANY_BYTES, MANY_FILES = 200_000_000, 5_000
 
 
+def notes_before(spec: TuningJobSpec, sizes: Sequence[SourceSize | None]) -> tuple[str, ...]:
+    """Sentences with the ways out; ``sizes`` are ``copies_of`` the job."""
+    return (*_large_copies(spec, sizes), *_shared_variables(spec))
+
+
 def copy_text(files: int, size: int, whole: bool) -> str:
     """``3 files, 1.2 kB``; not ``whole``: so much at least."""
     from rekindle.cli.printing import data_size
@@ -27,18 +32,18 @@ def copies_of(executor: Executor, spec: TuningJobSpec) -> list[SourceSize | None
     return [executor.source_size(d.training) for d in spec.definitions]
 
 
-def large_copies(spec: TuningJobSpec, sizes: Sequence[SourceSize | None]) -> list[str]:
+def _large_copies(spec: TuningJobSpec, sizes: Sequence[SourceSize | None]) -> list[str]:
     """For each definition whose source folder is large, a sentence with the ways out."""
     sources = (str(d.training.algorithm.source) for d in spec.definitions)
     found = [(s, size) for s, size in zip(sources, sizes, strict=True) if size is not None and _is_large(size)]
-    return [_told(source, size, spec.limits.max_jobs) for source, size in found]
+    return [_large_copy(source, size, spec.limits.max_jobs) for source, size in found]
 
 
 def _is_large(size: SourceSize) -> bool:
     return not size.whole or size.bytes >= MANY_BYTES or size.files >= MANY_FILES
 
 
-def _told(source: str, size: SourceSize, jobs: int | None) -> str:
+def _large_copy(source: str, size: SourceSize, jobs: int | None) -> str:
     from rekindle.cli.printing import data_size
 
     most = f", {data_size(size.largest_bytes)} of it in {size.largest!r}" if size.largest_bytes > MANY_BYTES / 2 else ""
@@ -47,4 +52,22 @@ def _told(source: str, size: SourceSize, jobs: int | None) -> str:
         f"source: {source!r}: {copy_text(size.files, size.bytes, size.whole)}{most}, are copied for each training job before it"
         f" starts, and kept{in_all}. Name a smaller folder as `source`; data is better given as `channels`, which are links,"
         " not copies."
+    )
+
+
+def _shared_variables(spec: TuningJobSpec) -> list[str]:
+    """For each variable that several hyperparameters of a definition would have, a sentence with the ways out."""
+    found: dict[str, None] = {}
+    for definition in spec.definitions:
+        names: dict[str, list[str]] = {}
+        for name in (*(p.name for p in definition.ranges), *definition.statics):
+            names.setdefault(name.upper(), []).append(name)
+        found |= {_shared_variable(variable, sharing): None for variable, sharing in names.items() if len(sharing) > 1}
+    return list(found)
+
+
+def _shared_variable(variable: str, names: list[str]) -> str:
+    return (
+        f"hyperparameters: {' and '.join(map(repr, names))} share the variable SM_HP_{variable}, which holds one of them only."
+        " Let their names differ by more than case, or read their values from the command line or SM_HPS."
     )
