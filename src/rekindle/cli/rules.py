@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rekindle.bootstrap import App
     from rekindle.domain.checks import Check
+    from rekindle.domain.errors import RekindleError
     from rekindle.domain.tuning_job import TuningJobSpec
 
 _MARKS = {True: "yes", False: "NO", None: ""}
@@ -63,9 +64,7 @@ def rules_on_refusal(spec: TuningJobSpec, opened: Callable[[], App | None], as_j
         yield
     except RekindleError as error:
         broken = 0 if spec.warm_start is None else _show_broken(spec, opened(), as_json)
-        if broken > 1:
-            place = "`warm_start_checks` holds" if as_json else "the table above shows"
-            error.hint = f"{error.hint} {broken} rules of warm start are broken; {place} each of them.".strip()
+        _say_how_many(error, broken, "`warm_start_checks` holds" if as_json else "the table above shows")
         raise
 
 
@@ -94,10 +93,13 @@ def count_on_refusal(spec: TuningJobSpec, opened: Callable[[], App | None], path
         yield
     except RekindleError as error:
         broken = 0 if spec.warm_start is None else sum(c.error is not None for c in _checks(spec, opened()))
-        if broken > 1:
-            way_out = f"{broken} rules of warm start are broken; `rekindle plan {shlex.quote(path)}` shows each of them."
-            error.hint = f"{error.hint} {way_out}".strip()
+        _say_how_many(error, broken, f"`rekindle plan {shlex.quote(path)}` shows")
         raise
+
+
+def _say_how_many(error: RekindleError, broken: int, place: str) -> None:
+    if broken > 1:
+        error.hint = f"{error.hint} {broken} rules of warm start are broken; {place} each of them.".strip()
 
 
 def _checks(spec: TuningJobSpec, app: App | None) -> list[Check]:
