@@ -76,10 +76,12 @@ def copy_source(source: str, target: str, skip: Collection[str]) -> None:
 def source_files(source: str, skip: Collection[str]) -> Iterator[tuple[str, int]]:
     """Every file that ``copy_source`` would copy: the entry of the source folder that it is or is in, and its bytes (none of a
     link). What cannot be read is passed over."""
-    wanted = _source_rule(skip)
-    for entry in _entries(os.path.realpath(source), wanted):
-        for file in _files_of(entry, wanted):
-            yield entry.name, _bytes_of(file)
+    root = os.path.realpath(source)
+    for folder, entries in _folders(root, skip):
+        top = os.path.relpath(folder, root).split(os.sep, 1)[0]
+        for entry in entries:
+            if entry.is_symlink() or entry.is_file():
+                yield entry.name if folder == root else top, _bytes_of(entry)
 
 
 def copy_all(source: str, target: str) -> None:
@@ -141,18 +143,15 @@ def _copy_entry(root: str, entry: os.DirEntry[str], target: str, wanted: Callabl
 
 def unreadable(source: str, skip: Collection[str], most: int) -> str:
     """The first file or folder that ``copy_source`` could not read, by its path; empty where there is none among so many."""
-    wanted = _source_rule(skip)
-    waiting = [os.path.realpath(source)]
-    while waiting and most > 0:
-        folder = waiting.pop()
+    for folder, entries in _folders(os.path.realpath(source), skip):
         if not os.access(folder, os.R_OK | os.X_OK):
             return folder
-        entries = [entry for entry in _entries(folder, wanted) if not entry.is_symlink()]
-        closed = (entry.path for entry in entries if entry.is_file() and not os.access(entry.path, os.R_OK))
-        if path := next(closed, ""):
+        files = (entry.path for entry in entries if entry.is_file(follow_symlinks=False))
+        if path := next((file for file in files if not os.access(file, os.R_OK)), ""):
             return path
-        waiting += [entry.path for entry in entries if entry.is_dir()]
         most -= len(entries)
+        if most <= 0:
+            break
     return ""
 
 
@@ -162,15 +161,16 @@ def _source_rule(skip: Collection[str]) -> Callable[[os.DirEntry[str]], bool]:
     return lambda entry: _is_source(entry) and entry.path not in unwanted
 
 
-def _files_of(entry: os.DirEntry[str], wanted: Callable[[os.DirEntry[str]], bool]) -> Iterator[os.DirEntry[str]]:
-    """The entry, where it is a file or a link; the files and links in it, where it is a folder."""
-    waiting = [entry]
+def _folders(root: str, skip: Collection[str]) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """Each folder that a copy of the source would have, and what of it belongs to the copy: nothing of one that cannot be
+    read."""
+    wanted = _source_rule(skip)
+    waiting = [root]
     while waiting:
-        entry = waiting.pop()
-        if entry.is_symlink() or entry.is_file():
-            yield entry
-        elif entry.is_dir():
-            waiting += _entries(entry.path, wanted)
+        folder = waiting.pop()
+        entries = _entries(folder, wanted)
+        yield folder, entries
+        waiting += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def _entries(folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[os.DirEntry[str]]:
