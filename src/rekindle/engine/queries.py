@@ -112,13 +112,15 @@ def every_training_job(store: JobStore, owner: Owner, where: JobFilter) -> Itera
 
 def left_behind(store: JobStore, owner: Owner, name: str) -> tuple[TrainingJob, ...]:
     """The training jobs of tuning jobs of this name that are deleted."""
-    found = (j for j in every_training_job(store, owner, JobFilter(name_contains=name)) if j.tuning_job_id is not None)
-    return tuple(j for j in found if (j.tuning_job_name or "").lower() == name.lower() and _is_gone(store, j))
+    candidates = every_training_job(store, owner, JobFilter(name_contains=name))
+    named = [j for j in candidates if (j.tuning_job_name or "").lower() == name.lower()]
+    gone = {number for number in {j.tuning_job_id for j in named} if number is not None and _is_gone(store, number)}
+    return tuple(j for j in named if j.tuning_job_id in gone)
 
 
-def _is_gone(store: JobStore, job: TrainingJob) -> bool:
+def _is_gone(store: JobStore, tuning_job_id: int) -> bool:
     try:
-        store.tuning_job_by_id(job.tuning_job_id or 0)
+        store.tuning_job_by_id(tuning_job_id)
         return False
     except NotFound:
         return True
