@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
@@ -40,6 +41,7 @@ from rekindle.objects.s3 import S3Objects
 from rekindle.objects.store import Objects
 from rekindle.s3.app import create_app as s3_app
 from rekindle.s3.buckets import Buckets
+from rekindle.s3.files import locked
 from rekindle.s3.folder_objects import FolderObjects
 from rekindle.s3.layout import Layout
 from rekindle.settings import Settings
@@ -166,20 +168,56 @@ def prepare(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def announcing(settings: Settings, address: Address) -> Iterator[Address | None]:
-    """Leaves the server's address where ``rekindle env`` finds it. It does so for the first of several servers of a home only,
-    as long as that one runs; the others are given its address, and clients stay with it."""
-    with (settings.home / _ADDRESS_FILE).open("a", encoding="utf-8") as file:
+def announcing(settings: Settings, address: Address, listen: Callable[[], None]) -> Iterator[Address | None]:
+    """Leaves the server's address where ``rekindle env`` finds it, and then lets it ``listen``: who finds the port open finds
+    the address too, and of a server that cannot listen nothing is left. It does so for the first of several servers of a home
+    only, as long as that one runs; the others are given its address, and clients stay with it."""
+    path = settings.home / _ADDRESS_FILE
+    with path.open("a+", encoding="utf-8") as file:
+        # One after the other, so that of two that start at once on one port the one that listens is the one that is announced.
+        with locked(_start_lock(path)), _noted(file, address) as is_first:
+            listen()
+        yield None if is_first else announced(settings)
+
+
+@contextlib.contextmanager
+def _noted(file: TextIO, address: Address) -> Iterator[bool]:
+    """Writes the address down unless that of a server that runs stands there; takes it back where the block fails."""
+    try:
+        # The kernel's lock: it goes with its process, however that ends.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+        return
+    file.seek(0)
+    before = file.read()
+    _rewrite(file, json.dumps(asdict(address)))
+    try:
+        yield True
+    except BaseException:
+        _rewrite(file, before)
+        raise
+
+
+def _rewrite(file: TextIO, text: str) -> None:
+    file.truncate(0)
+    file.write(text)
+    file.flush()
+
+
+def is_served(settings: Settings, port: int) -> bool:
+    """Whether a server of this home runs at the port."""
+    path = settings.home / _ADDRESS_FILE
+    with contextlib.suppress(OSError), path.open("rb") as file, locked(_start_lock(path)):
         try:
-            # The kernel's lock: it goes with its process, however that ends.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield announced(settings)
-            return
-        file.truncate(0)
-        file.write(json.dumps(asdict(address)))
-        file.flush()
-        yield None
+            return announced(settings).port == port
+    return False
+
+
+def _start_lock(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
 
 
 def announced(settings: Settings) -> Address:

@@ -20,8 +20,10 @@ import boto3
 import psutil
 import pytest
 
-from rekindle.cli.serve import _chosen
+from rekindle.cli.serve import _chosen, _listen
 from rekindle.domain.errors import InvalidValue
+from rekindle.serving import Address, announced, announcing
+from rekindle.settings import Settings
 from support.script_jobs import training_request, tuning_request, upload
 from support.serving import REKINDLE, Serving, until
 
@@ -238,20 +240,84 @@ def test_without_a_signature_nothing_is_served(serving: Serving) -> None:
         anonymous.list_hyper_parameter_tuning_jobs()
 
 
-def test_a_taken_port_is_said_in_one_line(serving: Serving) -> None:
-    done = subprocess.run(
-        [REKINDLE, "serve", "--port", str(serving.port)], env=serving.environ, capture_output=True, text=True, check=False
-    )
+def refused(environ: dict[str, str], *options: str) -> str:
+    """The one line of a server that does not start."""
+    done = subprocess.run([REKINDLE, "serve", *options], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: port: {serving.port}: cannot listen there")
     assert len(done.stderr.strip().splitlines()) == 1
+    return done.stderr
 
 
-def test_the_proxy_s_port_is_nobody_else_s_from_the_start() -> None:
-    """Of two servers that start together, one that has bound its port only would find it taken when it comes to listen."""
+def test_a_taken_port_is_said_in_one_line_and_by_whom_it_is_taken(serving: Serving, tmp_path: Path) -> None:
+    port = str(serving.port)
+    told = f"error: port: {port}: cannot listen there (Address already in use). Choose another by --port, or end the"
+    assert refused(serving.environ, "--port", port) == f"{told} server of {serving.home}.\n"
+    elsewhere = {**serving.environ, "REKINDLE_HOME": str(tmp_path / "elsewhere")}
+    assert refused(elsewhere, "--port", port) == f"{told} other server.\n"
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address, held = _chosen("127.0.0.1", port, None)
-    with held, pytest.raises(InvalidValue, match=f"proxy-port: {address.proxy_port}: cannot listen there"):
-        _chosen("127.0.0.1", port, address.proxy_port)
+        return int(probe.getsockname()[1])
+
+
+def test_of_two_servers_that_start_at_once_on_a_port_one_says_that_it_is_taken(tmp_path: Path) -> None:
+    port = free_port()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    homes = [{**kept, "REKINDLE_HOME": str(tmp_path / name)} for name in ("one", "two")]
+    command = [REKINDLE, "serve", "--port", str(port)]
+    servers = [subprocess.Popen(command, env=home, stderr=subprocess.PIPE, text=True) for home in homes]
+    try:
+        until(lambda: any(s.poll() is not None for s in servers))
+        (loser,) = (s for s in servers if s.poll() is not None)
+        (error,) = loser.communicate()[1].strip().splitlines()
+        assert error.startswith(f"error: port: {port}: cannot listen there (Address already in use)")
+        assert loser.returncode == 2
+        until(Address(port=port).answers)
+    finally:
+        for server in servers:
+            with server:
+                server.terminate()
+
+
+def test_a_server_that_cannot_listen_leaves_the_address_of_the_last_one(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, "sqlite://")
+    last = Address(port=4321, proxy_port=4322)
+    with announcing(settings, last, lambda: None):
+        pass
+    address, bound, proxy = _chosen(settings, None, free_port(), None)
+    _, faster, other_proxy = _chosen(settings, None, address.port, None)
+    with bound, proxy, faster, other_proxy:
+        faster.listen()
+        seen = []
+
+        def listen() -> None:
+            seen.append(announced(settings))
+            _listen("port", address.host, address.port, bound)
+
+        with (
+            pytest.raises(InvalidValue, match=f"port: {address.port}: cannot listen there"),
+            announcing(settings, address, listen),
+        ):
+            pytest.fail("it serves")
+    assert (seen, announced(settings)) == ([address], last)
+
+
+def test_every_address_is_also_the_one_that_env_names(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, "sqlite://")
+    try:
+        address, bound, proxy = _chosen(settings, "::", free_port(), None)
+    except InvalidValue:
+        pytest.skip("this machine has no IPv6")
+    with bound, proxy:
+        _listen("port", address.host, address.port, bound)
+        assert address.answers()
+
+
+def test_the_proxy_s_port_is_nobody_else_s_from_the_start(tmp_path: Path) -> None:
+    """Of two servers that start together, one that has bound its port only would find it taken when it comes to listen."""
+    settings, port = Settings(tmp_path, "sqlite://"), free_port()
+    address, bound, held = _chosen(settings, "127.0.0.1", port, None)
+    with bound, held, pytest.raises(InvalidValue, match=f"proxy-port: {address.proxy_port}: cannot listen there"):
+        _chosen(settings, "127.0.0.1", port, address.proxy_port)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
+    from rekindle.domain.errors import InvalidValue
     from rekindle.serving import Address
+    from rekindle.settings import Settings
 
 #: The first file descriptor that a service manager hands over.
 _FIRST_FD: Final = 3
@@ -44,6 +46,8 @@ def serve(
     ] = False,
 ) -> None:
     """Serve SageMaker's API, its companions and S3 on one port, and run the jobs. Ctrl-C ends it; training jobs go on."""
+    from functools import partial
+
     import uvicorn
 
     from rekindle.bootstrap import make_home
@@ -55,26 +59,28 @@ def serve(
 
     settings = load_settings()
     handed = _handed_over(settings.environment)
-    address, proxy_socket = _chosen(host, port, proxy_port) if not handed else _taken(handed, host, port, proxy_port)
+    if handed:
+        address, bound, proxy_socket = _taken(handed, host, port, proxy_port)
+    else:
+        address, bound, proxy_socket = _chosen(settings, host, port, proxy_port)
     log_to_stderr()
-    with proxy_socket:
+    with bound, proxy_socket:
         make_home(settings)
         worker = worker_beside(address)
         server = build_server(settings, address, insecure=insecure_no_auth, worker_runs=worker.runs)
         proxy = build_proxy(settings, address)
         config = uvicorn.Config(
             server.asgi,
-            host=address.host,
-            port=address.port,
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=5,
         )
         # Interrupt takes the signal that uvicorn raises once more when it is done, so that the worker ends cleanly too.
-        with announcing(settings, address) as elder, Interrupt(), worker, proxy.serving(proxy_socket):
+        listen = partial(_listen, "port", address.host, address.port, bound)
+        with announcing(settings, address, listen) as elder, Interrupt(), worker, proxy.serving(proxy_socket):
             _say_ready(address, settings.home.as_posix(), elder)
-            uvicorn.Server(config).run(handed[:1] or None)
+            uvicorn.Server(config).run([bound])
     complain("stopped; training jobs that run go on, and the next start finds them")
 
 
@@ -130,8 +136,9 @@ def _handed_over(environ: Mapping[str, str]) -> list[socket.socket]:
 
 def _taken(
     sockets: list[socket.socket], host: str | None, port: int | None, proxy_port: int | None
-) -> tuple[Address, socket.socket]:
-    """Where the sockets that were handed over listen, and the proxy's. Raises InvalidValue where the command says otherwise."""
+) -> tuple[Address, socket.socket, socket.socket]:
+    """Where the sockets that were handed over listen, the first of them, and the proxy's. Raises InvalidValue where the command
+    says otherwise."""
     from rekindle.domain.errors import InvalidValue
     from rekindle.serving import Address
 
@@ -140,17 +147,24 @@ def _taken(
         if asked not in (None, given):
             raise InvalidValue(name, asked, f"the socket that was handed over is at {given}", f"Leave --{name} out.")
     proxy = sockets[1] if len(sockets) > 1 else _proxy_socket(found[0], found[1], proxy_port)
-    return Address(found[0], found[1], proxy.getsockname()[1]), proxy
+    return Address(found[0], found[1], proxy.getsockname()[1]), sockets[0], proxy
 
 
-def _chosen(host: str | None, port: int | None, proxy_port: int | None) -> tuple[Address, socket.socket]:
-    """Where to listen, found to be free, and the proxy's socket."""
+def _chosen(
+    settings: Settings, host: str | None, port: int | None, proxy_port: int | None
+) -> tuple[Address, socket.socket, socket.socket]:
+    """Where to listen, a socket that is bound there and does not listen yet, and the proxy's."""
+    from rekindle.domain.errors import InvalidValue
     from rekindle.serving import DEFAULT_HOST, DEFAULT_PORT, Address
 
     host, port = host or DEFAULT_HOST, port or DEFAULT_PORT
-    _bound("port", host, port).close()
-    proxy = _proxy_socket(host, port, proxy_port)
-    return Address(host, port, proxy.getsockname()[1]), proxy
+    bound = _bound("port", host, port, settings)
+    try:
+        proxy = _proxy_socket(host, port, proxy_port)
+    except InvalidValue:
+        bound.close()
+        raise
+    return Address(host, port, proxy.getsockname()[1]), bound, proxy
 
 
 def _proxy_socket(host: str, port: int, proxy_port: int | None) -> socket.socket:
@@ -158,35 +172,61 @@ def _proxy_socket(host: str, port: int, proxy_port: int | None) -> socket.socket
     from rekindle.domain.errors import InvalidValue
 
     try:
-        return _bound("proxy-port", host, proxy_port or port % 65535 + 1, listening=True)
+        return _listening("proxy-port", host, proxy_port or port % 65535 + 1)
     except InvalidValue:
         if proxy_port is not None:
             raise
-        return _bound("proxy-port", host, 0, listening=True)
+        return _listening("proxy-port", host, 0)
 
 
-def _bound(name: str, host: str, port: int, listening: bool = False) -> socket.socket:
-    """A socket at a port. One that is not ``listening`` leaves the port to others, who may bind it as well. Raises
-    InvalidValue."""
+def _listening(name: str, host: str, port: int) -> socket.socket:
+    listening = _bound(name, host, port)
+    _listen(name, host, port, listening)
+    return listening
+
+
+def _bound(name: str, host: str, port: int, settings: Settings | None = None) -> socket.socket:
+    """A socket at a port where nobody listens; until it does, others may bind the port as well. Raises InvalidValue, which says
+    whether it is a server of the home in the ``settings`` that listens there."""
+    import socket
+
+    from rekindle.serving import is_served
+
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if bound.family == socket.AF_INET6:
+        # "::" is every address, those of IPv4 too: `rekindle env` names one of these.
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        listener = f"the server of {settings.home}" if settings and is_served(settings, port) else "the other server"
+        raise _refusal(name, host, port, error, listener) from error
+    return bound
+
+
+def _listen(name: str, host: str, port: int, bound: socket.socket) -> None:
+    """Listens on a bound socket; one that was handed over does so already. Raises InvalidValue where another was faster."""
+    try:
+        bound.listen()
+    except OSError as error:
+        bound.close()
+        raise _refusal(name, host, port, error) from error
+
+
+def _refusal(name: str, host: str, port: int, error: OSError, listener: str = "the other server") -> InvalidValue:
     import errno
     import socket
 
     from rekindle.domain.errors import InvalidValue
 
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-        if listening:
-            bound.listen()
-    except OSError as error:
-        bound.close()
-        reason = f"cannot listen there ({error.strerror})"
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            raise InvalidValue("host", host, reason, "Give --host an address of this machine.") from error
-        way_out = "end the other server" if error.errno == errno.EADDRINUSE else "run it as a user who may"
-        raise InvalidValue(name, port, reason, f"Choose another by --{name}, or {way_out}.") from error
-    return bound
+    reason = f"cannot listen there ({error.strerror})"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return InvalidValue("host", host, reason, "Give --host an address of this machine.")
+    if error.errno != errno.EADDRINUSE:
+        return InvalidValue(name, port, reason, f"Choose another by --{name}, or run it as a user who may.")
+    return InvalidValue(name, port, reason, f"Choose another by --{name}, or end {listener}.")
 
 
 def _say_ready(address: Address, home: str, elder: Address | None) -> None:
