@@ -313,6 +313,7 @@ def test_delete_objects(s3: Any, bucket: str) -> None:
         ("PUT", "/{b}/k?partNumber=1&uploadId=x", b"", {"Content_Length": "0"}, (404, "NoSuchUpload")),
         ("GET", "/{b}?max-keys=-1", b"", {}, (400, "InvalidArgument")),
         ("GET", "/{b}?max-keys=a", b"", {}, (400, "InvalidArgument")),
+        ("GET", "/{b}?list-type=3", b"", {}, (400, "InvalidArgument")),
         ("GET", "/{b}?encoding-type=utf", b"", {}, (400, "InvalidArgument")),
         ("GET", "/{b}?list-type=2&continuation-token=%21", b"", {}, (400, "InvalidArgument")),
         ("GET", "/{b}/k?versionId=3", b"", {}, (404, "NoSuchVersion")),

@@ -54,6 +54,8 @@ class ChunkedDecoder:
         """The payload in this piece of the body; to be used up before the next piece is fed."""
         rest = memoryview(data)
         while rest:
+            if self.complete:
+                raise S3Error("InvalidRequest", "There is more in the aws-chunked body after its end.")
             if self._left:
                 piece, rest = rest[: self._left], rest[self._left :]
                 self._left -= len(piece)
@@ -116,7 +118,3 @@ class ChunkedDecoder:
             if not self._verifier.trailer(canonical.encode("latin-1"), signature):
                 raise S3Error("SignatureDoesNotMatch")
         self.complete = True
-        self._state = self._surplus
-
-    def _surplus(self, line: str) -> None:
-        raise S3Error("InvalidRequest", "There is more in the aws-chunked body after its end.")

@@ -72,6 +72,8 @@ def list_objects(store: Store, call: Call) -> Answer:
 
 def list_objects_v2(store: Store, call: Call) -> Answer:
     """The second version of the listing: pages go on from an opaque token."""
+    if call.query["list-type"] != "2":
+        raise S3Error("InvalidArgument", "Invalid List Type specified in Request", ArgumentName="list-type")
     encode, token, start = encoder(call), call.query.get("continuation-token"), call.query.get("start-after", "")
     found = _read(store, call, start if token is None else _from_token(token))
     frame = [*_frame(call, encode, found), xml.leaf("KeyCount", len(found.entries) + len(found.prefixes))]

@@ -81,6 +81,7 @@ def test_a_signed_trailer_cannot_be_left_out() -> None:
         b"3;chunk-signature=short\r\nabc\r\n",
         b"0\r\nno colon\r\n\r\n",
         b"0\r\n\r\nmore\r\n",
+        b"0\r\n\r\nm",
         b"x" * 5000,
         b"0\r\n" + b"".join(b"n%d:v\r\n" % i for i in range(20)),
     ],
