@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rekindle.gateway.app import Gateway, GatewaySettings
+from rekindle.gateway.connection import Connection
 from rekindle.gateway.credentials import Credentials, KeyPair
 from rekindle.gateway.routing import Apps
 
@@ -59,10 +60,10 @@ def gateway(apps: Apps | None = None, now: float = MOMENT, **settings: Any) -> G
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[int]:
+def serving(app: ASGIApp, http: type[Connection] = Connection) -> Iterator[int]:
     """The port of a real server on loopback with this application."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(uvicorn.Config(app, http=http, log_level="error", lifespan="off", timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -54,6 +54,7 @@ def serve(
     from rekindle.cli.beside import worker_beside
     from rekindle.cli.follow import Interrupt
     from rekindle.cli.logging import log_to_stderr
+    from rekindle.gateway.connection import Connection
     from rekindle.serving import announcing, build_proxy, build_server
     from rekindle.settings import load_settings
 
@@ -71,6 +72,7 @@ def serve(
         proxy = build_proxy(settings, address)
         config = uvicorn.Config(
             server.asgi,
+            http=Connection,
             log_config=None,
             access_log=False,
             server_header=False,

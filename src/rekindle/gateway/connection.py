@@ -1,0 +1,43 @@
+"""A client's connection: uvicorn's, with a bound on the time that the head of a request may take; h11 bounds its size."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+class Connection(H11Protocol):
+    """Closes where a new connection says nothing, or the head of a request does not end, for ``head_seconds``."""
+
+    head_seconds: ClassVar[float] = 30.0
+
+    _ends: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The connection stands."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: of a head or of a body, whose slowness is the gateway's business."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._forget()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._forget()
+        elif self._ends is None:
+            self._ends = self.loop.call_later(self.head_seconds, self.timeout_keep_alive_handler)
+
+    def _forget(self) -> None:
+        if self._ends is not None:
+            self._ends.cancel()
+            self._ends = None

@@ -1,0 +1,74 @@
+"""Connections as sockets have them: what neither speaks nor ends its request's head is let go, and no body is cut short."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from hashlib import sha256
+
+import pytest
+
+from rekindle.gateway.connection import Connection
+from support.gateway import gateway, serving
+
+_HEAD = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n"
+
+
+class Hasty(Connection):
+    head_seconds = 0.3
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with serving(gateway(insecure_no_auth=True), http=Hasty) as port:
+        yield port
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    """All that is still sent."""
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_a_connection_that_says_nothing_is_closed(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        assert until_closed(connection) == b""
+
+
+@pytest.mark.parametrize("before", [b"", _HEAD + b"\r\n"])
+def test_a_head_that_goes_on_and_on_is_cut_off(port: int, before: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=0.05) as connection:
+        connection.sendall(before + _HEAD)
+        began, closed, answers = time.monotonic(), False, b""
+        while not closed and time.monotonic() - began < 20:
+            try:
+                connection.sendall(b"x-a: b\r\n")
+                got = connection.recv(65536)
+                closed, answers = not got, answers + got
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                closed = True
+        assert closed
+        assert answers.count(b"HTTP/1.1 200") == (1 if before else 0)
+
+
+def test_a_head_without_end_is_refused_by_its_size(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(_HEAD + b"x-a: " + b"b" * (17 << 10))
+        assert until_closed(connection).startswith(b"HTTP/1.1 400")
+
+
+def test_a_body_that_takes_its_time_is_waited_for(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    with closing(connection):
+        for _ in range(2):
+            connection.putrequest("PUT", "/bucket/key")
+            connection.putheader("content-length", "2")
+            connection.endheaders(b"x")
+            time.sleep(2 * Hasty.head_seconds)
+            connection.send(b"y")
+            assert json.loads(connection.getresponse().read())["sha256"] == sha256(b"xy").hexdigest()
