@@ -10,11 +10,13 @@ applications are told of the caller is in ``scope["state"]``: ``account``, ``reg
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote
 from uuid import uuid4
 
 import structlog
@@ -25,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rekindle.gateway import sigv2, sigv4
 from rekindle.gateway.admission import DEFAULT_REGION, Caller, admit_old_url, anonymous, claimed_pair, proven
 from rekindle.gateway.answers import answer
-from rekindle.gateway.bodies import WatchedBody, check_plain, drain, read_whole, replayed
+from rekindle.gateway.bodies import WatchedBody, check_length, check_plain, drain, read_whole, replayed
 from rekindle.gateway.canonical import WireRequest
 from rekindle.gateway.credentials import DEFAULT_ACCOUNT, Credentials
 from rekindle.gateway.errors import GatewayError
@@ -37,6 +39,7 @@ from rekindle.gateway.sigv4 import Claim
 from rekindle.gateway.telemetry import Record, Telemetry
 
 _LOG = structlog.get_logger("rekindle.gateway")
+_ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/]*)(/.*)?", re.DOTALL)
 #: What a browser shows that was sent to the address which `rekindle serve` prints; AWS's clients do not ask for HTML.
 _FRONT = """\
 Rekindle runs here. It serves SageMaker's API and S3 to AWS clients, and has no web pages.
@@ -110,7 +113,7 @@ class Gateway:
         if scope["type"] == "lifespan":
             await relay(self.apps.distinct(), receive, send)
         elif scope["type"] == "http":
-            exchange = _Exchange(scope, receive, send)
+            exchange = _Exchange(origin_form(scope), receive, send)
             with self.telemetry.in_flight.track_inprogress():
                 await self._answer(exchange)
             self.telemetry.done(exchange.finished())
@@ -147,6 +150,7 @@ class Gateway:
             raise Refusal(
                 Reason.TOO_MANY_HEADERS, f"{len(request.headers)} headers; at most {self.settings.max_headers} are read."
             )
+        check_length(request)
         check_host(request, self.settings.hosts)
         check_origin(request, exchange.scope.get("scheme", "http"), self.settings.origins)
 
@@ -255,6 +259,8 @@ class _Exchange:
         response = answer(refusal, dialect_of(self.request, service), self.record.request_id)
         if not self._body_ended and refusal.reason is not Reason.BODY_TOO_SLOW:
             await drain(self.request, self.receive)
+        if refusal.reason is Reason.TWO_LENGTHS:
+            response.headers["connection"] = "close"
         await response(self.scope, self.receive, self._emit)
 
     def finished(self) -> Record:
@@ -284,6 +290,22 @@ class _Exchange:
             "request_id": self.record.request_id,
             "chunk_verifier": caller.chunk_verifier,
         }
+
+
+def origin_form(scope: Scope) -> Scope:
+    """The scope of a request for a whole URL, which is what clients send to a proxy, as if it had come for the path at the
+    URL's host: what else the request says of its host is to be ignored (RFC 9112, 3.2.2)."""
+    absolute = _ABSOLUTE.fullmatch(scope.get("raw_path") or b"")
+    if absolute is None:
+        return scope
+    raw_path = absolute[2] or b"/"
+    others = [(name, value) for name, value in scope["headers"] if name.lower() != b"host"]
+    return {
+        **scope,
+        "raw_path": raw_path,
+        "path": unquote(raw_path.decode("latin-1")),
+        "headers": [(b"host", absolute[1]), *others],
+    }
 
 
 def wire_request(scope: Scope) -> WireRequest:

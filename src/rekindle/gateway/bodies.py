@@ -28,6 +28,15 @@ async def read_whole(request: WireRequest, receive: Receive, limit: int, seconds
         raise Refusal(Reason.BODY_TOO_SLOW, f"The request body did not arrive within {seconds:g} s.") from None
 
 
+def check_length(request: WireRequest) -> None:
+    """A body's end is told in one way; else TWO_LENGTHS: a proxy before us may believe the other, and take for the body what
+    would be a request here (RFC 9112, 6.3)."""
+    if request.values("transfer-encoding") and request.values("content-length"):
+        raise Refusal(
+            Reason.TWO_LENGTHS, "Content-Length and Transfer-Encoding both say where the body ends; send one of them."
+        )
+
+
 def check_plain(request: WireRequest) -> None:
     """A body that is read whole is taken as it came; else ENCODED_BODY: nobody behind would know what it says."""
     given = request.header("content-encoding") or ""

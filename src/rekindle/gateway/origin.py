@@ -66,4 +66,8 @@ def is_address(host: str) -> bool:
 
 def is_loopback(host: str) -> bool:
     """Whether the name or address is this machine's own loopback."""
-    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+    if not is_address(host):
+        return host == "localhost"
+    address = ipaddress.ip_address(host)
+    # How a client of IPv4 shows on a socket of IPv6, which older Pythons do not look through.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -14,6 +14,7 @@ class Reason(Enum):
     HOST = "host"
     ORIGIN = "origin"
     TOO_MANY_HEADERS = "too many headers"
+    TWO_LENGTHS = "two lengths"
     AMBIGUOUS = "ambiguous"
     MISSING = "missing"
     UNSUPPORTED = "unsupported"

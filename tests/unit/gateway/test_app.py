@@ -23,10 +23,11 @@ from structlog.testing import capture_logs
 from rekindle.gateway.answers import Dialect, codes
 from rekindle.gateway.app import Gateway, GatewaySettings
 from rekindle.gateway.errors import GatewayError
+from rekindle.gateway.origin import is_loopback
 from rekindle.gateway.refusal import Reason
 from rekindle.gateway.routing import Apps
 from support.gateway import ALICE, Echo, echo_apps, gateway
-from support.signing import Sent, listing, sign, upload
+from support.signing import Sent, error_code, identity, listing, presigned, sign, upload
 
 
 class Answer:
@@ -99,6 +100,29 @@ def test_a_request_without_host_is_refused():
     assert call(gateway(), Sent("GET", "/healthz")).status == 403
 
 
+def for_a_url(sent: Sent, host: str) -> Sent:
+    """The same request as clients send it to a proxy."""
+    return replace(sent, target=f"http://{host}{sent.target}")
+
+
+@pytest.mark.parametrize("sent", [listing(), upload(), presigned()])
+def test_a_request_for_a_whole_url_is_served_as_one_for_its_path(sent):
+    assert call(gateway(), for_a_url(sent, "localhost")).status == 200
+    assert call(gateway(), for_a_url(sent.with_header("host", "evil.example"), "localhost")).status == 200
+    assert call(gateway(), for_a_url(sent, "127.0.0.1")).status in (400, 403)
+    assert call(gateway(), for_a_url(sent, "evil.example")).status == 403
+
+
+def test_what_reaches_the_application_of_a_whole_url_is_its_path():
+    async def shows(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse(f"{scope['path']} {scope['raw_path'].decode()}")(scope, receive, send)
+
+    app = gateway(echo_apps(s3=shows), insecure_no_auth=True)
+    assert call(app, plain("http://localhost/bucket/a%20b?versions")).body == b"/bucket/a b /bucket/a%20b"
+    assert call(app, plain("HTTP://localhost")).body == b"/ /"
+    assert call(gateway(), plain("http://localhost/healthz")).json == {"status": "ok"}
+
+
 ORIGINS = [
     ("http://localhost", 200),
     ("https://lab.example", 200),
@@ -128,6 +152,14 @@ def test_the_callers_account_and_region_reach_the_application():
 def test_too_many_headers_are_refused():
     many = plain("/healthz", **{f"x_h{n}": "1" for n in range(200)})
     assert call(gateway(), many).status == 400
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(listing(), "ValidationException"), (identity(), "ValidationError"), (upload(), "InvalidRequest")]
+)
+def test_a_body_whose_end_is_told_in_two_ways_is_refused(sent, code):
+    answer = call(gateway(), sent.plus("content-length", str(len(sent.body))).plus("transfer-encoding", "chunked"))
+    assert (answer.status, answer.headers["connection"], error_code(answer.body)) == (400, "close", code)
 
 
 def test_a_large_body_is_refused_and_a_large_object_is_not():
@@ -266,6 +298,16 @@ def test_without_authentication_only_on_loopback():
         gateway(insecure_no_auth=True, bind_host="::1")
     assert [entry["log_level"] for entry in logs] == ["warning"]
     assert "INSECURE" in logs[0]["event"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"])
+def test_loopback_is_this_machine(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "::ffff:10.0.0.1", "localhost.evil.example", ""])
+def test_others_are_not(host):
+    assert not is_loopback(host)
 
 
 FORM = {"content_type": "application/x-www-form-urlencoded"}
