@@ -101,6 +101,23 @@ def test_so_it_is_wherever_the_server_is(s3: Any) -> None:
     assert code(s3.create_bucket, Bucket="home", **away) == "BucketAlreadyOwnedByYou"
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"ObjectLockEnabledForBucket": True},
+        {"ObjectOwnership": "ObjectWriter"},
+        {"CreateBucketConfiguration": {"Bucket": {"Type": "Directory", "DataRedundancy": "SingleAvailabilityZone"}}},
+    ],
+)
+def test_a_bucket_of_a_kind_that_is_not_here_is_not_made_as_another(s3: Any, kind: dict[str, Any]) -> None:
+    assert code(s3.create_bucket, Bucket="kinds", **kind) == "NotImplemented"
+    assert code(s3.head_bucket, Bucket="kinds") == "404"
+
+
+def test_a_bucket_of_the_kind_that_is_here_may_be_asked_for(s3: Any, bucket: str) -> None:
+    s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=False, ObjectOwnership="BucketOwnerEnforced")
+
+
 def test_in_us_east_1_it_is_no_error(s3: Any, bucket: str) -> None:
     s3.create_bucket(Bucket=bucket)
 

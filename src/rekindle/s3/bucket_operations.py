@@ -11,6 +11,8 @@ from rekindle.s3.exchange import Answer, Call, Handler, Store
 
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d|EU")
 
+#: What a bucket here is whether it is asked for or not, in lower case.
+_PLAIN: Mapping[str, str] = {"x-amz-bucket-object-lock-enabled": "false", "x-amz-object-ownership": "bucketownerenforced"}
 #: What a bucket answers that never got this configuration: a document, or an error.
 UNSET: Mapping[str, bytes | str] = {
     "accelerate": xml.document("AccelerateConfiguration"),
@@ -60,9 +62,16 @@ def list_buckets(store: Store, call: Call) -> Answer:
 def create_bucket(store: Store, call: Call) -> Answer:
     """Make a bucket. Its region is what the client says: one store serves all regions."""
     check_acl(call)
+    for name, plain in _PLAIN.items():
+        if call.headers.get(name, plain).lower() != plain:
+            raise S3Error("NotImplemented", f"The header {name} is supported with {plain!r} alone by this store.", Header=name)
     region = store.region
     if call.body:
-        region = xml.parse(call.body, "CreateBucketConfiguration").get("LocationConstraint") or region
+        wanted = xml.parse(call.body, "CreateBucketConfiguration")
+        for element in wanted.children:
+            if element.name != "LocationConstraint":
+                raise S3Error("NotImplemented", f"The element {element.name} is not supported by this store.")
+        region = wanted.get("LocationConstraint") or region
         if not _REGION.fullmatch(region):
             raise S3Error("InvalidLocationConstraint", LocationConstraint=region)
     store.buckets.create(call.bucket, call.account, region)
