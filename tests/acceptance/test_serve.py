@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import os
@@ -13,8 +14,10 @@ import tarfile
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import psutil
@@ -238,6 +241,30 @@ def test_without_a_signature_nothing_is_served(serving: Serving) -> None:
     )
     with pytest.raises(Exception, match="UnrecognizedClientException"):
         anonymous.list_hyper_parameter_tuning_jobs()
+
+
+def test_an_upload_that_lasts_until_the_server_ends_is_told_so_and_the_old_object_stays(serving: Serving) -> None:
+    s3 = serving.client("s3")
+    bucket = uploaded(serving)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"old")
+    url = urlsplit(s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "k"}))
+    with closing(http.client.HTTPConnection(url.netloc, timeout=240)) as connection:
+        connection.putrequest("PUT", f"{url.path}?{url.query}")
+        connection.putheader("content-length", "50000000")
+        connection.endheaders(b"new")
+        until(lambda: b"rekindle_http_requests_in_flight 2.0" in page(serving, "/metrics"))
+        serving.process.send_signal(signal.SIGTERM)
+        answer = connection.getresponse()
+        assert (answer.status, b"<Code>ServiceUnavailable</Code>" in answer.read()) == (503, True)
+    assert serving.process.wait(240) == 0
+    serving.start()
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"old"
+    assert "Traceback" not in serving.log.read_text()
+
+
+def page(serving: Serving, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{serving.port}{path}", timeout=240) as answer:
+        return bytes(answer.read())
 
 
 def refused(environ: dict[str, str], *options: str) -> str:

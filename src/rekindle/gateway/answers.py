@@ -29,6 +29,7 @@ _MISMATCH = "The request signature we calculated does not match the signature yo
 _AWS_MISMATCH = f"{_MISMATCH}AWS Secret Access Key and signing method. Consult the service documentation for details."
 _S3_MISMATCH = f"{_MISMATCH}key and signing method."
 _INTERNAL = "We encountered an internal error. Please try again."
+_ENDING = "The server ends, and did not wait for the end of this request. Send it again when it runs."
 _TOKEN = "The security token included in the request is invalid."  # noqa: S105
 _NOT_SIGNED = "There were headers present in the request which were not signed: {}"
 _SUPPORTED = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
@@ -68,6 +69,7 @@ _JSON: Final[_Table] = {
     Reason.BODY_TOO_SLOW: (408, "RequestTimeoutException", "{}"),
     Reason.ENCODED_BODY: (400, "SerializationException", "{}"),
     Reason.INTERNAL: (500, "InternalFailure", _INTERNAL),
+    Reason.ENDING: (503, "ServiceUnavailable", _ENDING),
 }
 
 _QUERY: Final[_Table] = {
@@ -98,6 +100,7 @@ _QUERY: Final[_Table] = {
     Reason.BODY_TOO_SLOW: (408, "RequestTimeout", "{}"),
     Reason.ENCODED_BODY: (400, "ValidationError", "{}"),
     Reason.INTERNAL: (500, "InternalFailure", _INTERNAL),
+    Reason.ENDING: (503, "ServiceUnavailable", _ENDING),
 }
 
 _S3: Final[_Table] = {
@@ -137,6 +140,7 @@ _S3: Final[_Table] = {
     ),
     Reason.ENCODED_BODY: (400, "InvalidRequest", "{}"),
     Reason.INTERNAL: (500, "InternalError", _INTERNAL),
+    Reason.ENDING: (503, "ServiceUnavailable", _ENDING),
 }
 
 _TABLES: Final = {Dialect.JSON: _JSON, Dialect.QUERY: _QUERY, Dialect.S3: _S3}

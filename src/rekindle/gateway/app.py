@@ -10,6 +10,7 @@ applications are told of the caller is in ``scope["state"]``: ``account``, ``reg
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -125,6 +126,9 @@ class Gateway:
             await self._serve(exchange)
         except Refusal as refusal:
             await exchange.refuse(refusal)
+        except asyncio.CancelledError:
+            # The server ends, and its patience with requests that last is over.
+            await exchange.refuse(Refusal(Reason.ENDING))
         except Exception:
             _LOG.exception("request failed", request_id=exchange.record.request_id)
             await exchange.refuse(Refusal(Reason.INTERNAL))
@@ -257,7 +261,7 @@ class _Exchange:
             return
         service = None if self.record.service == "-" else self.record.service
         response = answer(refusal, dialect_of(self.request, service), self.record.request_id)
-        if not self._body_ended and refusal.reason is not Reason.BODY_TOO_SLOW:
+        if not self._body_ended and refusal.reason not in (Reason.BODY_TOO_SLOW, Reason.ENDING):
             await drain(self.request, self.receive)
         if refusal.reason is Reason.TWO_LENGTHS:
             response.headers["connection"] = "close"

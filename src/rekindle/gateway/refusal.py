@@ -38,6 +38,7 @@ class Reason(Enum):
     BODY_TOO_SLOW = "body too slow"
     ENCODED_BODY = "encoded body"
     INTERNAL = "internal"
+    ENDING = "ending"
 
 
 class Refusal(Exception):

@@ -225,6 +225,16 @@ def test_a_defect_behind_is_an_internal_error_with_an_id(sent, code):
     assert failed["request_id"] == (answer.headers.get("x-amzn-requestid") or answer.headers["x-amz-request-id"])
 
 
+@pytest.mark.parametrize("sent", [listing(), identity(), upload()])
+def test_a_request_that_lasts_until_the_server_ends_is_told_to_come_again(sent):
+    async def lasts(scope: Any, receive: Any, send: Any) -> None:
+        asyncio.get_running_loop().call_soon(asyncio.current_task().cancel)
+        await asyncio.Future()
+
+    answer = call(gateway(echo_apps(sagemaker=lasts, sts=lasts, s3=lasts)), sent)
+    assert (answer.status, error_code(answer.body)) == (503, "ServiceUnavailable")
+
+
 async def _half(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     raise ZeroDivisionError
