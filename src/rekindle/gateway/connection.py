@@ -31,6 +31,11 @@ class Connection(H11Protocol):
         self._forget()
         super().connection_lost(exc)
 
+    def _should_upgrade(self) -> bool:
+        # HTTP/1.1 alone is spoken here, whatever is installed: an offer of more is passed over, as Java's client makes one of
+        # HTTP/2 with its requests. uvicorn advises in the log to install itself with other parts.
+        return False
+
     def _watch(self) -> None:
         if self.conn.their_state is not h11.IDLE:
             self._forget()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -72,3 +73,15 @@ def test_a_body_that_takes_its_time_is_waited_for(port: int) -> None:
             time.sleep(2 * Hasty.head_seconds)
             connection.send(b"y")
             assert json.loads(connection.getresponse().read())["sha256"] == sha256(b"xy").hexdigest()
+
+
+@pytest.mark.parametrize("offer", ["h2c", "websocket"])
+def test_an_offer_to_speak_otherwise_is_passed_over_without_a_word(
+    port: int, offer: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "handlers", [caplog.handler])
+    caplog.set_level(logging.WARNING, logger="uvicorn.error")
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(_HEAD + f"connection: upgrade, close\r\nupgrade: {offer}\r\n\r\n".encode())
+        assert until_closed(connection).startswith(b"HTTP/1.1 200")
+    assert caplog.messages == []
