@@ -111,6 +111,17 @@ def test_plan_shows_what_would_run_and_stores_nothing(cli):
     cli.refused(3, "show", "planned")
 
 
+def test_a_job_file_out_of_a_pipe_starts_from_the_current_folder(cli, monkeypatch):
+    """``rekindle plan <(generate)``: the folder of ``/dev/fd/63`` is nobody's."""
+    job = Path(cli.job("piped"))
+    monkeypatch.chdir(cli.folder)
+    reading, writing = os.pipe()
+    os.write(writing, job.read_bytes())
+    os.close(writing)
+    assert re.search(rf"^source +{cli.folder}$", cli.ok("plan", f"/dev/fd/{reading}"), re.M)
+    os.close(reading)
+
+
 def test_tune_writes_a_line_for_each_training_job_and_a_summary(cli):
     out = cli.ok("tune", cli.job("lines"))
     lines = out.splitlines()

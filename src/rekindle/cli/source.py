@@ -69,9 +69,10 @@ def check_alone(source: Source) -> None:
 
 
 def _from_job_file(path: str, data: bytes) -> Source:
+    from rekindle.jobfile.load import folder_of
     from rekindle.jobfile.parse import parse
 
-    file = parse(data, Path(path).absolute().parent)
+    file = parse(data, folder_of(Path(path)))
     return Source(path, file.spec, file.line_of)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from rekindle.domain.errors import RekindleError
-from rekindle.jobfile.parse import JobFile, parse
 from rekindle.jobfile.reader import MAX_BYTES
 
 _WAY_OUT = "Give the path of a job file, such as job.yaml."
@@ -23,6 +22,8 @@ def read_bytes(path: Path) -> bytes:
         raise RekindleError(f"the job file cannot be read: {error}.", _WAY_OUT) from error
 
 
-def load(path: Path) -> JobFile:
-    """The job file at ``path``; relative paths in it start from its folder."""
-    return parse(read_bytes(path), path.absolute().parent)
+def folder_of(path: Path) -> Path:
+    """Where the relative paths of a job file start: its folder. A pipe such as ``/dev/stdin`` has none that anybody means; the
+    current one counts."""
+    folder = path.absolute().parent
+    return Path.cwd() if str(folder) in ("/dev", "/dev/fd") or folder.is_relative_to("/proc") else folder
