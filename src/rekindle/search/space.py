@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -249,12 +249,14 @@ class Space:
 
     parameters: Sequence[Parameter]
 
-    def __post_init__(self) -> None:
-        if isinstance(self.parameters, Parameter):
-            raise SpaceError(self.parameters.name, self.parameters, f"one range alone is no list of ranges; {_SPACE}")
-        if not isinstance(self.parameters, Iterable):
-            raise SpaceError("parameters", self.parameters, f"not a list of ranges; {_SPACE}")
-        object.__setattr__(self, "parameters", tuple(self.parameters))
+    def __init__(self, parameters: Sequence[Parameter], *others: Never) -> None:
+        if others:
+            raise SpaceError("parameters", (parameters, *others), f"ranges come as one list; {_SPACE}")
+        if isinstance(parameters, Parameter):
+            raise SpaceError(parameters.name, parameters, f"one range alone is no list of ranges; {_SPACE}")
+        if not isinstance(parameters, Iterable):
+            raise SpaceError("parameters", parameters, f"not a list of ranges; {_SPACE}")
+        object.__setattr__(self, "parameters", tuple(parameters))
         names: set[str] = set()
         for parameter in self.parameters:
             if not isinstance(parameter, Parameter):
@@ -347,8 +349,13 @@ def check_told_apart(space: Space) -> None:
     """Raises SpaceError for a range of whole numbers that a model would take for one another (``Integer.told_apart``)."""
     for p in space.parameters:
         if isinstance(p, Integer) and not p.told_apart:
-            reason = f"floating point cannot tell numbers this great apart on a {p.scale.lower()} scale"
-            raise SpaceError(p.name, [p.low, p.high], f"{reason}; tune how much is added to {p.low}, or use another strategy")
+            way_out = f"tune how much is added to {p.low}, or use another strategy"
+            raise SpaceError(p.name, [p.low, p.high], f"{not_told_apart(p)}; {way_out}")
+
+
+def not_told_apart(p: Integer) -> str:
+    """The reason why such a range is refused."""
+    return f"floating point cannot tell numbers this great apart on a {p.scale.lower()} scale"
 
 
 def _checked_name(name: object) -> str:

@@ -207,6 +207,11 @@ def test_one_range_alone_is_told_to_stand_in_brackets() -> None:
         Space(Continuous("x", 0, 1))  # type: ignore[arg-type]
 
 
+def test_ranges_one_by_one_are_told_to_come_as_a_list() -> None:
+    with pytest.raises(SpaceError, match=r"ranges come as one list; write Space\(\["):
+        Space(Continuous("x", 0, 1), Integer("k", 1, 3))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("make", [lambda n: Continuous(n, 0, 1), lambda n: Integer(n, 0, 1), lambda n: Categorical(n, ["a"])])
 def test_a_name_is_a_text(make: Callable[[object], Parameter]) -> None:
     with pytest.raises(SpaceError, match="its name, a text"):
