@@ -18,7 +18,7 @@ from rekindle.domain.metrics import check_definitions
 from rekindle.domain.note import Note
 from rekindle.domain.training_job import Owner, TrainingSpec
 from rekindle.search.history import Direction
-from rekindle.search.space import Continuous, Integer, Parameter, Space, SpaceError, Value, size_of
+from rekindle.search.space import Continuous, Integer, Parameter, Space, SpaceError, Value, not_told_apart, size_of
 
 #: SageMaker's own hyperparameter: the name of the objective metric, given to every training job.
 OBJECTIVE_HYPERPARAMETER = TUNED_METRIC
@@ -447,33 +447,24 @@ def _check_strategy(spec: TuningJobSpec) -> None:
     if spec.strategy is StrategyName.HYPERBAND:
         _check_hyperband(spec)
     if spec.strategy is StrategyName.BAYESIAN or (spec.hyperband is not None and spec.hyperband.sampler == "bayesian"):
-        _check_told_apart(spec)
+        _check_told_apart(spec, 0, "another strategy")
     else:
-        _check_drawn(spec)
+        # Few values are gone through one by one instead.
+        _check_told_apart(spec, MAX_GONE_THROUGH, "a linear scale")
     if spec.strategy is not StrategyName.GRID:
         _check_room(spec)
     if spec.limits.max_jobs is None and spec.strategy is not StrategyName.GRID and spec.limits.max_runtime_seconds is None:
         raise InvalidValue("limits.jobs", None, "needed, unless limits.runtime ends the search", code="no-end")
 
 
-def _check_told_apart(spec: TuningJobSpec) -> None:
-    """A model sees places on a range's scale, and would take several values that share one for the same."""
+def _check_told_apart(spec: TuningJobSpec, largest_spared: int, way_out: str) -> None:
+    """Refuses whole numbers that share a place on their range's scale, in ranges of more than ``largest_spared``: a model would
+    take them for the same, and a draw would give one of them again and again."""
     for definition in spec.definitions:
         for p in definition.ranges:
-            if isinstance(p, Integer) and not p.told_apart:
-                reason = f"floating point cannot tell numbers this great apart on a {p.scale.lower()} scale"
-                hint = f"Tune how much is added to {p.low}, or use another strategy."
-                raise InvalidValue(f"{definition.where}ranges.{p.name}", [p.low, p.high], reason, hint)
-
-
-def _check_drawn(spec: TuningJobSpec) -> None:
-    """A range whose scale has no two places draws one value again and again; few values are gone through one by one instead."""
-    for definition in spec.definitions:
-        for p in definition.ranges:
-            if isinstance(p, Integer) and p.size > MAX_GONE_THROUGH and not p.told_apart:
-                reason = f"floating point cannot tell numbers this great apart on a {p.scale.lower()} scale"
-                hint = f"Tune how much is added to {p.low}, or use a linear scale."
-                raise InvalidValue(f"{definition.where}ranges.{p.name}", [p.low, p.high], reason, hint)
+            if isinstance(p, Integer) and p.size > largest_spared and not p.told_apart:
+                hint = f"Tune how much is added to {p.low}, or use {way_out}."
+                raise InvalidValue(f"{definition.where}ranges.{p.name}", [p.low, p.high], not_told_apart(p), hint)
 
 
 def hyperband_resources(hyperband: Hyperband | None, statics: Mapping[str, str]) -> tuple[int, int] | None:
