@@ -211,7 +211,8 @@ def _json_object(body: bytes) -> Mapping[str, Any]:
 
 def _check_text(parameters: Mapping[str, Any]) -> None:
     """No NUL and no half of a surrogate pair, which stores cannot take."""
-    shown = json.dumps(parameters, ensure_ascii=False)
+    # Without the backslashes of the texts themselves, so that a NUL's escape is one.
+    shown = json.dumps(parameters, ensure_ascii=False).replace(r"\\", "")
     if r"\u0000" in shown or any("\ud800" <= character <= "\udfff" for character in shown):
         raise ServiceError("SerializationException", "The request holds a character that no field may.")
 

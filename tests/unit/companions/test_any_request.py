@@ -69,6 +69,14 @@ def status_and_body(app: ASGIApp, body: bytes, target: str | None) -> tuple[int,
     return asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("text", "status"), [("\x00", 400), ("\\\x00", 400), (r"\u0000", 200), (r"\\u0000", 200), ("\ud800", 400)]
+)
+def test_a_nul_is_refused_and_its_name_is_a_text(text, status):
+    body = json.dumps({"logGroupNamePrefix": text}).encode()
+    assert status_and_body(logs_app(LOGS), body, "Logs_20140328.DescribeLogGroups")[0] == status
+
+
 @pytest.mark.parametrize("operation", ["DescribeLogGroups", "DescribeLogStreams", "GetLogEvents", "FilterLogEvents", "Other"])
 @given(st.dictionaries(st.sampled_from(LOG_MEMBERS), JSON))
 def test_logs_answer_anything(operation, parameters):
