@@ -53,8 +53,6 @@ Extras = Mapping[str, Any]
 MAX_FAMILY = 20
 #: The hyperparameter that says where a script's archive is.
 SUBMITTED = "sagemaker_submit_directory"
-_NO_OBJECT = "there is no such object"
-_UPLOAD = "Upload the script's archive first."
 #: Where a deletion was interrupted, or a store was made anew over the same home.
 _LEFT_FILES = (
     "The files of a former one are still here, though it has no record: choose another name, or, once nothing of it runs and "
@@ -192,13 +190,14 @@ def check_code(
         return
     archive, program = script or ("", "")
     try:
-        if uri.startswith("s3://") and uri != archive and not objects.has(uri):
-            raise InvalidValue(where, uri, _NO_OBJECT, _UPLOAD)
-        content = _read_archive(objects, archive) if archive else None
+        missing = uri.startswith("s3://") and uri != archive and not objects.has(uri)
+        content = _read_archive(objects, archive) if archive and not missing else None
     except InvalidValue as error:
-        if error.code == "no-object":
-            raise InvalidValue(where, uri, _NO_OBJECT, _UPLOAD) from error
-        raise InvalidValue(where, uri, error.reason, error.hint) from error
+        if error.code != "no-object":
+            raise InvalidValue(where, uri, error.reason, error.hint) from error
+        missing, content = True, None
+    if missing:
+        raise InvalidValue(where, uri, "there is no such object", "Upload the script's archive first.")
     if content is not None:
         check_archive(content, archive, program, field)
 
