@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rekindle.domain.tuning_job import TuningJobSpec
     from rekindle.engine.ports import Executor, SourceSize
 
@@ -14,38 +12,33 @@ if TYPE_CHECKING:
 MANY_BYTES, MANY_FILES = 200_000_000, 5_000
 
 
-def notes_before(spec: TuningJobSpec, sizes: Sequence[SourceSize | None]) -> tuple[str, ...]:
-    """Sentences with the ways out; ``sizes`` are ``copies_of`` the job."""
-    return (*_large_copies(spec, sizes), *_shared_variables(spec))
+def notes_before(spec: TuningJobSpec, copied: SourceSize | None) -> list[str]:
+    """Sentences with the ways out; ``copied`` is the size of the job's source folder."""
+    large = [] if copied is None or not _is_large(copied) else [_large_copy(spec, copied)]
+    return [*large, *_shared_variables(spec)]
 
 
 def copy_text(files: int, size: int, whole: bool) -> str:
     """``3 files, 1.2 kB``; not ``whole``: so much at least."""
-    from rekindle.cli.printing import data_size
+    from rekindle.cli.printing import counted, data_size
 
     least = "" if whole else "more than "
-    return f"{least}{files:,} file{'' if files == 1 else 's'}, {least}{data_size(size)}"
+    return f"{least}{counted(files, 'file')}, {least}{data_size(size)}"
 
 
-def copies_of(executor: Executor, spec: TuningJobSpec) -> list[SourceSize | None]:
-    """What a training job of each definition would copy."""
-    return [executor.source_size(d.training) for d in spec.definitions]
-
-
-def _large_copies(spec: TuningJobSpec, sizes: Sequence[SourceSize | None]) -> list[str]:
-    """For each definition whose source folder is large, a sentence with the ways out."""
-    sources = (str(d.training.algorithm.source) for d in spec.definitions)
-    found = [(s, size) for s, size in zip(sources, sizes, strict=True) if size is not None and _is_large(size)]
-    return [_large_copy(source, size, spec.limits.max_jobs) for source, size in found]
+def copy_of(executor: Executor, spec: TuningJobSpec) -> SourceSize | None:
+    """What each training job copies. Only a job file names a source folder, and it has one definition."""
+    return executor.source_size(spec.definition.training)
 
 
 def _is_large(size: SourceSize) -> bool:
     return not size.whole or size.bytes >= MANY_BYTES or size.files >= MANY_FILES
 
 
-def _large_copy(source: str, size: SourceSize, jobs: int | None) -> str:
+def _large_copy(spec: TuningJobSpec, size: SourceSize) -> str:
     from rekindle.cli.printing import data_size
 
+    source, jobs = str(spec.definition.training.algorithm.source), spec.limits.max_jobs
     most = f", {data_size(size.largest_bytes)} of it in {size.largest!r}" if size.largest_bytes > MANY_BYTES / 2 else ""
     in_all = f" ({data_size(size.bytes * jobs)} for {jobs} of them)" if jobs is not None and jobs > 1 and size.whole else ""
     return (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
     """Check a job file and show what would run. Starts and stores nothing; what it accepts, `tune` starts."""
-    from rekindle.cli.beforehand import copies_of, notes_before
+    from rekindle.cli.beforehand import copy_of, notes_before
     from rekindle.cli.opened import app_if_there, open_app
     from rekindle.cli.printing import complain, tell, write_json
     from rekindle.cli.rules import rules_on_refusal
@@ -30,18 +30,18 @@ def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
     app = open_app()
     with rules_on_refusal(source.spec, lambda: app, as_json), source.blamed():
         checked = check_tuning_job(app.store, app.executor, app.owner, source.spec, app.quotas, app.objects)
-    sizes = copies_of(app.executor, checked.spec)
-    record = plan_record(app, checked, sizes[0])
+    copied = copy_of(app.executor, checked.spec)
+    record = plan_record(app, checked, copied)
     if as_json:
         write_json(record)
     else:
         _show(record)
-    for note in notes_before(checked.spec, sizes):
+    for note in notes_before(checked.spec, copied):
         complain(f"note: {note}") if as_json else tell(f"note: {note}")
 
 
 def plan_record(app: App, checked: CheckedJob, size: SourceSize | None) -> dict[str, Any]:
-    """What would run, as plain data; ``size`` is that of the first definition's source folder."""
+    """What would run, as plain data; ``size`` is that of its source folder."""
     from rekindle.cli.records import (
         completion_record,
         hyperband_record,

@@ -139,8 +139,8 @@ def settings_text(values: Mapping[str, Any]) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """So many of something: ``1 training job``, ``2 training jobs``."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    """So many of something: ``1 training job``, ``2,000 training jobs``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def data_size(count: int) -> str:

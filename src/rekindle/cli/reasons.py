@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rekindle.cli.printing import cell, tell
+from rekindle.cli.printing import cell, counted, tell
 
 #: What chose a configuration, by its recorded source.
 _CHOOSERS = {
@@ -93,7 +93,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     if found["taken_from"]:
         yield "taken from", "; ".join(_origin(origin, metric) for origin in found["taken_from"])
     if "n" in why:
-        results = f"{why['n']} result{'' if why['n'] == 1 else 's'}"
+        results = counted(why["n"], "result")
         yield "which saw", f"{results}, {why['failed']} failed, {why['pending']} running (events up to {found['seen_events']})"
     elif found["seen_events"] is not None:
         yield "which saw", f"events up to {found['seen_events']}"

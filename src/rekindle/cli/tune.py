@@ -90,9 +90,9 @@ def worker(
 
 def _say_before(app: App, job: TuningJob) -> None:
     """On stderr, before anything is copied: a terminal shows nothing else while that takes its time."""
-    from rekindle.cli.beforehand import copies_of, notes_before
+    from rekindle.cli.beforehand import copy_of, notes_before
 
-    for note in notes_before(job.spec, copies_of(app.executor, job.spec)):
+    for note in notes_before(job.spec, copy_of(app.executor, job.spec)):
         complain(f"note: {note}")
 
 
