@@ -133,6 +133,9 @@ def _check_header(where: str, columns: Sequence[str]) -> None:
     twice = next((name for name in columns if columns.count(name) > 1), None)
     if twice is not None:
         raise InvalidValue(where, twice, "two columns have this name", "Rename one of them.")
+    if len(columns) == 1 and any(mark in columns[0] for mark in ";\t"):
+        way_out = "Save it with commas between them, and a point in numbers."
+        raise InvalidValue(where, columns[0], "the columns are not separated by commas", way_out)
 
 
 def _check_width(where: str, row: Mapping[Any, Any], columns: int) -> None:
@@ -150,7 +153,8 @@ def _json_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InvalidValue(f"{path}:{number}", line[:60], "not a line of JSON") from error
+            way_out = "A file of CSV needs a name that ends in .csv."
+            raise InvalidValue(f"{path}:{number}", line[:60], "not a line of JSON", way_out) from error
         if not isinstance(row, dict):
             raise InvalidValue(f"{path}:{number}", line[:60], "each line is a JSON object: names and values")
         yield number, row

@@ -108,6 +108,8 @@ def test_columns_may_be_mapped() -> None:
         ('{"loss": 1' + "0" * 400 + "}", "a.jsonl", "a.jsonl:1.loss", 10**400),
         ("x,loss\n", "a.csv", "results", "a.csv"),
         ("x,y\n1,2\n", "a.csv", "objective", None),
+        ("x;loss\n0,5;2\n", "a.csv", "a.csv:1", "x;loss"),
+        ("x\tloss\n1\t2\n", "a.csv", "a.csv:1", "x\tloss"),
     ],
 )
 def test_what_cannot_be_read_names_its_place(text: str, path: str, field: str, value: object) -> None:
@@ -155,3 +157,8 @@ def test_a_column_that_is_not_there_is_named() -> None:
 def test_any_text_is_read_or_refused(text: str, path: str) -> None:
     with contextlib.suppress(InvalidValue):
         assert read_results(text, path, "loss") is not None
+
+
+def test_csv_under_another_name_is_told_how_it_is_known() -> None:
+    with pytest.raises(InvalidValue, match=r"A file of CSV needs a name that ends in \.csv"):
+        read_results("x,loss\n1,2\n", "a.txt", "loss")
