@@ -108,9 +108,12 @@ class Tuner:
             )
 
     def to_stop(self) -> list[int]:
-        """Ids of running trials that the strategy would end now; end them with ``tell`` and their last value."""
+        """Ids of running trials that the strategy would end now; end them with ``tell`` and their last value. They count as
+        stopped from here on: their length is not the one that a trial has."""
         with self._lock:
-            return list(self._strategy.to_stop(self.history))
+            named = list(self._strategy.to_stop(self.history))
+            self._pending |= {i: replace(self._pending[i], stopped=True) for i in named if i in self._pending}
+            return named
 
     def add(self, values: Configuration, value: float | None) -> int:
         """Records a finished trial that somebody else ran (None: it failed) and returns its id. Raises SpaceError for values

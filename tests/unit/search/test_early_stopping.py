@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekindle.search import Continuous, Space
+from rekindle.search import Continuous, Space, Tuner
 from rekindle.search.early_stopping import MedianStopping, first_step
 from rekindle.search.history import Direction, History, Observation, Trial, TrialState
 from rekindle.search.random_search import RandomSearch
@@ -111,3 +111,19 @@ def test_a_started_quarter_counts_in_full() -> None:
 def test_those_that_emitted_nothing_are_no_judges() -> None:
     silent = [Trial(20 + i, {"x": 0.9}, TrialState.SUCCEEDED, 0.0, ended=30 + i) for i in range(4)]
     assert RULE.to_stop(History((*silent, *flat(1), running(9, [9.0] * 4)))) == []
+
+
+def test_trials_that_a_tuner_named_count_as_stopped() -> None:
+    """Five that were stopped at once do not make the usual length a short one: the sixth has a quarter of 40 steps first."""
+    tuner = Tuner(SPACE, strategy=RULE)
+    for length, value in (*[(40, 1.0)] * 4, *[(10, 9.0)] * 5):
+        trial = tuner.ask()
+        for step in range(1, length + 1):
+            tuner.report(trial.id, step, value)
+        assert tuner.to_stop() == ([trial.id] if length == 10 else [])
+        tuner.tell(trial.id, value)
+    assert [t.stopped for t in tuner.history.trials] == [False] * 4 + [True] * 5
+    last = tuner.ask().id
+    for step in range(1, 10):
+        tuner.report(last, step, 9.0)
+    assert tuner.to_stop() == []
