@@ -10,8 +10,8 @@ from rekindle.domain.training_job import TrainingJob, TrainingJobStatus
 
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|[-+]?[0-9][0-9.]*(e[-+]?[0-9]+)?")
 
-#: How an exception of Python's begins, with what we put before it.
-_EXCEPTION = re.compile(r"(AlgorithmError: )?[\w.]*(Error|Exception|Interrupt|Exit|Iteration)(: \S|$)")
+#: How an exception of Python's begins, with what we put before it, which is none itself.
+_EXCEPTION = re.compile(r"(AlgorithmError: )?+[\w.]*(Error|Exception|Interrupt|Exit|Iteration)(: \S|$)")
 #: How the training toolkit begins what a script said.
 _QUOTED = 'ErrorMessage "'
 

@@ -30,6 +30,12 @@ def test_what_led_there_does_not_tell_causes_apart() -> None:
     ]
 
 
+def test_the_last_of_several_lines_is_told_also_behind_our_own_word() -> None:
+    said = "AlgorithmError: usage: train.py [-h] [--lr LR]\ntrain.py: error: unrecognized arguments: --x {}, exit code: 2"
+    told = "train.py: error: unrecognized arguments: --x 0.5, exit code: 2"
+    assert grouped(said.format(0.5), said.format(0.25)) == [(told, 2)]
+
+
 def test_an_exception_whose_message_goes_on_is_told_by_its_first_line() -> None:
     said = "RuntimeError: CUDA error {}\nSet CUDA_LAUNCH_BLOCKING=1\nto debug."
     ours = f"AlgorithmError: {said}, exit code: 1"
