@@ -1,5 +1,5 @@
 """Every rule of warm start on both faces, the job file and the wire (which the SDKs speak): each refusal names the parent,
-the field, both values and the rule, and stores nothing."""
+the field, both values, the rule and the way out, and stores nothing."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ limits: {jobs: 4, parallel: 2}
 strategy: random
 warm_start: {type: transfer, parents: [old]}
 """
+#: How the file is given Hyperband and no number of epochs.
+NO_EPOCHS = (FILE[FILE.index("static:") : FILE.index("warm_start:")], "static: {}\nlimits: {jobs: 4}\nstrategy: hyperband\n")
 NAMES = "The set of tunable plus static HyperParameter names is not the same across current and parent tuning jobs."
 FIELDS = "Only the following fields in TrainingJobDefinition are allowed to change: ["
 
@@ -64,6 +66,29 @@ class Broken:
     code: str = "ValidationException"
     sentence: str = ""
     wire_words: tuple[str, ...] | None = None
+
+
+#: What both refusals say of the way out.
+WAYS_OUT = {
+    "a parent is too old": "Leave this parent out.",
+    "its own parent": "Name an earlier tuning job, or give this one another name.",
+    "several definitions": "Leave this parent out.",
+    "another metric": "Tune 'loss', or leave this parent out.",
+    "another type": "Make it integer, or leave this parent out.",
+    "twelve changes": "Leave more of them as they were, static with the parent's value or tuned.",
+    "the environment": "Set it to what the parent has, or leave this parent out.",
+    "hyperband": "; the parents are 'old'. Set it to Bayesian or Random, or leave the warm start out.",
+    "hyperband without resources": "; the parents are 'old'. Set it to Bayesian or Random, or leave the warm start out.",
+    "almost a parent": "Did you mean 'old'?",
+}
+#: What only one says, or each in words of its own.
+FILE_WAYS_OUT = {
+    "six parents": "Leave out 1.",
+    "no parents": "Name one, or leave the warm start out.",
+    "another goal": "Set it to minimize, or leave this parent out.",
+    "a name is gone": "a job file's `match: relaxed` lets names differ.",
+}
+WIRE_WAYS_OUT = {"another goal": "Set it to Minimize, or leave this parent out."}
 
 
 def parents(*names: str) -> dict[str, Any]:
@@ -178,6 +203,19 @@ RULES: dict[str, Broken] = {
         {f"{CONFIG}.Strategy": "Hyperband"},
         ("strategy", "'Hyperband'", "warm start works with the Bayesian and Random strategies only"),
     ),
+    "hyperband without resources": Broken(
+        NO_EPOCHS,
+        {f"{CONFIG}.Strategy": "Hyperband", f"{DEFINITION}.StaticHyperParameters": {k: "x" for k in STATICS if k != "epochs"}},
+        ("strategy", "'Hyperband'", "warm start works with the Bayesian and Random strategies only"),
+    ),
+    "almost a parent": Broken(
+        other_parent("odl"),
+        parents("odl"),
+        ("there is no tuning job called 'odl'",),
+        "ResourceNotFound",
+        "Amazon SageMaker can't find a tuning job called odl. Type another name.",
+        (f"It is named in {NAMED}.",),
+    ),
     "too many with the parents'": Broken(
         ("jobs: 4", "jobs: 749"),
         {f"{CONFIG}.ResourceLimits.MaxNumberOfTrainingJobs": 749},
@@ -230,7 +268,7 @@ def test_a_job_file_that_breaks_a_rule(service: Wire, rule: str) -> None:
     assert broken.file[0] in FILE
     with pytest.raises(RekindleError) as caught:
         create(service, parse(FILE.replace(*broken.file, 1).encode(), Path.cwd()).spec)
-    for words in broken.words:
+    for words in (*broken.words, WAYS_OUT.get(rule, ""), FILE_WAYS_OUT.get(rule, "")):
         assert words in str(caught.value)
     check_nothing_stored(service)
 
@@ -243,9 +281,19 @@ def test_a_request_that_breaks_a_rule(service: Wire, rule: str) -> None:
     code, message = error_of(service.client.create_hyper_parameter_tuning_job, **made)
     assert code == broken.code
     assert message.startswith(broken.sentence)
-    for words in broken.wire_words or broken.words:
+    for words in (*(broken.wire_words or broken.words), WAYS_OUT.get(rule, ""), WIRE_WAYS_OUT.get(rule, "")):
         assert words in message
     check_nothing_stored(service)
+
+
+def test_a_training_job_that_is_named_as_a_parent_is_told_whose_it_is(service: Wire) -> None:
+    name = service.engine.trials("old")[0].name
+    told = "It is a training job of the tuning job 'old'."
+    with pytest.raises(NotFound) as caught:
+        create(service, parse(FILE.replace("[old]", f"[{name}]").encode(), Path.cwd()).spec)
+    assert str(caught.value).endswith(told)
+    code, message = error_of(service.client.create_hyper_parameter_tuning_job, **changed(request(), PARENTS, named(name)))
+    assert (code, message[-len(told) :]) == ("ResourceNotFound", told)
 
 
 def test_unbroken_both_are_accepted(service: Wire) -> None:

@@ -84,8 +84,7 @@ def export(
 
     write = FORMS.get(form)
     if write is None:
-        from rekindle.domain.errors import InvalidValue
-        from rekindle.jobfile.values import did_you_mean
+        from rekindle.domain.errors import InvalidValue, did_you_mean
 
         raise InvalidValue("--as", form, f"not one of {', '.join(FORMS)}", did_you_mean(form, FORMS))
     app = open_app()

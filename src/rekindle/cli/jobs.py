@@ -311,8 +311,7 @@ def _best_line(best: dict[str, Any] | None) -> str | None:
 
 def _sorted(records: list[dict[str, Any]], key: str, reverse: bool, job: TuningJob) -> list[dict[str, Any]]:
     """Sorted by a column, what has no value last. By objective, the best first."""
-    from rekindle.domain.errors import InvalidValue
-    from rekindle.jobfile.values import did_you_mean
+    from rekindle.domain.errors import InvalidValue, did_you_mean
 
     names = {name for r in records for name in r["values"]} | {p.name for d in job.spec.definitions for p in d.ranges}
     if key not in SORT_KEYS and key not in names:

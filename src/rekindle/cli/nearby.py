@@ -30,8 +30,8 @@ def directed(error: NotFound) -> NotFound:
 
 
 def _way_out(app: App, wanted: list[str], name: str) -> str:
+    from rekindle.domain.errors import did_you_mean
     from rekindle.engine.ports import JobFilter
-    from rekindle.jobfile.values import did_you_mean
 
     return (
         _as_the_other(app, name)

@@ -31,7 +31,7 @@ def spec_from_file(request: Mapping[str, Any]) -> TuningJobSpec:
 
 def unknown_members(value: Any, shapes: Mapping[str, Any], name: str, path: str) -> Iterator[tuple[str, str]]:
     """What the shape ``name`` does not know in a value, deep down: a message and the name that was probably meant."""
-    from rekindle.jobfile.values import did_you_mean
+    from rekindle.domain.errors import did_you_mean
 
     shape = shapes[name]
     if shape["type"] == "structure" and isinstance(value, Mapping):

@@ -13,7 +13,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -55,12 +56,14 @@ class InvalidValue(RekindleError):
 
 
 class NotFound(RekindleError):
-    """There is no ``kind`` (``tuning job``, ``training job``) called ``name``."""
+    """There is no ``kind`` (``tuning job``, ``training job``) called ``name``; ``close`` is a sentence that tells what was
+    probably meant, where that is known."""
 
-    def __init__(self, kind: str, name: str, hint: str = "") -> None:
-        super().__init__(f"there is no {kind} called {shown(name)}.", hint)
+    def __init__(self, kind: str, name: str, hint: str = "", close: str = "") -> None:
+        super().__init__(f"there is no {kind} called {shown(name)}.", f"{hint} {close}".strip())
         self.kind = kind
         self.name = name
+        self.close = close
 
 
 class NameInUse(RekindleError):
@@ -132,3 +135,15 @@ def shown(value: object, most: int = 80) -> str:
 def first_of(names: Sequence[str], most: int = 5) -> str:
     """The first of ``names`` as they stand in an error, with dots where there are more."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def did_you_mean(word: str, known: Iterable[str], elsewhere: Iterable[str] = ()) -> str:
+    """A question naming the closest known word, or the dotted path (of ``elsewhere``) that ends on it; else empty."""
+    plain = {plain_word(path.rpartition(".")[2]): path for path in elsewhere} | {plain_word(k): k for k in known}
+    close = difflib.get_close_matches(plain_word(word[:100]), plain, n=1, cutoff=0.6)
+    return f"Did you mean {plain[close[0]]!r}?" if close else ""
+
+
+def plain_word(word: str) -> str:
+    """A word without what people write differently: case, hyphens, underscores and spaces."""
+    return word.lower().replace("-", "").replace("_", "").replace(" ", "")

@@ -13,7 +13,7 @@ from typing import Any
 from rekindle.domain.builtins.checks import check_search
 from rekindle.domain.builtins.rules import TUNED_METRIC
 from rekindle.domain.checks import Check, raise_first
-from rekindle.domain.errors import InvalidValue, LimitExceeded, within
+from rekindle.domain.errors import InvalidValue, LimitExceeded, first_of, shown, within
 from rekindle.domain.metrics import check_definitions
 from rekindle.domain.note import Note
 from rekindle.domain.training_job import Owner, TrainingSpec
@@ -31,6 +31,7 @@ SAMPLERS = ("random", "bayesian")
 MAX_PARENTS = 5
 
 _STRATEGIES_TEXT = "warm start works with the Bayesian and Random strategies only"
+_COLD = "leave the warm start out"
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}")
 
 
@@ -306,13 +307,14 @@ def check_spec(spec: TuningJobSpec, quotas: Quotas) -> None:
     _check_definitions(spec)
     for definition in spec.definitions:
         check_definition(definition)
+    # Before the rules of a strategy that takes no parents: who has kept those would then have to leave it.
+    raise_first(warm_start_shape(spec))
     # First of all: a grid's number of training jobs is of its lists' making, and nobody may have given it.
     if spec.strategy is StrategyName.GRID:
         _check_grid(spec)
     _check_limits(spec, quotas)
     _check_strategy(spec)
     _check_criteria(spec)
-    raise_first(warm_start_shape(spec))
 
 
 def check_definition(definition: Definition) -> None:
@@ -560,24 +562,12 @@ def warm_start_shape(spec: TuningJobSpec) -> list[Check]:
     warm = spec.warm_start
     if warm is None:
         return []
-    single = len(spec.definitions) == 1 and spec.definition.name is None
-    allowed = spec.strategy in WARM_STRATEGIES
     free = None if warm.relaxed else _too_free(warm)
     return [
         Check(None, "1 to 5 parents", str(len(warm.parents)), _wrong_number(warm)),
         Check(None, "each parent once, and not the job itself", ", ".join(warm.parents), _repeated(spec.name, warm)),
-        Check(
-            None,
-            "one training job definition",
-            str(len(spec.definitions)),
-            None if single else InvalidValue("warm_start", warm.type.value, "works with a single training job definition only"),
-        ),
-        Check(
-            None,
-            "Bayesian or Random strategy",
-            spec.strategy.value,
-            None if allowed else InvalidValue("strategy", spec.strategy.value, _STRATEGIES_TEXT),
-        ),
+        Check(None, "one training job definition", str(len(spec.definitions)), _several(spec, warm)),
+        Check(None, "Bayesian or Random strategy", spec.strategy.value, _takes_no_parents(spec, warm)),
         *([] if free is None else [Check(None, "names and recursion with `match: relaxed` only", "exact", free)]),
     ]
 
@@ -585,7 +575,9 @@ def warm_start_shape(spec: TuningJobSpec) -> list[Check]:
 def _wrong_number(warm: WarmStart) -> InvalidValue | None:
     if 1 <= len(warm.parents) <= MAX_PARENTS:
         return None
-    return InvalidValue("warm_start.parents", list(warm.parents), f"1 to {MAX_PARENTS} parents, not {len(warm.parents)}")
+    way_out = f"Leave out {len(warm.parents) - MAX_PARENTS}." if warm.parents else f"Name one, or {_COLD}."
+    reason = f"1 to {MAX_PARENTS} parents, not {len(warm.parents)}"
+    return InvalidValue("warm_start.parents", list(warm.parents), reason, way_out)
 
 
 def _repeated(own: str, warm: WarmStart) -> InvalidValue | None:
@@ -594,8 +586,24 @@ def _repeated(own: str, warm: WarmStart) -> InvalidValue | None:
         if lowered.count(name.lower()) > 1:
             return InvalidValue("warm_start.parents", name, "the same parent is named twice", "Name each once.")
         if name.lower() == own.lower():
-            return InvalidValue("warm_start.parents", name, "a tuning job cannot be its own parent")
+            way_out = "Name an earlier tuning job, or give this one another name."
+            return InvalidValue("warm_start.parents", name, "a tuning job cannot be its own parent", way_out)
     return None
+
+
+def _several(spec: TuningJobSpec, warm: WarmStart) -> InvalidValue | None:
+    if len(spec.definitions) == 1 and spec.definition.name is None:
+        return None
+    reason = "works with a single training job definition only"
+    return InvalidValue("warm_start", warm.type.value, reason, f"Make a tuning job of each definition, or {_COLD}.")
+
+
+def _takes_no_parents(spec: TuningJobSpec, warm: WarmStart) -> InvalidValue | None:
+    if spec.strategy in WARM_STRATEGIES:
+        return None
+    parents = first_of([shown(name) for name in warm.parents]) or "none"
+    reason = f"{_STRATEGIES_TEXT}; the parents are {parents}"
+    return InvalidValue("strategy", spec.strategy.value, reason, f"Set it to Bayesian or Random, or {_COLD}.")
 
 
 def _too_free(warm: WarmStart) -> InvalidValue | None:

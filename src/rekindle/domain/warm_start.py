@@ -1,7 +1,7 @@
 """The rules of warm start: what a tuning job may take from its parents, and what it may change.
 
-Each refusal names the parent, the field, both values and the rule. A parent's definition is read as the child sees it: with
-the child's names, where the two differ (``WarmStart.names``).
+Each refusal names the parent, the field, both values, the rule and the way out. A parent's definition is read as the child
+sees it: with the child's names, where the two differ (``WarmStart.names``).
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ FIXED_FIELDS = {
     "network_isolation": "network_isolation",
     "encrypted_traffic": "encrypted_traffic",
 }
+
+
+_LEAVE_OUT = "Leave this parent out."
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,10 @@ class _About:
         return Check(self.parent, rule, found, remark=True)
 
 
+def _or_leave_out(way_out: str) -> str:
+    return f"{way_out}, or leave this parent out."
+
+
 def _has_ended(about: _About, parent: ParentJob) -> Check:
     status, error = parent.job.status, None
     if not status.is_terminal:
@@ -193,16 +200,16 @@ def _has_ended(about: _About, parent: ParentJob) -> Check:
 def _is_recent(about: _About, parent: ParentJob) -> Check:
     made, error = _day(parent.job.created_at), None
     if parent.job.created_at < EARLIEST_PARENT:
-        error = InvalidValue(f"{about.where}.created_at", made, "a parent made before 2018-10-01 cannot be used")
+        reason = "a parent made before 2018-10-01 cannot be used"
+        error = InvalidValue(f"{about.where}.created_at", made, reason, _LEAVE_OUT)
     return about.check("made since 2018-10-01", made, error)
 
 
 def _has_one_definition(about: _About, parent: ParentJob) -> Check:
     count, error = len(parent.job.spec.definitions), None
     if count > 1:
-        error = InvalidValue(
-            f"{about.where}.definitions", count, "a parent with several training job definitions cannot be used"
-        )
+        reason = "a parent with several training job definitions cannot be used"
+        error = InvalidValue(f"{about.where}.definitions", count, reason, _LEAVE_OUT)
     return about.check("one training job definition", str(count), error)
 
 
@@ -211,11 +218,12 @@ def _same_objective(about: _About) -> Check:
     error = None
     if ours.metric != theirs.metric:
         reason = f"the parent's objective is {theirs.metric!r}; it must be the same metric"
-        error = InvalidValue(f"{about.where}.objective.metric", ours.metric, reason)
+        error = InvalidValue(f"{about.where}.objective.metric", ours.metric, reason, _or_leave_out(f"Tune {theirs.metric!r}"))
     elif ours.direction != theirs.direction:
         reason = f"the parent's objective is to {theirs.direction}; it must be the same goal"
         facts = {"ours": ours.direction, "theirs": theirs.direction}
-        error = InvalidValue(f"{about.where}.objective.goal", ours.direction, reason, code="warm-start-goal", **facts)
+        way_out = _or_leave_out(f"Set it to {theirs.direction}")
+        error = InvalidValue(f"{about.where}.objective.goal", ours.direction, reason, way_out, "warm-start-goal", **facts)
     return about.check("same objective", f"{theirs.direction} {theirs.metric}", error)
 
 
@@ -233,7 +241,7 @@ def _same_names(about: _About) -> Check:
         sorted({*missing, *added}),
         "the set of tuned and static hyperparameter names must be the same as the parent's"
         f" (missing here: {missing or 'none'}; not in the parent: {added or 'none'})",
-        "What was static may be tuned and what was tuned may be static.",
+        "What was static may be tuned and what was tuned may be static; a job file's `match: relaxed` lets names differ.",
         code="warm-start-names",
     )
     return about.check(rule, names, error)
@@ -273,6 +281,7 @@ def _same_types(about: _About, names: Mapping[str, str]) -> Iterator[Check]:
             f"{about.where}.ranges.{p.name}",
             _type_name(p),
             f"the parent's {_called(p.name, names)} is {_type_name(before[p.name])}; the type must stay the same",
+            _or_leave_out(f"Make it {_type_name(before[p.name])}"),
         )
         for p in about.ours.ranges
         if p.name in before and type(before[p.name]) is not type(p)
@@ -289,7 +298,8 @@ def _few_changes(about: _About) -> Check:
     total, listed = sum(c.cost for c in found), "; ".join(str(c) for c in found)
     if total > MAX_CHANGES:
         reason = f"at most {MAX_CHANGES} changes count from the parent: {listed}"
-        error = InvalidValue(f"{about.where}.hyperparameters", total, reason)
+        way_out = "Leave more of them as they were, static with the parent's value or tuned."
+        error = InvalidValue(f"{about.where}.hyperparameters", total, reason, way_out)
     return about.check(f"at most {MAX_CHANGES} changes", f"{total}: {listed or 'none'}", error)
 
 
@@ -304,6 +314,7 @@ def _same_fields(about: _About) -> Iterator[Check]:
             f"{about.where}.{name}",
             after,
             f"the parent has {shown(before)}; this field may not change",
+            _or_leave_out("Set it to what the parent has"),
             code="warm-start-fields",
         )
         for name, (before, after) in fields.items()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rekindle.domain.builtins.checks import check_run
 from rekindle.domain.checks import Check
 from rekindle.domain.decisions import ParentJob
-from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, WrongState, within
+from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, WrongState, did_you_mean, within
 from rekindle.domain.search_plan import strategy_for
 from rekindle.domain.training_job import (
     Channel,
@@ -58,6 +59,8 @@ _LEFT_FILES = (
     "The files of a former one are still here, though it has no record: choose another name, or, once nothing of it runs and "
     "nobody needs them, remove the folder of this name in `runs` of the home folder."
 )
+#: A parent's name that is almost right is looked for among the newest so many tuning jobs.
+_LOOKED_AT = 1000
 #: How many tags a job may have.
 MAX_TAGS = 50
 
@@ -240,9 +243,14 @@ def warm_start_table(store: JobStore, owner: Owner, spec: TuningJobSpec, quotas:
         try:
             found.append(_parent(store, owner, name))
         except NotFound as error:
-            missing.append(Check(name, "is there", "no tuning job of this name", error))
+            missing.append(is_missing(error))
     spec, parents = with_ancestors(store, spec, tuple(found))
     return [*warm_start_shape(spec), *missing, *warm_start_checks(spec, parents, quotas)]
+
+
+def is_missing(error: NotFound) -> Check:
+    """The rule that a parent is there, broken."""
+    return Check(error.name, "is there", "no tuning job of this name", error)
 
 
 def with_ancestors(
@@ -403,5 +411,14 @@ def _parent(store: JobStore, owner: Owner, name: str) -> ParentJob:
     try:
         job = store.tuning_job(owner, name)
     except NotFound as error:
-        raise NotFound("tuning job", name, "It is named in warm_start.parents.") from error
+        raise NotFound("tuning job", name, "It is named in warm_start.parents.", _meant(store, owner, name)) from error
     return ParentJob(job, store.jobs_of(job.id))
+
+
+def _meant(store: JobStore, owner: Owner, name: str) -> str:
+    """What a name that is no tuning job's was probably meant for; empty where that is not known."""
+    with suppress(NotFound):
+        made_by = store.training_job(owner, name).tuning_job_name
+        return f"It is a training job of the tuning job {made_by!r}." if made_by else "It is a training job of its own."
+    newest, _ = store.tuning_jobs(owner, JobFilter(), Page(_LOOKED_AT, descending=True))
+    return did_you_mean(name, (job.name for job in newest))

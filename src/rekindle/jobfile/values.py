@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rekindle.domain.errors import shown
+from rekindle.domain.errors import did_you_mean, plain_word, shown
 from rekindle.jobfile.errors import JobFileError
 from rekindle.jobfile.nodes import Fields, Items, Node, Scalar
 
@@ -89,8 +88,8 @@ class Value:
 
     def choice(self, choices: Mapping[str, T]) -> T:
         """One of a few words; case, hyphens and underscores do not matter."""
-        plain = {_plain(name): meaning for name, meaning in choices.items()}
-        key = _plain(self._scalar("a word").text)
+        plain = {plain_word(name): meaning for name, meaning in choices.items()}
+        key = plain_word(self._scalar("a word").text)
         if key not in plain:
             raise self.refuse(f"not one of {', '.join(choices)}", did_you_mean(self.text(), choices))
         return plain[key]
@@ -169,13 +168,6 @@ class Table:
         return f"{self.path}.{key}" if self.path else key
 
 
-def did_you_mean(word: str, known: Iterable[str], elsewhere: Iterable[str] = ()) -> str:
-    """A question naming the closest known word, or the dotted path (of ``elsewhere``) that ends on it; else empty."""
-    plain = {_plain(path.rpartition(".")[2]): path for path in elsewhere} | {_plain(k): k for k in known}
-    close = difflib.get_close_matches(_plain(word[:100]), plain, n=1, cutoff=0.6)
-    return f"Did you mean {plain[close[0]]!r}?" if close else ""
-
-
 def _colon_hint(key: str) -> str:
     """The way out for ``{cv:5}``, which is a key without a value to YAML."""
     name, colon, value = key.partition(":")
@@ -184,10 +176,6 @@ def _colon_hint(key: str) -> str:
 
 def _cut(path: str) -> str:
     return path if len(path) <= 120 else path[:117] + "..."
-
-
-def _plain(word: str) -> str:
-    return word.lower().replace("-", "").replace("_", "").replace(" ", "")
 
 
 def _written(node: Node) -> str:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekindle.domain.errors import RekindleError
+from rekindle.domain.errors import RekindleError, did_you_mean
 from rekindle.jobfile.parse import parse
 from rekindle.jobfile.reader import read
-from rekindle.jobfile.values import Table, Value, did_you_mean
+from rekindle.jobfile.values import Table, Value
 
 
 def value(text: str) -> Value:

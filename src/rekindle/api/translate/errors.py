@@ -135,7 +135,8 @@ def _not_found(error: NotFound, context: Context) -> tuple[Code, str]:
         return Code.VALIDATION, _GONE
     named = context.operation.startswith("Create")
     detail = f" It is named in {parent_path(error.name, context.request)}." if named else ""
-    return Code.NOT_FOUND, _NO_TUNING_JOB.format(name=error.name) + detail
+    close = f" {error.close}" if error.close else ""
+    return Code.NOT_FOUND, _NO_TUNING_JOB.format(name=error.name) + detail + close
 
 
 def _name_in_use(error: NameInUse, context: Context) -> str:
@@ -184,7 +185,8 @@ def _goal(error: InvalidValue, context: Context) -> str:
     ours, theirs = (str(error.facts[whose]).capitalize() for whose in ("ours", "theirs"))
     parent, _ = parent_of(error.field, context.request)
     whose = "the parent's objective" if error.code == "warm-start-goal" else f"the objective of {error.facts['first']}"
-    return f"{context.path(error.field)}: {ours!r}: {whose} has the type {theirs!r}; it must be the same{_compared(parent)}"
+    text = f"{context.path(error.field)}: {ours!r}: {whose} has the type {theirs!r}; it must be the same{_compared(parent)}"
+    return f"{text}. Set it to {theirs}, or leave this parent out." if parent else text
 
 
 def _early_stopping(error: InvalidValue, context: Context) -> str:
