@@ -64,6 +64,11 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
+    def nothing_stored(self) -> bool:
+        """Whether there can be no job yet: the database would be the home folder's own, and there is no such folder."""
+        return self.database_url == _own_database(self.home) and not self.home.exists()
+
+    @property
     def runs(self) -> Path:
         """The folder that holds the training jobs' folders."""
         return self.home / "runs"

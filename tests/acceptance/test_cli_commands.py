@@ -593,7 +593,7 @@ def test_a_rule_of_form_that_is_broken_hides_none_of_the_parents_rules(cli, done
     assert next(c["rule"] for c in found if c["kept"] is False) == "1 to 5 parents"
     broken = sum(c["kept"] is False for c in found)
     error = cli.refused(2, "plan", file, shows="same objective")
-    assert error.endswith(f" {broken} rules of warm start are broken; the table above shows each of them.\n")
+    assert error.endswith(f" {broken} rules of warm start are broken; the list above shows each of them.\n")
 
 
 def test_tune_says_how_many_rules_are_broken_and_where_they_are_shown(cli, done):
@@ -605,6 +605,33 @@ def test_tune_says_how_many_rules_are_broken_and_where_they_are_shown(cli, done)
         f" {broken} rules of warm start are broken; `rekindle plan {file}` shows each of them.\n"
     )
     assert cli.refused(2, "tune", file, "--detach").endswith("shows each of them.\n")
+
+
+@pytest.mark.parametrize("command", ["plan", "tune"])
+def test_a_parent_that_cannot_be_there_leaves_no_home_folder(cli, monkeypatch, command):
+    home = cli.folder / "no-home"
+    monkeypatch.setenv("REKINDLE_HOME", str(home))
+    file = cli.job("orphan", extra="warm_start: {type: transfer, parents: [nobody, none]}\n")
+    error = cli.refused(2, command, file, shows="NO   is there: " if command == "plan" else "")
+    assert (
+        f"warm_start.parents: there is no tuning job called 'nobody'. There is no tuning job at all: no folder '{home}'"
+        in error
+    )
+    assert "2 rules of warm start are broken" in error
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_the_rules_of_warm_start_fit_the_columns_that_are_asked_for(cli, done, monkeypatch, columns):
+    file = cli.job("heir", "goal: minimize", "goal: maximize", extra=f"warm_start: {{type: transfer, parents: [{done}]}}\n")
+    whole = cli("plan", file)[1]
+    assert f"{done}\n  yes  has ended: Completed\n" in whole
+    assert "\n       results to learn from: 6 of 6 training jobs\n" in whole
+    assert max(map(len, whole.splitlines())) > 80, "one line for each rule, where nobody says how wide"
+    monkeypatch.setenv("COLUMNS", str(columns))
+    told = cli("plan", file)[1]
+    assert max(map(len, told.splitlines())) <= columns
+    assert told.split() == whole.split()
 
 
 def test_rows_in_another_encoding_are_refused_with_the_line_and_the_way_out(cli):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rekindle.bootstrap import App
+    from rekindle.domain.errors import NotFound
 
 
 def open_app() -> App:
@@ -17,6 +18,14 @@ def open_app() -> App:
         return build()
     except OSError as error:
         raise StoreUnavailable(f"{error.filename or 'the home folder'}: {error.strerror or error}") from error
+
+
+def no_such_job(name: str) -> NotFound:
+    """The error of a parent's name where there is no home folder yet."""
+    from rekindle.domain.errors import NotFound
+    from rekindle.settings import load_settings
+
+    return NotFound("tuning job", name, close=f"There is no tuning job at all: no folder {str(load_settings().home)!r} yet.")
 
 
 def app_if_there() -> App | None:

@@ -63,10 +63,10 @@ def complain(text: str, blank: bool = False) -> None:
     typer.echo("\n" * blank + text, err=True)
 
 
-def folded(text: str, width: int) -> str:
+def folded(text: str, width: int, inset: str = "  ") -> str:
     """A sentence in lines of so many columns that break between words, those after the first set in. A word that is longer has
     a line of its own."""
-    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(text, width, subsequent_indent=inset, break_long_words=False, break_on_hyphens=False)
 
 
 def table(

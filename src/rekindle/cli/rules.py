@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import typer
+
+from rekindle.cli.printing import PLAIN_WIDTH, folded, one_line
 
 if TYPE_CHECKING:
     from rekindle.bootstrap import App
@@ -32,9 +37,11 @@ def check_records(checks: Sequence[Check]) -> list[dict[str, Any]]:
 
 
 def _why(check: Check) -> str | None:
-    from rekindle.domain.errors import InvalidValue
+    from rekindle.domain.errors import InvalidValue, NotFound
 
     error = check.error
+    if isinstance(error, NotFound):
+        return f"{error.message} {error.close}".strip()
     if not isinstance(error, InvalidValue):
         return None if error is None else error.message
     field = error.field.removeprefix("warm_start.").removeprefix(f"parents.{check.subject}").removeprefix(".")
@@ -42,16 +49,18 @@ def _why(check: Check) -> str | None:
 
 
 def show_checks(records: Sequence[dict[str, Any]], kind: str) -> None:
-    """The rules as a table; a parent's name stands in its first row only."""
-    from rekindle.cli.printing import show, table
+    """The rules one below the other, for each parent by itself: what is found of one may take a line and more. On a terminal,
+    and where ``COLUMNS`` says how wide it is, lines break between words."""
+    from itertools import groupby
 
-    rows: list[list[str]] = []
-    last: object = ""
-    for r in records:
-        parent = "" if r["parent"] == last else (r["parent"] or "the job")
-        last = r["parent"]
-        rows.append([parent, r["rule"], _MARKS[r["kept"]], r["why"] or r["found"]])
-    show(table(["parent", "rule", "kept", "found"], rows, title=f"warm start: {kind}"), "")
+    columns = shutil.get_terminal_size((PLAIN_WIDTH, 0)).columns
+    typer.echo(f"warm start: {kind}")
+    for parent, group in groupby(records, lambda r: r["parent"]):
+        typer.echo(one_line(parent or "the job"))
+        for r in group:
+            line = f"  {_MARKS[r['kept']]:3}  {r['rule']}: {one_line(r['why'] or r['found'])}"
+            typer.echo(folded(line, columns, " " * 7))
+    typer.echo()
 
 
 @contextmanager
@@ -64,7 +73,7 @@ def rules_on_refusal(spec: TuningJobSpec, opened: Callable[[], App | None], as_j
         yield
     except RekindleError as error:
         broken = 0 if spec.warm_start is None else _show_broken(spec, opened(), as_json)
-        _say_how_many(error, broken, "`warm_start_checks` holds" if as_json else "the table above shows")
+        _say_how_many(error, broken, "`warm_start_checks` holds" if as_json else "the list above shows")
         raise
 
 
@@ -103,8 +112,13 @@ def _say_how_many(error: RekindleError, broken: int, place: str) -> None:
 
 
 def _checks(spec: TuningJobSpec, app: App | None) -> list[Check]:
-    """Every rule; without a store those that need none."""
+    """Every rule; without a store those that need none, and that nobody is there where nothing was ever stored."""
+    from rekindle.cli.opened import no_such_job
     from rekindle.domain.tuning_job import warm_start_shape
-    from rekindle.engine.commands import warm_start_table
+    from rekindle.engine.commands import is_missing, warm_start_table
+    from rekindle.settings import load_settings
 
-    return list(warm_start_shape(spec) if app is None else warm_start_table(app.store, app.owner, spec, app.quotas))
+    if app is not None:
+        return warm_start_table(app.store, app.owner, spec, app.quotas)
+    nobody = spec.warm_start.parents if spec.warm_start and load_settings().nothing_stored else ()
+    return [*warm_start_shape(spec), *(is_missing(no_such_job(name)) for name in nobody)]

@@ -59,13 +59,18 @@ def load_source(path: str) -> Source:
 
 
 def check_alone(source: Source) -> None:
-    """The rules that need neither the store nor this machine, so that a bad file leaves no trace."""
+    """The rules that need neither the store nor this machine, so that a bad file leaves no trace; where there is no store yet,
+    no parent is there either."""
+    from rekindle.cli.opened import no_such_job
     from rekindle.domain.tuning_job import RELAXED, Quotas, check_spec, with_defaults
     from rekindle.settings import load_settings
 
-    quotas = Quotas() if load_settings().limits == "aws" else RELAXED
+    settings, warm = load_settings(), source.spec.warm_start
+    quotas = Quotas() if settings.limits == "aws" else RELAXED
     with source.blamed():
         check_spec(with_defaults(source.spec), quotas)
+        if warm is not None and settings.nothing_stored:
+            raise no_such_job(warm.parents[0])
 
 
 def _from_job_file(path: str, data: bytes) -> Source:
