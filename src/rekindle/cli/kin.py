@@ -27,14 +27,15 @@ _SOURCES = {
 
 def show_warm_start(found: Mapping[str, Any]) -> None:
     """The whole report on stdout."""
-    from rekindle.cli.printing import show, table, tell
+    from rekindle.cli.printing import show, show_rows, tell
 
     warm = found["warm_start"]
     if not warm["looks_at_parents"]:
         tell("Random search draws without a look at the parents; they count for the best overall.")
     tell(_title(found))
-    right = ("used", "weight", "agreement", "its best")
-    show(table(_COLUMNS, [_row(p, warm["now"]["results"]) for p in warm["parents"]], right=right), "")
+    rows = [_row(p, warm["now"]["results"]) for p in warm["parents"]]
+    show_rows(_COLUMNS, rows, [apart(_COLUMNS, row) for row in rows], right=("used", "weight", "agreement", "its best"))
+    show("")
     if warm["deleted_parents"]:
         tell(f"{warm['deleted_parents']} of its parents were deleted since: what they said then is recorded only.")
         show("")
@@ -63,18 +64,30 @@ def _title(found: Mapping[str, Any]) -> str:
 def _row(p: Mapping[str, Any], results: int) -> list[object]:
     best = "none" if p["best"] is None else p["best"]["objective"]
     weight = "-" if p["weight"] is None else f"{p['weight_at_start']:.2f} -> {p['weight']:.2f}"
-    agreement = "-" if p["weight"] is None or results < JUDGED_FROM else f"{p['agreement']:+.2f}"
+    agreement = agreement_text(p["agreement"], results)
     return [_called(p), f"{p['used']} of {p['training_jobs']}", ROLES[p["role"]], weight, agreement, best]
+
+
+def apart(columns: Sequence[str], row: Sequence[object]) -> tuple[str, str]:
+    """A row as it stands on a terminal that is too narrow for the table."""
+    name, *figures = row
+    return f"{cell(name)}:", ", ".join(f"{what} {cell(value)}" for what, value in zip(columns[1:], figures, strict=True))
 
 
 def _called(p: Mapping[str, Any]) -> str:
     return str(p["name"]) if p["direct"] else f"{p['name']} (ancestor)"
 
 
+def agreement_text(agreement: float | None, results: int) -> str:
+    """A rank correlation; where there is none, which the search records as 0, a dash."""
+    return f"{agreement:+.2f}" if agreement and results >= JUDGED_FROM else "-"
+
+
 def _evidence(warm: Mapping[str, Any]) -> Iterator[str]:
     """What was used of each parent, where that is not all, and what this job's own results say of it."""
     for p in warm["parents"]:
-        told = [*_use(p), *([] if p["weight"] is None else [_verdict(p, int(warm["now"]["results"])) + _held(p)])]
+        judged = [] if p["weight"] is None else [_verdict(p, warm), _held(p, warm), _unknown(p, warm), _gave(p)]
+        told = [*_use(p), *filter(None, judged)]
         if told:
             yield f"{p['name']}: {' '.join(told)}"
 
@@ -82,37 +95,75 @@ def _evidence(warm: Mapping[str, Any]) -> Iterator[str]:
 def _use(p: Mapping[str, Any]) -> Iterator[str]:
     parts = [f"{p['used']} of {p['training_jobs']} training jobs used"]
     parts += [f"{p['failed']} of them failed"] if p["failed"] else []
-    parts += [f"{p['clipped']} of them clipped to the ranges"] if p["clipped"] else []
+    parts += [f"{p['clipped']} of them outside the ranges here"] if p["clipped"] else []
     parts += [f"{count} dropped ({why})" for why, count in p["dropped"].items()]
     if len(parts) > 1:
         yield f"{', '.join(parts)};"
 
 
-def _held(p: Mapping[str, Any]) -> str:
+def _held(p: Mapping[str, Any], warm: Mapping[str, Any]) -> str:
     """How results with other values of what is static here are read."""
-    if not p["mixed"]:
+    if not p["mixed"] or p["best"] is None:
         return ""
     are, values = ("is", "value") if len(p["mixed"]) == 1 else ("are", "values")
-    return (
-        f" It had other values of {', '.join(p['mixed'])}, which {are} static here: its results are read as its model puts them"
-        f" at the {values} here."
-    )
+    kin = ", so that it counts as kin though it is called identical" if _promised(warm) else ""
+    moved = f": its results are read as its model puts them at the {values} here" if p["reliability"] else ""
+    return f"It had other values of {', '.join(p['mixed'])}, which {are} static here{kin}{moved}."
 
 
-def _verdict(p: Mapping[str, Any], results: int) -> str:
+def _promised(warm: Mapping[str, Any]) -> bool:
+    return _KINDS[warm["type"]] == "identical"
+
+
+def _unknown(p: Mapping[str, Any], warm: Mapping[str, Any]) -> str:
+    """Why results of a parent that is called identical cannot count as this job's own, where they lack something."""
+    missing = [m["parameter"] for m in p["parameters"] if m["how"] == "missing"]
+    if not _promised(warm) or not missing or p["best"] is None:
+        return ""
+    return f"Though called identical, it cannot count like this job's own: its results say nothing of {', '.join(missing)}."
+
+
+def _gave(p: Mapping[str, Any]) -> str:
+    """What came of a parent that has no say."""
+    tried = p["tried_here"]
+    if p["role"] != "none" or not tried:
+        return ""
+    return f"Even so, {_numbers(tried)} {'is one' if len(tried) == 1 else 'are some'} of its best there."
+
+
+def _verdict(p: Mapping[str, Any], warm: Mapping[str, Any]) -> str:
+    results = int(warm["now"]["results"])
     if p["best"] is None:
         return "none of its training jobs has a result: it has nothing to say."
     if p["role"] == "rows":
         return f"its results count like this job's own{_predicted(p) if results else ''}."
     if p["kind"] == "identical" and p["surprise"] > _TRUSTED_UP_TO:
         counts = "it has no say any more" if p["role"] == "none" else f"only its shape counts, with weight {p['weight']:.2f}"
-        return f"called identical, but this job's results are {p['surprise']:.1f} deviations off what it predicts: {counts}."
+        off = f"{p['surprise']:.1f} deviations off what it predicts (trusted up to {_TRUSTED_UP_TO:g})"
+        return f"called identical, but this job's results are {off}: {counts}{_beside(p, warm)}."
     if p["role"] == "none" and not p["weight_at_start"]:
-        return "as they are read here, its results follow no pattern that a model finds: it has no say."
+        return f"{_no_model(p)}: it has no say."
     if results < JUDGED_FROM:
         return "too few results here to judge it by yet."
-    said = _said(float(p["agreement"]))
-    return f"{results} results here {said} (rank correlation {p['agreement']:+.2f}); {_say(p)}."
+    said, agreement = _said(float(p["agreement"])), agreement_text(p["agreement"], results)
+    told = said if agreement == "-" else f"{said} (rank correlation {agreement})"
+    return f"{results} results here {told}; {_say(p)}{_beside(p, warm)}."
+
+
+def _beside(p: Mapping[str, Any], warm: Mapping[str, Any]) -> str:
+    """That a parent has no say since the results of another count like this job's own."""
+    trusted = [q["name"] for q in warm["parents"] if q["role"] == "rows"]
+    return f" while {' and '.join(trusted)} is trusted" if trusted and p["role"] == "none" else ""
+
+
+def _no_model(p: Mapping[str, Any]) -> str:
+    """Why a parent with results never had a say."""
+    from rekindle.search.parent_model import MIN_ROWS
+
+    results = p["used"] - p["failed"]
+    if results < MIN_ROWS:
+        return f"{results} of its results can be read here, and a model takes {MIN_ROWS}"
+    return "as they are read here, its results follow no pattern that a model finds"
 
 
 def _predicted(p: Mapping[str, Any]) -> str:
@@ -163,13 +214,15 @@ def _readings(parents: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _unread(parents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What parents varied that is not tuned here; what several left out alike stands once."""
-    by_names: dict[str, list[str]] = {}
+    """What parents varied that is not tuned here, static or not there at all; what is alike of several stands once."""
+    by_text: dict[str, list[str]] = {}
     for p in parents:
-        if p["unused"]:
-            by_names.setdefault(", ".join(p["unused"]), []).append(p["name"])
-    for names, whose in by_names.items():
-        yield f"{', '.join(whose)}: {names} left out: not tuned here"
+        gone = [name for name in p["unused"] if name not in p["held"]]
+        texts = [f"{name} is static here: {value}" for name, value in p["held"].items()]
+        for text in [*texts, *([f"{', '.join(gone)} left out: not tuned here"] if gone else [])]:
+            by_text.setdefault(text, []).append(p["name"])
+    for text, whose in by_text.items():
+        yield f"{', '.join(whose)}: {text}"
 
 
 def _reading(m: Mapping[str, Any]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rekindle.cli.printing import cell, counted, tell
+from rekindle.domain.errors import first_of
 
 #: What chose a configuration, by its recorded source.
 _CHOOSERS = {
@@ -41,22 +42,31 @@ _TOLD = frozenset(
 
 def show_training_job(found: Mapping[str, Any]) -> None:
     """One training job's explanation on stdout."""
-    from rekindle.cli.printing import pairs, show, table
+    from rekindle.cli.printing import pairs, show
 
     why = found["why"]
     show(pairs(dict(_facts(found))), "")
     if found["configuration"]:
-        show(table(*_parameters(found)))
+        _show_rows(*_parameters(found))
     parents = why.get("parents") or {}
     if parents.get("parents"):
-        show("", table(["parent", "counts", "weight then", "agreement"], [_standing(p, why) for p in parents["parents"]]))
+        show("")
+        _show_rows(["parent", "counts", "weight then", "agreement"], [_standing(p, why) for p in parents["parents"]])
+
+
+def _show_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table of things with a name; on a terminal that is too narrow each by itself."""
+    from rekindle.cli.kin import apart
+    from rekindle.cli.printing import show_rows
+
+    show_rows(columns, rows, [apart(columns, row) for row in rows])
 
 
 def _standing(parent: Mapping[str, Any], why: Mapping[str, Any]) -> list[object]:
     """A parent as it stood; before the first result nothing agrees or disagrees with it."""
-    from rekindle.cli.kin import JUDGED_FROM, ROLES
+    from rekindle.cli.kin import JUDGED_FROM, ROLES, agreement_text
 
-    agreement = f"{parent['agreement']:+.2f}" if why.get("n", JUDGED_FROM) >= JUDGED_FROM else None
+    agreement = agreement_text(parent["agreement"], why.get("n", JUDGED_FROM))
     return [parent["name"], ROLES.get(parent["role"], parent["role"]), f"{parent['weight']:.2f}", agreement]
 
 
@@ -111,7 +121,9 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 def _origin(origin: Mapping[str, Any], metric: str) -> str:
     result = "failed there" if origin["objective"] is None else f"{metric} {cell(origin['objective'])} there"
-    return f"#{origin['number']} of {origin['parent']}: {result}"
+    differed = [f"{d['hyperparameter']} {cell(d['there'])} ({cell(d['here'])} here)" for d in origin["differed"]]
+    other = f", with {first_of(differed)}" if differed else ""
+    return f"#{origin['number']} of {origin['parent']}: {result}{other}"
 
 
 def _chooser(found: Mapping[str, Any]) -> str:

@@ -84,7 +84,26 @@ def _taken_from(store: JobStore, tuning_job: TuningJob, job: TrainingJob) -> lis
     ours = tuning_job.spec.definition
     pairs = ((p, j) for p in parents_of(store, tuning_job) for j in _originals(ours, warm, p, job))
     return [
-        {"parent": p.job.name, "training_job": j.name, "number": j.number, "objective": j.objective_value} for p, j in pairs
+        {
+            "parent": p.job.name,
+            "training_job": j.name,
+            "number": j.number,
+            "objective": j.objective_value,
+            "differed": _differed(ours, warm, p, j),
+        }
+        for p, j in pairs
+    ]
+
+
+def _differed(ours: Definition, warm: WarmStart, parent: ParentJob, original: TrainingJob) -> list[dict[str, str]]:
+    """What is static here and had another value where a configuration was taken from."""
+    had = _given(warm, parent, original)
+    there = renamed(parent.job.spec.definition, warm.names_in(parent.job.name))
+    ranges = {p.name: p for p in there.ranges}
+    return [
+        {"hyperparameter": name, "there": had[name], "here": value}
+        for name, value in ours.statics.items()
+        if name in had and had[name] != value and not (name in ranges and alike(ranges[name], had[name], value))
     ]
 
 
@@ -142,7 +161,8 @@ def _parent(
 ) -> dict[str, Any]:
     """One parent: what became of its training jobs, how it was read, what it counts for."""
     name = parent.job.name
-    read = comparable(parent, snapshot.job.spec.definition, warm.names_in(name))
+    names, statics = warm.names_in(name), snapshot.job.spec.definition.statics
+    read, seen = comparable(parent, snapshot.job.spec.definition, names), renamed(parent.job.spec.definition, names)
     counts: Mapping[str, int] = {} if report is None else report["counts"]
     dropped = {**read.aside, **{k.removeprefix("dropped: "): n for k, n in counts.items() if k.startswith("dropped") and n}}
     shown = ("kind", "role", "parameters", "unused", "reliability", "weight_at_start", "weight", "agreement", "surprise")
@@ -161,6 +181,7 @@ def _parent(
         "failed": counts.get("failed", 0),
         "dropped": dropped,
         "mixed": list(read.mixed),
+        "held": {p.name: statics[p.name] for p in seen.ranges if p.name in statics},
         **told,
         "recorded_weights": list(recorded),
         "tried_here": sorted(number for number, names in tried.items() if name in names),
@@ -205,10 +226,14 @@ def _tried(snapshot: Snapshot, warm: WarmStart) -> dict[int, list[str]]:
 
 def _originals(ours: Definition, warm: WarmStart, parent: ParentJob, trial: TrainingJob) -> list[TrainingJob]:
     """A parent's training jobs that had the configuration of ``trial``, by the names that it has here."""
-    called = namer(warm.names_in(parent.job.name))
-    statics = {called(n): v for n, v in parent.job.spec.definition.statics.items()}
-    own = ((j, {**statics, **{called(n): v for n, v in j.tuned.items()}}) for j in parent.jobs)
+    own = ((j, _given(warm, parent, j)) for j in parent.jobs)
     return [j for j, had in own if all(_had(p, had.get(p.name), trial.tuned.get(p.name)) for p in ours.ranges)]
+
+
+def _given(warm: WarmStart, parent: ParentJob, trial: TrainingJob) -> dict[str, str]:
+    """The hyperparameters of a parent's training job, by the names that they have here."""
+    called = namer(warm.names_in(parent.job.name))
+    return {called(n): v for n, v in {**parent.job.spec.definition.statics, **trial.tuned}.items()}
 
 
 def _had(p: Parameter, theirs: str | None, ours: str | None) -> bool:

@@ -62,13 +62,18 @@ class ParentRows:
         """Which rows have a value."""
         return ~np.isnan(self.values)
 
+    @property
+    def usable(self) -> bool:
+        """Whether there are results that could be the new search's own: they have a coordinate in each column."""
+        return bool(self.succeeded.any()) and bool(self.known.all())
+
 
 def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int = MAX_ROWS) -> ParentRows:
     """The rows of ``parent``, at most ``limit``, that a search over ``encoding.space`` can use.
 
     Dropped are rows with a category that this space does not have (unless they are the greater part: then the whole
     parameter counts as missing), rows that lack a parameter that others have, and what is beyond ``limit``. A row with a value
-    outside a range is kept (``clipped``).
+    outside a range is kept where it is, outside the cube; ``clipped`` counts these: the name is older than that.
     """
     space = encoding.space
     coordinates = [coordinates_of(p, parent) for p in space.parameters]

@@ -321,7 +321,7 @@ def standing(kin: Kin, x: Array, y: Array, values: Array, targets: Targets | Non
     ]
     surprise, agreement = np.array([s for s, _ in judged]), np.array([a for _, a in judged])
     identical = np.array([p.kind == "identical" for p in kin.parents], dtype=bool)
-    usable = np.array([bool(r.succeeded.any()) and bool(r.known.all()) for r in kin.rows], dtype=bool)
+    usable = np.array([r.usable for r in kin.rows], dtype=bool)
     trusted = identical & usable & (surprise <= _TRUST)
     model = None
     if kin.family is not None and not trusted.any():
@@ -518,7 +518,7 @@ def _parent_report(kin: Kin, now: Standing, i: int, share: float) -> ParentRepor
         parameters=[{"parameter": c.parameter, "how": c.how, "detail": c.detail} for c in rows.columns],
         unused=rows.unused,
         reliability=0.0 if model is None else model.reliability,
-        weight_at_start=1.0 if parent.kind == "identical" else float(kin.start[i]),
+        weight_at_start=1.0 if parent.kind == "identical" and rows.usable else float(kin.start[i]),
         weight=weight,
         surprise=float(now.surprise[i]),
         agreement=float(now.agreement[i]),

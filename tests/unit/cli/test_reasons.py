@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -224,6 +225,25 @@ def family() -> Engine:
     return engine
 
 
+@pytest.mark.parametrize("show_it", ["tuning job", "training job"])
+def test_explanations_break_no_word_on_a_narrow_terminal(
+    family: Engine, show_it: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for name, value in {"TERM": "xterm", "COLUMNS": "40"}.items():
+        monkeypatch.setenv(name, value)
+    if show_it == "tuning job":
+        show_tuning_job(explain_tuning_job(family.store, family.owner, "child"))
+        expected = "resnet-cifar-first-1:\n  used "
+    else:
+        show_training_job(explain_training_job(family.store, family.owner, family.trials("child")[0].name))
+        expected = "resnet-cifar-first-1:\n  counts as kin, weight then "
+    told = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(map(len, told.splitlines())) <= 40
+    assert expected in told
+    assert "agreement" in told
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_the_warm_start_report_fits_a_terminal_without_a_broken_word(
     family: Engine, columns: int, capsys: Any, monkeypatch: pytest.MonkeyPatch
@@ -276,6 +296,7 @@ def parent_record(**changes: Any) -> dict[str, Any]:
     told = {"name": "old", "direct": True, "training_jobs": 4, "used": 4, "failed": 0, "clipped": 0, "dropped": {}, "mixed": []}
     figures = {"kind": "transfer", "role": "kin", "weight_at_start": 0.7, "weight": 0.7, "agreement": 0.9, "surprise": 1.0}
     best = {"training_job": "old-001", "number": 1, "objective": 0.5}
+    figures |= {"reliability": 0.8, "held": {}, "tried_here": []}
     return {**told, **figures, "parameters": [], "unused": [], "best": best, **changes}
 
 
@@ -300,7 +321,17 @@ def parent_record(**changes: Any) -> dict[str, Any]:
         (
             {"kind": "identical", "role": "none", "surprise": 9.4, "weight_at_start": 1.0, "weight": 0.0},
             5,
-            "9.4 deviations off what it predicts: it has no say any more.",
+            "9.4 deviations off what it predicts (trusted up to 3): it has no say any more.",
+        ),
+        (
+            {"role": "none", "weight": 0.0, "agreement": 0.0, "tried_here": [1, 4]},
+            5,
+            "contradict its order; it has no say any more. Even so, #1, #4 are some of its best there.",
+        ),
+        (
+            {"parameters": [{"parameter": "lr", "how": "missing", "detail": "unread"}], "promised": True},
+            5,
+            "Though called identical, it cannot count like this job's own: its results say nothing of lr.",
         ),
         (
             {"kind": "identical", "surprise": 9.4, "weight_at_start": 1.0, "weight": 0.4, "mixed": ["lr", "act"]},
@@ -311,11 +342,17 @@ def parent_record(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_said_of_a_parent(changes: dict[str, Any], results: int, told: str, capsys: Any) -> None:
-    warm = {"type": "TransferLearning", "match": "exact", "looks_at_parents": True, "now": {"results": results}}
+    warm = {
+        "type": "IdenticalDataAndAlgorithm" if "promised" in changes else "TransferLearning",
+        "match": "exact",
+        "looks_at_parents": True,
+        "now": {"results": results},
+    }
     warm |= {"parents": [parent_record(**changes)], "deleted_parents": 0, "suggestions": []}
     show_warm_start({"warm_start": warm, "best": None, "objective": {"metric": "loss", "goal": "minimize"}})
     lines = capsys.readouterr().out.splitlines()
     assert told in next(line for line in lines if line.startswith("old: "))
     row = next(line.split() for line in lines if line.startswith("old "))
-    assert row[-2] == ("-" if results < 3 else f"{parent_record(**changes)['agreement']:+.2f}")
+    agreement = parent_record(**changes)["agreement"]
+    assert row[-2] == (f"{agreement:+.2f}" if results >= 3 and agreement else "-")
     assert all(line == line.rstrip() for line in lines)

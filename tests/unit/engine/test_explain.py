@@ -73,10 +73,72 @@ def test_a_suggestion_taken_from_a_parent_names_the_training_job_that_had_it(eng
     best = min(engine.trials("old"), key=lambda t: t.objective_value or 0.0)
     told = [explain_training_job(engine.store, engine.owner, t.name) for t in engine.trials("child")]
     expected = {"parent": "old", "training_job": best.name, "number": best.number, "objective": best.objective_value}
+    expected["differed"] = []
     assert told[0]["taken_from"] == [expected]
     assert all(t["taken_from"] == [] for t in told if t["source"] != "parent")
     show_training_job(told[0])
     assert f"taken from    #{best.number} of old: loss {best.objective_value:.6g} there" in capsys.readouterr().out
+
+
+def test_what_is_static_here_and_was_otherwise_where_a_suggestion_was_taken_from_is_told(engine: Engine, capsys: Any) -> None:
+    run(engine, tuning_spec("old", jobs=12, ranges=RANGES[:2], statics={"act": "relu", "data": "small", "seed": "1"}))
+    statics = {"layers": "2", "act": "relu", "data": "large", "seed": "1"}
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "old", jobs=2, ranges=RANGES[:1], statics=statics))
+    told = explain_training_job(engine.store, engine.owner, engine.trials("child")[0].name)
+    (origin,) = told["taken_from"]
+    had = next(t for t in engine.trials("old") if t.name == origin["training_job"]).tuned["layers"]
+    layers = [] if had == "2" else [{"hyperparameter": "layers", "there": had, "here": "2"}]
+    data = {"hyperparameter": "data", "there": "small", "here": "large"}
+    assert origin["differed"] == [*layers, data]
+    show_training_job(told)
+    assert "data small (large here)" in capsys.readouterr().out
+
+
+def test_an_identical_parent_whose_training_jobs_all_failed_never_had_weight(engine: Engine, capsys: Any) -> None:
+    engine.executor.program = lambda given: Script((), seconds=1)
+    engine.create(tuning_spec("old", jobs=3))
+    engine.run("old")
+    engine.executor.program = relaxed_program
+    run(engine, bayesian("child", WarmStartType.IDENTICAL, "old", jobs=4))
+    (old,) = story(engine, "child")["parents"]
+    assert (old["best"], old["weight_at_start"], old["weight"], old["role"]) == (None, 0.0, 0.0, "none")
+    show_warm_start(explain_tuning_job(engine.store, engine.owner, "child"))
+    row = next(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("old "))
+    assert row[-5:] == ["0.00", "->", "0.00", "-", "none"], "nothing is known of an agreement"
+
+
+def test_a_parent_of_too_few_results_for_a_model_has_no_say_and_gives_the_first_suggestion(engine: Engine, capsys: Any) -> None:
+    run(engine, tuning_spec("old", jobs=2))
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "old", jobs=4))
+    assert story(engine, "child")["parents"][0]["tried_here"] == [1]
+    show_warm_start(explain_tuning_job(engine.store, engine.owner, "child"))
+    told = "old: 2 of its results can be read here, and a model takes 4: it has no say. Even so, #1 is one of its best there."
+    assert told in capsys.readouterr().out.splitlines()
+
+
+def test_results_outside_the_ranges_here_are_not_called_clipped(engine: Engine, capsys: Any) -> None:
+    run(engine, tuning_spec("old", jobs=12))
+    ranges = (Continuous("lr", 1e-3, 1e-2, "Logarithmic"), *RANGES[1:])
+    run(engine, bayesian("child", WarmStartType.TRANSFER, "old", jobs=2, ranges=ranges))
+    show_warm_start(explain_tuning_job(engine.store, engine.owner, "child"))
+    told = capsys.readouterr().out
+    outside = sum(not 1e-3 <= float(t.tuned["lr"]) <= 1e-2 for t in engine.trials("old"))
+    assert f"12 of 12 training jobs used, {outside} of them outside the ranges here;" in told
+    assert "clipped" not in told
+
+
+def test_why_an_identical_parent_counts_as_kin_and_what_is_static_here_is_said(engine: Engine, capsys: Any) -> None:
+    run(engine, tuning_spec("old", jobs=12))
+    run(engine, bayesian("child", WarmStartType.IDENTICAL, "old", jobs=2, ranges=RANGES[:2], statics={"act": "relu"}))
+    run(engine, bayesian("other", WarmStartType.IDENTICAL, "old", jobs=2, ranges=RANGES[::2], statics={"layers": "9"}))
+    show_warm_start(explain_tuning_job(engine.store, engine.owner, "other"))
+    told = capsys.readouterr().out
+    assert "It had other values of layers, which is static here, so that it counts as kin though it is called" in told
+    assert "\nold: layers is static here: 9\n" in told
+    show_warm_start(explain_tuning_job(engine.store, engine.owner, "child"))
+    told = capsys.readouterr().out
+    assert "\nold: act is static here: relu\n" in told
+    assert "left out" not in told
 
 
 def test_a_point_for_contrast_is_called_so_though_a_parent_had_it_too(engine: Engine, capsys: Any) -> None:
