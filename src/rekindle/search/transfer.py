@@ -416,7 +416,7 @@ class WarmStart:
         if now.model is None:
             named = np.array([m is None for m in kin.models], dtype=bool)
             return PriorModel(dict(enumerate(kin.best(named))), report=told)
-        views = [View(_FAITH, model=now.model, name="parents")]
+        views = [View(_FAITH, model=now.model, name="parents", share=float(now.kinship.max()))]
         if len(values):
             views.append(View(1.0 - _FAITH, model=kin.without_parents(context)))
         return PriorModel(kin.given(context, now.model), tuple(views), kin.candidates, report=told)
@@ -426,7 +426,7 @@ def _rows_of(kin: Kin, now: Standing) -> View:
     """The trusted parents' rows as the search's own."""
     rows = [r for r, t in zip(kin.rows, now.trusted, strict=True) if t]
     x = np.vstack([r.x[r.succeeded] for r in rows])
-    return View(x=x, values=np.concatenate([r.values[r.succeeded] for r in rows]))
+    return View(x=x, values=np.concatenate([r.values[r.succeeded] for r in rows]), share=1.0)
 
 
 @dataclass(frozen=True)

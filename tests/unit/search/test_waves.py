@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from rekindle.search.bayesian.gp import GP, Columns, Hyperparameters
 from rekindle.search.bayesian.strategy import BayesianSearch, Options
 from rekindle.search.bayesian.waves import has_turn, sees_noise
 from rekindle.search.history import Parent
+from rekindle.search.space import Configuration
 from rekindle.search.transfer import WarmStart
 
 SPACE = Space([Continuous("x", 0.0, 1.0), Continuous("y", 0.0, 1.0)])
@@ -79,9 +80,42 @@ def test_only_where_it_is_wanted() -> None:
     assert fit(rugged, draws=32) == "usual"
 
 
-def test_parents_know_of_lengthscales() -> None:
-    parents = (Parent(SPACE, [(t.configuration, t.value) for t in history(ripples, 20, 5).trials]),)
-    search = BayesianSearch(SPACE, "minimize", 0, parents, prior=WarmStart(SPACE, "minimize", parents))
-    proposal = search.propose(history(ripples, 40, 4))
+def warm(trials: Iterable[tuple[Configuration, float | None]]) -> BayesianSearch:
+    parents = (Parent(SPACE, list(trials)),)
+    return BayesianSearch(SPACE, "minimize", 0, parents, prior=WarmStart(SPACE, "minimize", parents))
+
+
+def results(f: Callable[[float, float], float], n: int, seed: int) -> list[tuple[Configuration, float]]:
+    return [(t.configuration, f(*map(float, t.configuration.values()))) for t in history(f, n, seed).trials]
+
+
+def test_parents_with_a_say_know_of_lengthscales() -> None:
+    proposal = warm(results(ripples, 100, 5)).propose(history(ripples, 40, 4))
     assert proposal is not None
+    assert proposal.why["parents"]["parents"][0]["weight"] > 0.2  # type: ignore[index]
     assert proposal.why["fit"] == "usual"
+
+
+def test_a_parent_without_a_say_changes_nothing() -> None:
+    values = [value for _, value in results(bowl, 40, 5)]
+    shuffled = zip([c for c, _ in results(bowl, 40, 5)], np.random.default_rng(1).permutation(values), strict=True)
+    search, cold = warm((c, float(v)) for c, v in shuffled), BayesianSearch(SPACE, "minimize", 0)
+    for rugged in (history(ripples, 40, seed) for seed in (2, 4)):
+        for asked in (40, 41, 42):
+            found, expected = (s.propose(History(rugged.trials, asked=asked)) for s in (search, cold))
+            assert found is not None
+            assert expected is not None
+            assert (found.configuration, found.why["fit"], found.why["aim"]) == (
+                expected.configuration,
+                expected.why["fit"],
+                expected.why["aim"],
+            )
+
+
+def test_a_contrary_parent_leads_nobody_for_long() -> None:
+    search = warm((c, -value) for c, value in results(bowl, 40, 5))
+    rugged = history(ripples, 40, 4)
+    found = [search.propose(History(rugged.trials, asked=asked)) for asked in (40, 41, 42)]
+    told = [(p.why["fit"], p.why["aim"]) for p in found if p is not None]
+    assert told[0][0] == "short waves"
+    assert "farther" in [aim for _, aim in told]

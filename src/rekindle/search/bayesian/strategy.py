@@ -30,6 +30,8 @@ Key = tuple[object, ...]
 
 #: A view of less weight than this is left out.
 _LEAST_WEIGHT = 0.02
+#: Where parents have less say than this, a search goes on as if it had none.
+_LEAST_SAY = 0.1
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class _Suggestion:
 
     @property
     def _in_design(self) -> bool:
-        if any(v.x is not None or v.model is not None for v in self.prior.views):
+        if any(v.share for v in self.prior.views):
             return False
         size = self._design_size
         return len(self.history.succeeded) == 0 or self.history.asked < size or len(self.history.succeeded) < min(size, 3)
@@ -172,8 +174,8 @@ class _Suggestion:
         return rows, acquisition, aim
 
     def _arrived(self, best: Array, acquisition: Acquisition, aim: Aim) -> bool:
-        """Whether a search with parents has nothing to gain where they led it, not even at row ``best`` (d,)."""
-        if not self.search.parents or not len(self.y) or aim != Aim():
+        """Whether a search that parents lead has nothing to gain where they led it, not even at row ``best`` (d,)."""
+        if not self._led or not len(self.y) or aim != Aim():
             return False
         return self._log_improvement(best[None, :], acquisition) < NOTHING
 
@@ -190,11 +192,19 @@ class _Suggestion:
 
     @cached_property
     def aim(self) -> Aim:
-        """What this suggestion aims at. With parents at improvement, while there is any to expect (``_arrived``). So among
+        """What this suggestion aims at. Where parents lead at improvement, while there is any to expect (``_arrived``). So among
         draws, whose chance goes elsewhere by itself."""
-        if self.search.parents or self.search.options.draws:
+        if self._led or self.search.options.draws:
             return Aim()
         return aim_of(self.y, self.history.asked, self._design_size, self.search.encoding.columns)
+
+    @cached_property
+    def _led(self) -> bool:
+        """Whether parents have a say: the correlation of their objectives with this one, as far as the view counts that has it."""
+        views = self.prior.views
+        if all(view.share for view in views):
+            return True
+        return sum(view.share * weight for view, weight in zip(views, self.weights, strict=True)) >= _LEAST_SAY
 
     @property
     def _design_size(self) -> int:
@@ -217,31 +227,38 @@ class _Suggestion:
         rng = generator(self.search.seed, self.history.asked, 2)
         pending = self._encode(self.history.pending)
         members = []
-        for (gp, own), weight in zip(self.models, self.weights, strict=True):
+        for (gp, own), weight in self._chosen:
             if weight >= _LEAST_WEIGHT:
                 members.append(member(gp, weight, own, pending, self.search.options.fantasies, rng, aim.lower))
         return Acquisition(members, self.feasibility, dict(zip([v.name for v in self.prior.views], self.weights, strict=True)))
 
+    @property
+    def _chosen(self) -> Sequence[tuple[tuple[GP, slice], float]]:
+        """The models that choose, with their weights: those of all views while parents have a say, or else one without them."""
+        if self._led:
+            return list(zip(self.models, self.weights, strict=True))
+        return [(self._alone if self._waves is None else self._waves, 1.0)]
+
     @cached_property
     def models(self) -> Sequence[tuple[GP, slice]]:
         """The model of each view, fitted once for all that this suggestion may aim at."""
-        return self._usual if self._waves is None else [self._waves]
-
-    @cached_property
-    def _usual(self) -> Sequence[tuple[GP, slice]]:
         return [self._gp(view, self.search.options.priors) for view in self.prior.views]
+
+    @property
+    def _alone(self) -> tuple[GP, slice]:
+        """The model without parents."""
+        return next(model for view, model in zip(self.prior.views, self.models, strict=True) if not view.share)
 
     @cached_property
     def _waves(self) -> tuple[GP, slice] | None:
-        """The model of short waves, where it takes the place of the usual one: never with parents, who know lengthscales, nor
-        among draws, none of which is close to the best point."""
-        search = self.search
-        if search.parents or search.options.draws or not search.options.waves:
+        """The model of short waves, where it takes the place of the usual one: never where parents lead, who know lengthscales,
+        nor among draws, none of which is close to the best point."""
+        if self._led or self.search.options.draws or not self.search.options.waves:
             return None
-        if not has_turn(self.history.asked, len(self.y)) or not sees_noise(self._usual[0][0]):
+        if not has_turn(self.history.asked, len(self.y)) or not sees_noise(self._alone[0]):
             return None
-        waves = self._gp(self.prior.views[0], SHORT)
-        return waves if leave_one_out_density(*waves) >= leave_one_out_density(*self._usual[0]) else None
+        waves = self._gp(View(), SHORT)
+        return waves if leave_one_out_density(*waves) >= leave_one_out_density(*self._alone) else None
 
     @cached_property
     def weights(self) -> Sequence[float]:
