@@ -17,6 +17,9 @@ Array = NDArray[np.float64]
 
 #: A categorical parameter is left out of a parent when more than this share of its rows has values unknown here.
 _UNKNOWN_SHARE = 0.5
+#: Coordinates end one range's width outside the range. What lies beyond would be read as if it were nearer: it is left out, where
+#: at least so many rows are left.
+_FARTHEST, _ENOUGH = 1.0 - 1e-9, 8
 #: At most this many rows of one parent are used: the best half, the rest spread over the ranks.
 MAX_ROWS = 240
 
@@ -72,8 +75,9 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int
     """The rows of ``parent``, at most ``limit``, that a search over ``encoding.space`` can use.
 
     Dropped are rows with a category that this space does not have (unless they are the greater part: then the whole
-    parameter counts as missing), rows that lack a parameter that others have, and what is beyond ``limit``. A row with a value
-    outside a range is kept where it is, outside the cube; ``clipped`` counts these: the name is older than that.
+    parameter counts as missing), rows that lack a parameter that others have, rows far outside the ranges, and what is beyond
+    ``limit``. A row with a value not so far outside a range is kept where it is, outside the cube; ``clipped`` counts these:
+    the name is older than that.
     """
     space = encoding.space
     coordinates = [coordinates_of(p, parent) for p in space.parameters]
@@ -82,7 +86,8 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int
     x = x.T.reshape(len(parent.trials), len(space))
     values = np.array([math.nan if v is None or not math.isfinite(v) else v for _, v in parent.trials], dtype=np.float64)
     readable = ~np.isnan(x).any(axis=1)
-    chosen = chosen_rows(np.flatnonzero(readable), values if direction == "minimize" else -values, limit)
+    near = readable & _near(x)
+    chosen = chosen_rows(np.flatnonzero(near), values if direction == "minimize" else -values, limit)
     clipped = (x[chosen] < -1e-9).any(axis=1) | (x[chosen] > 1 + 1e-9).any(axis=1)
     counts = {
         "trials": len(values),
@@ -90,12 +95,20 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int
         "failed": int(np.isnan(values[chosen]).sum()),
         "clipped": int(clipped.sum()),
         "dropped: a value that this search does not have": int((~readable).sum()),
-        f"dropped: beyond the {limit} rows kept": int(readable.sum()) - len(chosen),
+        "dropped: farther outside a range here than it is wide": int(readable.sum() - near.sum()),
+        f"dropped: beyond the {limit} rows kept": int(near.sum()) - len(chosen),
     }
     full = all(c.known for c in columns)
     kept = tuple(_configuration(space, parent.trials[i][0]) if full else None for i in chosen)
     unused = tuple(n for n in parent.space.names if n not in space.names)
     return ParentRows(x[chosen], values[chosen], kept, columns, counts, unused)
+
+
+def _near(x: Array) -> NDArray[np.bool_]:
+    """Which rows (m, d) are no farther outside the cube than its width, or all of them where too few are."""
+    away = np.maximum(-x, x - 1.0).max(axis=1, initial=0.0)
+    near = away < _FARTHEST
+    return near if near.sum() >= _ENOUGH else np.ones(len(x), dtype=bool)
 
 
 def chosen_rows(rows: NDArray[np.intp], values: Array, limit: int) -> NDArray[np.intp]:

@@ -551,7 +551,7 @@ def test_a_value_has_one_place_wherever_it_is_asked_for(parameter: Parameter, va
     parent = Parent(Space([parameter, other]), [(c, bowl({"x": c["x"], "y": 0.0}) + i % 7) for i, c in enumerate(trials)])
     assert coordinates_of(parameter, parent)[-1] == pytest.approx(at, nan_ok=True)
     # A row that a new search uses, a row that is moved to what it holds, and what it holds itself.
-    assert rows_of(parent, Encoding(parent.space), "minimize").counts["used"] == (20 if math.isnan(at) else 21)
+    assert rows_of(parent, Encoding(parent.space), "minimize").counts["used"] == (21 if -1.0 < at < 2.0 else 20)
     moved = at_held(replace(parent, held={"p": parameter.from_unit(0.0 if at > 0.5 else 1.0)}), "minimize")
     assert (moved.trials[-1] == parent.trials[-1]) == math.isnan(at)
     assert (at_held(replace(parent, held={"p": value}), "minimize").trials == parent.trials) == math.isnan(at)
@@ -642,6 +642,15 @@ def test_values_below_a_range_are_clipped_as_those_above_it() -> None:
     trials = [({"x": x, "y": 0.5}, x) for x in (0.1, 0.2, 0.25, 0.5, 0.75, 0.9)]
     rows = rows_of(Parent(SPACE, trials), Encoding(space), "minimize")
     assert (rows.counts["used"], rows.counts["clipped"]) == (6, 3)
+
+
+@pytest.mark.parametrize(("near", "left_out"), [(8, 2), (7, 0)])
+def test_what_lies_far_outside_a_range_is_left_out_where_enough_is_left(near: int, left_out: int) -> None:
+    space = Space([Continuous("x", 0.4, 0.5, "Linear"), Continuous("y", 0.0, 1.0, "Linear")])
+    places = [0.31, 0.59, *[0.45] * (near - 2), 0.29, 0.61]
+    rows = rows_of(Parent(SPACE, [({"x": x, "y": 0.5}, x) for x in places]), Encoding(space), "minimize")
+    assert rows.counts["dropped: farther outside a range here than it is wide"] == left_out
+    assert (rows.counts["used"], rows.counts["clipped"]) == (near + 2 - left_out, 4 - left_out)
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
