@@ -17,8 +17,8 @@ Array = NDArray[np.float64]
 
 #: A categorical parameter is left out of a parent when more than this share of its rows has values unknown here.
 _UNKNOWN_SHARE = 0.5
-#: Coordinates end one range's width outside the range. What lies beyond would be read as if it were nearer: it is left out, where
-#: at least so many rows are left.
+#: Coordinates end one range's width outside the range. What lies beyond would be read as if it were nearer: it is left out,
+#: where at least so many rows are left.
 _FARTHEST, _ENOUGH = 1.0 - 1e-9, 8
 #: At most this many rows of one parent are used: the best half, the rest spread over the ranks.
 MAX_ROWS = 240

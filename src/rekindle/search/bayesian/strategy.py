@@ -192,15 +192,15 @@ class _Suggestion:
 
     @cached_property
     def aim(self) -> Aim:
-        """What this suggestion aims at. Where parents lead at improvement, while there is any to expect (``_arrived``). So among
-        draws, whose chance goes elsewhere by itself."""
+        """What this suggestion aims at. Where parents lead at improvement, while there is any to expect (``_arrived``). So
+        among draws, whose chance goes elsewhere by itself."""
         if self._led or self.search.options.draws:
             return Aim()
         return aim_of(self.y, self.history.asked, self._design_size, self.search.encoding.columns)
 
     @cached_property
     def _led(self) -> bool:
-        """Whether parents have a say: the correlation of their objectives with this one, as far as the view counts that has it."""
+        """Whether parents have a say: how much of the views is theirs, by what these are worth."""
         views = self.prior.views
         if all(view.share for view in views):
             return True
