@@ -118,11 +118,11 @@ def test_a_parent_of_too_few_results_for_a_model_has_no_say_and_gives_the_first_
 
 def test_results_outside_the_ranges_here_are_not_called_clipped(engine: Engine, capsys: Any) -> None:
     run(engine, tuning_spec("old", jobs=12))
-    ranges = (Continuous("lr", 1e-3, 1e-2, "Logarithmic"), *RANGES[1:])
+    ranges = (Continuous("lr", 1e-3, 1e-1, "Logarithmic"), *RANGES[1:])
     run(engine, bayesian("child", WarmStartType.TRANSFER, "old", jobs=2, ranges=ranges))
     show_warm_start(explain_tuning_job(engine.store, engine.owner, "child"))
     told = capsys.readouterr().out
-    outside = sum(not 1e-3 <= float(t.tuned["lr"]) <= 1e-2 for t in engine.trials("old"))
+    outside = sum(float(t.tuned["lr"]) < 1e-3 for t in engine.trials("old"))
     assert f"12 of 12 training jobs used, {outside} of them outside the ranges here;" in told
     assert "clipped" not in told
 

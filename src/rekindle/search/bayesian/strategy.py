@@ -204,7 +204,7 @@ class _Suggestion:
         views = self.prior.views
         if all(view.share for view in views):
             return True
-        return sum(view.share * weight for view, weight in zip(views, self.weights, strict=True)) >= _LEAST_SAY
+        return sum(view.share * weight for view, weight in zip(views, self._evidence, strict=True)) >= _LEAST_SAY
 
     @property
     def _design_size(self) -> int:
@@ -227,17 +227,11 @@ class _Suggestion:
         rng = generator(self.search.seed, self.history.asked, 2)
         pending = self._encode(self.history.pending)
         members = []
-        for (gp, own), weight in self._chosen:
+        for view, model, weight in zip(self.prior.views, self.models, self.weights, strict=True):
+            gp, own = model if view.share or self._waves is None else self._waves
             if weight >= _LEAST_WEIGHT:
                 members.append(member(gp, weight, own, pending, self.search.options.fantasies, rng, aim.lower))
         return Acquisition(members, self.feasibility, dict(zip([v.name for v in self.prior.views], self.weights, strict=True)))
-
-    @property
-    def _chosen(self) -> Sequence[tuple[tuple[GP, slice], float]]:
-        """The models that choose, with their weights: those of all views while parents have a say, or else one without them."""
-        if self._led:
-            return list(zip(self.models, self.weights, strict=True))
-        return [(self._alone if self._waves is None else self._waves, 1.0)]
 
     @cached_property
     def models(self) -> Sequence[tuple[GP, slice]]:
@@ -262,7 +256,13 @@ class _Suggestion:
 
     @cached_property
     def weights(self) -> Sequence[float]:
-        """Weights of the views, sum 1: each view's own times its leave-one-out density of this search's values."""
+        """Weights of the views, sum 1: what they are worth by the evidence; all for the one without parents where these have no
+        say."""
+        return self._evidence if self._led else [float(not view.share) for view in self.prior.views]
+
+    @cached_property
+    def _evidence(self) -> Sequence[float]:
+        """Each view's own weight times its leave-one-out density of this search's values, sum 1."""
         scores = np.log([view.weight for view in self.prior.views])
         if len(self.models) > 1 and len(self.x):
             scores = scores + [leave_one_out_density(gp, own) for gp, own in self.models]
