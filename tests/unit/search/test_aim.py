@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from rekindle.search.bayesian.gp import Columns
 from rekindle.search.bayesian.maximise import maximise
 from rekindle.search.bayesian.strategy import BayesianSearch
 from rekindle.search.history import Parent
+from rekindle.search.space import Configuration
+from rekindle.search.transfer import WarmStart
 
 SPACE = Space([Continuous("x", 0.0, 1.0), Categorical("kernel", ["rbf", "poly", "sigmoid"]), Integer("degree", 1, 3)])
 COLUMNS = Encoding(SPACE).columns
@@ -87,8 +91,16 @@ def test_of_a_small_space_too() -> None:
     assert proposal.configuration["kernel"] != "sigmoid"
 
 
-def test_a_search_with_parents_keeps_to_improvement() -> None:
-    parent = Parent(SPACE, [(t.configuration, t.value) for t in history(STILL).trials])
-    proposal = BayesianSearch(SPACE, "minimize", 0, (parent,)).propose(history(STILL))
+@pytest.mark.parametrize(("shuffled", "aim"), [(False, "improve"), (True, "another category")])
+def test_a_search_keeps_to_improvement_while_parents_have_a_say(shuffled: bool, aim: str) -> None:
+    def loss(c: Configuration) -> float:
+        return (float(c["x"]) - 0.56) ** 2
+
+    drawn = [SPACE.decode(u) for u in np.random.default_rng(0).random((30, 3))]
+    order = np.random.default_rng(1).permutation(30) if shuffled else np.arange(30)
+    parents = (Parent(SPACE, [(c, loss(drawn[i])) for c, i in zip(drawn, order, strict=True)]),)
+    own = tuple(replace(t, value=loss(t.configuration)) for t in history(STILL).trials)
+    search = BayesianSearch(SPACE, "minimize", 0, parents, prior=WarmStart(SPACE, "minimize", parents))
+    proposal = search.propose(History(own, asked=12))
     assert proposal is not None
-    assert proposal.why["aim"] == "improve"
+    assert proposal.why["aim"] == aim
