@@ -627,7 +627,7 @@ def test_the_rules_of_warm_start_fit_the_columns_that_are_asked_for(cli, done, m
     whole = cli("plan", file)[1]
     assert f"{done}\n  yes  has ended: Completed\n" in whole
     assert "\n       results to learn from: 6 of 6 training jobs\n" in whole
-    assert max(map(len, whole.splitlines())) > 80, "one line for each rule, where nobody says how wide"
+    assert max(map(len, whole.splitlines())) > 70, "one line for each rule, where nobody says how wide"
     monkeypatch.setenv("COLUMNS", str(columns))
     told = cli("plan", file)[1]
     assert max(map(len, told.splitlines())) <= columns
