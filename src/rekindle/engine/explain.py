@@ -82,22 +82,21 @@ def _taken_from(store: JobStore, tuning_job: TuningJob, job: TrainingJob) -> lis
     if warm is None or not taken_from_parents(job):
         return []
     ours = tuning_job.spec.definition
-    pairs = ((p, j) for p in parents_of(store, tuning_job) for j in _originals(ours, warm, p, job))
+    found = ((p, j, had) for p in parents_of(store, tuning_job) for j, had in _originals(ours, warm, p, job))
     return [
         {
             "parent": p.job.name,
             "training_job": j.name,
             "number": j.number,
             "objective": j.objective_value,
-            "differed": _differed(ours, warm, p, j),
+            "differed": _differed(ours, warm, p, had),
         }
-        for p, j in pairs
+        for p, j, had in found
     ]
 
 
-def _differed(ours: Definition, warm: WarmStart, parent: ParentJob, original: TrainingJob) -> list[dict[str, str]]:
+def _differed(ours: Definition, warm: WarmStart, parent: ParentJob, had: Mapping[str, str]) -> list[dict[str, str]]:
     """What is static here and had another value where a configuration was taken from."""
-    had = _given(warm, parent, original)
     there = renamed(parent.job.spec.definition, warm.names_in(parent.job.name))
     ranges = {p.name: p for p in there.ranges}
     return [
@@ -224,16 +223,15 @@ def _tried(snapshot: Snapshot, warm: WarmStart) -> dict[int, list[str]]:
     return found
 
 
-def _originals(ours: Definition, warm: WarmStart, parent: ParentJob, trial: TrainingJob) -> list[TrainingJob]:
-    """A parent's training jobs that had the configuration of ``trial``, by the names that it has here."""
-    own = ((j, _given(warm, parent, j)) for j in parent.jobs)
-    return [j for j, had in own if all(_had(p, had.get(p.name), trial.tuned.get(p.name)) for p in ours.ranges)]
-
-
-def _given(warm: WarmStart, parent: ParentJob, trial: TrainingJob) -> dict[str, str]:
-    """The hyperparameters of a parent's training job, by the names that they have here."""
+def _originals(
+    ours: Definition, warm: WarmStart, parent: ParentJob, trial: TrainingJob
+) -> list[tuple[TrainingJob, Mapping[str, str]]]:
+    """A parent's training jobs that had the configuration of ``trial``, each with its hyperparameters by the names that they
+    have here."""
     called = namer(warm.names_in(parent.job.name))
-    return {called(n): v for n, v in {**parent.job.spec.definition.statics, **trial.tuned}.items()}
+    statics = {called(n): v for n, v in parent.job.spec.definition.statics.items()}
+    own = ((j, {**statics, **{called(n): v for n, v in j.tuned.items()}}) for j in parent.jobs)
+    return [(j, had) for j, had in own if all(_had(p, had.get(p.name), trial.tuned.get(p.name)) for p in ours.ranges)]
 
 
 def _had(p: Parameter, theirs: str | None, ours: str | None) -> bool:
