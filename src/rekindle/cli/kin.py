@@ -34,7 +34,7 @@ def show_warm_start(found: Mapping[str, Any]) -> None:
         tell("Random search draws without a look at the parents; they count for the best overall.")
     tell(_title(found))
     rows = [_row(p, warm["now"]["results"]) for p in warm["parents"]]
-    show_rows(_COLUMNS, rows, [apart(_COLUMNS, row) for row in rows], right=("used", "weight", "agreement", "its best"))
+    show_rows(_COLUMNS, rows, right=("used", "weight", "agreement", "its best"))
     show("")
     if warm["deleted_parents"]:
         tell(f"{warm['deleted_parents']} of its parents were deleted since: what they said then is recorded only.")
@@ -66,12 +66,6 @@ def _row(p: Mapping[str, Any], results: int) -> list[object]:
     weight = "-" if p["weight"] is None else f"{p['weight_at_start']:.2f} -> {p['weight']:.2f}"
     agreement = agreement_text(p["agreement"], results)
     return [_called(p), f"{p['used']} of {p['training_jobs']}", ROLES[p["role"]], weight, agreement, best]
-
-
-def apart(columns: Sequence[str], row: Sequence[object]) -> tuple[str, str]:
-    """A row as it stands on a terminal that is too narrow for the table."""
-    name, *figures = row
-    return f"{cell(name)}:", ", ".join(f"{what} {cell(value)}" for what, value in zip(columns[1:], figures, strict=True))
 
 
 def _called(p: Mapping[str, Any]) -> str:

@@ -86,17 +86,26 @@ def table(
 
 
 def show_rows(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], apart: Sequence[tuple[str, str]], right: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    apart: Sequence[tuple[str, str]] | None = None,
+    right: Sequence[str] = (),
 ) -> None:
     """A table in which every row is one line, and every value whole. Where nobody watches it is as wide as that takes; on a
-    terminal that is narrower the rows stand ``apart`` instead: what each is called, and below it, set in, what it holds."""
+    terminal that is narrower the rows stand ``apart`` instead: what each is called, and below it, set in, what it holds; of
+    things whose name is in the first column these may be left out."""
     room, width = console().width, _width(columns, rows)
     if not is_terminal() or width <= room:
         show(table(columns, rows, right=right), width=max(width, PLAIN_WIDTH))
         return
-    for head, rest in apart:
+    for head, rest in [_named(columns, row) for row in rows] if apart is None else apart:
         typer.echo(folded(head, room))
         typer.echo(folded(f"  {rest}", room))
+
+
+def _named(columns: Sequence[str], row: Sequence[object]) -> tuple[str, str]:
+    name, *figures = row
+    return f"{cell(name)}:", ", ".join(f"{what} {cell(value)}" for what, value in zip(columns[1:], figures, strict=True))
 
 
 def _width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rekindle.cli.printing import cell, counted, tell
@@ -42,24 +42,16 @@ _TOLD = frozenset(
 
 def show_training_job(found: Mapping[str, Any]) -> None:
     """One training job's explanation on stdout."""
-    from rekindle.cli.printing import pairs, show
+    from rekindle.cli.printing import pairs, show, show_rows
 
     why = found["why"]
     show(pairs(dict(_facts(found))), "")
     if found["configuration"]:
-        _show_rows(*_parameters(found))
+        show_rows(*_parameters(found))
     parents = why.get("parents") or {}
     if parents.get("parents"):
         show("")
-        _show_rows(["parent", "counts", "weight then", "agreement"], [_standing(p, why) for p in parents["parents"]])
-
-
-def _show_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table of things with a name; on a terminal that is too narrow each by itself."""
-    from rekindle.cli.kin import apart
-    from rekindle.cli.printing import show_rows
-
-    show_rows(columns, rows, [apart(columns, row) for row in rows])
+        show_rows(["parent", "counts", "weight then", "agreement"], [_standing(p, why) for p in parents["parents"]])
 
 
 def _standing(parent: Mapping[str, Any], why: Mapping[str, Any]) -> list[object]:
