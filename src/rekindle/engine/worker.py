@@ -190,7 +190,9 @@ class Worker:
         now = self.step.clock.now()
         if any(lease.until - now < LEASE_SECONDS / 2 for lease in self._leases.values()):
             kept = self.step.store.renew(tuple(self._leases.values()), now, now + LEASE_SECONDS)
-            self._leases = {lease.subject: lease for lease in kept}
+            for subject in sorted(self._leases.keys() - {lease.subject for lease in kept}):
+                self._drop(subject)
+            self._leases.update((lease.subject, lease) for lease in kept)
         if self.only is None or self.only not in self._leases:
             for lease in self.step.store.claim(self.holder, now, now + LEASE_SECONDS, only=self.only):
                 self._leases[lease.subject] = lease
@@ -310,12 +312,16 @@ class Worker:
             self._waits_since.setdefault(subject, self.step.clock.now())
 
     def _drop(self, subject: str) -> None:
+        """Forgets a piece of work that has ended or has another mover: a worker may go on for months."""
         kind, _, number = subject.partition(":")
         if kind == "tuning":
             self.step.suggester.forget(int(number))
+            self._parents.pop(int(number), None)
+            self._memories.pop(int(number), None)
         self._wanting.discard(subject)
         self._idle_since.pop(subject, None)
         self._waits_since.pop(subject, None)
+        self._resting.pop(subject, None)
         self._specs.pop(subject, None)
         self._leases.pop(subject, None)
         self._running.pop(subject, None)
