@@ -129,6 +129,13 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def in_notebook() -> bool:
+    """Whether a notebook's kernel started this process, as ``!`` does: by what Jupyter tells kernels, or what IPython's tells
+    its children, whoever started it."""
+    ipython = os.environ.get("TERM") == "xterm-color" and os.environ.get("GIT_PAGER") == "cat"
+    return ipython or "JPY_PARENT_PID" in os.environ
+
+
 def _path(variable: str, text: str) -> Path:
     return with_home(text, variable).absolute()
 

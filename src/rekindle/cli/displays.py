@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rekindle.cli.printing import cell, console, counted, duration, one_line, settings_text
+from rekindle.cli.printing import can_renew, cell, counted, duration, one_line, settings_text
 from rekindle.cli.progress import Progress, configuration, progress_of
 
 if TYPE_CHECKING:
@@ -32,14 +32,7 @@ def display_for(clock: Clock, quiet: bool, to_stderr: bool) -> Display:
         return Silent()
     if to_stderr:
         return Lines(clock, sys.stderr)
-    return Picture(clock) if _renews() else Lines(clock, sys.stdout)
-
-
-def _renews() -> bool:
-    """Whether stdout is a terminal on which a picture can renew itself. One that cannot move its cursor (``TERM=dumb``, of
-    editors and CI runners) would be shown nothing before the end."""
-    out = console()
-    return sys.stdout.isatty() and out.is_terminal and not out.is_dumb_terminal
+    return Picture(clock) if can_renew() else Lines(clock, sys.stdout)
 
 
 class Silent:

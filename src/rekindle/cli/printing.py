@@ -176,6 +176,15 @@ def duration(seconds: float | None) -> str:
     return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"
 
 
+def can_renew(stderr: bool = False) -> bool:
+    """Whether what stands on stdout can be drawn over. Not so where a terminal cannot move its cursor (``TERM=dumb``, of
+    editors and CI runners), and not in a notebook, where ``!`` makes a terminal but every picture stays, in the file too."""
+    from rekindle.settings import in_notebook
+
+    stream, out = sys.stderr if stderr else sys.stdout, console(stderr)
+    return stream.isatty() and out.is_terminal and not out.is_dumb_terminal and not in_notebook()
+
+
 def is_terminal() -> bool:
     """Whether somebody watches stdout."""
     return sys.stdout.isatty()

@@ -61,7 +61,7 @@ def verify(name: TuningJobArgument, as_json: JsonOption = False) -> None:
 
     app = open_app()
     replayed = replay(app.store, app.owner, name)
-    found = Findings(name, replayed.snapshot.job.imported, replayed.missing, tuple(_watched(replayed)))
+    found = Findings(name, replayed.snapshot.job.imported, replayed.missing, tuple(watched(replayed)))
     if as_json:
         write_json(found.record())
     else:
@@ -69,16 +69,16 @@ def verify(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     raise typer.Exit(ExitCode.OK if found.all_is_well else ExitCode.FAILED)
 
 
-def _watched(replayed: Replay) -> Iterable[Checked]:
+def watched(replayed: Replay) -> Iterable[Checked]:
     """The same, with a bar on stderr where somebody watches: a thousand suggestions take minutes."""
     from rich.progress import track
 
-    from rekindle.cli.printing import console
+    from rekindle.cli.printing import can_renew, console
     from rekindle.executors.machine import cpus
 
     screen, processes = console(stderr=True), replayed.processes(min(cpus(), _MOST_PROCESSES))
     checked = replayed if processes == 1 else replayed.side_by_side(processes)
-    return track(checked, "replaying", len(replayed), console=screen, transient=True, disable=not screen.is_terminal)
+    return track(checked, "replaying", len(replayed), console=screen, transient=True, disable=not can_renew(stderr=True))
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,18 @@ def test_a_terminal_that_cannot_renew_a_picture_has_lines(monkeypatch, tty, term
     assert type(display_for(FakeClock(), quiet=False, to_stderr=False)) is kind
 
 
+@pytest.mark.parametrize(
+    "kernels", [{"JPY_PARENT_PID": "1", "TERM": "xterm-256color"}, {"TERM": "xterm-color", "GIT_PAGER": "cat"}]
+)
+def test_a_notebook_has_lines_though_it_makes_a_terminal(monkeypatch, kernels):
+    out = io.StringIO()
+    out.isatty = lambda: True
+    monkeypatch.setattr("sys.stdout", out)
+    for name, value in kernels.items():
+        monkeypatch.setenv(name, value)
+    assert isinstance(display_for(FakeClock(), quiet=False, to_stderr=False), Lines)
+
+
 def test_what_had_ended_before_is_a_number():
     out = io.StringIO()
     Lines(FakeClock(), out).update(Snapshot(JOB, (ended(1, 0.5), ended(2, 0.9))))

@@ -13,7 +13,7 @@ import pytest
 
 from rekindle.cli.kin import show_warm_start
 from rekindle.cli.reasons import show_training_job, show_tuning_job
-from rekindle.cli.replay import Findings
+from rekindle.cli.replay import Findings, watched
 from rekindle.domain.tuning_job import Hyperband, StrategyName, WarmStart, WarmStartType
 from rekindle.engine.explain import explain_training_job, explain_tuning_job
 from rekindle.engine.ports import RunState
@@ -165,6 +165,13 @@ def test_a_tuning_job_tells_its_scales_and_its_best(engine: Engine, capsys: Any)
     told = capsys.readouterr().out
     assert "lr Logarithmic (chosen by Auto), layers Linear (chosen by Auto)" in told
     assert f"loss {found['best']['objective']:.6g} by #{found['best']['number']}" in told
+
+
+def test_no_bar_is_drawn_into_a_file_whatever_colours_are_asked_for(engine: Engine, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert len(list(watched(replay(engine.store, engine.owner, "job")))) == 8
+    assert capsys.readouterr().err == ""
 
 
 def findings(engine: Engine, **changes: Any) -> Findings:
