@@ -336,7 +336,7 @@ def test_history_goes_out_and_comes_back_through_a_study(cli, done, folder):
     url = f"sqlite:///{folder}/study.db"
     assert "6 trials are in study done" in cli.ok("export", done, "--as", "optuna", "--to", url)
     assert "a study called 'done' exists already" in cli.refused(3, "export", done, "--as", "optuna", "--to", url)
-    cli.ok("import", "--from-optuna", url, "--name", "back")
+    assert "(loss)\n" in cli.ok("import", "--from-optuna", url, "--name", "back")
     pairs = [[(t["values"], t["objective"], t["status"]) for t in cli.json("trials", name)] for name in (done, "back")]
     assert pairs[0] == pairs[1]
     assert "was imported" in cli.ok("explain", "back")

@@ -108,8 +108,9 @@ def _import(found: Found, as_json: bool) -> None:
         write_json(tuning_record(view))
         return
     good, count = view.objectives.succeeded, len(found.results)
+    metric = one_line(found.spec.definition.objective.metric)
     jobs, have = "training job" if count == 1 else "training jobs", "has" if good == 1 else "have"
-    tell(f"imported {count} {jobs} as tuning job {made.name}; {good} {have} an objective")
+    tell(f"imported {count} {jobs} as tuning job {made.name}; {good} {have} an objective ({metric})")
     typer.echo(f"  warm_start: {{type: identical, parents: [{made.name}]}}   in a job file: go on from here")
 
 

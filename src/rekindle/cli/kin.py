@@ -271,13 +271,16 @@ def _compared(found: Mapping[str, Any]) -> str:
     own, bests = found["best"], [(p["name"], p["best"]) for p in found["warm_start"]["parents"] if p["best"]]
     if own is None:
         return "Nothing has a result here yet."
-    here = f"Best here: {found['objective']['metric']} {cell(own['objective'])} by #{own['number']}"
+    metric, value = found["objective"]["metric"], own["objective"]
     if not bests:
-        return f"{here}."
+        return f"Best here: {metric} {cell(value)} by #{own['number']}."
     sign = 1.0 if found["objective"]["goal"] == "minimize" else -1.0
     name, best = min(bests, key=lambda pair: sign * pair[1]["objective"])
-    theirs = f"{cell(best['objective'])} by #{best['number']} of {name}"
-    gain = sign * (best["objective"] - own["objective"])
+    # Numbers that differ look different: a child that runs the parents' best again may get the same but for the last digits.
+    figure = repr if cell(value) == cell(best["objective"]) and value != best["objective"] else cell
+    here = f"Best here: {metric} {figure(value)} by #{own['number']}"
+    theirs = f"{figure(best['objective'])} by #{best['number']} of {name}"
+    gain = sign * (best["objective"] - value)
     word = "better than" if gain > 0 else "equal to" if gain == 0 else "not as good as"
     caveat = "" if found["warm_start"]["type"].startswith("Identical") else " (on data of its own: scores may not compare)"
     return f"{here}, {word} the parents' best, {theirs}{caveat}."

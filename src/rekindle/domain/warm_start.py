@@ -90,7 +90,7 @@ def parent_checks(spec: TuningJobSpec, warm: WarmStart, parent: ParentJob) -> It
     yield _has_ended(about, parent)
     yield _is_recent(about, parent)
     yield _has_one_definition(about, parent)
-    yield _same_objective(about)
+    yield _same_objective(about, job.imported)
     if warm.relaxed:
         yield _known_names(about, names, job.spec.definition)
     else:
@@ -213,12 +213,15 @@ def _has_one_definition(about: _About, parent: ParentJob) -> Check:
     return about.check("one training job definition", str(count), error)
 
 
-def _same_objective(about: _About) -> Check:
+def _same_objective(about: _About, imported: bool) -> Check:
     ours, theirs = about.ours.objective, about.theirs.objective
     error = None
     if ours.metric != theirs.metric:
         reason = f"the parent's objective is {theirs.metric!r}; it must be the same metric"
-        error = InvalidValue(f"{about.where}.objective.metric", ours.metric, reason, _or_leave_out(f"Tune {theirs.metric!r}"))
+        # A study of Optuna's seldom says what its objective is called.
+        again = f", import the parent again with {ours.metric!r} as its objective's name" if imported else ""
+        way_out = _or_leave_out(f"Tune {theirs.metric!r}{again}")
+        error = InvalidValue(f"{about.where}.objective.metric", ours.metric, reason, way_out)
     elif ours.direction != theirs.direction:
         reason = f"the parent's objective is to {theirs.direction}; it must be the same goal"
         facts = {"ours": ours.direction, "theirs": theirs.direction}

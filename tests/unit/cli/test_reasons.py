@@ -363,3 +363,20 @@ def test_what_is_said_of_a_parent(changes: dict[str, Any], results: int, told: s
     agreement = parent_record(**changes)["agreement"]
     assert row[-2] == (f"{agreement:+.2f}" if results >= 3 and agreement else "-")
     assert all(line == line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("own", "best", "told"),
+    [
+        (0.25, 0.5, "Best here: loss 0.25 by #3, better than the parents' best, 0.5 by #7 of old"),
+        (0.25, 0.25, "Best here: loss 0.25 by #3, equal to the parents' best, 0.25 by #7 of old"),
+        (58.62901, 58.629003, "loss 58.62901 by #3, not as good as the parents' best, 58.629003 by #7 of old"),
+    ],
+)
+def test_results_that_differ_look_different(own: float, best: float, told: str, capsys: Any) -> None:
+    theirs = parent_record(best={"training_job": "old-007", "number": 7, "objective": best, "configuration": {}})
+    warm = {"type": "IdenticalDataAndAlgorithm", "match": "exact", "looks_at_parents": True, "now": {"results": 5}}
+    warm |= {"parents": [theirs], "deleted_parents": 0, "suggestions": []}
+    ours = {"number": 3, "objective": own}
+    show_warm_start({"warm_start": warm, "best": ours, "objective": {"metric": "loss", "goal": "minimize"}})
+    assert told in capsys.readouterr().out

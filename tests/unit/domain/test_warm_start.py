@@ -87,6 +87,9 @@ def test_the_objective_must_be_the_same_metric() -> None:
     error = refused(child(metric="auc"), parent())
     assert (error.field, error.value) == ("warm_start.parents.mother.objective.metric", "auc")
     assert "'loss'" in error.reason
+    assert error.hint == "Tune 'loss', or leave this parent out."
+    error = refused(child(metric="auc"), parent(imported=True))
+    assert "Tune 'loss', import the parent again with 'auc' as its objective's name, or" in error.hint
 
 
 def test_the_objective_must_have_the_same_goal() -> None:
