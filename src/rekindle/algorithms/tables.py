@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -128,8 +129,9 @@ def _csv(path: Path, weights: bool) -> Table | None:
     try:
         found = _numbers(text, delimiter)
     except ValueError as error:
-        # Numpy's advice is for programmers.
+        # Numpy's advice is for programmers. It counts the rows from 0 where a field is no number, columns and else from 1.
         words = str(error).partition("; use `usecols`")[0]
+        words = re.sub(r"(?<=at row )\d+(?=, column)", lambda row: str(int(row[0]) + 1), words)
         raise UserError(f"Failed to load csv data with exception:\n{words} (file {path.name!r})") from error
     if found.shape[1] <= leading:
         raise UserError(f"Failed to load csv data: file {path.name!r} has {found.shape[1]} columns, and no feature among them")
@@ -159,14 +161,15 @@ def _delimiter(line: str) -> str:
 
 def _check_numbers(fields: Sequence[str], line: str, path: Path, kind: str) -> None:
     """A header, or another format, is told from data by its first line."""
-    try:
-        for field in fields:
-            _number(field.strip().strip('"'))
-    except ValueError as error:
-        raise UserError(
-            f"First line '{line[:50]}...' of file '{path.name}' is not '{kind}' format. Please ensure the file is in '{kind}' "
-            "format: numbers only, without a header line."
-        ) from error
+    for column, field in enumerate(fields, 1):
+        text = field.strip().strip('"')
+        try:
+            _number(text)
+        except ValueError as error:
+            raise UserError(
+                f"First line '{line[:50]}...' of file '{path.name}' is not '{kind}' format. Please ensure the file is in "
+                f"'{kind}' format: numbers only, without a header line. Column {column} is {text[:50]!r}."
+            ) from error
 
 
 def _libsvm(path: Path, _weights: bool) -> Table | None:
