@@ -28,12 +28,13 @@ def write_json(value: object) -> None:
 
 
 def console(stderr: bool = False, width: int = PLAIN_WIDTH) -> Console:
-    """The terminal, or a file of so many columns where there is none, so that tables are not cut: also where ``FORCE_COLOR``
-    asks for a terminal's colours, as CI does."""
+    """The terminal, or a file of so many columns where there is none, so that tables are not cut, without colours: also where
+    ``FORCE_COLOR`` asks for a terminal's, as CI and notebooks do."""
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, soft_wrap=False, width=None if stream.isatty() else width)
+    if (sys.stderr if stderr else sys.stdout).isatty():
+        return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return Console(stderr=stderr, highlight=False, soft_wrap=False, width=width, color_system=None)
 
 
 def show(*things: RenderableType, width: int = PLAIN_WIDTH) -> None:

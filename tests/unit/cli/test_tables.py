@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from rekindle.cli import jobs
-from rekindle.cli.printing import cell, show_rows
+from rekindle.cli.printing import cell, show, show_rows, table
 
 NAMES = [f"parameter_{i:02d}" for i in range(30)]
 COLUMNS = ["", "training job", *NAMES]
@@ -77,3 +77,12 @@ def test_the_list_of_tuning_jobs_has_a_line_for_each_on_a_terminal_of_80_columns
     jobs.jobs()
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert lines[2:] == ["digits-svm   Completed   Bayesian   24/24        0   0.333333   2026-11-28 22:25"]
+
+
+def test_a_file_has_no_blanks_at_the_ends_of_lines_whatever_colours_are_asked_for(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    show(table(["", "best"], [["x", 1], ["model", "/a/long/path"]]))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["best"]
+    assert [line for line in lines if line != line.rstrip()] == []
