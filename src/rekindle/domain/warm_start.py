@@ -14,13 +14,14 @@ import numpy as np
 from rekindle.domain.checks import Check, raise_first
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import ParentJob
-from rekindle.domain.errors import InvalidValue, shown
+from rekindle.domain.errors import InvalidValue, did_you_mean, shown
 from rekindle.domain.training_job import TrainingSpec
 from rekindle.domain.tuning_job import (
     OBJECTIVE_HYPERPARAMETER,
     Definition,
     Quotas,
     TuningJobSpec,
+    TuningJobStatus,
     WarmStart,
     WarmStartType,
     format_value,
@@ -192,8 +193,11 @@ def _or_leave_out(way_out: str) -> str:
 def _has_ended(about: _About, parent: ParentJob) -> Check:
     status, error = parent.job.status, None
     if not status.is_terminal:
-        reason = "a parent must have ended (Completed, Stopped or Failed)"
-        error = InvalidValue(about.where, status.value, reason, f"Wait, or stop it: `rekindle stop {about.parent}`.")
+        way_out = f"Wait, or stop it: `rekindle stop {about.parent}`."
+        if parent.job.stop_requested or status is TuningJobStatus.STOPPING:
+            status = TuningJobStatus.STOPPING
+            way_out = f"It was asked to stop: wait until it has; `rekindle stop {about.parent}` waits with you."
+        error = InvalidValue(about.where, status.value, "a parent must have ended (Completed, Stopped or Failed)", way_out)
     return about.check("has ended", status.value, error)
 
 
@@ -256,10 +260,10 @@ def _known_names(about: _About, names: Mapping[str, str], theirs: Definition) ->
     for name, other in names.items():
         if name not in own:
             reason = f"this job has no such hyperparameter; there is {sorted(own)}"
-            error = InvalidValue(f"{about.where}.names", name, reason)
+            error = InvalidValue(f"{about.where}.names", name, reason, did_you_mean(name, own))
         elif other not in known:
             reason = f"the parent has no such hyperparameter; there is {sorted(known)}"
-            error = InvalidValue(f"{about.where}.names.{name}", other, reason)
+            error = InvalidValue(f"{about.where}.names.{name}", other, reason, did_you_mean(other, known))
         elif list(names.values()).count(other) > 1:
             error = InvalidValue(f"{about.where}.names.{name}", other, "two names here stand for it", "Name it once.")
         if error is not None:

@@ -18,6 +18,8 @@ _INTEGER = re.compile(r"[-+]?[0-9]+")
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.?(nan|inf|infinity)", re.IGNORECASE)
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([dhms])\s*")
+#: Text that is as good inside the brackets of a list as without.
+_PLAIN = re.compile(r"[\w .,+-]{1,100}")
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 #: No number of a job file has more digits than any double needs.
@@ -97,7 +99,7 @@ class Value:
     def items(self, expected: str = "a list") -> list[Value]:
         """The values of a list."""
         if not isinstance(self.node, Items):
-            raise self._no(expected)
+            raise self._no(expected, _list_hint(self.node))
         return [Value(self.path, node) for node in self.node.nodes]
 
     def texts(self) -> dict[str, str]:
@@ -118,10 +120,10 @@ class Value:
             raise self._no(expected)
         return self.node
 
-    def _no(self, expected: str) -> JobFileError:
+    def _no(self, expected: str, way_out: str = "") -> JobFileError:
         """The error for what is something else than it must be, or nothing."""
         if not isinstance(self.node, Scalar) or not self.node.is_null:
-            return self.refuse(f"must be {expected}")
+            return self.refuse(f"must be {expected}", way_out)
         hint = _colon_hint(self.path.rpartition(".")[2]) or "Remove the key, or give it a value."
         return self.refuse(f"nothing is written here; it must be {expected}", hint)
 
@@ -182,6 +184,13 @@ def _written(node: Node) -> str:
     if isinstance(node, Scalar):
         return shown(node.text)
     return "a list" if isinstance(node, Items) else "a table"
+
+
+def _list_hint(node: Node) -> str:
+    """The way out for one value where a list is meant; several in a text stand between commas already."""
+    if isinstance(node, Fields):
+        return "Put it in brackets: [{...}]."
+    return f"Write [{node.text}]." if isinstance(node, Scalar) and _PLAIN.fullmatch(node.text) else ""
 
 
 def _number_hint(text: str) -> str:

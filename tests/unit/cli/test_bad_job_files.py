@@ -151,6 +151,7 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "category nothing": (swap(KERNEL, "[rbf, ~]"), ["ranges.kernel", "'~'"]),
     "31 categories": (swap(KERNEL, str(list(range(31)))), ["job.yaml:7: ", "kernel", "31", "30"]),
     "values and min": (swap(KERNEL, "{values: [a], min: 1}"), ["ranges.kernel.min", "'1'"]),
+    "values a word": (swap(KERNEL, "{values: rbf}"), ["ranges.kernel", "'rbf'", "a list of values", "Write [rbf]."]),
     "values and integer": (swap(DEGREE, "{type: integer, values: [1, 2]}"), ["ranges.degree.values"]),
     "31 ranges": (
         swap(RANGES, "ranges: {" + ", ".join(f"x{i}: {{min: 0, max: 1}}" for i in range(31)) + "}\n"),
@@ -237,7 +238,12 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "six parents": (add("warm_start: {type: transfer, parents: [a, b, c, d, e, f]}"), ["warm_start.parents", "6"]),
     "parent twice": (add("warm_start: {type: transfer, parents: [a, A]}"), ["warm_start.parents", "twice"]),
     "its own parent": (add("warm_start: {type: transfer, parents: [digits]}"), ["warm_start.parents", "'digits'", "own"]),
-    "parents a word": (add("warm_start: {type: transfer, parents: a}"), ["warm_start.parents", "'a'", "list"]),
+    "parents a word": (add("warm_start: {type: transfer, parents: a}"), ["warm_start.parents", "'a'", "list", "Write [a]."]),
+    "parents two words": (add("warm_start:\n  type: transfer\n  parents: a, b"), ["job.yaml:12", "'a, b'", "Write [a, b]."]),
+    "parents a table": (
+        add("warm_start: {type: transfer, match: relaxed, parents: {job: a, names: {C: c}}}"),
+        ["job.yaml:10", "warm_start.parents", "a list", "Put it in brackets: [{...}]."],
+    ),
     "match": (add("warm_start: {type: transfer, parents: [a], match: loose}"), ["job.yaml:10", "warm_start.match", "'loose'"]),
     "recursion without relaxed": (
         add("warm_start: {type: transfer, parents: [a], recursive: true}"),

@@ -78,6 +78,14 @@ def test_a_parent_must_have_ended(status: TuningJobStatus) -> None:
     assert error.value == status.value
 
 
+def test_a_parent_that_was_asked_to_stop_is_told_to_be_stopping_and_not_to_be_stopped_once_more() -> None:
+    for asked in ({"status": TuningJobStatus.IN_PROGRESS, "stop_requested": True}, {"status": TuningJobStatus.STOPPING}):
+        error = refused(child(), parent(**asked))
+        assert error.value == "Stopping"
+        assert error.hint == "It was asked to stop: wait until it has; `rekindle stop mother` waits with you."
+    assert refused(child(), parent(status=TuningJobStatus.IN_PROGRESS)).hint == "Wait, or stop it: `rekindle stop mother`."
+
+
 def test_a_parent_may_not_be_too_old() -> None:
     assert "2018-10-01" in refused(child(), parent(created_at=1_538_351_999.0)).reason
     check_warm_start(child(), [parent(created_at=1_538_352_000.0)], Quotas())
@@ -102,6 +110,17 @@ def test_the_names_must_be_the_same_set() -> None:
     assert error.code == "warm-start-names"
     assert error.value == ["act", "momentum"]
     assert "missing here: ['act']; not in the parent: ['momentum']" in error.reason
+
+
+@pytest.mark.parametrize(
+    ("names", "field", "meant"),
+    [({"lrr": "lr"}, "names", "lr"), ({"lr": "layer"}, "names.lr", "layers")],
+)
+def test_a_mapped_name_that_is_almost_one_tells_which_was_meant(names: dict[str, str], field: str, meant: str) -> None:
+    warm = WarmStart(WarmStartType.TRANSFER, ("mother",), relaxed=True, names={"mother": names})
+    error = refused(replace(child(), warm_start=warm), parent())
+    assert error.field == f"warm_start.parents.mother.{field}"
+    assert error.hint == f"Did you mean {meant!r}?"
 
 
 def test_the_type_must_stay() -> None:
