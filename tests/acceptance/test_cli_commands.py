@@ -152,6 +152,16 @@ def test_hyperparameters_that_would_share_a_variable_are_told(cli):
     assert "share the variable" not in cli.ok("plan", cli.job("apart"))
 
 
+def test_what_a_job_file_may_have_meant_otherwise_is_told_before_it_runs(cli):
+    file = cli.job("otherwise", "  k: [a, b]", "  k: [0, 1]")
+    note = "note: ranges.k: [0, 1] is a choice of two values. For a range, "
+    assert note in cli.ok("plan", file)
+    code, out, err = cli("plan", file, "--json")
+    assert (code, json.loads(out)["name"], err.startswith(note)) == (0, "otherwise", True)
+    code, _, err = cli("tune", file, "--detach")
+    assert (code, err.startswith(note)) == (0, True)
+
+
 def test_a_large_source_folder_is_told_before_anything_is_copied(cli, tmp_path):
     file, large = cli.job("bulky", "command:", f"source: {tmp_path}\ncommand:"), tmp_path
     (large / "data").mkdir()

@@ -36,7 +36,7 @@ def plan(job_file: JobFileArgument, as_json: JsonOption = False) -> None:
         write_json(record)
     else:
         _show(record)
-    for note in notes_before(checked.spec, copied):
+    for note in (*source.notes, *notes_before(checked.spec, copied)):
         complain(f"note: {note}") if as_json else tell(f"note: {note}")
 
 

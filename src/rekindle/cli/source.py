@@ -24,6 +24,8 @@ class Source:
     line_of: Callable[[str], int | None]
     #: Whether the tuning job's name is the option's, so that the file is not to blame for it.
     renamed: bool = False
+    #: What the file may have meant otherwise, in sentences.
+    notes: tuple[str, ...] = ()
 
     def named(self, name: str | None) -> Source:
         """The same with another name for the tuning job."""
@@ -78,7 +80,7 @@ def _from_job_file(path: str, data: bytes) -> Source:
     from rekindle.jobfile.parse import parse
 
     file = parse(data, folder_of(Path(path)))
-    return Source(path, file.spec, file.line_of)
+    return Source(path, file.spec, file.line_of, notes=file.notes)
 
 
 def _from_request(path: str, request: dict[str, object]) -> Source:

@@ -48,7 +48,7 @@ def tune(
             objects = None if detach else app.objects
             job = create_tuning_job(app.store, app.executor, app.clock, app.owner, source.spec, app.quotas, objects)
         if not quiet:
-            _say_before(app, job)
+            _say_before(app, job, source.notes)
         if detach:
             _say_created(app, job, as_json)
         else:
@@ -88,11 +88,11 @@ def worker(
         app.worker(on_step=display.update).run(lambda: interrupt.requested or (until_idle and _idle(app)))
 
 
-def _say_before(app: App, job: TuningJob) -> None:
+def _say_before(app: App, job: TuningJob, notes: Sequence[str]) -> None:
     """On stderr, before anything is copied: a terminal shows nothing else while that takes its time."""
     from rekindle.cli.beforehand import copy_of, notes_before
 
-    for note in notes_before(job.spec, copy_of(app.executor, job.spec)):
+    for note in (*notes, *notes_before(job.spec, copy_of(app.executor, job.spec))):
         complain(f"note: {note}")
 
 

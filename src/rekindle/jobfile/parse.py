@@ -24,6 +24,7 @@ from rekindle.domain.tuning_job import (
     WarmStartType,
 )
 from rekindle.jobfile.nodes import places
+from rekindle.jobfile.notes import notes_on
 from rekindle.jobfile.ranges import read_ranges
 from rekindle.jobfile.reader import read
 from rekindle.jobfile.training import read_builtin, read_training
@@ -87,10 +88,12 @@ _TAG = re.compile(r"[\w\s.:/=+\-@]*")
 
 @dataclass(frozen=True)
 class JobFile:
-    """A job file that could be read: the tuning job that it asks for, and the line of each field."""
+    """A job file that could be read: the tuning job that it asks for, the line of each field, and what may have been meant
+    otherwise, in sentences."""
 
     spec: TuningJobSpec
     lines: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
     def line_of(self, field: str) -> int | None:
         """The line of a field, or of the nearest field around it."""
@@ -107,7 +110,8 @@ def parse(data: bytes, folder: Path) -> JobFile:
     root = read(data)
     table = Table("", root)
     table.check_keys(KEYS, INNER_KEYS)
-    return JobFile(_spec(table, folder), dict(places(root)))
+    spec = _spec(table, folder)
+    return JobFile(spec, dict(places(root)), tuple(notes_on(table, spec)))
 
 
 def _spec(table: Table, folder: Path) -> TuningJobSpec:

@@ -247,3 +247,39 @@ def test_its_hyperparameters_are_checked_with_the_line():
         check_spec(job.spec, RELAXED)
     assert str(refused.value) == "ranges.eta: [0.1, 5.0]: Hyperparameter eta: 5.0 is not in [0, 1]"
     assert job.line_of(refused.value.field) == 5
+
+
+def notes(ranges: str, more: str = "") -> tuple[str, ...]:
+    return parse(SHORT.replace("{a: {min: 1, max: 1000}}", ranges).encode() + more.encode(), FOLDER).notes
+
+
+def test_two_numbers_in_a_list_are_told_to_be_a_choice_and_how_a_range_is_written():
+    (note,) = notes("{a: {min: 1, max: 2}, lr: [0.001, 1e-1]}")
+    assert note == (
+        "ranges.lr: [0.001, 1e-1] is a choice of two values. For a range, with all that lies between, write {min: 0.001, max:"
+        " 1e-1}, and type: integer in it for whole numbers; {values: [0.001, 1e-1]} says that a choice is meant."
+    )
+
+
+@pytest.mark.parametrize(
+    "ranges", ["[a, b]", "[0, 1, 2]", "[0]", "[1, 0]", "['0', '1']", "{values: [0, 1]}", "{min: 0, max: 1}"]
+)
+def test_what_can_only_be_meant_as_it_is_has_no_note(ranges):
+    assert notes(f"{{a: {ranges}}}") == ()
+
+
+def test_a_grid_has_choices_only():
+    assert notes("{a: [0, 1]}", "strategy: grid\n") == ()
+
+
+def test_a_name_in_braces_in_the_command_is_told_to_be_no_place_for_its_value():
+    places = "static: {cv: 5}\n"
+    file = SHORT.replace("./train", "'./train {a} --cv={cv} {other}'") + places
+    (note,) = parse(file.encode(), FOLDER).notes
+    assert note == (
+        "command: {a}, {cv}: braces reach the program as they are written. Leave them out: each value is appended as `--a"
+        " VALUE` and in a variable such as SM_HP_A."
+    )
+    (note,) = parse((file + "arguments: none\n").encode(), FOLDER).notes
+    assert note.endswith("Leave them out: each value is in a variable such as SM_HP_A.")
+    assert parse((SHORT + places).encode(), FOLDER).notes == ()

@@ -1,0 +1,53 @@
+"""What a job file may have meant otherwise: it runs as it is, and is worth a word before it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rekindle.domain.tuning_job import Definition, StrategyName, TuningJobSpec
+from rekindle.jobfile.errors import JobFileError
+from rekindle.jobfile.nodes import Scalar
+from rekindle.jobfile.values import Table, Value
+
+
+def notes_on(table: Table, spec: TuningJobSpec) -> Iterator[str]:
+    """Sentences with the ways out."""
+    # A grid has choices only.
+    if spec.strategy is not StrategyName.GRID:
+        for _, value in table.need("ranges", "").table().values():
+            if value.is_list and _are_ends(value.items()):
+                yield _choice(value)
+    yield from _names_in_command(spec.definition)
+
+
+def _are_ends(values: list[Value]) -> bool:
+    """Whether two values could be a range's ends as well: numbers without quotes, the lower one first."""
+    if len(values) != 2 or any(isinstance(v.node, Scalar) and v.node.quoted for v in values):
+        return False
+    try:
+        low, high = (v.number() for v in values)
+    except JobFileError:
+        return False
+    return low < high
+
+
+def _choice(value: Value) -> str:
+    low, high = (v.text() for v in value.items())
+    return (
+        f"{value.path}: [{low}, {high}] is a choice of two values. For a range, with all that lies between, write"
+        f" {{min: {low}, max: {high}}}, and type: integer in it for whole numbers; {{values: [{low}, {high}]}} says that a"
+        " choice is meant."
+    )
+
+
+def _names_in_command(definition: Definition) -> Iterator[str]:
+    """Hyperparameters' names in braces, as other tools write the places for their values."""
+    algorithm = definition.training.algorithm
+    names = (*(p.name for p in definition.ranges), *definition.statics)
+    written = [name for name in names if f"{{{name}}}" in (algorithm.command or "")]
+    if written:
+        appended = f"appended as `--{written[0]} VALUE` and " if algorithm.arguments_style == "cli" else ""
+        yield (
+            f"command: {', '.join(f'{{{name}}}' for name in written)}: braces reach the program as they are written. Leave them"
+            f" out: each value is {appended}in a variable such as SM_HP_{written[0].upper()}."
+        )
