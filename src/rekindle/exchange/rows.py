@@ -54,6 +54,7 @@ def read_results(
     taken = frozenset((*mapped, *parameters))
     if DEFINITION_COLUMN not in taken:
         _check_one_definition(rows, path)
+    _check_spaces(names - {column, *mapped.values(), *parameters}, {metric, *taken}, path)
     objective = column or _objective_column(names - taken, metric, path)
     if objective not in names:
         raise InvalidValue("--objective", column, f"{path} has no such column", f"There is {sorted(names)}.")
@@ -136,6 +137,15 @@ def _check_header(where: str, columns: Sequence[str]) -> None:
     if len(columns) == 1 and any(mark in columns[0] for mark in ";\t"):
         way_out = "Save it with commas between them, and a point in numbers."
         raise InvalidValue(where, columns[0], "the columns are not separated by commas", way_out)
+
+
+def _check_spaces(names: Collection[str], wanted: Collection[str], path: str) -> None:
+    """A name with spaces around it is another name: what it should be would go unread."""
+    known = {*wanted, *OBJECTIVE_COLUMNS, *(name for fact in FACTS.values() for name in fact)}
+    odd = next((name for name in sorted(names) if name != name.strip() in known), None)
+    if odd is not None:
+        way_out = f"Write {odd.strip()}, and no spaces around the commas below."
+        raise InvalidValue(path, odd, "spaces stand around the name of this column", way_out)
 
 
 def _check_width(where: str, row: Mapping[Any, Any], columns: int) -> None:

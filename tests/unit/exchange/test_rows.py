@@ -153,6 +153,29 @@ def test_a_column_that_is_not_there_is_named() -> None:
         read_results("x,loss\n1,2\n", "a.csv", "loss", None, {"lr": "rate"})
 
 
+@pytest.mark.parametrize(
+    ("header", "odd"),
+    [
+        ("lr , loss", " loss"),
+        ("lr ,loss", "lr "),
+        ("lr, loss", " loss"),
+        ("lr,loss, status", " status"),
+        ("lr,loss,name ", "name "),
+    ],
+)
+def test_a_column_with_spaces_around_its_name_is_told_and_not_left_unread(header: str, odd: str) -> None:
+    text = f"{header}\n0.1,2{',Failed' * (header.count(',') - 1)}\n"
+    with pytest.raises(InvalidValue) as caught:
+        read_results(text, "a.csv", "loss", parameters=["lr"])
+    assert (caught.value.field, caught.value.value) == ("a.csv", odd)
+    assert caught.value.hint == f"Write {odd.strip()}, and no spaces around the commas below."
+
+
+def test_spaces_around_the_name_of_a_column_are_no_matter_where_it_is_named_so_or_nothing_reads_it() -> None:
+    (row,) = read_results("lr , loss, note\n0.1,2,x\n", "a.csv", "loss", " loss", {"lr": "lr "}, ["lr"])
+    assert (row.values["lr"], row.objective) == ("0.1", 2.0)
+
+
 @given(st.text(max_size=60), st.sampled_from(["a.csv", "a.jsonl"]))
 def test_any_text_is_read_or_refused(text: str, path: str) -> None:
     with contextlib.suppress(InvalidValue):
