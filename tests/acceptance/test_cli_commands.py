@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,35 @@ def test_a_job_file_out_of_a_pipe_starts_from_the_current_folder(cli, monkeypatc
     os.close(writing)
     assert re.search(rf"^source +{cli.folder}$", cli.ok("plan", f"/dev/fd/{reading}"), re.M)
     os.close(reading)
+
+
+def test_a_job_file_out_of_a_pipe_is_not_named_where_the_rules_are_shown_once_more(cli, done):
+    """By then ``/dev/fd/63`` holds nothing."""
+    file = cli.job("heir", "  k: [a, b]\n", "", extra=f"warm_start: {{type: transfer, parents: [{done}, nobody]}}\n")
+    reading, writing = os.pipe()
+    os.write(writing, Path(file).read_bytes())
+    os.close(writing)
+    assert "; `rekindle plan` shows each of them." in cli.refused(2, "tune", f"/dev/fd/{reading}")
+    os.close(reading)
+
+
+@pytest.mark.parametrize(
+    ("argv", "written"),
+    [
+        (("plan", "PIPE"), JOB.replace("NAME", "piped")),
+        (("import", "JOB", "PIPE"), "x,k,loss\n0.1,a,1\n"),
+        (("metrics", "JOB", "--log", "PIPE"), "loss=2\n"),
+    ],
+)
+def test_before_a_named_pipe_is_read_somebody_who_waits_is_told_so(cli, argv, written):
+    """Where nobody writes to it the command would wait without a word."""
+    pipe, job = cli.folder / f"{argv[0]}.csv", cli.job("waiting")
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(written,))
+    writer.start()
+    code, _, err = cli(*({"PIPE": str(pipe), "JOB": job}.get(word, word) for word in argv))
+    writer.join()
+    assert (code, err) == (0, f"{pipe} is a pipe: waiting for what another program writes to it; Ctrl-C ends this\n")
 
 
 def test_tune_writes_a_line_for_each_training_job_and_a_summary(cli):

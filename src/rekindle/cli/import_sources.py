@@ -179,8 +179,10 @@ def read_json(path: str) -> dict[str, Any]:
 
 def read_text(path: str) -> str:
     """The text of a file. Raises InvalidValue, naming the file."""
+    from rekindle.cli.printing import say_if_waiting
     from rekindle.domain.errors import InvalidValue
 
+    say_if_waiting(path)
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -79,8 +79,11 @@ def _take(one: Catch, value: float, number: int, line: str) -> None:
 
 
 def _read_lines(log: str) -> list[str]:
+    from rekindle.cli.printing import say_if_waiting
     from rekindle.domain.errors import RekindleError
 
+    if log != "-":
+        say_if_waiting(log)
     try:
         data = sys.stdin.buffer.read() if log == "-" else Path(log).read_bytes()
     except (OSError, ValueError) as error:

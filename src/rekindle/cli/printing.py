@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import stat
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -62,6 +66,15 @@ def complain(text: str, blank: bool = False) -> None:
     that may be what went wrong."""
     text = folded(text, shutil.get_terminal_size().columns) if sys.stderr.isatty() else text
     typer.echo("\n" * blank + text, err=True)
+
+
+def say_if_waiting(path: str) -> None:
+    """On stderr, before a named pipe is read: where nobody has begun to write, that may take for ever."""
+    from rekindle.jobfile.load import is_passing
+
+    with contextlib.suppress(OSError, ValueError):
+        if stat.S_ISFIFO(os.stat(path).st_mode) and not is_passing(Path(path)):
+            complain(f"{path} is a pipe: waiting for what another program writes to it; Ctrl-C ends this")
 
 
 def folded(text: str, width: int, inset: str = "  ") -> str:

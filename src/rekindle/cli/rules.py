@@ -6,6 +6,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -97,12 +98,15 @@ def count_on_refusal(spec: TuningJobSpec, opened: Callable[[], App | None], path
     """When a job with parents is refused for a rule of warm start and breaks more of them, the error says how many, and that
     ``plan`` shows them all."""
     from rekindle.domain.errors import RekindleError
+    from rekindle.jobfile.load import is_passing
 
     try:
         yield
     except RekindleError as error:
+        # What came out of a pipe is gone by the time that somebody reads this.
+        file = "" if is_passing(Path(path)) else f" {shlex.quote(path)}"
         broken = 0 if spec.warm_start is None else sum(c.error is not None for c in _checks(spec, opened()))
-        _say_how_many(error, broken, f"`rekindle plan {shlex.quote(path)}` shows")
+        _say_how_many(error, broken, f"`rekindle plan{file}` shows")
         raise
 
 

@@ -49,9 +49,11 @@ class Source:
 
 def load_source(path: str) -> Source:
     """Reads a job file or a request. Raises RekindleError, naming the file and the line."""
+    from rekindle.cli.printing import say_if_waiting
     from rekindle.domain.errors import RekindleError
     from rekindle.jobfile.load import read_bytes
 
+    say_if_waiting(path)
     try:
         data = read_bytes(Path(path))
         request = _request(data) if _looks_like_json(path, data) else None

@@ -23,7 +23,11 @@ def read_bytes(path: Path) -> bytes:
 
 
 def folder_of(path: Path) -> Path:
-    """Where the relative paths of a job file start: its folder. A pipe such as ``/dev/stdin`` has none that anybody means; the
-    current one counts."""
+    """Where the relative paths of a job file start: its folder. A pipe has none that anybody means; the current one counts."""
+    return Path.cwd() if is_passing(path) else path.absolute().parent
+
+
+def is_passing(path: Path) -> bool:
+    """Whether a path such as ``/dev/stdin`` or ``/dev/fd/63`` names what this process was given, and nothing after it."""
     folder = path.absolute().parent
-    return Path.cwd() if str(folder) in ("/dev", "/dev/fd") or folder.is_relative_to("/proc") else folder
+    return str(folder) in ("/dev", "/dev/fd") or folder.is_relative_to("/proc")
