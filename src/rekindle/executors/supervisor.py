@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 #: The descriptor on which the launcher hands over the attempt's lock.
 LOCK = 3
+#: Seconds that go on whatever is done to the machine's clock, and while it sleeps, where ``time.monotonic`` stands still.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+#: When those began, as the clock says when we do. All that we tell has its time by this: a clock that is set makes no training
+#: job longer or shorter than it was, nor puts a metric before the training.
+_ORIGIN = time.time() - time.clock_gettime(_STEADY)
 #: What is read at once of what a program prints, in bytes.
 _READ_BYTES = 1 << 16
 #: The longest part of a line that is scanned for metrics, in bytes; the rest is only logged.
@@ -58,6 +63,11 @@ _REMOVAL_SECONDS = 60.0
 _DAY_MS = 86_400_000
 #: The most that a pipe still holds once its writers are dead, in bytes.
 _PIPE_BYTES = 1 << 20
+
+
+def _now() -> float:
+    """Seconds since the epoch."""
+    return _ORIGIN + time.clock_gettime(_STEADY)
 
 
 class Journal:
@@ -184,7 +194,7 @@ class Output:
 
     def _emit(self, lines: Iterable[bytes]) -> None:
         assert self._scanner is not None
-        now = time.time()
+        now = _now()
         found = [pair for line in lines if line for pair in self._scanner.scan(line.decode("utf-8", "replace"))]
         if found:
             self._journal.tell(*(records.line({"metric": name, "value": value, "at": now}) for name, value in found))
@@ -268,7 +278,7 @@ class Ended(Exception):
     def line(self) -> bytes:
         """The journal's last line."""
         reason = None if self.reason is None else self.reason[:REASON_LIMIT]
-        return records.end(self.state, time.time(), self.exit_code, reason, self.model)
+        return records.end(self.state, _now(), self.exit_code, reason, self.model)
 
 
 class Supervisor:
@@ -300,7 +310,7 @@ class Supervisor:
             return ended
 
     def _phase(self, status: str, message: str) -> None:
-        self._journal.tell(records.line({"phase": status, "at": time.time(), "message": message}))
+        self._journal.tell(records.line({"phase": status, "at": _now(), "message": message}))
 
     def _prepare(self) -> None:
         for reason in self._orders["refusal"]:
@@ -646,7 +656,7 @@ def _signal_all(crew: Sequence[Member], number: int) -> None:
 
 def _identity() -> bytes:
     pid = os.getpid()
-    return records.line({"supervisor": pid, "start": children.start_time(pid), "at": time.time()})
+    return records.line({"supervisor": pid, "start": children.start_time(pid), "at": _now()})
 
 
 def _close_strangers(held: Sequence[int]) -> None:
