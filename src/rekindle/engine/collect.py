@@ -32,6 +32,8 @@ _ENDS: Mapping[RunState, tuple[TrainingJobStatus, SecondaryStatus, str]] = {
         "Training job runtime exceeded MaxRuntimeInSeconds provided",
     ),
 }
+#: What comes before the phases of an attempt, each of which comes once.
+_BEFORE_PHASES = frozenset({SecondaryStatus.INTERRUPTED, SecondaryStatus.PENDING})
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _with_points(job: TrainingJob, points: Sequence[MetricPoint]) -> TrainingJob
 def _with_phases(job: TrainingJob, report: Report) -> TrainingJob:
     transitions = job.transitions
     for status, since, message in report.phases:
-        if not _known(transitions, status, since):
+        if not _known(transitions, status):
             transitions = moved(transitions, status, since, message)
     if transitions == job.transitions:
         return job
@@ -100,10 +102,15 @@ def _with_phases(job: TrainingJob, report: Report) -> TrainingJob:
     return replace(job, transitions=transitions, secondary=shown)
 
 
-def _known(transitions: Sequence[Transition], status: SecondaryStatus, since: float) -> bool:
-    if transitions and (since < transitions[-1].started_at or transitions[-1].status is SecondaryStatus.STOPPING):
-        return True
-    return any(t.status is status and t.started_at >= since for t in transitions)
+def _known(transitions: Sequence[Transition], status: SecondaryStatus) -> bool:
+    """Whether a phase of the attempt is recorded, or has nothing to say any more. Its time tells nothing of that: the clock may
+    have been set since, and the last transition may be by another host's."""
+    for transition in reversed(transitions):
+        if transition.status in (status, SecondaryStatus.STOPPING):
+            return True
+        if transition.status in _BEFORE_PHASES:
+            return False
+    return False
 
 
 def _ended(job: TrainingJob, report: Report, now: float) -> TrainingJob:

@@ -320,7 +320,9 @@ def _save(step: Step, lease: Lease, before: Snapshot, plan: _Plan) -> Snapshot:
     if job.converged_at is None and converged(after.jobs, direction):
         job = replace(job, converged_at=now)
     if job.status.is_terminal:
-        job = replace(job, ended_at=now, notes=last_notes(step.executor, replace(after, job=job)))
+        # A clock that was set back meanwhile ends nothing before its start.
+        ended_at = max(now, job.created_at, *(j.ended_at or 0.0 for j in after.jobs))
+        job = replace(job, ended_at=ended_at, notes=last_notes(step.executor, replace(after, job=job)))
     changed = tuple(replace(j, modified_at=now) for j in changed)
     added = step.store.commit(lease, Change(job, plan.added, changed, plan.points or {}, events=plan.events or {}))
     stored = {j.name: j for j in (*changed, *added)}
