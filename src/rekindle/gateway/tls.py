@@ -60,7 +60,7 @@ class Authority:
             raise ValueError(f"{host!r} is not one of AWS's host names")
         now = datetime.fromtimestamp(self._now(), UTC)
         context, until = self._contexts.get(host, (None, now))
-        if context is None or until - now < _LEAF_RENEWAL:
+        if context is None or not _LEAF_RENEWAL <= until - now <= _LEAF_LIFE + _SKEW:
             context = self._new_context(host, now)
             self._contexts.pop(host, None)
             self._contexts[host] = context, now + _LEAF_LIFE
@@ -97,7 +97,8 @@ class Authority:
 
 
 def load_or_create(home: Path, now: Callable[[], float]) -> Authority:
-    """The authority of a home folder, made where there is none or where its time is nearly over.
+    """The authority of a home folder, made where there is none or where its time is nearly over, or, by a clock that
+    was wrong when it was made, has not begun.
 
     Processes that start at once agree on one. Raises TlsError where its files are damaged or readable by others.
     """
@@ -106,7 +107,7 @@ def load_or_create(home: Path, now: Callable[[], float]) -> Authority:
         if not (folder / _KEY).exists():
             _create(folder, now)
         authority = _read(folder, now)
-        if authority.certificate.not_valid_after_utc - datetime.fromtimestamp(now(), UTC) < _AUTHORITY_RENEWAL:
+        if not _is_good(authority.certificate, datetime.fromtimestamp(now(), UTC)):
             _create(folder, now)
             authority = _read(folder, now)
     return authority
@@ -141,6 +142,10 @@ def public_authorities(chosen: str | None = None) -> list[Path]:
         return [*found, Path(certifi.where())]
     except ImportError:
         return [*found, Path(botocore.__file__).with_name("cacert.pem")]
+
+
+def _is_good(certificate: x509.Certificate, now: datetime) -> bool:
+    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc - _AUTHORITY_RENEWAL
 
 
 def _create(folder: Path, now: Callable[[], float]) -> None:

@@ -41,6 +41,23 @@ def test_it_is_renewed_before_its_end(tmp_path: Path) -> None:
     assert renewed.certificate.not_valid_after_utc > first.certificate.not_valid_after_utc
 
 
+def test_one_that_a_clock_of_the_future_made_is_made_anew(tmp_path: Path) -> None:
+    first = authority(tmp_path, NOW + 1000 * DAY)
+    renewed = authority(tmp_path)
+    assert renewed.certificate != first.certificate
+    assert renewed.certificate.not_valid_before_utc <= datetime.fromtimestamp(NOW, UTC)
+
+
+def test_contexts_of_a_clock_that_was_set_back_are_not_kept(tmp_path: Path) -> None:
+    times = [NOW]
+    made = tls.load_or_create(tmp_path, lambda: times[-1])
+    first = made.context("sts.us-east-1.amazonaws.com")
+    times.append(NOW - DAY / 8)
+    assert made.context("sts.us-east-1.amazonaws.com") is first
+    times.append(NOW - DAY)
+    assert made.context("sts.us-east-1.amazonaws.com") is not first
+
+
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     authority(tmp_path)
     (tmp_path / "tls" / "ca.key").chmod(0o640)
