@@ -18,12 +18,20 @@ _e, _s = events.c, event_sinks.c
 _WAITS = (_e.sink == bindparam("sink_"), _e.given_up_at.is_(None))
 _ANY = select(_e.seq).where(*_WAITS).limit(1)
 _OLDEST = select(_e.id, _e.at, _e.body).where(*_WAITS).order_by(_e.seq).limit(bindparam("most"))
+#: Seconds that no sink is held or put off for, even by a host whose clock is well ahead: what lasts longer was written under a
+#: clock that was wrong, and would keep the sink from being told until then.
+_FAR = 3600.0
 _CLAIM = (
     update(event_sinks)
     .where(
         _s.name == bindparam("sink_"),
-        _s.due_at <= bindparam("now_"),
-        or_(_s.holder == bindparam("holder_"), _s.holder.is_(None), _s.until < bindparam("now_")),
+        or_(_s.due_at <= bindparam("now_"), _s.due_at > bindparam("far_")),
+        or_(
+            _s.holder == bindparam("holder_"),
+            _s.holder.is_(None),
+            _s.until < bindparam("now_"),
+            _s.until > bindparam("far_"),
+        ),
     )
     .values(holder=bindparam("holder_"), until=bindparam("until_"))
 )
@@ -109,7 +117,8 @@ def any_waiting(connection: Connection, sink: str) -> bool:
 
 def claim(connection: Connection, sink: str, holder: str, now: float, until: float, limit: int) -> list[Event]:
     """The oldest events for a sink that is free and due, which is then the holder's."""
-    if connection.execute(_CLAIM, {"sink_": sink, "holder_": holder, "now_": now, "until_": until}).rowcount == 0:
+    values = {"sink_": sink, "holder_": holder, "now_": now, "until_": until, "far_": now + _FAR}
+    if connection.execute(_CLAIM, values).rowcount == 0:
         return []
     return [Event(row.id, row.at, row.body) for row in connection.execute(_OLDEST, {"sink_": sink, "most": limit})]
 

@@ -117,6 +117,17 @@ def test_of_two_processes_one_tells_and_the_other_takes_over() -> None:
     assert len({*first.heard, *second.heard}) == 11
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_clock_that_was_years_ahead_keeps_no_sink_from_being_told(fails: bool) -> None:
+    engine = engine_with(jobs=1)
+    engine.clock.sleep(1e8)
+    engine.store.claim_events("ear", "a", engine.clock.now(), engine.clock.now() + HOLD_SECONDS, 1)
+    if fails:
+        engine.store.put_off("ear", "a", engine.clock.now() + FIRST_PAUSE, "down")
+    engine.clock.sleep(-1e8)
+    assert messenger(engine, Ear(), "b").tell() == 1
+
+
 def test_a_dead_sink_keeps_neither_the_search_nor_another_sink_waiting() -> None:
     engine = engine_with(("dead", "ear"))
     released, entered = threading.Event(), threading.Event()
