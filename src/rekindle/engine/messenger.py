@@ -25,6 +25,9 @@ HOLD_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 #: An event that has failed to be told for this long is given up.
 PATIENCE_SECONDS = 86_400.0
+#: As often has this process tried in vain by then, in nine minutes: a machine that slept for a weekend wakes before its network
+#: does, and a clock that was set tells nothing of how long anybody has tried.
+PATIENCE_FAILURES = 9
 #: Seconds between looks into the outbox.
 POLL_SECONDS = 0.5
 #: Seconds that a process which has nothing else to do stays for what is still to be told, and then for the one in hand.
@@ -83,7 +86,7 @@ class Messenger:
 
     def _failed(self, event: Event, failure: Undelivered) -> bool:
         now = self.clock.now()
-        if failure.final or now - event.at > PATIENCE_SECONDS:
+        if failure.final or (now - event.at > PATIENCE_SECONDS and self._failures >= PATIENCE_FAILURES):
             _log().error("an event is given up", sink=self.sink.name, event_id=event.id, reason=str(failure))
             self.outbox.give_up(self.sink.name, self.holder, event, now, str(failure))
             return True

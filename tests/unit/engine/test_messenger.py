@@ -104,6 +104,18 @@ def test_nothing_is_tried_for_ever() -> None:
     assert ear.calls < PATIENCE_SECONDS / LONGEST_PAUSE + 40
 
 
+def test_what_has_waited_for_days_is_not_given_up_at_the_first_failure() -> None:
+    engine = engine_with(jobs=1)
+    engine.clock.sleep(3 * PATIENCE_SECONDS)
+    ear = Ear(fails=lambda number, _event: Undelivered("no network yet") if number < 4 else None)
+    told = messenger(engine, ear)
+    for _ in range(10):
+        told.tell()
+        engine.clock.sleep(FIRST_PAUSE)
+    (state,) = engine.store.sink_states()
+    assert (len(ear.heard), state.waiting, state.given_up) == (1, 0, 0)
+
+
 def test_of_two_processes_one_tells_and_the_other_takes_over() -> None:
     engine = engine_with()
     engine.run("job")
