@@ -40,4 +40,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 # Servers in threads would write their access log between pytest's own lines; tests of logs use structlog.testing.
-structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+# A traceback is plain, as commands write it: structlog's own shows every local variable, which of a store takes half a minute.
+structlog.configure(
+    processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()],
+    logger_factory=structlog.ReturnLoggerFactory(),
+)
