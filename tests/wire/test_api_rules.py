@@ -414,7 +414,7 @@ def test_limits_of_the_structure_are_resource_limits(sagemaker: Wire, path: str,
     code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **changed(tuning_request(), path, value))
     assert code == "ResourceLimitExceeded"
     assert message.startswith(f"The account-level service limit '{limit}' is ")
-    assert message.endswith(f"(In Rekindle: {asked}.)")
+    assert message.endswith(f"(In Rekindle: {asked}; this limit is fixed.)")
 
 
 def test_a_grid_beyond_its_limit_is_refused(sagemaker: Wire) -> None:
@@ -430,7 +430,10 @@ def test_a_grid_beyond_its_limit_is_refused(sagemaker: Wire) -> None:
     code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
     assert code == "ResourceLimitExceeded"
     assert "'Number of combinations of a grid'" in message
-    assert "(In Rekindle: hyperParameterTuningJobConfig.parameterRanges: 784. Shorten the lists of values" in message
+    assert (
+        "(In Rekindle: hyperParameterTuningJobConfig.parameterRanges: 784; this limit is fixed. Shorten the lists of values"
+        in message
+    )
 
 
 # --- warm start --------------------------------------------------------------------------------------------------------

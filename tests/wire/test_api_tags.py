@@ -75,7 +75,7 @@ def test_a_job_has_fifty_tags_at_most(sagemaker: Wire) -> None:
     code, message = error_of(sagemaker.client.add_tags, ResourceArn=arn, Tags=tags(more="1"))
     assert code == "ResourceLimitExceeded"
     assert "'Number of tags' is 50 Tags" in message
-    assert message.endswith("(In Rekindle: tags: 51.)")
+    assert message.endswith("(In Rekindle: tags: 51; this limit is fixed.)")
     sagemaker.finish(name)
 
 

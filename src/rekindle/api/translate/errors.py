@@ -83,6 +83,7 @@ _ADJUSTABLE = frozenset(
     )
 )
 _ADJUST = "REKINDLE_LIMITS=relaxed"
+_FIXED = "this limit is fixed"
 
 #: Operations that call a missing training job a ResourceNotFound, as their model declares.
 _TRAINING_NOT_FOUND = frozenset(("UpdateTrainingJob", "DeleteTrainingJob"))
@@ -158,9 +159,9 @@ def _limit(error: LimitExceeded, context: Context) -> str:
     delta = error.asked - error.used
     sentence = _LIMIT.format(limit=name, allowed=error.allowed, unit=unit, used=error.used, delta=delta)
     where = [f"{context.path(error.field)}: {error.asked}"] if error.field else []
-    ours = [*where, *([_ADJUST] if error.limit in _ADJUSTABLE else ())]
+    ours = [*where, _ADJUST if error.limit in _ADJUSTABLE else _FIXED]
     way_out = f" {error.hint}" if error.hint else ""
-    return f"{sentence} (In Rekindle: {'; '.join(ours)}.{way_out})" if ours else sentence
+    return f"{sentence} (In Rekindle: {'; '.join(ours)}.{way_out})"
 
 
 def _invalid(error: InvalidValue, context: Context) -> str:
