@@ -135,7 +135,7 @@ class Worker:
         except StoreUnavailable as error:
             # The leases stay ours while they last; one that was lost meanwhile is refused when it is used.
             self._store_is_away = True
-            if now >= self._next_complaint:
+            if not _is_early(self._next_complaint, now, COMPLAINT_SECONDS):
                 self._next_complaint = now + COMPLAINT_SECONDS
                 _log().warning("store unavailable; trying again", reason=error.message, hint=error.hint)
 
@@ -164,7 +164,7 @@ class Worker:
 
     def _evict_dead(self, now: float) -> None:
         """Frees what workers of this host held when they died: nobody else would for the life of a lease."""
-        if now < self._next_eviction:
+        if _is_early(self._next_eviction, now, EVICTION_SECONDS):
             return
         self._next_eviction = now + EVICTION_SECONDS
         for holder in self.step.store.holders():
@@ -173,7 +173,7 @@ class Worker:
 
     def _look_elsewhere(self, now: float) -> None:
         """Frees the work of homes that are gone, and tells of work that waits for a worker of another home."""
-        if now < self._next_elsewhere:
+        if _is_early(self._next_elsewhere, now, ELSEWHERE_SECONDS):
             return
         self._next_elsewhere = now + ELSEWHERE_SECONDS
         for home in self.gone_homes:
@@ -246,7 +246,7 @@ class Worker:
 
     def _move_apart(self, lease: Lease, at_most: int | None) -> None:
         """Moves one piece of work; a defect that it meets stays its own, unless there is no other work."""
-        if self._resting.get(lease.subject, 0.0) > self.step.clock.now():
+        if _is_early(self._resting.get(lease.subject, 0.0), self.step.clock.now(), REST_SECONDS):
             return
         try:
             self._move(lease, at_most)
@@ -325,6 +325,12 @@ class Worker:
         self._specs.pop(subject, None)
         self._leases.pop(subject, None)
         self._running.pop(subject, None)
+
+
+def _is_early(due: float, now: float, pause: float) -> bool:
+    """Whether something that is done after a pause is not due yet. What is farther off than that was put off before somebody
+    set the clock back, and would wait for as long."""
+    return 0.0 < due - now <= pause
 
 
 def _log() -> structlog.BoundLogger:

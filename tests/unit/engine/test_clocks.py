@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 
 from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingJobStatus
 from rekindle.engine.collect import fold
 from rekindle.engine.ports import Report, RunKey, RunState
+from rekindle.engine.worker import EVICTION_SECONDS
 from support.engine import Engine
 from support.simulated import SimulatedClock
 from support.specs import tuning_spec
@@ -67,3 +69,16 @@ def test_no_tuning_job_ends_before_it_was_created() -> None:
     assert job.ended_at is not None
     assert job.ended_at >= job.created_at
     assert all(job.ended_at >= trial.ended_at for trial in engine.trials("job") if trial.ended_at is not None)
+
+
+def test_a_worker_whose_clock_is_set_back_goes_on_looking_for_dead_ones() -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=1, parallel=1))
+    dead = f"{socket.gethostname()}/{2**22 + 1}/1"
+    now = engine.clock.now()
+    assert engine.store.claim(dead, now, now + 30)
+    worker = engine.worker()
+    worker._next_eviction = now + EVICTION_SECONDS
+    engine.clock.at -= HOUR
+    worker.tick()
+    assert engine.store.holders() == ["a"]
