@@ -50,7 +50,7 @@ def time_left(snapshot: Snapshot, ended: Sequence[TrainingJob], now: float) -> f
     times = [j.ended_at - j.started_at for j in ended if j.ended_at is not None and j.started_at is not None]
     if limits.max_jobs is not None and times:
         mean = sum(times) / len(times)
-        spent = sum(min(now - j.started_at, mean) for j in snapshot.running if j.started_at is not None)
+        spent = sum(min(max(now - j.started_at, 0.0), mean) for j in snapshot.running if j.started_at is not None)
         bounds.append(max((limits.max_jobs - len(ended)) * mean - spent, 0.0) / limits.max_parallel)
     if limits.max_runtime_seconds is not None:
         bounds.append(max(snapshot.job.created_at + limits.max_runtime_seconds - now, 0.0))

@@ -74,6 +74,11 @@ def test_time_left():
     assert progress_of(Snapshot(JOB, (running(1),)), now=130.0).left is None
 
 
+def test_a_clock_that_was_set_back_adds_nothing_to_the_time_left():
+    jobs = (ended(1, 0.5), ended(2, 0.5), running(3, start=4000.0))
+    assert progress_of(Snapshot(JOB, jobs), now=130.0).left == pytest.approx(80 / 2)
+
+
 def test_time_left_is_at_most_what_the_limit_leaves():
     job = replace(JOB, spec=replace(SPEC, limits=Limits(10, 2, 40)))
     assert progress_of(Snapshot(job, (ended(1, 0.5),)), now=130.0).left == 10.0
