@@ -192,9 +192,10 @@ def _libsvm(path: Path, _weights: bool) -> Table | None:
                     columns.append(int(column))
                     values.append(float(value))
         except (ValueError, OverflowError) as error:
+            table = "" if ":" in line else " If it is a table, say that its channel's content type is text/csv."
             raise UserError(
                 f"Line {number} '{line[:50]}...' of file '{path.name}' is not 'LIBSVM' format. Please ensure the file is in "
-                "'LIBSVM' format: <label>[:<weight>] <index>:<value> ..."
+                f"'LIBSVM' format: <label>[:<weight>] <index>:<value> ...{table}"
             ) from error
         starts.append(len(values))
     if not labels:

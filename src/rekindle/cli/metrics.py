@@ -100,7 +100,7 @@ def _show(catches: Sequence[Catch]) -> None:
     show(table(columns, rows, right=["caught", "first", "final", "line"]))
     for c in catches:
         if not c.count:
-            tell(f"{c.metric}: nothing in the log matches {c.regex!r} with a number.")
+            tell(f"{c.metric}: nothing in the log matches {one_line(c.regex)} with a number.")
         if c.not_numbers:
             several = f"{c.not_numbers} matches are no finite numbers, such as"
             what = "1 match is no finite number" if c.not_numbers == 1 else several

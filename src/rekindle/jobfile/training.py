@@ -36,6 +36,7 @@ COMPRESSIONS = {"gzip": "GZIP", "none": "NONE"}
 CONTENT_TYPES = {
     ".csv": "text/csv",
     ".csv.gz": "text/csv",
+    ".tsv": "text/csv",
     ".libsvm": "text/libsvm",
     ".svm": "text/libsvm",
     ".parquet": "application/x-parquet",

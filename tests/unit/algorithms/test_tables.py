@@ -117,6 +117,7 @@ def test_a_channel_without_rows_is_no_table(tmp_path: Path) -> None:
         ("libsvm", b"1:1 0:1\n1:-1 0:1\n", "/f', row 2: the weight is negative"),
         ("csv", b"1\n0\n", "has 1 columns, and no feature among them"),
         ("libsvm", b"1,2,3\n", "Line 1 '1,2,3...' of file 'f' is not 'LIBSVM' format"),
+        ("libsvm", b"1\t2\t3\n", "<index>:<value> ... If it is a table, say that its channel's content type is text/csv."),
         ("libsvm", b"1 0:1\n1 a:1\n", "Line 2 '1 a:1...'"),
         ("libsvm", b"1:2 0:1\n1 0:1\n", "a weight is in 1 of 2 lines"),
         ("libsvm", b"1 -1:1\n", "an index is negative"),

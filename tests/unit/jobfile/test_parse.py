@@ -195,7 +195,7 @@ def test_the_guide_names_every_key():
 BUILTIN = """\
 name: wine
 algorithm: xgboost
-channels: {train: train.csv, validation: {uri: held, content_type: text/csv}}
+channels: {train: train.tsv, validation: {uri: held, content_type: text/csv}}
 objective: validation:auc
 ranges: {eta: {min: 0.1, max: 0.5}, max_depth: {min: 1, max: 10, type: integer}}
 static: {num_round: 20, objective: 'binary:logistic'}
