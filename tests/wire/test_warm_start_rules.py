@@ -73,7 +73,7 @@ WAYS_OUT = {
     "a parent is too old": "Leave this parent out.",
     "its own parent": "Name an earlier tuning job, or give this one another name.",
     "several definitions": "Leave this parent out.",
-    "another metric": "Tune 'loss', or leave this parent out.",
+    "another metric": "Tune 'loss', import the parent again with 'auc' as its objective's name, or leave this parent out.",
     "another type": "Make it integer, or leave this parent out.",
     "twelve changes": "Leave more of them as they were, static with the parent's value or tuned.",
     "the environment": "Set it to what the parent has, or leave this parent out.",

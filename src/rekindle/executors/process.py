@@ -199,10 +199,11 @@ class ProcessExecutor(Executor):
         with self._mutex:
             if (reason := self._refused.pop(key, None)) is not None:
                 return Report(key, RunState.FAILED, ended_at=self._clock.now(), failure_reason=reason)
+            if key not in self._launched:
+                # Though its process may be about to exit still: its files are closed, and their locks gone, a moment earlier.
+                return None
             self._reap()
-            if key in self._children:
-                return Report(key, RunState.RUNNING)
-            return Report(key, RunState.LOST, failure_reason=_LOST) if key in self._launched else None
+            return Report(key, RunState.RUNNING) if key in self._children else Report(key, RunState.LOST, failure_reason=_LOST)
 
     def stop(self, key: RunKey, give_up: bool = False) -> None:
         """See Executor."""
