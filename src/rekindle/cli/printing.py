@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import stat
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -36,9 +34,14 @@ def console(stderr: bool = False, width: int = PLAIN_WIDTH) -> Console:
     ``FORCE_COLOR`` asks for a terminal's, as CI and notebooks do."""
     from rich.console import Console
 
-    if (sys.stderr if stderr else sys.stdout).isatty():
-        return Console(stderr=stderr, highlight=False, soft_wrap=False)
-    return Console(stderr=stderr, highlight=False, soft_wrap=False, width=width, color_system=None)
+    watched = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        soft_wrap=False,
+        width=None if watched else width,
+        color_system="auto" if watched else None,
+    )
 
 
 def show(*things: RenderableType, width: int = PLAIN_WIDTH) -> None:
@@ -72,8 +75,8 @@ def say_if_waiting(path: str) -> None:
     """On stderr, before a named pipe is read: where nobody has begun to write, that may take for ever."""
     from rekindle.jobfile.load import is_passing
 
-    with contextlib.suppress(OSError, ValueError):
-        if stat.S_ISFIFO(os.stat(path).st_mode) and not is_passing(Path(path)):
+    with contextlib.suppress(OSError):
+        if Path(path).is_fifo() and not is_passing(Path(path)):
             complain(f"{path} is a pipe: waiting for what another program writes to it; Ctrl-C ends this")
 
 
@@ -191,7 +194,7 @@ def duration(seconds: float | None) -> str:
 
 
 def can_renew(stderr: bool = False) -> bool:
-    """Whether what stands on stdout can be drawn over. Not so where a terminal cannot move its cursor (``TERM=dumb``, of
+    """Whether what stands on stdout, or stderr, can be drawn over. Not so where a terminal cannot move its cursor (``TERM=dumb``, of
     editors and CI runners), and not in a notebook, where ``!`` makes a terminal but every picture stays, in the file too."""
     from rekindle.settings import in_notebook
 

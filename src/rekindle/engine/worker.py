@@ -78,6 +78,29 @@ def _start_of(process: psutil.Process) -> str:
 
 
 @dataclass
+class _Work:
+    """One piece of work, as long as it is ours: what is known of it goes with it."""
+
+    lease: Lease
+    #: At which turn it last had something running.
+    idle_since: int
+    #: None: not known.
+    running: list[RunKey] | None = None
+    parents: tuple[ParentJob, ...] | None = None
+    memory: Memory | None = None
+    wants_more: bool = False
+    rests_until: float = 0.0
+    #: What it is to start, and since when it has had nothing running for want of room.
+    specs: tuple[TrainingSpec, ...] = ()
+    waits_since: float | None = None
+
+    @property
+    def busy(self) -> int:
+        """How many runs it has."""
+        return len(self.running or ())
+
+
+@dataclass
 class Worker:
     """Moves all unfinished work of a store, or the one piece ``only``."""
 
@@ -88,24 +111,16 @@ class Worker:
     poll_seconds: float = POLL_SECONDS
     #: Homes that are gone for good, as somebody said who knows: their work goes on here.
     gone_homes: tuple[str, ...] = ()
-    _leases: dict[str, Lease] = field(default_factory=dict)
-    _running: dict[str, list[RunKey]] = field(default_factory=dict)
-    _parents: dict[int, tuple[ParentJob, ...]] = field(default_factory=dict)
-    _memories: dict[int, Memory] = field(default_factory=dict)
-    _resting: dict[str, float] = field(default_factory=dict)
-    _wanting: set[str] = field(default_factory=set)
-    #: Counts the turns taken; for each subject, at which one it last had something running.
+    #: By subject, in the order in which it was claimed.
+    _work: dict[str, _Work] = field(default_factory=dict)
+    #: Counts the turns taken.
     _turns: int = 0
-    _idle_since: dict[str, int] = field(default_factory=dict)
     #: When everything is looked at again, and when dead holders are, at the latest.
     _next_look: float = 0.0
     _next_eviction: float = 0.0
     _next_elsewhere: float = 0.0
     _next_complaint: float = 0.0
     _store_is_away: bool = False
-    #: What each subject is to start, and since when it has had nothing running for want of room.
-    _specs: dict[str, tuple[TrainingSpec, ...]] = field(default_factory=dict)
-    _waits_since: dict[str, float] = field(default_factory=dict)
 
     def run(self, until: Callable[[], bool]) -> None:
         """Works until ``until`` says so. Training jobs that still run go on without us. Leases are given back, also
@@ -122,7 +137,7 @@ class Worker:
         """Claims what is free and moves each piece of work by one step; where only suggestions have come since the last look
         around, those that they are for."""
         now = self.step.clock.now()
-        answered = {f"tuning:{job_id}" for job_id in self.step.suggester.answered()} & self._leases.keys()
+        answered = {f"tuning:{job_id}" for job_id in self.step.suggester.answered()} & self._work.keys()
         everything = not answered or now >= self._next_look
         try:
             self._evict_dead(now)
@@ -130,7 +145,7 @@ class Worker:
             self._keep_leases()
             if everything:
                 self._next_look = now + self.poll_seconds
-            self._move_all([s for s in self._leases if everything or s in answered])
+            self._move_all([s for s in self._work if everything or s in answered])
             self._store_is_away, self._next_complaint = False, 0.0
         except StoreUnavailable as error:
             # The leases stay ours while they last; one that was lost meanwhile is refused when it is used.
@@ -141,7 +156,7 @@ class Worker:
 
     def wait(self) -> None:
         """Waits for a training job to end, for a suggestion, or for the next look around."""
-        running = [key for found in self._running.values() for key in found]
+        running = [key for work in self._work.values() for key in work.running or ()]
         descriptors = self.step.suggester.descriptors()
         if self._store_is_away:
             # A run whose end cannot be recorded would wake us at once, again and again.
@@ -154,13 +169,13 @@ class Worker:
     def shut_down(self) -> None:
         """Gives all leases back, and ends what makes suggestions."""
         self.step.suggester.close()
-        for lease in self._leases.values():
+        for work in self._work.values():
             try:
                 # What is not known to have no runs may have some.
-                self.step.store.release(lease, has_runs=self._running.get(lease.subject) != [])
+                self.step.store.release(work.lease, has_runs=work.running != [])
             except StoreUnavailable:
                 return
-        self._leases.clear()
+        self._work.clear()
 
     def _evict_dead(self, now: float) -> None:
         """Frees what workers of this host held when they died: nobody else would for the life of a lease."""
@@ -188,106 +203,101 @@ class Worker:
 
     def _keep_leases(self) -> None:
         now = self.step.clock.now()
-        if any(lease.until - now < LEASE_SECONDS / 2 for lease in self._leases.values()):
-            kept = self.step.store.renew(tuple(self._leases.values()), now, now + LEASE_SECONDS)
-            for subject in sorted(self._leases.keys() - {lease.subject for lease in kept}):
+        held = [work.lease for work in self._work.values()]
+        if any(lease.until - now < LEASE_SECONDS / 2 for lease in held):
+            kept = {lease.subject: lease for lease in self.step.store.renew(tuple(held), now, now + LEASE_SECONDS)}
+            for subject in sorted(self._work.keys() - kept.keys()):
                 self._drop(subject)
-            self._leases.update((lease.subject, lease) for lease in kept)
-        if self.only is None or self.only not in self._leases:
+            for subject, lease in kept.items():
+                self._work[subject].lease = lease
+        if self.only is None or self.only not in self._work:
             for lease in self.step.store.claim(self.holder, now, now + LEASE_SECONDS, only=self.only):
-                self._leases[lease.subject] = lease
+                self._work.setdefault(lease.subject, _Work(lease, self._turns)).lease = lease
 
     def _move_all(self, subjects: Sequence[str]) -> None:
         """Moves pieces of work. Where the host's slots are limited and shared, all are looked at first, and then each starts
         what it can, a turn at a time."""
-        alone = self.step.at_most is None or len(self._leases) == 1
+        alone = self.step.at_most is None or len(self._work) == 1
         for subject in subjects:
-            self._move_apart(self._leases[subject], None if alone else 0)
+            self._move_apart(self._work[subject], None if alone else 0)
         if self.step.at_most is not None and not alone:
             self._share_out(self.step.at_most, subjects)
 
     def _share_out(self, at_most: int, subjects: Sequence[str]) -> None:
         """Lets each of the subjects that wants more start what it can, a turn at a time."""
-        for subject in self._leases:
-            self._idle_since.setdefault(subject, self._turns)
         self._turns += 1
-        for subject in self._leases:
-            if self._busy(subject):
-                self._idle_since[subject] = self._turns
-        ages = {subject: age for age, subject in enumerate(self._leases)}
-        queue = [(self._turn(s, ages[s]), s) for s in subjects if s in self._leases and s in self._wanting]
+        for work in self._work.values():
+            if work.busy:
+                work.idle_since = self._turns
+        ages = {subject: age for age, subject in enumerate(self._work)}
+        ours = [(s, self._work[s]) for s in subjects if s in self._work]
+        queue = [(turn(work.busy, work.idle_since, ages[s]), s) for s, work in ours if work.wants_more]
         heapq.heapify(queue)
         while queue:
             _, subject = heapq.heappop(queue)
-            before = set(self._running.get(subject, ()))
-            self._move_apart(self._leases[subject], at_most)
-            begun = set(self._running.get(subject, ())) - before
-            if not begun and self._is_overdue(subject):
+            work = self._work[subject]
+            before = set(work.running or ())
+            self._move_apart(work, at_most)
+            if subject not in self._work:
+                continue
+            begun = set(work.running or ()) - before
+            if not begun and self._is_overdue(work):
                 # It needs more than is free: were others to take that, it would never be enough.
                 return
             if begun:
                 self._turns += 1
-                self._idle_since[subject] = self._turns
-            if begun and subject in self._wanting:
-                heapq.heappush(queue, (self._turn(subject, ages[subject]), subject))
+                work.idle_since = self._turns
+            if begun and work.wants_more:
+                heapq.heappush(queue, (turn(work.busy, work.idle_since, ages[subject]), subject))
 
-    def _is_overdue(self, subject: str) -> bool:
-        """Whether a subject has waited for longer than the others may go before it, for what this host has."""
-        since = self._waits_since.get(subject)
-        if since is None or self.step.clock.now() - since < PATIENCE_SECONDS:
+    def _is_overdue(self, work: _Work) -> bool:
+        """Whether a piece of work has waited for longer than the others may go before it, for what this host has."""
+        if work.waits_since is None or self.step.clock.now() - work.waits_since < PATIENCE_SECONDS:
             return False
-        return any(self.step.executor.room(spec).ever for spec in self._specs.get(subject, ()))
+        return any(self.step.executor.room(spec).ever for spec in work.specs)
 
-    def _turn(self, subject: str, age: int) -> tuple[int, int, int]:
-        return turn(self._busy(subject), self._idle_since[subject], age)
-
-    def _busy(self, subject: str) -> int:
-        return len(self._running.get(subject, ()))
-
-    def _move_apart(self, lease: Lease, at_most: int | None) -> None:
+    def _move_apart(self, work: _Work, at_most: int | None) -> None:
         """Moves one piece of work; a defect that it meets stays its own, unless there is no other work."""
-        if _is_early(self._resting.get(lease.subject, 0.0), self.step.clock.now(), REST_SECONDS):
+        if _is_early(work.rests_until, self.step.clock.now(), REST_SECONDS):
             return
         try:
-            self._move(lease, at_most)
+            self._move(work, at_most)
         except StoreUnavailable:
             raise
         except Exception:
             if self.only is not None:
                 raise
-            _log().exception("a step failed; trying again later", subject=lease.subject)
-            self._resting[lease.subject] = self.step.clock.now() + REST_SECONDS
+            _log().exception("a step failed; trying again later", subject=work.lease.subject)
+            work.rests_until = self.step.clock.now() + REST_SECONDS
             # Nobody is to be woken by its runs: they may have ended, and would wake us at once, again and again.
-            self._running.pop(lease.subject, None)
-            self._wanting.discard(lease.subject)
+            work.running, work.wants_more = None, False
 
-    def _move(self, lease: Lease, at_most: int | None) -> None:
-        kind, _, number = lease.subject.partition(":")
+    def _move(self, work: _Work, at_most: int | None) -> None:
+        kind, _, number = work.lease.subject.partition(":")
         step = replace(self.step, at_most=at_most)
         try:
             if kind == "tuning":
-                finished = self._move_tuning_job(step, lease, int(number))
+                finished = self._move_tuning_job(step, work, int(number))
             else:
-                finished = self._move_training_job(step, lease, int(number))
+                finished = self._move_training_job(step, work, int(number))
         except (LeaseLost, NotFound):
-            self._drop(lease.subject)
+            self._drop(work.lease.subject)
             return
         if finished:
-            self.step.store.release(lease)
-            self._drop(lease.subject)
+            self.step.store.release(work.lease)
+            self._drop(work.lease.subject)
 
-    def _move_tuning_job(self, step: Step, lease: Lease, job_id: int) -> bool:
-        if job_id not in self._parents:
-            self._parents[job_id] = tuple(parents_of(self.step.store, self.step.store.tuning_job_by_id(job_id)))
+    def _move_tuning_job(self, step: Step, work: _Work, job_id: int) -> bool:
+        if work.parents is None:
+            work.parents = tuple(parents_of(self.step.store, self.step.store.tuning_job_by_id(job_id)))
         # What a step that fails has read is forgotten with it.
-        memory = self._memories.pop(job_id, None) or Memory()
-        snapshot = reconcile_tuning_job(step, lease, job_id, self._parents[job_id], memory)
-        if not snapshot.job.status.is_terminal:
-            self._memories[job_id] = memory
+        memory, work.memory = work.memory or Memory(), None
+        snapshot = reconcile_tuning_job(step, work.lease, job_id, work.parents, memory)
+        work.memory = memory
         wanting = wants_more(snapshot)
-        self._specs[lease.subject] = tuple(definition.training for definition in snapshot.job.spec.definitions)
+        work.specs = tuple(definition.training for definition in snapshot.job.spec.definitions)
         pending = any(j.secondary is SecondaryStatus.PENDING for j in snapshot.running)
-        self._note(lease.subject, snapshot.jobs, wanting, pending or snapshot.job.waiting_for is not None)
+        self._note(work, snapshot.jobs, wanting, pending or snapshot.job.waiting_for is not None)
         if not wanting:
             self.step.suggester.forget(job_id)
         if self.on_step is not None:
@@ -296,35 +306,26 @@ class Worker:
             log_end(snapshot)
         return snapshot.job.status.is_terminal
 
-    def _move_training_job(self, step: Step, lease: Lease, job_id: int) -> bool:
-        job = reconcile_training_job(step, lease, job_id)
-        self._specs[lease.subject] = (job.spec,)
+    def _move_training_job(self, step: Step, work: _Work, job_id: int) -> bool:
+        job = reconcile_training_job(step, work.lease, job_id)
+        work.specs = (job.spec,)
         waits = job.status is TrainingJobStatus.IN_PROGRESS and job.started_at is None
-        self._note(lease.subject, [job], waits, job.secondary is SecondaryStatus.PENDING)
+        self._note(work, [job], waits, job.secondary is SecondaryStatus.PENDING)
         return not job.is_running
 
-    def _note(self, subject: str, jobs: Iterable[TrainingJob], wants_more: bool, lacks_room: bool) -> None:
-        self._running[subject] = keys(jobs)
-        (self._wanting.add if wants_more else self._wanting.discard)(subject)
-        if self._running[subject] or not wants_more:
-            self._waits_since.pop(subject, None)
-        elif lacks_room:
-            self._waits_since.setdefault(subject, self.step.clock.now())
+    def _note(self, work: _Work, jobs: Iterable[TrainingJob], wants_more: bool, lacks_room: bool) -> None:
+        work.running, work.wants_more = keys(jobs), wants_more
+        if work.running or not wants_more:
+            work.waits_since = None
+        elif lacks_room and work.waits_since is None:
+            work.waits_since = self.step.clock.now()
 
     def _drop(self, subject: str) -> None:
         """Forgets a piece of work that has ended or has another mover: a worker may go on for months."""
+        del self._work[subject]
         kind, _, number = subject.partition(":")
         if kind == "tuning":
             self.step.suggester.forget(int(number))
-            self._parents.pop(int(number), None)
-            self._memories.pop(int(number), None)
-        self._wanting.discard(subject)
-        self._idle_since.pop(subject, None)
-        self._waits_since.pop(subject, None)
-        self._resting.pop(subject, None)
-        self._specs.pop(subject, None)
-        self._leases.pop(subject, None)
-        self._running.pop(subject, None)
 
 
 def _is_early(due: float, now: float, pause: float) -> bool:
