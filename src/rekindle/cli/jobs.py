@@ -210,12 +210,12 @@ def _listed(app: App, job: TuningJob) -> dict[str, Any]:
     from dataclasses import asdict
 
     from rekindle.cli.records import tuning_summary
-    from rekindle.engine.queries import shown_status, status_counters, waiting_for
+    from rekindle.engine.queries import status_counters, waiting_for
 
     counters = status_counters(app.store.counters([job.id]).get(job.id, {}))
     best = _best_of(app, job)
     return {
-        **tuning_summary(job, shown_status(job).value),
+        **tuning_summary(job, job.shown_status.value),
         "training_jobs": asdict(counters),
         "best_objective": None if best is None else best.objective_value,
         "waiting_for": waiting_for(app.store, job, app.home, app.clock.now()),

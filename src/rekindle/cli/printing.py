@@ -194,8 +194,9 @@ def duration(seconds: float | None) -> str:
 
 
 def can_renew(stderr: bool = False) -> bool:
-    """Whether what stands on stdout, or stderr, can be drawn over. Not so where a terminal cannot move its cursor (``TERM=dumb``, of
-    editors and CI runners), and not in a notebook, where ``!`` makes a terminal but every picture stays, in the file too."""
+    """Whether what stands on stdout, or stderr, can be drawn over. Not so where a terminal cannot move its cursor
+    (``TERM=dumb``, of editors and CI runners), and not in a notebook, where ``!`` makes a terminal but every picture stays, in
+    the file too."""
     from rekindle.settings import in_notebook
 
     stream, out = sys.stderr if stderr else sys.stdout, console(stderr)

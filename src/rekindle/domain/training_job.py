@@ -244,6 +244,13 @@ class TrainingJob:
         """Whether the job has not ended."""
         return not self.status.is_terminal
 
+    @property
+    def shown_status(self) -> TrainingJobStatus:
+        """The status for people: Stopping from the moment somebody asks."""
+        if self.stop_requested and self.status is TrainingJobStatus.IN_PROGRESS:
+            return TrainingJobStatus.STOPPING
+        return self.status
+
     def attempt_at(self, seq: int) -> int | None:
         """The attempt that the job was at by event ``seq`` of its tuning job; None where that is not recorded."""
         for attempt in range(self.attempt, 1, -1):

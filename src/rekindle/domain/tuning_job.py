@@ -233,6 +233,13 @@ class TuningJob:
         """The tuning job's name, in the case in which it was given."""
         return self.spec.name
 
+    @property
+    def shown_status(self) -> TuningJobStatus:
+        """The status for people: Stopping from the moment somebody asks."""
+        if self.stop_requested and self.status is TuningJobStatus.IN_PROGRESS:
+            return TuningJobStatus.STOPPING
+        return self.status
+
 
 @dataclass(frozen=True)
 class Quotas:

@@ -191,11 +191,10 @@ def _or_leave_out(way_out: str) -> str:
 
 
 def _has_ended(about: _About, parent: ParentJob) -> Check:
-    status, error = parent.job.status, None
+    status, error = parent.job.shown_status, None
     if not status.is_terminal:
         way_out = f"Wait, or stop it: `rekindle stop {about.parent}`."
-        if parent.job.stop_requested or status is TuningJobStatus.STOPPING:
-            status = TuningJobStatus.STOPPING
+        if status is TuningJobStatus.STOPPING:
             way_out = f"It was asked to stop: wait until it has; `rekindle stop {about.parent}` waits with you."
         error = InvalidValue(about.where, status.value, "a parent must have ended (Completed, Stopped or Failed)", way_out)
     return about.check("has ended", status.value, error)

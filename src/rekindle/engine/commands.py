@@ -45,7 +45,7 @@ from rekindle.domain.warm_start import (
 from rekindle.engine.code import MAX_BYTES, check_archive
 from rekindle.engine.inputs import check_manifest
 from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, ObjectStore, Page, RunKey
-from rekindle.engine.queries import parents_of, shown_status, shown_training_status, tags_of
+from rekindle.engine.queries import parents_of, tags_of
 
 #: What a face keeps with a job for itself.
 Extras = Mapping[str, Any]
@@ -296,7 +296,7 @@ def stop_training_job(store: JobStore, owner: Owner, name: str) -> TrainingJob:
     when somebody has asked before."""
     job = store.training_job(owner, name)
     if not job.is_running or job.stop_requested:
-        state = shown_training_status(job).value
+        state = job.shown_status.value
         message = f"training job {job.name!r} cannot be stopped: it is {state}."
         raise WrongState("training job", job.name, state, message)
     store.request_stop(f"training:{job.id}")
@@ -307,7 +307,7 @@ def delete_tuning_job(store: JobStore, owner: Owner, name: str) -> TuningJob:
     """Removes a tuning job's record; its training jobs and their files stay. Raises WrongState while it runs."""
     job = store.tuning_job(owner, name)
     if not job.status.is_terminal:
-        raise _not_ended("tuning job", job.name, shown_status(job).value)
+        raise _not_ended("tuning job", job.name, job.shown_status.value)
     store.delete_tuning_job(job.id)
     return job
 
@@ -321,7 +321,7 @@ def delete_training_job(store: JobStore, executor: Executor, owner: Owner, name:
     """Removes a training job's record and files. Raises WrongState while it runs, or while its tuning job is there."""
     job = store.training_job(owner, name)
     if job.is_running:
-        raise _not_ended("training job", job.name, shown_training_status(job).value)
+        raise _not_ended("training job", job.name, job.shown_status.value)
     _check_not_counted(store, job)
     store.delete_training_job(job.id)
     executor.forget(job.owner, job.name)

@@ -68,7 +68,7 @@ def describe_job(store: JobStore, job: TuningJob) -> TuningJobView:
     pairs = store.counters([job.id])[job.id]
     best = store.best_of(job.id, job.spec.definition.objective.direction)
     overall = _best_overall(store, job, best) if _compares_parents(job) else None
-    return TuningJobView(job, shown_status(job), status_counters(pairs), objective_counters(pairs), best, overall)
+    return TuningJobView(job, job.shown_status, status_counters(pairs), objective_counters(pairs), best, overall)
 
 
 def list_tuning_jobs(
@@ -143,7 +143,7 @@ def view(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJo
         pairs[pair] = pairs.get(pair, 0) + 1
     overall = best_overall(job, jobs, parents) if _compares_parents(job) else None
     counted, objectives = status_counters(pairs), objective_counters(pairs)
-    return TuningJobView(job, shown_status(job), counted, objectives, best_job(jobs, direction), overall)
+    return TuningJobView(job, job.shown_status, counted, objectives, best_job(jobs, direction), overall)
 
 
 def waiting_for(store: JobStore, job: TuningJob, home: str, now: float) -> str | None:
@@ -175,20 +175,6 @@ def log_elsewhere(executor: Executor, job: TrainingJob, home: str, attempt: int)
         f"The log of {job.name} is not in this home folder ({home}): it stays where the training job ran. Ask the server of "
         f"that home, or give `rekindle logs {job.name}` there."
     )
-
-
-def shown_status(job: TuningJob) -> TuningJobStatus:
-    """The status for people: Stopping from the moment somebody asks."""
-    if job.stop_requested and job.status is TuningJobStatus.IN_PROGRESS:
-        return TuningJobStatus.STOPPING
-    return job.status
-
-
-def shown_training_status(job: TrainingJob) -> TrainingJobStatus:
-    """A training job's status for people: Stopping from the moment somebody asks."""
-    if job.stop_requested and job.status is TrainingJobStatus.IN_PROGRESS:
-        return TrainingJobStatus.STOPPING
-    return job.status
 
 
 def parents_of(store: JobStore, job: TuningJob) -> Sequence[ParentJob]:
@@ -260,7 +246,7 @@ def objective_counters(pairs: Mapping[tuple[str, str], int]) -> ObjectiveCounter
 
 
 def _listed(job: TuningJob, pairs: Mapping[tuple[str, str], int]) -> ListedTuningJob:
-    return ListedTuningJob(job, shown_status(job), status_counters(pairs), objective_counters(pairs))
+    return ListedTuningJob(job, job.shown_status, status_counters(pairs), objective_counters(pairs))
 
 
 def _compares_parents(job: TuningJob) -> bool:

@@ -13,13 +13,12 @@ from rekindle.domain.training_job import (
     TrainingJobStatus,
     Transition,
 )
-from rekindle.engine.queries import shown_training_status
 from rekindle.search.history import Direction
 
 
 def describe_training_job(job: TrainingJob) -> Json:
     """DescribeTrainingJob's answer."""
-    status = shown_training_status(job)
+    status = job.shown_status
     return present(
         {
             **_request_members(job),
@@ -58,7 +57,7 @@ def training_job_search_record(job: TrainingJob) -> Json:
 
 def training_job_summary(job: TrainingJob) -> Json:
     """An item of ListTrainingJobs."""
-    status = shown_training_status(job)
+    status = job.shown_status
     return present(
         {
             "TrainingJobName": job.name,
@@ -82,7 +81,7 @@ def tuned_job_summary(job: TrainingJob, direction: Direction, family: str | None
             "TrainingJobArn": training_job_arn(job),
             "TuningJobName": family,
             **_times(job),
-            "TrainingJobStatus": shown_training_status(job).value,
+            "TrainingJobStatus": job.shown_status.value,
             "TunedHyperParameters": dict(job.tuned),
             "FailureReason": job.failure_reason,
             "FinalHyperParameterTuningJobObjectiveMetric": _objective(job, direction),
