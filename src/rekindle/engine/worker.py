@@ -82,7 +82,7 @@ class _Work:
     """One piece of work, as long as it is ours: what is known of it goes with it."""
 
     lease: Lease
-    #: At which turn it last had something running.
+    #: At which turn it last had something running, or was claimed.
     idle_since: int
     #: None: not known.
     running: list[RunKey] | None = None
