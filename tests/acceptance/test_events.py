@@ -99,7 +99,10 @@ LISTED = """\
   pattern: {{detail: {{TrainingJobStatus: [Failed]}}}}
 - name: low
   file: low.jsonl
-  pattern: {{detail: {{FinalMetricDataList: {{MetricName: [loss], Value: [{{numeric: ["<", 0.5]}}]}}}}}}
+  pattern:
+    detail:
+      TrainingJobStatus: [Completed]
+      FinalMetricDataList: {{MetricName: [loss], Value: [{{numeric: ["<", 0.5]}}]}}
 """
 
 

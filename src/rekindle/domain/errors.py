@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 
@@ -137,9 +137,9 @@ def first_of(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def did_you_mean(word: str, known: Iterable[str], elsewhere: Iterable[str] = ()) -> str:
-    """A question naming the closest known word, or the dotted path (of ``elsewhere``) that ends on it; else empty."""
-    plain = {plain_word(path.rpartition(".")[2]): path for path in elsewhere} | {plain_word(k): k for k in known}
+def did_you_mean(word: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:
+    """A question naming the closest known word, or what ``elsewhere`` has for the closest of its words; else empty."""
+    plain = {plain_word(w): meant for w, meant in (elsewhere or {}).items()} | {plain_word(k): k for k in known}
     close = difflib.get_close_matches(plain_word(word[:100]), plain, n=1, cutoff=0.6)
     return f"Did you mean {plain[close[0]]!r}?" if close else ""
 

@@ -58,20 +58,53 @@ KEYS = (
     "retries",
     "tags",
 )
-#: Keys that belong into a table and are often written outside it.
-INNER_KEYS = (
-    "limits.jobs",
-    "limits.parallel",
-    "limits.runtime",
-    "limits.job_runtime",
-    "objective.metric",
-    "objective.goal",
-    "objective.regex",
-    "warm_start.parents",
-    "completion.target",
-    "completion.not_improving",
-    "completion.convergence",
-)
+#: Keys that belong into a table and are often written outside it, and what other tools call the same.
+ELSEWHERE = {
+    "search_space": "ranges",
+    "space": "ranges",
+    "parameters": "ranges",
+    "params": "ranges",
+    "param_space": "ranges",
+    "hyperparameters": "ranges",
+    "hyperparameter_ranges": "ranges",
+    "static_hyperparameters": "static",
+    "constants": "static",
+    "fixed": "static",
+    "jobs": "limits.jobs",
+    "trials": "limits.jobs",
+    "n_trials": "limits.jobs",
+    "num_samples": "limits.jobs",
+    "budget": "limits.jobs",
+    "parallel": "limits.parallel",
+    "workers": "limits.parallel",
+    "n_jobs": "limits.parallel",
+    "concurrency": "limits.parallel",
+    "runtime": "limits.runtime",
+    "timeout": "limits.runtime",
+    "job_runtime": "limits.job_runtime",
+    "metric": "objective.metric",
+    "objective_metric_name": "objective.metric",
+    "goal": "objective.goal",
+    "direction": "objective.goal",
+    "mode": "objective.goal",
+    "objective_type": "objective.goal",
+    "regex": "objective.regex",
+    "metric_definitions": "metrics",
+    "sampler": "strategy",
+    "searcher": "strategy",
+    "method": "strategy",
+    "env": "environment",
+    "data": "channels",
+    "inputs": "channels",
+    "entry_point": "command",
+    "script": "command",
+    "run": "command",
+    "program": "command",
+    "parents": "warm_start.parents",
+    "target": "completion.target",
+    "not_improving": "completion.not_improving",
+    "convergence": "completion.convergence",
+}
 GOALS: dict[str, Direction] = {"maximize": "maximize", "minimize": "minimize", "max": "maximize", "min": "minimize"}
 STRATEGIES = {s.value.lower(): s for s in StrategyName}
 WARM_START_TYPES = {
@@ -109,7 +142,7 @@ def parse(data: bytes, folder: Path) -> JobFile:
     """
     root = read(data)
     table = Table("", root)
-    table.check_keys(KEYS, INNER_KEYS)
+    table.check_keys(KEYS, ELSEWHERE)
     spec = _spec(table, folder)
     return JobFile(spec, dict(places(root)), tuple(notes_on(table, spec)))
 

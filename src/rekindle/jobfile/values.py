@@ -158,9 +158,9 @@ class Table:
         for key, node in self.node.nodes.items():
             yield key, Value(self._inner(key), node)
 
-    def check_keys(self, known: Sequence[str], elsewhere: Sequence[str] = ()) -> None:
-        """Raises JobFileError for the first key that is not known, with the one that was probably meant: one of
-        ``known``, or of ``elsewhere``, dotted paths to keys further in."""
+    def check_keys(self, known: Sequence[str], elsewhere: Mapping[str, str] | None = None) -> None:
+        """Raises JobFileError for the first key that is not known, with the one that was probably meant: one of ``known``,
+        or what ``elsewhere`` has for a word, the dotted path to a key."""
         for key in self.node.nodes:
             if key not in known:
                 hint = _colon_hint(key) or did_you_mean(key, known, elsewhere) or f"The keys here are: {', '.join(known)}."

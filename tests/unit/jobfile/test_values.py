@@ -98,7 +98,7 @@ def test_choices_do_not_mind_case_and_hyphens(word):
 
 
 def test_did_you_mean():
-    assert did_you_mean("paralel", ["jobs"], ["limits.parallel"]) == "Did you mean 'limits.parallel'?"
+    assert did_you_mean("paralel", ["jobs"], {"parallel": "limits.parallel"}) == "Did you mean 'limits.parallel'?"
     assert did_you_mean("xyz", ["jobs"]) == ""
 
 
