@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 
 from rekindle.domain.tuning_job import Definition, StrategyName, TuningJobSpec
 from rekindle.jobfile.errors import JobFileError
 from rekindle.jobfile.nodes import Scalar
 from rekindle.jobfile.values import Table, Value
+
+#: A word of a command that is a variable, by itself or behind an option.
+_VARIABLE = re.compile(r"(?:-[\w-]+=)?(\$\{?(SM_)?(\w+)\}?)")
 
 
 def notes_on(table: Table, spec: TuningJobSpec) -> Iterator[str]:
@@ -17,7 +22,7 @@ def notes_on(table: Table, spec: TuningJobSpec) -> Iterator[str]:
         for _, value in table.need("ranges", "").table().values():
             if value.is_list and _are_ends(value.items()):
                 yield _choice(value)
-    yield from _names_in_command(spec.definition)
+    yield from _places_in_command(spec.definition)
 
 
 def _are_ends(values: list[Value]) -> bool:
@@ -40,14 +45,21 @@ def _choice(value: Value) -> str:
     )
 
 
-def _names_in_command(definition: Definition) -> Iterator[str]:
-    """Hyperparameters' names in braces, as other tools write the places for their values."""
+def _places_in_command(definition: Definition) -> Iterator[str]:
+    """Hyperparameters' names in braces, as other tools write the places for their values, and variables, as a shell does."""
     algorithm = definition.training.algorithm
     names = (*(p.name for p in definition.ranges), *definition.statics)
-    written = [name for name in names if f"{{{name}}}" in (algorithm.command or "")]
+    command = algorithm.command or ""
+    written = [name for name in names if re.search(rf"(?<!\$){{{re.escape(name)}}}", command)]
     if written:
         appended = f"appended as `--{written[0]} VALUE` and " if algorithm.arguments_style == "cli" else ""
         yield (
             f"command: {', '.join(f'{{{name}}}' for name in written)}: braces reach the program as they are written. Leave them"
             f" out: each value is {appended}in a variable such as SM_HP_{written[0].upper()}."
+        )
+    variables = [m[1] for word in shlex.split(command) if (m := _VARIABLE.fullmatch(word)) and (m[2] or m[3] in names)]
+    if variables:
+        yield (
+            f"command: {', '.join(variables)}: commands are run without a shell, and variables reach the program as they are"
+            f" written. For their values write: bash -c {shlex.quote(command)}"
         )

@@ -283,3 +283,13 @@ def test_a_name_in_braces_in_the_command_is_told_to_be_no_place_for_its_value():
     (note,) = parse((file + "arguments: none\n").encode(), FOLDER).notes
     assert note.endswith("Leave them out: each value is in a variable such as SM_HP_A.")
     assert parse((SHORT + places).encode(), FOLDER).notes == ()
+
+
+def test_a_variable_in_the_command_is_told_to_need_a_shell():
+    file = SHORT.replace("./train", "./train --x $SM_HP_A --cv=${cv} $HOME") + "static: {cv: 5}\n"
+    (note,) = parse(file.encode(), FOLDER).notes
+    assert note == (
+        "command: $SM_HP_A, ${cv}: commands are run without a shell, and variables reach the program as they are written. For"
+        " their values write: bash -c './train --x $SM_HP_A --cv=${cv} $HOME'"
+    )
+    assert parse(SHORT.replace("./train", "bash -c './train $SM_HP_A'").encode(), FOLDER).notes == ()
