@@ -36,14 +36,15 @@ class NotPossible(Exception):
 
 def main(arguments: Sequence[str]) -> None:
     """Becomes the script. Returns never; exits with 1 where that is not possible."""
-    python, environments, requirements, archive, entry, *rest = arguments
+    interpreter, environments, requirements, archive, entry, *rest = arguments
+    python = interpreter
     try:
         if archive:
             unpack(archive)
         if requirements:
             python = environment(python, Path(environments), Path(requirements), shows_interpreter=False)
         if entry and (Path(_REQUIREMENTS).is_file() or Path(_SETUP).is_file()):
-            python = environment(python, Path(environments), Path(_REQUIREMENTS), shows_interpreter=True)
+            python = environment(python, Path(environments), Path(_REQUIREMENTS), shows_interpreter=True, installer=interpreter)
         start(python, entry, rest)
     except (NotPossible, OSError, tarfile.TarError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"{error}\n")
@@ -78,10 +79,11 @@ def checked(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def environment(python: str, folder: Path, requirements: Path, *, shows_interpreter: bool) -> str:
+def environment(python: str, folder: Path, requirements: Path, *, shows_interpreter: bool, installer: str = "") -> str:
     """The interpreter of an environment with what a requirements file asks for: built once for each content and interpreter.
 
-    ``shows_interpreter``: whether the interpreter's own packages are there, too.
+    ``shows_interpreter``: whether the interpreter's own packages are there, too. ``installer``: an interpreter that has pip,
+    where ``python`` is of an environment built here, which has none.
     """
     target = folder / _digest(python, requirements, shows_interpreter)
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +92,7 @@ def environment(python: str, folder: Path, requirements: Path, *, shows_interpre
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (target / _BUILT).exists():
             shutil.rmtree(target, ignore_errors=True)
-            _build(python, target, requirements, shows_interpreter)
+            _build(python, target, requirements, shows_interpreter, installer or python)
             (target / _BUILT).touch()
     return str(target / "bin" / "python")
 
@@ -155,14 +157,14 @@ def _referred(requirements: Path) -> list[Path]:
     return files + [further for file in files if file != requirements for further in _referred(file)]
 
 
-def _build(python: str, target: Path, requirements: Path, shows_interpreter: bool) -> None:
+def _build(python: str, target: Path, requirements: Path, shows_interpreter: bool, installer: str) -> None:
     _run([python, "-m", "venv", "--without-pip", str(target)])
     own = str(target / "bin" / "python")
     # Not --system-site-packages: where the interpreter is an environment's, that would show its base and not itself.
     for folder in (target / "lib").glob("python*/site-packages") if shows_interpreter else ():
         (folder / "interpreter.pth").write_text(_packages(python))
     uv = shutil.which("uv")
-    install = [uv, "pip", "install", "--python", own] if uv else [python, "-m", "pip", "--python", own, "install"]
+    install = [uv, "pip", "install", "--python", own] if uv else [installer, "-m", "pip", "--python", own, "install"]
     wanted = ["-r", str(requirements)] if requirements.is_file() else []
     _run([*install, *wanted, *(["."] if shows_interpreter and Path(_SETUP).is_file() else [])])
 

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -262,6 +263,21 @@ def test_a_folder_that_lacks_the_script_is_refused(executor: ProcessExecutor, tm
     executor.check(spec, submitted(tmp_path / "code", "src/train.py"))
     (tmp_path / "code" / "setup.py").touch()
     executor.check(spec, submitted(tmp_path / "code"))
+
+
+def test_requirements_of_a_rule_and_of_the_code_need_no_uv(tmp_path: Path) -> None:
+    """An environment that is built has no pip of its own."""
+    for name in ("tiny_package", "small_package"):
+        (tmp_path / f"{name}-1.0-py3-none-any.whl").write_bytes(wheel(name))
+    (tmp_path / "wanted.txt").write_text(f"{tmp_path}/tiny_package-1.0-py3-none-any.whl\n")
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "requirements.txt").write_text(f"{tmp_path}/small_package-1.0-py3-none-any.whl\n")
+    (code / "train.py").write_text("import tiny_package, small_package\n")
+    arguments = [sys.executable, str(tmp_path / "environments"), str(tmp_path / "wanted.txt"), "", "train.py"]
+    subprocess.run(
+        [sys.executable, "-I", "-S", script_mode.__file__, *arguments], cwd=code, env={"PATH": os.defpath}, check=True
+    )
 
 
 def test_a_rule_s_requirements_are_an_environment_of_their_own(tmp_path: Path) -> None:
