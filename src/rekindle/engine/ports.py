@@ -1,7 +1,7 @@
-"""The four things outside that the engine needs, as protocols with their guarantees.
+"""The things outside that the engine needs, as protocols with their guarantees.
 
-Everything here is synchronous and safe to call from several threads. Errors are those of ``domain.errors`` and the two
-below; anything else is a defect of the adapter.
+Everything here is synchronous and safe to call from several threads. Errors are those of ``domain.errors`` and those below;
+anything else is a defect of the adapter.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from rekindle.domain.capacity import Room
 from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.errors import WithHint
-from rekindle.domain.training_job import MetricPoint, Owner, SecondaryStatus, TrainingJob, TrainingJobStatus, TrainingSpec
-from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
+from rekindle.domain.training_job import MetricPoint, Owner, SecondaryStatus, TrainingJob, TrainingSpec
+from rekindle.domain.tuning_job import TuningJob
 from rekindle.search.history import Direction
 
 
@@ -466,9 +466,8 @@ class Executor(Protocol):
 
     def launch(self, run: Run) -> None:
         """Starts a run and returns once it is certain to start or to be reported as failed; where the host has no room for
-        it, the run stays unlaunched. Launching a key again, from
-        any process at any time, does nothing: no run ever starts twice. What the user got wrong (a program that is
-        not there) is reported as FAILED and not raised."""
+        it, the run stays unlaunched. Launching a key again, from any process at any time, does nothing: no run ever starts
+        twice. What the user got wrong (a program that is not there) is reported as FAILED and not raised."""
         ...
 
     def adopt(self, key: RunKey) -> None:
@@ -555,6 +554,3 @@ class ObjectStore(Protocol):
 
 #: What ``JobStore.counters`` counts training jobs under whose next attempt has not begun.
 RETRYABLE = "RetryableError"
-
-TERMINAL_TUNING = tuple(s.value for s in TuningJobStatus if s.is_terminal)
-TERMINAL_TRAINING = tuple(s.value for s in TrainingJobStatus if s.is_terminal)

@@ -20,7 +20,7 @@ DEFAULT_REGION: Final = "us-east-1"
 
 @dataclass(frozen=True)
 class Caller:
-    """A request's sender and what it asks for; true once ``admit`` returned it."""
+    """A request's sender and what it asks for; true once ``proven`` or ``admit_old_url`` returned it."""
 
     access_key: str
     account: str
@@ -30,11 +30,6 @@ class Caller:
     body_sha256: str | None = None
     #: For an aws-chunked body with signed chunks.
     chunk_verifier: ChunkVerifier | None = None
-
-
-def admit(request: WireRequest, claim: Claim, body: bytes | None, credentials: Credentials, now: datetime) -> Caller:
-    """The sender, if every check holds: ``claimed_pair``, then ``proven``."""
-    return proven(request, claim, claimed_pair(request, claim, credentials, now), body)
 
 
 def claimed_pair(request: WireRequest, claim: Claim, credentials: Credentials, now: datetime) -> KeyPair:

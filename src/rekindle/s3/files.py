@@ -37,11 +37,6 @@ def make_folders(path: Path) -> None:
         sync_folder(folder.parent)
 
 
-def is_plain_folder(path: Path) -> bool:
-    """Whether `path` is a folder reached without any symbolic link."""
-    return os.path.realpath(path) == str(path) and path.is_dir()
-
-
 def remove_quietly(path: Path) -> None:
     """Remove a file that may be gone already."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
