@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rekindle.cli.printing import can_renew, cell, counted, duration, one_line, settings_text
 from rekindle.cli.progress import Progress, configuration, progress_of
@@ -179,7 +179,7 @@ def _row(job: TrainingJob, snapshot: Snapshot, now: float) -> tuple[str, str, st
         spent = None if job.started_at is None else now - job.started_at
         result = _BEFORE_TRAINING.get(job.secondary.value, "running") if job.status.value == "InProgress" else "stopping"
     else:
-        spent = _seconds(job)
+        spent = job.seconds
         result = _result(job, _in_full(job, snapshot))
     return f"#{job.number}", result, duration(spent), settings_text(configuration(job, snapshot))
 
@@ -202,7 +202,7 @@ def _line(job: TrainingJob, snapshot: Snapshot, ended: Sequence[TrainingJob]) ->
     values = settings_text(configuration(job, snapshot))
     if len(snapshot.job.spec.definitions) > 1:
         values = f"{job.definition_name}: {values}"
-    spent = "" if _seconds(job) is None else f" in {duration(_seconds(job))}"
+    spent = "" if job.seconds is None else f" in {duration(job.seconds)}"
     return f"{place} {job.name} {_result(job, _in_full(job, snapshot))}{spent}  {values}{star}"
 
 
@@ -234,7 +234,3 @@ def _cut(job: TrainingJob, in_full: bool) -> str:
 def _short(reason: str) -> str:
     text = one_line(reason)
     return text if len(text) <= 100 else text[:97] + "..."
-
-
-def _seconds(job: TrainingJob) -> Any:
-    return None if job.started_at is None or job.ended_at is None else job.ended_at - job.started_at

@@ -47,7 +47,7 @@ def time_left(snapshot: Snapshot, ended: Sequence[TrainingJob], now: float) -> f
     most what the run-time limit leaves. None as long as nothing has finished and nothing limits the time."""
     limits = snapshot.job.spec.limits
     bounds: list[float] = []
-    times = [j.ended_at - j.started_at for j in ended if j.ended_at is not None and j.started_at is not None]
+    times = [j.seconds for j in ended if j.seconds is not None]
     if limits.max_jobs is not None and times:
         mean = sum(times) / len(times)
         spent = sum(min(max(now - j.started_at, 0.0), mean) for j in snapshot.running if j.started_at is not None)

@@ -41,7 +41,7 @@ def training_record(job: TrainingJob, definition: Definition | None = None) -> d
         "created_at": moment(job.created_at),
         "started_at": moment(job.started_at),
         "ended_at": moment(job.ended_at),
-        "seconds": seconds_of(job),
+        "seconds": None if job.seconds is None else round(job.seconds, 3),
         "exit_code": job.exit_code,
         "failure_reason": job.failure_reason,
         "model": job.model_uri,
@@ -181,13 +181,6 @@ def values_of(job: TrainingJob, definition: Definition | None) -> dict[str, Any]
         except InvalidValue:
             values[name] = text
     return values
-
-
-def seconds_of(job: TrainingJob) -> float | None:
-    """How long a training job ran, from its start to its end."""
-    if job.started_at is None or job.ended_at is None:
-        return None
-    return round(job.ended_at - job.started_at, 3)
 
 
 def failure_causes(jobs: Sequence[TrainingJob]) -> list[dict[str, Any]]:

@@ -85,6 +85,4 @@ def _pace(times: Sequence[float]) -> float | None:
 
 def _whole_pace(job: TrainingJob, epochs: Mapping[int, int]) -> float:
     """Seconds of one epoch, with what it took to begin."""
-    if job.started_at is None or job.ended_at is None:
-        return 0.0
-    return max(job.ended_at - job.started_at, 0.0) / max(epochs.get(job.id, 0), 1)
+    return max(job.seconds or 0.0, 0.0) / max(epochs.get(job.id, 0), 1)

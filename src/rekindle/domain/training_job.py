@@ -267,9 +267,19 @@ class TrainingJob:
         return self.stopped_early and self.status is not TrainingJobStatus.COMPLETED
 
     @property
+    def awaits_start(self) -> bool:
+        """Whether its attempt has not begun to train."""
+        return self.status is TrainingJobStatus.IN_PROGRESS and self.started_at is None
+
+    @property
     def awaits_retry(self) -> bool:
         """Whether an attempt ended by a failure of the infrastructure and the next one has not begun."""
-        return self.status is TrainingJobStatus.IN_PROGRESS and self.attempt > 1 and self.started_at is None
+        return self.awaits_start and self.attempt > 1
+
+    @property
+    def seconds(self) -> float | None:
+        """How long its last attempt took, from its start to its end; None where it has not ended, or never began."""
+        return None if self.started_at is None or self.ended_at is None else self.ended_at - self.started_at
 
 
 def check_training_job(job: TrainingJob) -> None:

@@ -350,7 +350,7 @@ def _drive(step: Step, job: TrainingJob, group: str | None, known: bool, give_up
 def wants_more(snapshot: Snapshot) -> bool:
     """Whether another step could start something, if the host had room."""
     limits, running = snapshot.job.spec.limits, snapshot.running
-    waiting = any(j.status is TrainingJobStatus.IN_PROGRESS and j.started_at is None for j in running)
+    waiting = any(j.awaits_start for j in running)
     left = limits.max_jobs is None or len(snapshot.jobs) < limits.max_jobs
     draws = snapshot.job.ending is None and not snapshot.job.status.is_terminal
     return waiting or (draws and left and len(running) < limits.max_parallel)

@@ -22,7 +22,7 @@ import psutil
 from rekindle.domain.capacity import PATIENCE_SECONDS, turn
 from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.errors import NotFound
-from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingJobStatus, TrainingSpec
+from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingSpec
 from rekindle.engine.health import log_end
 from rekindle.engine.memory import Memory
 from rekindle.engine.ports import Lease, LeaseLost, RunKey, StoreUnavailable
@@ -309,8 +309,7 @@ class Worker:
     def _move_training_job(self, step: Step, work: _Work, job_id: int) -> bool:
         job = reconcile_training_job(step, work.lease, job_id)
         work.specs = (job.spec,)
-        waits = job.status is TrainingJobStatus.IN_PROGRESS and job.started_at is None
-        self._note(work, [job], waits, job.secondary is SecondaryStatus.PENDING)
+        self._note(work, [job], job.awaits_start, job.secondary is SecondaryStatus.PENDING)
         return not job.is_running
 
     def _note(self, work: _Work, jobs: Iterable[TrainingJob], wants_more: bool, lacks_room: bool) -> None:

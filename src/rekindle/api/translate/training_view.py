@@ -117,9 +117,9 @@ def _times(job: TrainingJob) -> Json:
 
 
 def _durations(job: TrainingJob) -> Json:
-    if job.started_at is None or job.ended_at is None:
+    if job.seconds is None:
         return {}
-    seconds = max(1, round(job.ended_at - job.started_at))
+    seconds = max(1, round(job.seconds))
     return {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
 
 
