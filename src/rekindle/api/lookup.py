@@ -11,7 +11,7 @@ from rekindle.api.translate.tuning_view import tuning_job_search_record
 from rekindle.domain.errors import NotFound
 from rekindle.domain.training_job import Owner, TrainingJob
 from rekindle.engine.ports import JobFilter, JobStore
-from rekindle.engine.queries import every_training_job, every_tuning_job
+from rekindle.engine.queries import describe_job, every_training_job, every_tuning_job
 
 
 def subject_of(store: JobStore, owner: Owner, arn: str) -> str:
@@ -29,7 +29,8 @@ def described(store: JobStore, owner: Owner, resource: str | None, now: float) -
     if resource == "TrainingJob":
         yield from (training_job_search_record(job) for job in every_training_job(store, owner, JobFilter()))
     elif resource == "HyperParameterTuningJob":
-        yield from (tuning_job_search_record(view, now) for view in every_tuning_job(store, owner, JobFilter()))
+        jobs = every_tuning_job(store, owner, JobFilter())
+        yield from (tuning_job_search_record(describe_job(store, job), now) for job in jobs)
 
 
 def names_in_use(store: JobStore, owner: Owner, resource: str) -> set[str]:
@@ -39,8 +40,8 @@ def names_in_use(store: JobStore, owner: Owner, resource: str) -> set[str]:
         for job in every_training_job(store, owner, JobFilter()):
             names.update(_training_names(job))
     elif resource == "HyperParameterTuningJob":
-        for view in every_tuning_job(store, owner, JobFilter()):
-            names.update(f"Tags.{key}" for key in view.job.spec.tags)
+        for tuning_job in every_tuning_job(store, owner, JobFilter()):
+            names.update(f"Tags.{key}" for key in tuning_job.spec.tags)
     return names
 
 

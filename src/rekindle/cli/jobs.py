@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,11 +43,13 @@ def jobs(
 
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import show_rows, write_json
-    from rekindle.engine.ports import JobFilter
+    from rekindle.engine.ports import JobFilter, Page
+    from rekindle.engine.queries import every_tuning_job
 
     app = open_app()
     where = JobFilter(name_contains=contains, status=_status(status))
-    records = [_listed(app, job) for job in islice(_tuning_jobs(app, where), limit)]
+    newest = every_tuning_job(app.store, app.owner, where, Page(descending=True))
+    records = [_listed(app, job) for job in islice(newest, limit)]
     if as_json:
         write_json(records)
         return
@@ -193,17 +195,6 @@ def _status(text: str | None) -> str | None:
     if text.lower() not in known:
         raise InvalidValue("--status", text, f"not one of {', '.join(known.values())}")
     return known[text.lower()]
-
-
-def _tuning_jobs(app: App, where: Any) -> Iterator[TuningJob]:
-    from rekindle.engine.ports import Page
-
-    cursor: str | None = None
-    while True:
-        found, cursor = app.store.tuning_jobs(app.owner, where, Page(size=100, after=cursor, descending=True))
-        yield from found
-        if cursor is None:
-            return
 
 
 def _listed(app: App, job: TuningJob) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rekindle.companions.ports import LogEvent, LogStream, Point
 from rekindle.domain.errors import NotFound
 from rekindle.domain.training_job import Owner, SecondaryStatus, TrainingJob, Transition
 from rekindle.engine.ports import Executor, JobFilter, JobStore, Page, SortKey
-from rekindle.engine.queries import log_elsewhere
+from rekindle.engine.queries import every_training_job, log_elsewhere
 
 _BLOCK = 1 << 20
 
@@ -62,12 +62,8 @@ class JobLogs:
             yield LogEvent(at_ms, _text(rest), position)
 
     def _jobs(self, owner: Owner, name: str) -> Iterator[TrainingJob]:
-        where, after = JobFilter(name_contains=name or None), None
-        while True:
-            jobs, after = self._store.training_jobs(owner, where, Page(100, after, SortKey.NAME))
-            yield from (j for j in jobs if j.name.startswith(name))
-            if after is None:
-                return
+        where, by_name = JobFilter(name_contains=name or None), Page(sort=SortKey.NAME)
+        return (j for j in every_training_job(self._store, owner, where, by_name) if j.name.startswith(name))
 
     def _stream(self, job: TrainingJob, log: _Log) -> LogStream:
         found = self._executor.read_log(job.owner, job.name, 0, 1, log.host, log.attempt)[0]

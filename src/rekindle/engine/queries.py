@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import ParentJob
@@ -13,6 +14,10 @@ from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, Tr
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus, WarmStartType
 from rekindle.engine.ports import RETRYABLE, Executor, JobFilter, JobStore, Page
 from rekindle.search.history import Direction, better
+
+T = TypeVar("T")
+
+_BY_100, _BY_500 = Page(100), Page(500)
 
 
 @dataclass(frozen=True)
@@ -88,23 +93,20 @@ def list_trials(
     return job, *store.training_jobs(owner, where, page, job.id)
 
 
-def every_tuning_job(store: JobStore, owner: Owner, where: JobFilter) -> Iterator[TuningJobView]:
-    """All tuning jobs that a filter lets through, each with everything about it."""
-    page = Page()
-    while True:
-        jobs, after = store.tuning_jobs(owner, where, page)
-        yield from (describe_job(store, job) for job in jobs)
-        if after is None:
-            return
-        page = replace(page, after=after)
+def every_tuning_job(store: JobStore, owner: Owner, where: JobFilter, first: Page = _BY_100) -> Iterator[TuningJob]:
+    """All tuning jobs that a filter lets through, from a first page on."""
+    return _through(lambda page: store.tuning_jobs(owner, where, page), first)
 
 
-def every_training_job(store: JobStore, owner: Owner, where: JobFilter) -> Iterator[TrainingJob]:
-    """All training jobs that a filter lets through, those of tuning jobs and those of their own."""
-    page = Page(size=500)
+def every_training_job(store: JobStore, owner: Owner, where: JobFilter, first: Page = _BY_500) -> Iterator[TrainingJob]:
+    """All training jobs that a filter lets through, those of tuning jobs and those of their own, from a first page on."""
+    return _through(lambda page: store.training_jobs(owner, where, page), first)
+
+
+def _through(fetch: Callable[[Page], tuple[Sequence[T], str | None]], page: Page) -> Iterator[T]:
     while True:
-        jobs, after = store.training_jobs(owner, where, page)
-        yield from jobs
+        found, after = fetch(page)
+        yield from found
         if after is None:
             return
         page = replace(page, after=after)

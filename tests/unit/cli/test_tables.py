@@ -2,6 +2,7 @@
 
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,8 +72,8 @@ def test_the_list_of_tuning_jobs_has_a_line_for_each_on_a_terminal_of_80_columns
         "training_jobs": {"completed": 24, "in_progress": 0, "non_retryable_error": 0},
         "created_at": "2026-11-28T22:25:08.070+00:00",
     }
-    monkeypatch.setattr("rekindle.cli.opened.open_app", lambda: None)
-    monkeypatch.setattr(jobs, "_tuning_jobs", lambda app, where: iter([record]))
+    monkeypatch.setattr("rekindle.cli.opened.open_app", lambda: SimpleNamespace(store=None, owner=None))
+    monkeypatch.setattr("rekindle.engine.queries.every_tuning_job", lambda *_: iter([record]))
     monkeypatch.setattr(jobs, "_listed", lambda app, job: job)
     jobs.jobs()
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
