@@ -203,28 +203,14 @@ def _listed(app: App, job: TuningJob) -> dict[str, Any]:
     from rekindle.cli.records import tuning_summary
     from rekindle.engine.queries import status_counters, waiting_for
 
-    counters = status_counters(app.store.counters([job.id]).get(job.id, {}))
-    best = _best_of(app, job)
+    counters = status_counters(app.store.counters([job.id])[job.id])
+    best = app.store.best_of(job.id, job.spec.definition.objective.direction)
     return {
         **tuning_summary(job, job.shown_status.value),
         "training_jobs": asdict(counters),
         "best_objective": None if best is None else best.objective_value,
         "waiting_for": waiting_for(app.store, job, app.home, app.clock.now()),
     }
-
-
-def _best_of(app: App, job: TuningJob) -> TrainingJob | None:
-    """The best training job, by one row of the sorted list where that will do."""
-    from rekindle.domain.completion import best_job
-    from rekindle.domain.training_job import ObjectiveStatus
-    from rekindle.engine.ports import JobFilter, Page, SortKey
-
-    direction = job.spec.definition.objective.direction
-    page = Page(size=1, sort=SortKey.OBJECTIVE, descending=direction == "maximize")
-    found, _ = app.store.training_jobs(app.owner, JobFilter(), page, job.id)
-    if not found or found[0].objective_status is ObjectiveStatus.SUCCEEDED:
-        return found[0] if found else None
-    return best_job(app.store.jobs_of(job.id), direction)
 
 
 def _standing(record: dict[str, Any]) -> str:
