@@ -206,7 +206,7 @@ def _listed(app: App, job: TuningJob) -> dict[str, Any]:
     counters = status_counters(app.store.counters([job.id])[job.id])
     best = app.store.best_of(job.id, job.spec.definition.objective.direction)
     return {
-        **tuning_summary(job, job.shown_status.value),
+        **tuning_summary(job),
         "training_jobs": asdict(counters),
         "best_objective": None if best is None else best.objective_value,
         "waiting_for": waiting_for(app.store, job, app.home, app.clock.now()),

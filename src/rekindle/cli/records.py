@@ -52,7 +52,7 @@ def tuning_record(view: TuningJobView) -> dict[str, Any]:
     """A tuning job with its counters and its best training jobs."""
     job, spec = view.job, view.job.spec
     return {
-        **tuning_summary(job, view.status.value),
+        **tuning_summary(job),
         "training_jobs": asdict(view.counters),
         "objectives": asdict(view.objectives),
         "best": best_record(view.best, job),
@@ -64,12 +64,12 @@ def tuning_record(view: TuningJobView) -> dict[str, Any]:
     }
 
 
-def tuning_summary(job: TuningJob, status: str) -> dict[str, Any]:
+def tuning_summary(job: TuningJob) -> dict[str, Any]:
     """A tuning job by itself."""
     spec = job.spec
     return {
         "name": job.name,
-        "status": status,
+        "status": job.shown_status.value,
         "failure_reason": job.failure_reason,
         "ended_because": job.ended_because,
         "strategy": spec.strategy.value,

@@ -41,26 +41,26 @@ class ObjectiveCounters:
 
 
 @dataclass(frozen=True)
-class TuningJobView:
-    """A tuning job as it is shown. ``status`` already says Stopping when somebody has just asked for it;
-    ``overall_best`` is the best of the job and its direct parents, for the identical warm start only."""
-
-    job: TuningJob
-    status: TuningJobStatus
-    counters: StatusCounters
-    objectives: ObjectiveCounters
-    best: TrainingJob | None
-    overall_best: TrainingJob | None
-
-
-@dataclass(frozen=True)
 class ListedTuningJob:
     """A tuning job as lists show it, without its training jobs."""
 
     job: TuningJob
-    status: TuningJobStatus
     counters: StatusCounters
     objectives: ObjectiveCounters
+
+    @property
+    def status(self) -> TuningJobStatus:
+        """The status for people."""
+        return self.job.shown_status
+
+
+@dataclass(frozen=True)
+class TuningJobView(ListedTuningJob):
+    """A tuning job as it is shown by itself. ``overall_best`` is the best of the job and its direct parents, for the identical
+    warm start only."""
+
+    best: TrainingJob | None
+    overall_best: TrainingJob | None
 
 
 def describe(store: JobStore, owner: Owner, name: str) -> TuningJobView:
@@ -73,7 +73,7 @@ def describe_job(store: JobStore, job: TuningJob) -> TuningJobView:
     pairs = store.counters([job.id])[job.id]
     best = store.best_of(job.id, job.spec.definition.objective.direction)
     overall = _best_overall(store, job, best) if _compares_parents(job) else None
-    return TuningJobView(job, job.shown_status, status_counters(pairs), objective_counters(pairs), best, overall)
+    return TuningJobView(job, status_counters(pairs), objective_counters(pairs), best, overall)
 
 
 def list_tuning_jobs(
@@ -144,8 +144,7 @@ def view(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJo
         pair = (RETRYABLE if j.awaits_retry else j.status.value, j.objective_status.value)
         pairs[pair] = pairs.get(pair, 0) + 1
     overall = best_overall(job, jobs, parents) if _compares_parents(job) else None
-    counted, objectives = status_counters(pairs), objective_counters(pairs)
-    return TuningJobView(job, job.shown_status, counted, objectives, best_job(jobs, direction), overall)
+    return TuningJobView(job, status_counters(pairs), objective_counters(pairs), best_job(jobs, direction), overall)
 
 
 def waiting_for(store: JobStore, job: TuningJob, home: str, now: float) -> str | None:
@@ -248,7 +247,7 @@ def objective_counters(pairs: Mapping[tuple[str, str], int]) -> ObjectiveCounter
 
 
 def _listed(job: TuningJob, pairs: Mapping[tuple[str, str], int]) -> ListedTuningJob:
-    return ListedTuningJob(job, job.shown_status, status_counters(pairs), objective_counters(pairs))
+    return ListedTuningJob(job, status_counters(pairs), objective_counters(pairs))
 
 
 def _compares_parents(job: TuningJob) -> bool:
