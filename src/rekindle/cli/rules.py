@@ -119,10 +119,10 @@ def _checks(spec: TuningJobSpec, app: App | None) -> list[Check]:
     """Every rule; without a store those that need none, and that nobody is there where nothing was ever stored."""
     from rekindle.cli.opened import no_such_job
     from rekindle.domain.tuning_job import warm_start_shape
-    from rekindle.engine.commands import is_missing, warm_start_table
+    from rekindle.engine.commands import missing_parent, warm_start_table
     from rekindle.settings import load_settings
 
     if app is not None:
         return warm_start_table(app.store, app.owner, spec, app.quotas)
     nobody = spec.warm_start.parents if spec.warm_start and load_settings().nothing_stored else ()
-    return [*warm_start_shape(spec), *(is_missing(no_such_job(name)) for name in nobody)]
+    return [*warm_start_shape(spec), *(missing_parent(no_such_job(name)) for name in nobody)]

@@ -243,12 +243,12 @@ def warm_start_table(store: JobStore, owner: Owner, spec: TuningJobSpec, quotas:
         try:
             found.append(_parent(store, owner, name))
         except NotFound as error:
-            missing.append(is_missing(error))
+            missing.append(missing_parent(error))
     spec, parents = with_ancestors(store, spec, tuple(found))
     return [*warm_start_shape(spec), *missing, *warm_start_checks(spec, parents, quotas)]
 
 
-def is_missing(error: NotFound) -> Check:
+def missing_parent(error: NotFound) -> Check:
     """The rule that a parent is there, broken."""
     return Check(error.name, "is there", "no tuning job of this name", error)
 
