@@ -9,6 +9,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rekindle.cli.logging import quiet_log
+
 if TYPE_CHECKING:
     from rekindle.bootstrap import App
     from rekindle.domain.decisions import Snapshot
@@ -110,21 +112,3 @@ def move_until_ended(app: App, subject: str, ended: Callable[[], bool]) -> None:
         app.worker(subject).run(lambda: interrupt.requested or ended())
     if interrupt.requested:
         raise KeyboardInterrupt
-
-
-def quiet_log() -> None:
-    """Log lines go to stderr, so that stdout holds what was asked for; only warnings and worse."""
-    import logging
-
-    import structlog
-
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, _as_line],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-    )
-
-
-def _as_line(logger: object, method: str, event: Any) -> str:
-    facts = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("event", "level"))
-    return f"{event.get('level', method)}: {event.get('event', '')} {facts}".rstrip()

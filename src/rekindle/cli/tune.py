@@ -76,7 +76,8 @@ def worker(
 ) -> None:
     """Run every tuning job and training job that is not finished, until Ctrl-C. There may be several workers."""
     from rekindle.cli.displays import display_for
-    from rekindle.cli.follow import Interrupt, quiet_log
+    from rekindle.cli.follow import Interrupt
+    from rekindle.cli.logging import quiet_log
     from rekindle.cli.opened import open_app
 
     app = open_app()
