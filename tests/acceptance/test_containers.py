@@ -187,7 +187,7 @@ def test_a_killed_supervisor_s_container_is_gone_before_the_next_attempt(engine:
     runs.launch(Run(key, spec, {}))
     until_logged(runs, key, "ready")
     folder = tmp_path / "home" / "_" / "job"
-    reader = JournalReader(key, folder / ".rekindle" / "1" / "journal.jsonl")
+    reader = JournalReader(folder / ".rekindle" / "1" / "journal.jsonl")
     assert reader.read()
     os.kill(reader.supervisor[0], signal.SIGKILL)
     assert ended(runs, key).state is RunState.LOST

@@ -23,7 +23,6 @@ from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm, Checkpoints, Resources, TrainingJob, TrainingJobStatus, TrainingSpec
 from rekindle.domain.tuning_job import RELAXED, TuningJobSpec, TuningJobStatus, WarmStart, WarmStartType
 from rekindle.engine.commands import create_tuning_job
-from rekindle.engine.ports import RunKey
 from rekindle.engine.queries import describe
 from rekindle.executors.journal import JournalReader
 from rekindle.settings import load_settings
@@ -73,7 +72,7 @@ def test_a_killed_attempt_is_followed_by_another_of_the_same_name_with_its_check
     (before,) = trials(app)
     assert (before.attempt, before.status) == (1, TrainingJobStatus.IN_PROGRESS)
     (journal,) = (tmp_path / "home").rglob("1/journal.jsonl")
-    reader = JournalReader(RunKey(before.name, 1), journal)
+    reader = JournalReader(journal)
     assert reader.read()
     psutil.Process(reader.supervisor[0]).kill()
     counted: list[int] = []

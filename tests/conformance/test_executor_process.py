@@ -33,7 +33,7 @@ def attempt_of(bench: Bench, key: RunKey = KEY) -> Path:
 
 
 def supervisor_of(bench_home: Path, key: RunKey) -> psutil.Process:
-    reader = process.JournalReader(key, bench_home / ".by-name" / key.name / ".rekindle" / str(key.attempt) / "journal.jsonl")
+    reader = process.JournalReader(bench_home / ".by-name" / key.name / ".rekindle" / str(key.attempt) / "journal.jsonl")
     until(lambda: reader.read() and reader.supervisor, "the supervisor's number")
     return psutil.Process(reader.supervisor[0])
 

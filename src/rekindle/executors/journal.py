@@ -13,8 +13,7 @@ from rekindle.engine.ports import Report, RunKey, RunState
 class JournalReader:
     """One attempt's journal, read on from where the last call left off."""
 
-    def __init__(self, key: RunKey, path: Path) -> None:
-        self._key = key
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
         self._first = 0
@@ -54,13 +53,13 @@ class JournalReader:
         """The index of the first emission that is still at hand."""
         return self._first
 
-    def report(self, seen: int) -> Report:
-        """What was told so far, with emissions from index ``seen`` on. Those before it are then let go."""
+    def report(self, key: RunKey, seen: int) -> Report:
+        """What was told so far of the run ``key``, with emissions from index ``seen`` on. Those before it are then let go."""
         self._points = self._points[max(0, seen - self._first) :]
         self._first = max(self._first, min(seen, self._count))
         end = self._end or {}
         return Report(
-            key=self._key,
+            key=key,
             state=RunState(end.get("end", RunState.RUNNING)),
             phases=tuple(self._phases),
             points=tuple(self._points),

@@ -30,7 +30,7 @@ from rekindle.domain.capacity import Room
 from rekindle.domain.errors import InvalidValue, WrongState
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
 from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, SourceSize, StoreUnavailable
-from rekindle.executors import children, leftovers, logfile, machine, orders, records, workdir
+from rekindle.executors import children, leftovers, locks, logfile, machine, orders, records, workdir
 from rekindle.executors.images import ImageRule
 from rekindle.executors.instances import InstanceType
 from rekindle.executors.journal import JournalReader
@@ -42,6 +42,8 @@ from rekindle.executors.supervisor import LOCK
 
 #: Links from a training job's name to its folder.
 _INDEX = ".by-name"
+#: What an attempt's supervisor tells, in its folder.
+_JOURNAL = "journal.jsonl"
 #: The folder that holds ``rekindle``, for the supervisor's path.
 _HOME_OF_CODE = str(Path(__file__).resolve().parents[2])
 _START = "import sys; sys.path.append(sys.argv[1]); from rekindle.executors.supervisor import main; main(sys.argv[2])"
@@ -165,8 +167,8 @@ class ProcessExecutor(Executor):
         with self._mutex:
             if key in self._launched or key in self._adopted:
                 return
-        attempt = self._attempt_of(key)
-        if attempt is None or not (attempt / "orders").exists():
+        attempt = self._ordered(key)
+        if attempt is None:
             return
         with self._mutex:
             self._adopted.add(key)
@@ -178,15 +180,15 @@ class ProcessExecutor(Executor):
 
     def report(self, key: RunKey, seen: int = 0) -> Report | None:
         """See Executor."""
-        attempt = self._attempt_of(key)
-        if attempt is None or not (attempt / "orders").exists():
+        attempt = self._ordered(key)
+        if attempt is None:
             return self._without_orders(key)
         with self._mutex:
             self._reap()
             reader = self._readers.get(key)
             if reader is None or reader.first > seen:
-                reader = self._readers[key] = JournalReader(key, attempt / "journal.jsonl")
-            report = self._read(reader, attempt, seen)
+                reader = self._readers[key] = _journal(attempt)
+            report = self._read(key, reader, attempt, seen)
             if report is None or report.state is not RunState.RUNNING:
                 self._readers.pop(key, None)
                 self._launched.discard(key)
@@ -207,8 +209,8 @@ class ProcessExecutor(Executor):
 
     def stop(self, key: RunKey, give_up: bool = False) -> None:
         """See Executor."""
-        attempt = self._attempt_of(key)
-        if attempt is None or not (attempt / "orders").exists():
+        attempt = self._ordered(key)
+        if attempt is None:
             self._stop_without_orders(key)
             return
         # The wish is on the disk before the signal, so that a supervisor which is not ready for signals finds it.
@@ -216,7 +218,7 @@ class ProcessExecutor(Executor):
             (attempt / "stop").touch()
             if give_up:
                 (attempt / workdir.GIVE_UP).touch()
-        reader = JournalReader(key, attempt / "journal.jsonl")
+        reader = _journal(attempt)
         if reader.read() and not reader.ended and reader.supervisor and not _is_free(attempt):
             _signal(*reader.supervisor)
 
@@ -322,6 +324,11 @@ class ProcessExecutor(Executor):
         folder = self._folder(key.owner, key.name)
         return None if folder is None else _attempt(folder, key.attempt)
 
+    def _ordered(self, key: RunKey) -> Path | None:
+        """The attempt's folder, where it has orders: it was launched."""
+        attempt = self._attempt_of(key)
+        return attempt if attempt is not None and (attempt / "orders").exists() else None
+
     # Launching.
 
     def _launch(self, run: Run) -> None:
@@ -388,11 +395,11 @@ class ProcessExecutor(Executor):
 
     # Watching.
 
-    def _read(self, reader: JournalReader, attempt: Path, seen: int) -> Report | None:
+    def _read(self, key: RunKey, reader: JournalReader, attempt: Path, seen: int) -> Report | None:
         if reader.read() and reader.ended:
-            return reader.report(seen)
+            return reader.report(key, seen)
         if not _is_free(attempt):
-            return reader.report(seen)
+            return reader.report(key, seen)
         # Free: but since we read, the end may have been told, or somebody may have launched it.
         if not reader.read():
             return None
@@ -400,7 +407,7 @@ class ProcessExecutor(Executor):
             with _or_no_room(attempt):
                 _declare_lost(attempt, _last_sign(attempt, self._clock.now()))
             reader.read()
-        return reader.report(seen)
+        return reader.report(key, seen)
 
     def _reap(self) -> None:
         for key, pid in list(self._children.items()):
@@ -418,7 +425,7 @@ class ProcessExecutor(Executor):
         attempt = self._attempt_of(key)
         if attempt is None:
             return None
-        reader = JournalReader(key, attempt / "journal.jsonl")
+        reader = _journal(attempt)
         if not reader.read():
             return None
         return (0, "") if reader.ended or reader.supervisor is None else reader.supervisor
@@ -453,12 +460,16 @@ def _attempt(folder: Path, number: int) -> Path:
     return folder / workdir.CONTROL / str(number)
 
 
+def _journal(attempt: Path) -> JournalReader:
+    return JournalReader(attempt / _JOURNAL)
+
+
 def _has_begun(attempt: Path) -> bool:
-    return (attempt / "journal.jsonl").exists()
+    return (attempt / _JOURNAL).exists()
 
 
 def _runs(attempt: Path) -> bool:
-    reader = JournalReader(RunKey("", 0), attempt / "journal.jsonl")
+    reader = _journal(attempt)
     return not _is_free(attempt) and not (reader.read() and reader.ended)
 
 
@@ -488,18 +499,8 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _is_free(attempt: Path) -> bool:
-    """Whether nobody holds the attempt's lock. We take it for a moment, so a launcher may have to try twice."""
-    try:
-        descriptor = os.open(attempt / "lock", os.O_RDONLY)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+    """Whether nobody holds the attempt's lock."""
+    return locks.is_free(attempt / "lock")
 
 
 def _start_supervisor(attempt: Path, locks: Sequence[int], environment: Mapping[str, str]) -> int:
@@ -553,13 +554,13 @@ def _declare_lost(attempt: Path, at: float) -> None:
     lock = _open_lock(attempt)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        reader = JournalReader(RunKey("", 0), attempt / "journal.jsonl")
+        reader = _journal(attempt)
         if not reader.read() or reader.ended:
             return
         leftovers.kill_marked(orders.RUN_MARK, str(attempt))
         ordered = records.unpack((attempt / "orders").read_bytes())
         leftovers.remove_containers(ordered.get("remove", []), ordered.get("environment", []))
-        with (attempt / "journal.jsonl").open("ab") as journal:
+        with (attempt / _JOURNAL).open("ab") as journal:
             # A line that was cut short is ended first, and then fails to parse on its own.
             journal.write(b"\n" + records.end(RunState.LOST.value, at, None, _LOST, None))
     finally:
