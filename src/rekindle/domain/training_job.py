@@ -20,6 +20,9 @@ FAILURE_REASON_LIMIT = 1024
 #: How often a training job whose process vanished through no fault of its own is started again.
 LOST_RETRIES = 3
 
+#: The hyperparameters that say where a script's archive is, and which file of it is to be started.
+SUBMITTED, PROGRAM = "sagemaker_submit_directory", "sagemaker_program"
+
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Collection
 
 from rekindle.domain.errors import InvalidValue, first_of
+from rekindle.domain.training_job import PROGRAM, SUBMITTED
 
 #: Archives that are longer, or that unpack to more, are not looked into before a job is created; in bytes.
 MAX_BYTES = 4 << 20
@@ -33,9 +34,7 @@ def check_archive(content: bytes, uri: str, program: str, field: str) -> None:
                     names.add(os.path.normpath(member.name))
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         way_out = "Make it anew: tar -czf sourcedir.tar.gz -C FOLDER ."
-        raise InvalidValue(
-            f"{field}.sagemaker_submit_directory", uri, f"the archive cannot be unpacked: {error}", way_out
-        ) from error
+        raise InvalidValue(f"{field}.{SUBMITTED}", uri, f"the archive cannot be unpacked: {error}", way_out) from error
     check_program(names, program, field)
 
 
@@ -48,4 +47,4 @@ def check_program(names: Collection[str], program: str, field: str) -> None:
     # What is likely meant comes first.
     known = sorted(names, key=lambda name: (os.path.basename(name) != base, not name.endswith(_SCRIPTS), name))
     way_out = f"It has: {first_of([repr(name) for name in known])}." if known else "It has no files at all."
-    raise InvalidValue(f"{field}.sagemaker_program", program, "the code has no such file", way_out)
+    raise InvalidValue(f"{field}.{PROGRAM}", program, "the code has no such file", way_out)

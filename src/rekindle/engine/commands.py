@@ -15,6 +15,7 @@ from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, WrongState, did_you_mean, within
 from rekindle.domain.search_plan import strategy_for
 from rekindle.domain.training_job import (
+    SUBMITTED,
     Channel,
     Owner,
     SecondaryStatus,
@@ -52,8 +53,6 @@ Extras = Mapping[str, Any]
 
 #: Parents and ancestors of one tuning job are at most this many; the nearest count.
 MAX_FAMILY = 20
-#: The hyperparameter that says where a script's archive is.
-SUBMITTED = "sagemaker_submit_directory"
 #: Where a deletion was interrupted, or a store was made anew over the same home.
 _LEFT_FILES = (
     "The files of a former one are still here, though it has no record: choose another name, or, once nothing of it runs and "

@@ -14,7 +14,7 @@ from typing import Any
 
 from rekindle.domain.errors import InvalidValue, RekindleError, Unsupported
 from rekindle.domain.manifest import MARK
-from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECONDS, Channel, Owner, TrainingSpec
+from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECONDS, SUBMITTED, Channel, Owner, TrainingSpec
 from rekindle.engine.ports import Run, RunKey
 from rekindle.executors import container, contract, locations, logfile, machine, records, workdir
 from rekindle.executors.images import ImageRule
@@ -145,10 +145,8 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
     return _base(run, folder, host) | {
         "refusal": [],
         "folders": [*_FOLDERS, checkpoints or "checkpoints", *(f"hosts/{n}/{f}" for n in others for f in _HOST_FOLDERS)],
-        "files": [item for pair in {**files, **described.files}.items() for item in pair],
-        "links": [
-            item for pair in {**inputs, **program.links, **_host_links(spec, program, folder, others)}.items() for item in pair
-        ],
+        "files": _by_turns({**files, **described.files}),
+        "links": _by_turns({**inputs, **program.links, **_host_links(spec, program, folder, others)}),
         "hosts": list(others),
         "code": ["code", *(f"hosts/{name}/code" for name in others)],
         "sharded": _sharded(spec),
@@ -244,7 +242,7 @@ def _code(program: Program, transfer: Sequence[str]) -> list[str]:
     if program.fetch is None:
         return []
     uri, inside = program.fetch
-    _check_transfer("hyperparameters.sagemaker_submit_directory", uri, transfer)
+    _check_transfer(f"hyperparameters.{SUBMITTED}", uri, transfer)
     return [uri, f"../{inside}"]
 
 
@@ -319,6 +317,11 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
         **(contract.toolkit_variables(told, run.key.owner.region) if program.is_script else {}),
         RUN_MARK: mark(folder, run.key.attempt),
     }
+
+
+def _by_turns(pairs: Mapping[str, str]) -> list[str]:
+    """Names and values as orders hold them: by turns."""
+    return [item for pair in pairs.items() for item in pair]
 
 
 def lines(variables: Mapping[str, str]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from rekindle.domain.builtins.catalogue import BUILTINS, FORMAT_NEEDS, builtin_named, builtin_of
 from rekindle.domain.errors import InvalidValue, Unsupported
-from rekindle.domain.training_job import Algorithm, Channel, TrainingSpec
+from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, TrainingSpec
 from rekindle.engine.code import check_program
 from rekindle.executors import container, contract, locations, opt_ml, script_mode
 from rekindle.executors.images import ImageRule, repository
@@ -54,16 +54,14 @@ FRAMEWORKS = {
     "sagemaker-chainer": _CHAINER,
 }
 
-_PROGRAM = "sagemaker_program"
-_SUBMITTED = "sagemaker_submit_directory"
 #: Buckets of AWS's that hold JumpStart's models and scripts.
 JUMPSTART = ("s3://jumpstart-cache-", "s3://jumpstart-private-cache-")
 #: The registry of the Marketplace's images.
 _MARKETPLACE = "865070037744"
 #: Where a container finds its channels.
 _CHANNELS = re.compile(r"/opt/ml/input/data/([^/]+)/(.+)")
-#: Where a container finds the code that was brought here for it.
-_CODE_IN_CONTAINER = "input/sourcedir"
+#: Where in a run's folder, and so in a container, code is that was brought here for it.
+_BROUGHT = "input/sourcedir"
 
 
 def check_image(
@@ -81,7 +79,7 @@ def check_image(
         return
     if _runs_script(algorithm, hyperparameters):
         entry = _entry_point(hyperparameters)
-        if way.run == "script" or _SUBMITTED in hyperparameters:
+        if way.run == "script" or SUBMITTED in hyperparameters:
             submitted = _submitted(hyperparameters)
             if way.run == "script":
                 _check_folder(submitted, entry)
@@ -123,14 +121,14 @@ def _python(algorithm: Algorithm, way: ImageRule, path: str) -> str:
 def with_code(hyperparameters: Mapping[str, str], channels: Sequence[Channel]) -> Mapping[str, str]:
     """The hyperparameters with where the script really is. Under network isolation SageMaker's SDK sends it as a channel,
     and names it by its place in the container."""
-    submitted = contract.decoded(hyperparameters.get(_SUBMITTED, ""))
+    submitted = contract.decoded(hyperparameters.get(SUBMITTED, ""))
     place = _CHANNELS.fullmatch(submitted) if isinstance(submitted, str) else None
     uri = next((c.uri for c in channels if place and c.name == place[1]), None)
     if place is None or uri is None:
         return hyperparameters
     # The channel is the archive itself, or the folder that holds it.
     found = uri if uri.endswith(f"/{place[2]}") else f"{uri.rstrip('/')}/{place[2]}"
-    return {**hyperparameters, _SUBMITTED: json.dumps(found)}
+    return {**hyperparameters, SUBMITTED: json.dumps(found)}
 
 
 def check_formats(spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> None:
@@ -165,7 +163,7 @@ def image_program(
 
 
 def _runs_script(algorithm: Algorithm, hyperparameters: Mapping[str, str]) -> bool:
-    return _PROGRAM in hyperparameters and builtin_of(algorithm, hyperparameters) is None
+    return PROGRAM in hyperparameters and builtin_of(algorithm, hyperparameters) is None
 
 
 def _way(algorithm: Algorithm, rules: Sequence[ImageRule]) -> ImageRule:
@@ -230,7 +228,7 @@ def _entrypoint(
     return Program(
         argv=(*_view("need"), *runner, *algorithm.entrypoint, *algorithm.arguments),
         values={n: contract.decoded(v) for n, v in contract.own(hyperparameters).items()},
-        entry_point=str(hyperparameters.get(_PROGRAM, "")),
+        entry_point=str(hyperparameters.get(PROGRAM, "")),
         first_on_path=(folder,),
         variables={**variables, "PIP_TARGET": packages, "PYTHONPATH": packages},
         hint=_hint(algorithm, interpreter, way),
@@ -250,7 +248,7 @@ def _module(image: str) -> str:
     """The module of a built-in algorithm, which our own interpreter runs. Raises InvalidValue or Unsupported."""
     builtin = builtin_named(image)
     if builtin is None:
-        raise InvalidValue("hyperparameters", image, f"this image runs a script, and there is no {_PROGRAM!r}")
+        raise InvalidValue("hyperparameters", image, f"this image runs a script, and there is no {PROGRAM!r}")
     if not _is_there(builtin.needs):
         message = f"image: {image!r}: its built-in algorithm needs {builtin.needs}, which is not installed here."
         raise Unsupported(message, f"Install it: pip install 'rekindle[{builtin.extra}]'", "image")
@@ -292,17 +290,17 @@ def _script(
 def _container(way: ImageRule, algorithm: Algorithm, hyperparameters: Mapping[str, str], path: str) -> Program:
     """The image itself, by the machine's container engine. Code in an object store is brought here for it."""
     passed, fetch, links = dict(hyperparameters), None, {}
-    if _SUBMITTED in hyperparameters:
+    if SUBMITTED in hyperparameters:
         submitted = _submitted(hyperparameters)
         name = submitted.rstrip("/").rsplit("/", 1)[-1]
-        inside = f"{_CODE_IN_CONTAINER}/{name}"
+        inside = f"{_BROUGHT}/{name}"
         if locations.is_remote(submitted):
-            fetch = (submitted, _CODE_IN_CONTAINER)
+            fetch = (submitted, _BROUGHT)
         else:
-            links[inside] = str(locations.local_path(submitted, f"hyperparameters.{_SUBMITTED}"))
+            links[inside] = str(locations.local_path(submitted, f"hyperparameters.{SUBMITTED}"))
         place = f"{container.PLACE}/{inside}"
-        quoted = hyperparameters[_SUBMITTED] != submitted
-        passed[_SUBMITTED] = json.dumps(place) if quoted else place
+        quoted = hyperparameters[SUBMITTED] != submitted
+        passed[SUBMITTED] = json.dumps(place) if quoted else place
     return Program(
         argv=(sys.executable, "-I", "-S", str(Path(container.__file__))),
         raw=passed,
@@ -329,16 +327,16 @@ def _engine(way: ImageRule, algorithm: Algorithm, path: str) -> str:
 
 
 def _entry_point(hyperparameters: Mapping[str, str]) -> str:
-    entry: Any = contract.decoded(hyperparameters[_PROGRAM])
+    entry: Any = contract.decoded(hyperparameters[PROGRAM])
     if not isinstance(entry, str) or not entry:
-        raise InvalidValue(f"hyperparameters.{_PROGRAM}", hyperparameters[_PROGRAM], "not the name of a script")
+        raise InvalidValue(f"hyperparameters.{PROGRAM}", hyperparameters[PROGRAM], "not the name of a script")
     return entry
 
 
 def _submitted(hyperparameters: Mapping[str, str]) -> str:
     """Where the script is: checked as far as it is on this machine."""
-    field = f"hyperparameters.{_SUBMITTED}"
-    uri: Any = contract.decoded(hyperparameters.get(_SUBMITTED, ""))
+    field = f"hyperparameters.{SUBMITTED}"
+    uri: Any = contract.decoded(hyperparameters.get(SUBMITTED, ""))
     if not isinstance(uri, str) or not uri:
         raise InvalidValue(field, uri, "it must say where the script is: an s3:// or file:// URI of a tar.gz, or a folder")
     if uri.startswith(JUMPSTART):
@@ -352,7 +350,7 @@ def _check_folder(submitted: str, entry: str) -> None:
     """Raises InvalidValue where the code is a folder of this machine that surely lacks the program."""
     if locations.is_remote(submitted):
         return
-    folder = locations.local_path(submitted, f"hyperparameters.{_SUBMITTED}")
+    folder = locations.local_path(submitted, f"hyperparameters.{SUBMITTED}")
     if folder.is_dir() and not (folder / entry).exists():
         check_program([path.name for path in folder.iterdir() if path.is_file()], entry, "hyperparameters")
 
@@ -360,7 +358,6 @@ def _check_folder(submitted: str, entry: str) -> None:
 def _source(submitted: str) -> tuple[Path | None, str, tuple[str, str] | None]:
     """The folder to copy, or the archive to unpack (as seen from the code folder), and what must be fetched for it."""
     if locations.is_remote(submitted):
-        inside = "input/sourcedir"
-        return None, f"../{inside}/{submitted.rsplit('/', 1)[-1]}", (submitted, inside)
-    path = locations.local_path(submitted, f"hyperparameters.{_SUBMITTED}")
+        return None, f"../{_BROUGHT}/{submitted.rsplit('/', 1)[-1]}", (submitted, _BROUGHT)
+    path = locations.local_path(submitted, f"hyperparameters.{SUBMITTED}")
     return (path, "", None) if path.is_dir() else (None, str(path), None)

@@ -14,6 +14,7 @@ from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import (
     DEFAULT_MAX_RUNTIME_SECONDS,
+    PROGRAM,
     Algorithm,
     Channel,
     Checkpoints,
@@ -69,7 +70,7 @@ def read_builtin(table: Table) -> Builtin | None:
     """The built-in algorithm that a job file names, by ``algorithm`` or as an image."""
     named, image, static = table.get("algorithm"), table.get("image"), table.get("static")
     if named is None:
-        script = static is not None and "sagemaker_program" in static.texts()
+        script = static is not None and PROGRAM in static.texts()
         return None if image is None or script or table.get("command") else builtin_named(image.text("a name"))
     for key in ("command", "image", "source", "python", "arguments"):
         other = table.get(key)

@@ -10,12 +10,10 @@ from typing import Any
 from rekindle.domain.builtins import knn, linear_learner, xgboost
 from rekindle.domain.builtins.rules import TUNED_METRIC, Refused, Rule, plain
 from rekindle.domain.metrics import MetricDefinition
-from rekindle.domain.training_job import Algorithm
+from rekindle.domain.training_job import PROGRAM, Algorithm
 
 #: A registry of Amazon's, as SageMaker's own images are named; a name alone stands for the same.
 _REGISTRY = re.compile(r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/")
-#: Set where the image runs a script of the user's.
-_PROGRAM = "sagemaker_program"
 _PREFIX = "sagemaker_"
 
 
@@ -171,4 +169,4 @@ def builtin_of(algorithm: Algorithm, hyperparameters: Collection[str]) -> Builti
     if algorithm.command is not None or algorithm.entrypoint or algorithm.arguments:
         return None
     builtin = builtin_named(algorithm.image)
-    return None if builtin is None or (builtin.scripts and _PROGRAM in hyperparameters) else builtin
+    return None if builtin is None or (builtin.scripts and PROGRAM in hyperparameters) else builtin
