@@ -7,14 +7,13 @@ that role, it exists, SageMaker may assume it, and it may do everything: permiss
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 from urllib.parse import quote
 
 from starlette.types import ASGIApp
 
-from rekindle.companions.wire import Call, QueryApp, ServiceError, element
+from rekindle.companions.wire import Call, QueryApp, ServiceError, element, stamp
 
 _STS: Final = "https://sts.amazonaws.com/doc/2011-06-15/"
 _IAM: Final = "https://iam.amazonaws.com/doc/2010-05-08/"
@@ -61,13 +60,12 @@ def _get_role(role: str | None, created_at: float, call: Call) -> str:
         raise _denied(call, "iam:GetRole", f"role {name}")
     if name != role:
         raise ServiceError("NoSuchEntity", f"The role with name {name} cannot be found.", 404)
-    created = datetime.fromtimestamp(created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     shown = {
         "Path": "/",
         "RoleName": role,
         "RoleId": "AROAREKINDLEROLE0000",
         "Arn": _role_arn(role, call),
-        "CreateDate": created,
+        "CreateDate": stamp(created_at),
         "AssumeRolePolicyDocument": quote(json.dumps(_TRUST), safe=""),
         "MaxSessionDuration": 3600,
     }

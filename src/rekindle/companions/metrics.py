@@ -6,14 +6,14 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from starlette.types import ASGIApp
 
 from rekindle.companions.ports import Point, TrainingMetrics
-from rekindle.companions.wire import Call, JsonApp, QueryApp, ServiceError, by_protocol, element
+from rekindle.companions.wire import Call, JsonApp, QueryApp, ServiceError, by_protocol, element, stamp
+from rekindle.engine.imports import epoch_seconds
 
 T = TypeVar("T")
 
@@ -156,17 +156,13 @@ def _as_json(call: Call) -> Mapping[str, Any]:
 
 
 def _member(point: Datapoint) -> str:
-    moment = datetime.fromtimestamp(point.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     values = "".join(element(name, repr(value)) for name, value in point.statistics.items())
-    return f"<member>{element('Timestamp', moment)}{values}{element('Unit', 'None')}</member>"
+    return f"<member>{element('Timestamp', stamp(point.at))}{values}{element('Unit', 'None')}</member>"
 
 
 def _seconds(value: Any) -> float:
     """A time: seconds since the epoch, or ISO 8601 text, in UTC where it names no zone."""
-    if isinstance(value, str):
-        moment = datetime.fromisoformat(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    seconds = float(value)
-    if not math.isfinite(seconds) or abs(seconds) > 1e11:
+    seconds = epoch_seconds(value)
+    if not isinstance(value, str) and (not math.isfinite(seconds) or abs(seconds) > 1e11):
         raise ValueError(value)
     return seconds

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
@@ -150,6 +151,11 @@ def by_protocol(json_app: ASGIApp, query_app: ASGIApp) -> ASGIApp:
 def element(name: str, content: object) -> str:
     """An XML element with text; characters that XML cannot hold are replaced."""
     return f"<{name}>{escape(_NOT_XML.sub('?', str(content)))}</{name}>"
+
+
+def stamp(seconds: float) -> str:
+    """A time as the query protocol has it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def text(call: Call, name: str, default: str | None = None) -> str:
