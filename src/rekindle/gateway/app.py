@@ -186,7 +186,7 @@ class Gateway:
             exchange.record.service = "s3"
             return admit_old_url(exchange.request, self.credentials, now, self.settings.hosts), None
         claim = sigv4.read_claim(exchange.request)
-        exchange.record.service = self._known(claim)
+        exchange.record.service = _known(claim.scope.service)
         # The body is read for those only who name a key that we know.
         pair = claimed_pair(exchange.request, claim, self.credentials, now)
         body = await self._body(exchange, claim)
@@ -200,16 +200,13 @@ class Gateway:
             claim = None
         body = await self._body(exchange, claim)
         service = claim.scope.service if claim else guess_service(exchange.request, body or b"")
-        exchange.record.service = service if service in Apps.services() else "other"
+        exchange.record.service = _known(service)
         return anonymous(service, claim, self.settings.account, self.settings.region), body
 
     async def _body(self, exchange: _Exchange, claim: Claim | None) -> bytes | None:
         if not is_buffered(exchange.request, claim.scope.service if claim else None):
             return None
         return await read_whole(exchange.request, exchange.receive, self.settings.body_limit, self.settings.body_seconds)
-
-    def _known(self, claim: Claim) -> str:
-        return claim.scope.service if claim.scope.service in Apps.services() else "other"
 
 
 class _Exchange:
@@ -294,6 +291,11 @@ class _Exchange:
             "request_id": self.record.request_id,
             "chunk_verifier": caller.chunk_verifier,
         }
+
+
+def _known(service: str) -> str:
+    """A service as the record has it: callers may name whatever they like."""
+    return service if service in Apps.services() else "other"
 
 
 def origin_form(scope: Scope) -> Scope:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -28,7 +28,7 @@ class Record:
     status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
-    seconds: float = field(default=0.0)
+    seconds: float = 0.0
 
 
 class Telemetry:
