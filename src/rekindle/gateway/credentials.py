@@ -7,24 +7,23 @@ running server keeps the keys it started with.
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
-import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from rekindle.gateway.errors import CredentialsError
+from rekindle.gateway.private_files import locked, write_whole
 
 DEFAULT_ACCOUNT: Final = "000000000000"
 FILE_NAME: Final = "credentials.json"
 
+_LOCK = f".{FILE_NAME}.lock"
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 #: Ours are long; those of an object store of the user's own may be as short as that store takes them.
 _ACCESS_KEY = re.compile(r"[!-~]{3,128}", re.ASCII)
@@ -98,7 +97,7 @@ def load_or_create(folder: Path, account: str = DEFAULT_ACCOUNT) -> Credentials:
     """
     credentials = _stored(folder)
     if credentials.for_account(account) is None:
-        with _locked(folder):
+        with locked(folder, _LOCK):
             credentials = _stored(folder)
             if credentials.for_account(account) is None:
                 _write(folder / FILE_NAME, [*credentials.pairs.values(), new_pair(account)])
@@ -113,36 +112,14 @@ def _stored(folder: Path) -> Credentials:
 
 def add_pair(folder: Path, account: str) -> KeyPair:
     """Makes and stores one more pair, for the same account or another; a running server must be restarted to know it."""
-    with _locked(folder):
+    with locked(folder, _LOCK):
         pair = new_pair(account)
         _write(folder / FILE_NAME, [*_stored(folder).pairs.values(), pair])
     return pair
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / f".{FILE_NAME}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _write(path: Path, pairs: Sequence[KeyPair]) -> None:
-    """Whole or not at all: written aside, flushed to disk, renamed."""
-    content = {"keys": [_to_json(pair) for pair in pairs]}
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_whole(path, json.dumps({"keys": [_to_json(pair) for pair in pairs]}, indent=2).encode(), 0o600)
 
 
 def _read(path: Path) -> list[KeyPair]:

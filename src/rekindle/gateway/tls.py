@@ -8,14 +8,11 @@ key could do is bounded by the authority's own name constraints: no client accep
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import secrets
 import ssl
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -28,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rekindle.gateway.aws_names import AWS_DOMAINS, is_aws
 from rekindle.gateway.errors import TlsError
+from rekindle.gateway.private_files import locked, write_whole
 
 FOLDER: Final = "tls"
 BUNDLE: Final = "bundle.pem"
@@ -103,7 +101,7 @@ def load_or_create(home: Path, now: Callable[[], float]) -> Authority:
     Processes that start at once agree on one. Raises TlsError where its files are damaged or readable by others.
     """
     folder = home / FOLDER
-    with _locked(folder):
+    with locked(folder, ".lock"):
         if not (folder / _KEY).exists():
             _create(folder, now)
         authority = _read(folder, now)
@@ -123,7 +121,7 @@ def write_bundle(home: Path, authority: Authority, others: Sequence[Path]) -> Pa
     found += [other.read_bytes() for other in others if other.is_file() and other != path]
     content = b"\n".join(found)
     if not path.is_file() or path.read_bytes() != content:
-        _write(path, content, 0o644)
+        write_whole(path, content, 0o644)
     return path
 
 
@@ -156,8 +154,8 @@ def _create(folder: Path, now: Callable[[], float]) -> None:
     for extension in (x509.BasicConstraints(ca=True, path_length=0), _key_usage(signs_certificates=True), names):
         builder = builder.add_extension(extension, critical=True)
     certificate = builder.sign(key, hashes.SHA256())
-    _write(folder / _CERTIFICATE, certificate.public_bytes(Encoding.PEM), 0o644)
-    _write(folder / _KEY, _pem(key), 0o600)
+    write_whole(folder / _CERTIFICATE, certificate.public_bytes(Encoding.PEM), 0o644)
+    write_whole(folder / _KEY, _pem(key), 0o600)
 
 
 def _builder(
@@ -210,28 +208,3 @@ def _read(folder: Path, now: Callable[[], float]) -> Authority:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
         raise TlsError(f"{folder}: {_KEY} and {_CERTIFICATE} do not belong together.", _ANEW)
     return Authority(key, certificate, now)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Whole or not at all: written aside, flushed to disk, renamed."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
