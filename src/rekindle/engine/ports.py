@@ -230,7 +230,7 @@ class JobStore(Protocol):
         without a word, is given to holders of that home only."""
         ...
 
-    def renew(self, leases: Iterable[Lease], now: float, until: float) -> Sequence[Lease]:
+    def renew(self, leases: Iterable[Lease], until: float) -> Sequence[Lease]:
         """Extends the leases that are still ours and returns those; the others are lost."""
         ...
 

@@ -205,7 +205,7 @@ class Worker:
         now = self.step.clock.now()
         held = [work.lease for work in self._work.values()]
         if any(lease.until - now < LEASE_SECONDS / 2 for lease in held):
-            kept = {lease.subject: lease for lease in self.step.store.renew(tuple(held), now, now + LEASE_SECONDS)}
+            kept = {lease.subject: lease for lease in self.step.store.renew(held, now + LEASE_SECONDS)}
             for subject in sorted(self._work.keys() - kept.keys()):
                 self._drop(subject)
             for subject, lease in kept.items():

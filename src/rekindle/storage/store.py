@@ -167,7 +167,7 @@ class SqlStore(JobStore, Outbox):
         with self.database.writing() as connection:
             return leasing.claim(connection, holder, now, until, limit, only)
 
-    def renew(self, leases: Iterable[Lease], now: float, until: float) -> Sequence[Lease]:
+    def renew(self, leases: Iterable[Lease], until: float) -> Sequence[Lease]:
         """See the port."""
         with self.database.writing() as connection:
             return leasing.renew(connection, leases, until)
