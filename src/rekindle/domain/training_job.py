@@ -20,6 +20,8 @@ FAILURE_REASON_LIMIT = 1024
 #: How often a training job whose process vanished through no fault of its own is started again.
 LOST_RETRIES = 3
 
+#: How many tags a job may have.
+MAX_TAGS = 50
 #: The hyperparameters that say where a script's archive is, and which file of it is to be started.
 SUBMITTED, PROGRAM = "sagemaker_submit_directory", "sagemaker_program"
 

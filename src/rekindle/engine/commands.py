@@ -15,6 +15,7 @@ from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, WrongState, did_you_mean, within
 from rekindle.domain.search_plan import strategy_for
 from rekindle.domain.training_job import (
+    MAX_TAGS,
     SUBMITTED,
     Channel,
     Owner,
@@ -60,8 +61,6 @@ _LEFT_FILES = (
 )
 #: A parent's name that is almost right is looked for among the newest so many tuning jobs.
 _LOOKED_AT = 1000
-#: How many tags a job may have.
-MAX_TAGS = 50
 
 
 @dataclass(frozen=True)

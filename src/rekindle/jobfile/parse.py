@@ -10,6 +10,7 @@ from pathlib import Path
 from rekindle.domain.builtins.catalogue import Builtin
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition, compile_regex
+from rekindle.domain.training_job import MAX_TAGS
 from rekindle.domain.tuning_job import (
     MIN_TUNING_RUNTIME_SECONDS,
     RELAXED,
@@ -114,7 +115,6 @@ WARM_START_TYPES = {
     "TransferLearning": WarmStartType.TRANSFER,
 }
 EARLY_STOPPING = {"auto": True, "off": False, "true": True, "false": False, "on": True, "yes": True, "no": False}
-MAX_TAGS = 50
 
 _TAG = re.compile(r"[\w\s.:/=+\-@]*")
 
