@@ -24,7 +24,7 @@ def show_best(view: TuningJobView) -> None:
     # A parent may have tuned what is static here, and the other way round.
     names = list(dict.fromkeys([*_tuned(view), *(name for job in jobs if job is not None for name in job.tuned)]))
     rows = zip(*(_column(job, view, names) for job in jobs), strict=True)
-    show(table(columns, [[label, *(text for _, text in cells)] for label, cells in _labelled(list(rows))]))
+    show(table(columns, [[cells[0][0], *(text for _, text in cells)] for cells in rows]))
     for job in jobs:
         # One whose result counts and that has a reason was stopped before its model could be taken to an object store.
         if job is not None and job.model_uri is None and job.failure_reason:
@@ -103,10 +103,6 @@ def _column(job: TrainingJob | None, view: TuningJobView, names: Sequence[str]) 
         ("training job", record["name"]),
         ("model", model_place(record["model"])),
     ]
-
-
-def _labelled(rows: list[tuple[tuple[str, object], ...]]) -> list[tuple[str, tuple[tuple[str, object], ...]]]:
-    return [(row[0][0], row) for row in rows]
 
 
 def _next(view: TuningJobView, last: str | None) -> list[tuple[str, str]]:
