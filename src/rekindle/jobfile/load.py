@@ -15,11 +15,9 @@ def read_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # or a NUL in the path
+        reason = getattr(error, "strerror", None) or error
         raise RekindleError(f"the job file cannot be read: {reason}.", _WAY_OUT) from error
-    except ValueError as error:  # a NUL in the path
-        raise RekindleError(f"the job file cannot be read: {error}.", _WAY_OUT) from error
 
 
 def folder_of(path: Path) -> Path:
