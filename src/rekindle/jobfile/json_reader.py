@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from rekindle.domain.errors import shown
+from rekindle.domain.texts import unwanted
 from rekindle.jobfile.errors import JobFileError
-from rekindle.jobfile.reader import decode, unwanted
+from rekindle.jobfile.reader import decode
 
 
 def read_json(data: bytes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from rekindle.domain.errors import shown
+from rekindle.domain.texts import unwanted
 from rekindle.jobfile.errors import JobFileError
 from rekindle.jobfile.nodes import Fields, Items, Node, Scalar
 
@@ -68,11 +69,6 @@ def decode(data: bytes) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         found = f"byte 0x{data[error.start]:02x} is not UTF-8"
         raise JobFileError(found, "Save the file as UTF-8.", line=line) from error
-
-
-def unwanted(text: str) -> str:
-    """The first character that no file, environment or database can hold: NUL, or half of a surrogate pair; else empty."""
-    return next((c for c in text if c == "\x00" or "\ud800" <= c <= "\udfff"), "")
 
 
 class _Builder:

@@ -13,6 +13,7 @@ from sqlalchemy import Row
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.note import Note
+from rekindle.domain.texts import unwanted
 from rekindle.domain.training_job import (
     MetricPoint,
     ObjectiveStatus,
@@ -59,7 +60,7 @@ def name_key(name: str) -> str:
 
 def is_storable(text: str) -> bool:
     """Whether every database can hold the text as it is."""
-    return "\x00" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+    return not unwanted(text)
 
 
 # --- tuning jobs -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rekindle.domain.errors import InvalidValue, shown
+from rekindle.domain.texts import unwanted
 
 T = TypeVar("T")
 Json = Mapping[str, Any]
@@ -108,8 +109,8 @@ def without_nulls(value: Any) -> Any:
 def check_texts(value: object, path: str = "") -> None:
     """Refuses what no file, environment or database can hold: NUL characters and halves of surrogate pairs."""
     if isinstance(value, str):
-        bad = next((c for c in value if c == "\x00" or "\ud800" <= c <= "\udfff"), None)
-        if bad is not None:
+        bad = unwanted(value)
+        if bad:
             raise InvalidValue(path, value, f"cannot hold the character {shown(bad)}")
     elif isinstance(value, Mapping):
         for key, inner in value.items():
