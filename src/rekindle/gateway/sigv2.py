@@ -18,10 +18,10 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from rekindle.gateway import sigv4
 from rekindle.gateway.canonical import WireRequest
 from rekindle.gateway.origin import is_address
 from rekindle.gateway.refusal import Reason, Refusal
-from rekindle.gateway.sigv4 import HEX64, check_single_headers
 from rekindle.s3.addressing import bucket_of_host
 
 _KEY, _END, _SIGNATURE = b"AWSAccessKeyId", b"Expires", b"Signature"
@@ -59,8 +59,8 @@ def carries_signature(request: WireRequest) -> bool:
 
 def read_claim(request: WireRequest) -> OldClaim:
     """The signature in the query: AMBIGUOUS or MALFORMED_OLD_QUERY where it is not one, once and whole."""
-    check_single_headers(request)
-    if request.values("authorization") or any(name == b"X-Amz-Algorithm" for name, _ in request.parameters()):
+    sigv4.check_single_headers(request)
+    if sigv4.carries_signature(request):
         raise Refusal(Reason.AMBIGUOUS, "Only one auth mechanism allowed; this request brings two.")
     _check_query(request)
     values = {name: value.decode("latin-1") for name, value in request.parameters() if name in (_KEY, _END, _SIGNATURE)}
@@ -111,7 +111,7 @@ def body_sha256(request: WireRequest) -> str | None:
     declared = _amz_values(request).get(b"x-amz-content-sha256", [b"UNSIGNED-PAYLOAD"])[0].decode("latin-1")
     if declared == "UNSIGNED-PAYLOAD":
         return None
-    if not HEX64.fullmatch(declared):
+    if not sigv4.HEX64.fullmatch(declared):
         raise Refusal(Reason.PAYLOAD_HASH_INVALID, declared[:80])
     return declared
 

@@ -101,14 +101,14 @@ _PAYLOADS: Final = {
 
 def carries_signature(request: WireRequest) -> bool:
     """Whether the request brings any credentials at all, in its header or its query."""
-    return bool(request.values("authorization")) or any(name == b"X-Amz-Algorithm" for name, _ in request.parameters())
+    return bool(request.values("authorization")) or _is_presigned(request)
 
 
 def read_claim(request: WireRequest) -> Claim:
     """The signature that the request carries: MISSING, AMBIGUOUS, UNSUPPORTED, INCOMPLETE or MALFORMED where there is none."""
     check_single_headers(request)
     authorization = request.header("authorization")
-    presigned = any(name == b"X-Amz-Algorithm" for name, _ in request.parameters())
+    presigned = _is_presigned(request)
     if authorization is not None and presigned:
         both = "use the Authorization header or the X-Amz-Algorithm query parameter"
         raise Refusal(Reason.AMBIGUOUS, f"Only one auth mechanism allowed; {both}.")
@@ -194,6 +194,10 @@ def signing_key(secret: str, scope: Scope) -> bytes:
 def hmac_hex(key: bytes, text: str) -> bytes:
     """HMAC-SHA256 in lower-case hex, as ASCII bytes."""
     return hmac.digest(key, text.encode("utf-8"), sha256).hex().encode("ascii")
+
+
+def _is_presigned(request: WireRequest) -> bool:
+    return any(name == b"X-Amz-Algorithm" for name, _ in request.parameters())
 
 
 def _header_claim(request: WireRequest, authorization: str) -> Claim:
