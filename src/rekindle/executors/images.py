@@ -77,10 +77,8 @@ def _rule(entry: Any, place: str, folder: Path) -> ImageRule:
     rule = ImageRule(told.pop("image"), **told)
     for name in _CONTAINER_ONLY if rule.run == "script" else _SCRIPT_ONLY:
         if name in entry:
-            reason = f"this is for a {'container' if rule.run == 'script' else 'script'}"
-            raise InvalidValue(
-                f"{place}.{name}", entry[name], reason, f"Write run: {'container' if rule.run == 'script' else 'script'}"
-            )
+            other = "container" if rule.run == "script" else "script"
+            raise InvalidValue(f"{place}.{name}", entry[name], f"this is for a {other}", f"Write run: {other}")
     return rule
 
 
