@@ -219,8 +219,7 @@ def _container(run: Run, folder: Path, host: Host, program: Program) -> _Describ
         "environment": {
             "AWS_REGION": run.key.owner.region,
             **run.spec.environment,
-            "TRAINING_JOB_NAME": run.key.name,
-            "TRAINING_JOB_ARN": _arn(run),
+            **_names(run),
         },
         "isolated": run.spec.network_isolation,
         "checkpoints": "" if local == f"{container.PLACE}/checkpoints" else local,
@@ -295,8 +294,7 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
     base = {n: v for n, v in host.environment.items() if n != "PYTHONHOME" or not program.first_on_path}
     job = {
         "PATH": os.pathsep.join((*program.first_on_path, host.path)),
-        "TRAINING_JOB_NAME": run.key.name,
-        "TRAINING_JOB_ARN": _arn(run),
+        **_names(run),
         "SM_CHECKPOINT_DIR": f"{told.folder}/checkpoints",
         "REKINDLE_CHECKPOINTS": f"{told.folder}/checkpoints",
     }
@@ -339,9 +337,11 @@ def mark(folder: str | Path, attempt: int) -> str:
     return str(Path(folder) / workdir.CONTROL / str(attempt))
 
 
-def _arn(run: Run) -> str:
-    owner = run.key.owner
-    return f"arn:aws:sagemaker:{owner.region}:{owner.account}:training-job/{run.key.name.lower()}"
+def _names(run: Run) -> dict[str, str]:
+    """What every training job is told of itself, in a container or not."""
+    owner, name = run.key.owner, run.key.name
+    arn = f"arn:aws:sagemaker:{owner.region}:{owner.account}:training-job/{name.lower()}"
+    return {"TRAINING_JOB_NAME": name, "TRAINING_JOB_ARN": arn}
 
 
 def _cpus(run: Run, host: Host) -> int:

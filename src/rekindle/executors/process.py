@@ -368,6 +368,7 @@ class ProcessExecutor(Executor):
             _warn("cannot launch now; trying again", training_job=run.key.name, reason=str(error))
 
     def _end_former_attempts(self, key: RunKey) -> None:
+        """Asks for a report on each: that ends what is left of one that was lost. Raises WrongState where one still runs."""
         for number in range(1, key.attempt):
             former = replace(key, attempt=number)
             report = self.report(former)
