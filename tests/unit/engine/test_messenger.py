@@ -180,20 +180,26 @@ def unavailable(*_: object) -> None:
 
 def test_a_process_that_ends_sees_the_event_in_hand_through_and_begins_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rekindle.engine.messenger.FAREWELL_SECONDS", 0.1)
-    engine, entered, hearing = engine_with(), threading.Event(), threading.Event()
+    engine, entered, cuts = engine_with(), threading.Event(), []
+
+    class Watched(Messenger):
+        def run(self, until: Callable[[], bool], cut: Callable[[], bool]) -> None:
+            cuts.append(cut)
+            super().run(until, cut)
 
     @dataclass
     class Slow(Ear):
         def deliver(self, event: Event) -> None:
             super().deliver(event)
             entered.set()
-            hearing.wait(60)
+            # It has the event in hand until nothing new may begin.
+            while not cuts[0]():
+                SystemClock().sleep(0.01)
 
     engine.run("job")
     slow = Slow()
-    with telling([Messenger(engine.store, slow, SystemClock(), "a")]):
+    with telling([Watched(engine.store, slow, SystemClock(), "a")]):
         assert entered.wait(60)
-        threading.Timer(1.0, hearing.set).start()
     assert len(slow.heard) == 1
     # It gave the sink back: the next process need not wait.
     assert messenger(engine, ear := Ear(), "b").tell() == 10
