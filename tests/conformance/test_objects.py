@@ -223,11 +223,17 @@ def test_checkpoints_are_kept_in_s3_and_brought_back(endpoint: str, bucket: str,
     def kept() -> list[str]:
         return [o["Key"] for o in s3.list_objects_v2(Bucket=bucket, Prefix="c/").get("Contents", ())]
 
+    def body(key: str) -> bytes:
+        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
     for name in (KEY.name, f"{KEY.name}0"):
         s3.put_object(Bucket=bucket, Key=f"c/{name}/{name}", Body=b"before")
     executor.check(spec)
     executor.launch(run("forever", 1))
-    until(lambda: len(kept()) == 4, "a copy while it runs")
+    names = [f"{KEY.name}/{KEY.name}", f"{KEY.name}/first", f"{KEY.name}/last", f"{KEY.name}0/{KEY.name}0"]
+    whole = dict(zip((f"c/{name}" for name in names), (b"before", b"x", b"forever", b"before"), strict=True))
+    # A file may be copied before it is written, and again after that.
+    until(lambda: {key: body(key) for key in kept()} == whole, "a copy while it runs")
     supervisor_of(tmp_path / "home", KEY).kill()
     assert finished(executor).state is RunState.LOST
     executor.launch(run("briefly", 2))
@@ -235,7 +241,7 @@ def test_checkpoints_are_kept_in_s3_and_brought_back(endpoint: str, bucket: str,
     seen = [("first", "x"), (KEY.name, "before"), ("last", "forever")]
     assert (tmp_path / "seen").read_text() == str(sorted(seen))
     assert kept() == [f"c/{KEY.name}/{KEY.name}", f"c/{KEY.name}/last", f"c/{KEY.name}0/{KEY.name}0"]
-    assert s3.get_object(Bucket=bucket, Key=f"c/{KEY.name}/last")["Body"].read() == b"briefly"
+    assert body(f"c/{KEY.name}/last") == b"briefly"
 
 
 def test_the_next_training_job_of_its_own_goes_on_from_the_checkpoints_of_the_last(
