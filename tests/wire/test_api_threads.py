@@ -26,7 +26,7 @@ class OwnObjects:
     port = 0
 
     def check(self, uri: str) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("GET", "/bucket")
         if connection.getresponse().status != 200:
             raise InvalidValue("uri", uri, "the object store did not answer")

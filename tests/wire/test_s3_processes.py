@@ -24,6 +24,8 @@ from support.object_store import client, memory_folder, served_store
 
 TESTS = Path(__file__).parents[1]
 MIB = 1 << 20
+#: So many changes are made before a server is killed, however slow the machine is.
+ENOUGH = 20
 
 
 @contextmanager
@@ -60,6 +62,8 @@ class Writer(threading.Thread):
         super().__init__()
         self._s3 = s3
         self._number = number
+        #: How many changes were made.
+        self.made = 0
         #: key: the contents that the object may have after a crash; None is absence.
         self.possible: dict[str, list[bytes | None]] = {}
 
@@ -75,6 +79,7 @@ class Writer(threading.Thread):
             except (BotoCoreError, ClientError):
                 return
             self.possible[key] = [content]
+            self.made += 1
 
     def _change(self, key: str, content: bytes | None) -> None:
         if content is None:
@@ -110,7 +115,9 @@ def kill_during_writes(folder: Path, round_number: int, possible: dict[str, list
         for writer in writers:
             writer.possible = {key: [content] for key, content in found.items() if key.split("/")[0] == f"w{writer._number}"}
             writer.start()
-        time.sleep(0.15 + 0.1 * random.Random(round_number).random())
+        while sum(writer.made for writer in writers) < ENOUGH and all(writer.is_alive() for writer in writers):
+            time.sleep(0.01)
+        time.sleep(0.1 * random.Random(round_number).random())
         running.kill()
         for writer in writers:
             writer.join()
