@@ -500,7 +500,9 @@ def test_stop_of_a_training_job_prints_its_record(cli):
             assert set(record["values"]) == {"x", "k"}
         finally:
             running.terminate()
-    cli.ok("stop", "slow")
+    # Unless its end was seen by then: it was its tuning job's only one.
+    code, _, err = cli("stop", "slow")
+    assert code == 0 or "has already ended" in err
 
 
 def test_delete_with_training_jobs_removes_files_and_asks_first(cli):
