@@ -96,8 +96,8 @@ def shelf() -> Iterator[Shelf]:
 @contextmanager
 def served(app: ASGIApp) -> Iterator[str]:
     """The application behind a real server; gives its URL."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    # It listens before the server's thread has come to run: who connects waits.
+    listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_level="error", access_log=False, ws="none", lifespan="on", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
