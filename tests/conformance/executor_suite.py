@@ -389,12 +389,17 @@ class ExecutorSuite(ABC):
             assert finished(executor, key).state is RunState.STOPPED
 
     def test_the_run_time_limit(self, bench: Bench) -> None:
-        executor = self.make(bench.home, grace=0.1)
-        executor.launch(bench.run("print('loss=1', flush=True)\n" + IGNORE_SIGTERM, max_runtime_seconds=1))
-        report = finished(executor)
-        assert report.state is RunState.TIMED_OUT
+        executor, script = self.make(bench.home, grace=0.1), "print('loss=1', flush=True)\n" + IGNORE_SIGTERM
+        # On a crowded machine a program may not come to its first line within a second.
+        for seconds in (1, 4, 16):
+            key = RunKey(f"job-{seconds}", 1)
+            executor.launch(bench.run(script, key=key, max_runtime_seconds=seconds))
+            report = finished(executor, key)
+            assert report.state is RunState.TIMED_OUT
+            assert report.model_uri is not None
+            if report.points:
+                break
         assert [p.value for p in report.points] == [1.0]
-        assert report.model_uri is not None
 
     def test_the_run_time_limit_counts_former_attempts(self, bench: Bench, executor: Executor) -> None:
         run = bench.run(WAIT_FOREVER, key=RunKey(KEY.name, 2), max_runtime_seconds=1000)
