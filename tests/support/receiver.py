@@ -21,6 +21,7 @@ class Receiver:
     headers: Mapping[str, str] = field(default_factory=dict)
     got: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
     released: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -35,13 +36,16 @@ def receiving() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            receiver.paths.append(self.path)
+            status = receiver.status
+            # Two that come at once are noted in one order.
+            with receiver.lock:
+                receiver.paths.append(self.path)
+                if status < 300 and not receiver.silent:
+                    receiver.got.append((dict(self.headers), body))
             if receiver.silent:
                 receiver.released.wait(60)
                 return
-            if receiver.status < 300:
-                receiver.got.append((dict(self.headers), body))
-            self.send_response(receiver.status)
+            self.send_response(status)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", "0")
