@@ -99,7 +99,7 @@ def test_a_host_without_data_is_left_out(executor: ProcessExecutor, tmp_path: Pa
 
 
 def test_after_a_kill_it_goes_on_from_its_checkpoint(executor: ProcessExecutor, tmp_path: Path) -> None:
-    values = {**VALUES, "num_round": "4000"}
+    values = {**VALUES, "num_round": "100000"}
     kept = spec(tmp_path, checkpoints=Checkpoints(str(tmp_path / "kept")))
     executor.launch(Run(KEY, kept, values))
     folder = tmp_path / "kept"

@@ -63,12 +63,12 @@ def ended(app: App) -> bool:
 def test_a_killed_attempt_is_followed_by_another_of_the_same_name_with_its_checkpoints(app: App, tmp_path: Path) -> None:
     script = (
         "C=$SM_CHECKPOINT_DIR/step; if [ -e $C ]; then echo loss=$(cat $C); "
-        "else echo 0.25 > $C; echo begun; printf half; touch $READY; sleep 600; fi"
+        "else echo 0.25 > $C; echo begun; printf half; sleep 600; fi"
     )
-    ready = tmp_path / "ready"
-    spec = training(script, environment={"READY": str(ready)}, checkpoints=Checkpoints(str(tmp_path / "kept")), max_retries=1)
+    spec = training(script, checkpoints=Checkpoints(str(tmp_path / "kept")), max_retries=1)
     create(app, tuning_spec(jobs=1, parallel=1, training=spec))
-    work(app, ready.exists)
+    # What a supervisor has not read yet dies with it.
+    work(app, lambda: [app.executor.read_log(app.owner, t.name)[0] for t in trials(app)] == [b"begun\nhalf"])
     (before,) = trials(app)
     assert (before.attempt, before.status) == (1, TrainingJobStatus.IN_PROGRESS)
     (journal,) = (tmp_path / "home").rglob("1/journal.jsonl")
