@@ -52,9 +52,11 @@ class Serving:
         """The processes of the server's worker."""
         import psutil  # not in every environment of the SDKs' suites
 
-        found = psutil.process_iter(["cmdline", "environ"])
+        found = psutil.process_iter(["cmdline", "environ", "ppid"])
         ours = [p for p in found if "serve-worker" in (p.info["cmdline"] or ())]
-        return [p.pid for p in ours if (p.info["environ"] or {}).get("REKINDLE_HOME") == str(self.home)]
+        here = [p for p in ours if (p.info["environ"] or {}).get("REKINDLE_HOME") == str(self.home)]
+        # What a worker starts looks like it for a moment, until it has become another program.
+        return [p.pid for p in here if p.info["ppid"] not in {other.pid for other in here}]
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
