@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from rekindle.domain.completion import not_improving
 from rekindle.domain.decisions import CurvePoint
@@ -41,15 +40,6 @@ from rekindle.search.space import Categorical, Integer, Parameter
 #: The end of the year 9999, in seconds since the epoch: the last moment that a calendar can show.
 LAST_SECOND = 253_402_300_799
 _NO_VALUE = "it had no objective value where it was imported from"
-
-
-def epoch_seconds(said: str | float) -> float:
-    """Seconds since the epoch, from these or from ISO 8601. Where no zone is said it is UTC, in which AWS answers, so that the
-    same file is the same history on every machine. Raises ValueError, TypeError or OverflowError for what is no time."""
-    if not isinstance(said, str):
-        return float(said)
-    found = datetime.fromisoformat(said)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 @dataclass(frozen=True)
