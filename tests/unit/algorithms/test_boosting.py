@@ -335,7 +335,7 @@ VALUES = {
     "sampling_method": ["uniform", "gradient_based"],
     "single_precision_histogram": ["true"],
     "deterministic_histogram": ["false"],
-    "prob_buffer_row": ["2"],
+    "prob_buffer_row": ["2", "1.0", "0.5"],
     "aft_loss_distribution": ["normal"],
     "aft_loss_distribution_scale": ["1"],
     "use_dask_gpu_training": ["true", "false"],
@@ -392,6 +392,18 @@ def test_what_is_accepted_runs(home: Path, chosen: dict[str, int]) -> None:
             values["num_class"] = "3"
     if accepted({"num_round": "2", **values}):
         runs(values, home)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_defaults_of_version_0_72_run(home: Path) -> None:
+    """AWS's console and the samples for Kubernetes send all of them."""
+    values = {"base_score": "0.5", "booster": "gbtree", "csv_weights": "0", "dsplit": "row", "grow_policy": "depthwise"}
+    values |= {"lambda_bias": "0.0", "max_bin": "256", "max_leaves": "0", "normalize_type": "tree", "objective": "reg:linear"}
+    values |= {"one_drop": "0", "prob_buffer_row": "1.0", "process_type": "default", "rate_drop": "0.0", "refresh_leaf": "1"}
+    values |= {"sample_type": "uniform", "scale_pos_weight": "1.0", "silent": "0", "sketch_eps": "0.03", "skip_drop": "0.0"}
+    values |= {"tree_method": "auto", "tweedie_variance_power": "1.5", "updater": "grow_colmaker,prune"}
+    assert accepted({"num_round": "2", **values})
+    runs(values, home)
 
 
 def test_most_generated_values_are_accepted() -> None:

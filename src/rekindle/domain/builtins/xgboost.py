@@ -193,7 +193,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "single_precision_histogram": _SWITCH,
         "deterministic_histogram": _SWITCH,
         "sampling_method": OneOf(("uniform", "gradient_based")),
-        "prob_buffer_row": Whole(Interval(1, open_least=True)),
+        # The image takes whole numbers above 1, version 0.72 took any, and its default of 1.0 is what people send.
+        "prob_buffer_row": Real(_POSITIVE),
         "use_dask_gpu_training": OneOf(("true", "false"), _DASK),
     }
 )
