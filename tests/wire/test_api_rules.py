@@ -687,6 +687,30 @@ def test_a_bucket_for_results_is_looked_for_at_creation(member: str, sent: Json,
         service.client.create_training_job(**changed(direct, member, dict.fromkeys(sent, "s3://bucket/x")))
 
 
+PATH, HOST = "https://s3-us-west-2.amazonaws.com/bucket", "https://bucket.s3.us-west-2.amazonaws.com"
+
+
+@pytest.mark.parametrize("bucket", [PATH, HOST, "https://s3.amazonaws.com/bucket", "https://bucket.s3.amazonaws.com"])
+def test_an_address_at_amazons_s3_is_the_object_that_it_names(bucket: str) -> None:
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"{bucket}/there/data/", "S3DataDistributionType": "FullyReplicated"}
+    request = training_request(
+        InputDataConfig=[{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
+        OutputDataConfig={"S3OutputPath": f"{bucket}/out"},
+        CheckpointConfig={"S3Uri": f"{bucket}/checkpoints/"},
+    )
+    name = request["TrainingJobName"]
+    with wire(objects=OneBucket()) as service:  # type: ignore[arg-type]
+        service.client.create_training_job(**request)
+        shown = service.describe_training(name)
+        assert shown["ModelArtifacts"] == {"S3ModelArtifacts": f"s3://bucket/out/{name}/output/model.tar.gz"}
+        tuning = changed(tuning_request(), f"{DEFINITION}.InputDataConfig", request["InputDataConfig"])
+        service.create(request=changed(tuning, f"{DEFINITION}.OutputDataConfig", request["OutputDataConfig"]))
+        elsewhere = {"S3OutputPath": "https://example.com/bucket/out"}
+        code, told = error_of(service.client.create_training_job, **training_request(OutputDataConfig=elsewhere))
+    assert code == "ValidationException"
+    assert told.startswith("outputDataConfig.s3OutputPath: 'https://example.com/bucket/out'")
+
+
 class Crowded(OneBucket):
     """An object store whose objects cannot all be files of one folder."""
 

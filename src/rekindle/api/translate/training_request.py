@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rekindle.api.translate.part import Json, Part, check_texts, tags_of, without_nulls
 from rekindle.domain.builtins.catalogue import builtin_named
 from rekindle.domain.errors import InvalidValue, Unsupported, shown
@@ -19,6 +21,8 @@ from rekindle.domain.training_job import (
 )
 
 INPUT_MODES = {m: m for m in ("File", "FastFile", "Pipe")}
+#: An address at AWS's S3: the bucket stands before the host, or first in the path.
+_AT_S3 = re.compile(r"https://(?:([a-z0-9][a-z0-9.-]+)\.)?s3(?:[.-][a-z0-9-]+){0,2}\.amazonaws\.com(?:\.cn)?/([^?#]+)")
 
 
 def training_job_from_request(request: Json, owner: Owner) -> TrainingJob:
@@ -113,7 +117,7 @@ def _channel(part: Part, mode: str | None) -> Channel:
         raise Unsupported(f"{part.path}.DataSource: channel {shown(name)}: only S3DataSource is available.")
     return Channel(
         name=name,
-        uri=source.need("S3Uri", str),
+        uri=_s3_uri(source, "S3Uri"),
         data_type=source.need("S3DataType", str),
         distribution=source.get("S3DataDistributionType", str) or "FullyReplicated",
         content_type=part.get("ContentType", str),
@@ -124,15 +128,25 @@ def _channel(part: Part, mode: str | None) -> Channel:
     )
 
 
+def _s3_uri(part: Part, key: str) -> str:
+    """The URI of data. An https address at AWS's S3, which SageMaker takes too, is the object that it names."""
+    sent = part.need(key, str)
+    found = _AT_S3.fullmatch(sent)
+    if found is None:
+        return sent
+    bucket, rest = found.groups()
+    return f"s3://{bucket}/{rest}" if bucket else f"s3://{rest}"
+
+
 def _output(part: Part) -> Output:
     compression = part.get("CompressionType", str) or "GZIP"
-    return Output(part.need("S3OutputPath", str), compression, part.get("KmsKeyId", str) or None)
+    return Output(_s3_uri(part, "S3OutputPath"), compression, part.get("KmsKeyId", str) or None)
 
 
 def _checkpoints(part: Part) -> Checkpoints | None:
     if not part:
         return None
-    uri, local = part.need("S3Uri", str), part.get("LocalPath", str)
+    uri, local = _s3_uri(part, "S3Uri"), part.get("LocalPath", str)
     return Checkpoints(uri, local) if local else Checkpoints(uri)
 
 
