@@ -606,7 +606,11 @@ TRAINING = [
     ("HyperParameters", {"": "x"}, "a hyperparameter's name has 1 to 256 characters"),
     ("AlgorithmSpecification.TrainingImage", XGBOOST, "You can't override the metric definitions for Amazon SageMaker"),
     ("AlgorithmSpecification.MetricDefinitions.0.Regex", "no group", "the pattern has no group"),
-    ("InputDataConfig", [{"ChannelName": "a", "DataSource": {}}], "only S3DataSource is available"),
+    (
+        "InputDataConfig",
+        [{"ChannelName": "a", "DataSource": {}}],
+        "only S3DataSource is available. Copy the data into a bucket",
+    ),
 ]
 
 

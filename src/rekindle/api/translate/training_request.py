@@ -114,7 +114,8 @@ def _channel(part: Part, mode: str | None) -> Channel:
     source = part.part("DataSource").part("S3DataSource")
     name = part.need("ChannelName", str)
     if not source:
-        raise Unsupported(f"{part.path}.DataSource: channel {shown(name)}: only S3DataSource is available.")
+        message = f"{part.path}.DataSource: channel {shown(name)}: only S3DataSource is available."
+        raise Unsupported(message, "Copy the data into a bucket, and name it there.")
     return Channel(
         name=name,
         uri=_s3_uri(source, "S3Uri"),
