@@ -5,13 +5,19 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
+from structlog.testing import capture_logs
 from tests.conformance.store_suite import StoreSuite, held, started
+from tests.support.engine import Engine
 from tests.support.jobs import UNTIL, tuning_job
 from tests.support.postgres import running_server
+from tests.support.simulated import SimulatedClock
+from tests.support.specs import tuning_spec
 
 from rekindle.engine.ports import Change, LeaseLost, StoreUnavailable
-from rekindle.storage.schema import metadata
+from rekindle.engine.queries import waiting_for
+from rekindle.engine.worker import LEASE_SECONDS
+from rekindle.storage.schema import leases, metadata
 from rekindle.storage.store import open_store
 
 
@@ -137,3 +143,19 @@ class TestPostgreSQL(StoreSuite):
             assert good.result() == ()
             with pytest.raises(LeaseLost):
                 bad.result()
+
+    @pytest.mark.parametrize("apart", [-86400.0, 300.0, 86400.0])
+    def test_hosts_whose_clocks_are_apart_agree_on_who_has_a_worker(self, store, apart):
+        here = Engine(store=store)
+        there = Engine(store=store, clock=SimulatedClock(here.clock.now() + apart))
+        here.create(tuning_spec(jobs=3, parallel=2))
+        here.worker("a@one").tick()
+        with capture_logs() as told:
+            there.worker("b@two", gone_homes=("one",)).tick()
+        assert told == []
+        assert store.holders() == ["a@one"]
+        assert there.executor.running == 0
+        assert waiting_for(store, here.job("job"), "two", there.clock.now()) is None
+        with store.database.writing() as connection:
+            connection.execute(update(leases).values(until=leases.c.until - LEASE_SECONDS))
+        assert waiting_for(store, here.job("job"), "two", there.clock.now()) is not None

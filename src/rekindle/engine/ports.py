@@ -224,6 +224,11 @@ class JobStore(Protocol):
 
     # The worker's side.
 
+    def lease_time(self, now: float) -> float:
+        """The time by which leases are given, taken and told to have run out, where this host's clock says ``now``: one for all
+        hosts that share the store, however far their clocks are apart."""
+        ...
+
     def claim(self, holder: str, now: float, until: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
         """Leases on unfinished work that nobody holds at ``now``, oldest first, for this holder; on the subject ``only``
         alone where it is given. Never gives one subject to two holders at once. What a holder ``...@HOME`` left with runs, or

@@ -165,7 +165,7 @@ def training_waits_for(store: JobStore, job: TrainingJob, home: str, now: float)
 
 def _home_of_work(store: JobStore, subject: str, home: str, now: float) -> str | None:
     """The home, another than ``home``, whose worker a job waits for."""
-    return next(iter(store.elsewhere(f"@{home}", now, subject)), None)
+    return next(iter(store.elsewhere(f"@{home}", store.lease_time(now), subject)), None)
 
 
 def log_elsewhere(executor: Executor, job: TrainingJob, home: str, attempt: int) -> str | None:

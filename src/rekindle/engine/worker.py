@@ -191,9 +191,10 @@ class Worker:
         if _is_early(self._next_elsewhere, now, ELSEWHERE_SECONDS):
             return
         self._next_elsewhere = now + ELSEWHERE_SECONDS
+        lease_time = self._lease_time()
         for home in self.gone_homes:
-            self.step.store.free_home(home, now)
-        for home, count in self.step.store.elsewhere(self.holder, now, self.only).items():
+            self.step.store.free_home(home, lease_time)
+        for home, count in self.step.store.elsewhere(self.holder, lease_time, self.only).items():
             _log().warning(
                 "work of another home waits for a worker there, where its training jobs may still run",
                 home=home,
@@ -202,9 +203,10 @@ class Worker:
             )
 
     def _keep_leases(self) -> None:
-        now = self.step.clock.now()
+        now = self._lease_time()
         held = [work.lease for work in self._work.values()]
-        if any(lease.until - now < LEASE_SECONDS / 2 for lease in held):
+        # One that lasts too long was given before the clock was set back: to others it may have run out.
+        if any(not LEASE_SECONDS / 2 <= lease.until - now <= LEASE_SECONDS for lease in held):
             kept = {lease.subject: lease for lease in self.step.store.renew(held, now + LEASE_SECONDS)}
             for subject in sorted(self._work.keys() - kept.keys()):
                 self._drop(subject)
@@ -213,6 +215,9 @@ class Worker:
         if self.only is None or self.only not in self._work:
             for lease in self.step.store.claim(self.holder, now, now + LEASE_SECONDS, only=self.only):
                 self._work.setdefault(lease.subject, _Work(lease, self._turns)).lease = lease
+
+    def _lease_time(self) -> float:
+        return self.step.store.lease_time(self.step.clock.now())
 
     def _move_all(self, subjects: Sequence[str]) -> None:
         """Moves pieces of work. Where the host's slots are limited and shared, all are looked at first, and then each starts

@@ -50,7 +50,14 @@ _HOLDERS = select(leases.c.holder).where(_IS_PROCESS).distinct().order_by(leases
 _ELSEWHERE = select(leases.c.holder).where(_UNFINISHED, _LEFT, _HAS_HOME, ~_OF_HOME)
 _IS_ELSEWHERE = _ELSEWHERE.where(leases.c.subject == bindparam("only"))
 _FREE_HOME = update(leases).where(_OF_HOME, _LEFT).values(holder=None, until=0.0)
+# Not now(), which is when the transaction began.
+_SERVER_TIME = text("SELECT extract(epoch FROM clock_timestamp())")
 _FINISH = update(leases).where(leases.c.subject == bindparam("subject_")).values(unfinished=False)
+
+
+def time_now(connection: Connection) -> float:
+    """The database server's time, in seconds since the epoch."""
+    return float(connection.execute(_SERVER_TIME).scalar_one())
 
 
 def any_free(connection: Connection, holder: str, now: float, only: str | None) -> bool:

@@ -159,6 +159,13 @@ class SqlStore(JobStore, Outbox):
         with self.database.reading() as connection:
             return questions.curves_of_attempts(connection, tuning_job_id)
 
+    def lease_time(self, now: float) -> float:
+        """See the port."""
+        if self.database.dialect == "sqlite":
+            return now
+        with self.database.reading() as connection:
+            return leasing.time_now(connection)
+
     def claim(self, holder: str, now: float, until: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
         """See the port."""
         with self.database.reading() as connection:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingJobStatus
 from rekindle.engine.collect import fold
 from rekindle.engine.ports import Report, RunKey, RunState
-from rekindle.engine.worker import EVICTION_SECONDS
+from rekindle.engine.worker import EVICTION_SECONDS, LEASE_SECONDS
 from support.engine import Engine
 from support.simulated import SimulatedClock
 from support.specs import tuning_spec
@@ -82,3 +82,14 @@ def test_a_worker_whose_clock_is_set_back_goes_on_looking_for_dead_ones() -> Non
     engine.clock.at -= HOUR
     worker.tick()
     assert engine.store.holders() == ["a"]
+
+
+def test_a_worker_whose_clock_is_set_back_renews_what_others_may_see_run_out() -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=1, parallel=1))
+    worker = engine.worker()
+    worker.tick()
+    engine.clock.at -= HOUR
+    worker.tick()
+    now = engine.clock.now()
+    assert engine.store.claim("b", now + 2 * LEASE_SECONDS, now + 3 * LEASE_SECONDS)
