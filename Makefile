@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo examples test test-all test-sdk test-sdk-v2 test-sdk-v3 fuzz lint bench lock clean
+.PHONY: setup demo examples test test-all test-sdk test-sdk-v2 test-sdk-v3 test-oldest fuzz lint bench lock clean
 
 setup: $(STAMP)
 
@@ -20,7 +20,7 @@ examples: setup
 	@VENV="$(abspath $(VENV))" bash scripts/run-examples
 
 test: setup
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations 40
 
 # Slow suites of their own; CI runs what `make test` holds.
 test-all: setup
@@ -32,6 +32,10 @@ test-sdk: test-sdk-v2 test-sdk-v3
 test-sdk-v2 test-sdk-v3: test-sdk-%: setup
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup-sdk $*
 	@REKINDLE_COMMAND="$(abspath $(BIN))/rekindle" $(VENV)-sdk-$*/bin/python -m pytest -q -c tests/sdk/pytest.ini tests/sdk
+
+# The oldest versions of libraries that pyproject.toml allows.
+test-oldest: setup
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/test-oldest
 
 # Generated requests, over 100,000 in all at the default: the last line says how many were answered; and histories of a search.
 # About a quarter of an hour.
@@ -54,4 +58,4 @@ lock:
 	@for sdk in v2 v3; do $(BIN)/uv pip compile requirements/sdk-$$sdk.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/sdk-$$sdk.txt; done
 
 clean:
-	rm -rf $(VENV) $(VENV)-sdk-* build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-sdk-* $(VENV)-oldest build dist .pytest_cache .mypy_cache .ruff_cache
