@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from rekindle.companions.ports import Point, TrainingMetrics
 from rekindle.companions.wire import Call, JsonApp, QueryApp, ServiceError, by_protocol, element, stamp
-from rekindle.domain.times import epoch_seconds
+from rekindle.engine.times import epoch_seconds
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.times import epoch_seconds
 from rekindle.engine.imports import LAST_SECOND, Result
+from rekindle.engine.times import epoch_seconds
 
 #: Columns that may hold the objective when none is named, after the metric's own name; the first that is there counts.
 OBJECTIVE_COLUMNS = ("FinalObjectiveValue", "objective", "value")

@@ -10,11 +10,11 @@ from typing import Any
 from rekindle.api.translate.training_view import tuned_job_summary
 from rekindle.api.translate.tuning_view import describe_tuning_job
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.times import epoch_seconds
 from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import OBJECTIVE_HYPERPARAMETER, Definition, TuningJobStatus
 from rekindle.engine.imports import LAST_SECOND, Origin, Result
 from rekindle.engine.queries import TuningJobView
+from rekindle.engine.times import epoch_seconds
 
 #: Members of a description that its request had too; the rest is what became of it.
 _REQUEST_MEMBERS = ("HyperParameterTuningJobName", "HyperParameterTuningJobConfig", "TrainingJobDefinition")
