@@ -42,9 +42,9 @@ def main(arguments: Sequence[str]) -> None:
         if archive:
             unpack(archive)
         if requirements:
-            python = environment(python, Path(environments), Path(requirements), shows_interpreter=False)
+            python = environment(python, interpreter, Path(environments), Path(requirements), shows_interpreter=False)
         if entry and (Path(_REQUIREMENTS).is_file() or Path(_SETUP).is_file()):
-            python = environment(python, Path(environments), Path(_REQUIREMENTS), shows_interpreter=True, installer=interpreter)
+            python = environment(python, interpreter, Path(environments), Path(_REQUIREMENTS), shows_interpreter=True)
         start(python, entry, rest)
     except (NotPossible, OSError, tarfile.TarError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"{error}\n")
@@ -79,11 +79,11 @@ def checked(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def environment(python: str, folder: Path, requirements: Path, *, shows_interpreter: bool, installer: str = "") -> str:
+def environment(python: str, installer: str, folder: Path, requirements: Path, *, shows_interpreter: bool) -> str:
     """The interpreter of an environment with what a requirements file asks for: built once for each content and interpreter.
 
-    ``shows_interpreter``: whether the interpreter's own packages are there, too. ``installer``: an interpreter that has pip,
-    where ``python`` is of an environment built here, which has none.
+    ``installer`` is an interpreter that has pip: ``python`` may be of an environment built here, which has none.
+    ``shows_interpreter``: whether the interpreter's own packages are there, too.
     """
     target = folder / _digest(python, requirements, shows_interpreter)
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def environment(python: str, folder: Path, requirements: Path, *, shows_interpre
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (target / _BUILT).exists():
             shutil.rmtree(target, ignore_errors=True)
-            _build(python, target, requirements, shows_interpreter, installer or python)
+            _build(python, installer, target, requirements, shows_interpreter)
             (target / _BUILT).touch()
     return str(target / "bin" / "python")
 
@@ -157,7 +157,7 @@ def _referred(requirements: Path) -> list[Path]:
     return files + [further for file in files if file != requirements for further in _referred(file)]
 
 
-def _build(python: str, target: Path, requirements: Path, shows_interpreter: bool, installer: str) -> None:
+def _build(python: str, installer: str, target: Path, requirements: Path, shows_interpreter: bool) -> None:
     _run([python, "-m", "venv", "--without-pip", str(target)])
     own = str(target / "bin" / "python")
     # Not --system-site-packages: where the interpreter is an environment's, that would show its base and not itself.
