@@ -74,7 +74,7 @@ def fill(store: JobStore, first: int, last: int, trials: int) -> None:
             job, status=TuningJobStatus.COMPLETED, seq=2 * trials, ended_at=at + 900, modified_at=at + 900, not_improving=3
         )
         ended = replace(ended, notes=tuple(notes(Snapshot(ended, added))))
-        (lease,) = store.claim("benchmark", at, at + 60, only=f"tuning:{job.id}")
+        (lease,) = store.claim("benchmark", 60.0, only=f"tuning:{job.id}")
         store.commit(lease, Change(ended, added))
 
 

@@ -57,7 +57,7 @@ def fill(store: JobStore, jobs: int, trials: int) -> None:
             modified_at=at,
         )
         job = store.create_tuning_job(made)
-        (lease,) = store.claim("benchmark", at, at + 1, only=f"tuning:{job.id}")
+        (lease,) = store.claim("benchmark", 1.0, only=f"tuning:{job.id}")
         store.commit(lease, Change(replace(job, seq=2 * trials), tuple(trial(job, i, trials) for i in range(1, trials + 1))))
         store.release(lease)
 

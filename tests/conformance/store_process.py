@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from tests.support.jobs import NOW, OWNER, UNTIL, emissions, trial, tuning_job
+from tests.support.jobs import LONG, OWNER, emissions, trial, tuning_job
 
 from rekindle.engine.ports import Change
 from rekindle.storage.store import open_store
@@ -17,7 +17,7 @@ def commit_forever(pipe: Connection, url: str, name: str) -> None:
     """Commits steps as fast as it can, each with a new training job, a changed one and emissions; tells of each."""
     store = open_store(url)
     job = store.tuning_job(OWNER, name)
-    (lease,) = store.claim("victim", NOW, UNTIL, only=f"tuning:{job.id}")
+    (lease,) = store.claim("victim", LONG, only=f"tuning:{job.id}")
     known = store.jobs_of(job.id)
     for number in itertools.count(len(known) + 1):
         changed = tuple(replace(t, points_seen=t.number) for t in known[-1:])
@@ -31,7 +31,7 @@ def claim_all(pipe: Connection, url: str, holder: str) -> None:
     with closing(open_store(url)) as store:
         pipe.send("ready")
         pipe.recv()
-        while leases := store.claim(holder, NOW, UNTIL, limit=2):
+        while leases := store.claim(holder, LONG, limit=2):
             for lease in leases:
                 pipe.send(lease.subject)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from tests.support import records
-from tests.support.jobs import NOW, OTHER, OWNER, UNTIL, emissions, training_job, trial, tuning_job
+from tests.support.jobs import LONG, OTHER, OWNER, emissions, training_job, trial, tuning_job
 
 from rekindle.domain.errors import InvalidValue, NameInUse, NotFound
 from rekindle.domain.training_job import (
@@ -34,7 +34,7 @@ generated = settings(
 
 
 def held(store: JobStore, subject: str, holder: str = "worker") -> Lease:
-    (lease,) = store.claim(holder, NOW, UNTIL, only=subject)
+    (lease,) = store.claim(holder, LONG, only=subject)
     return lease
 
 
@@ -162,7 +162,7 @@ class StoreSuite:
             store.create_training_job(training_job("aLONE"))
         assert store.tuning_job(OWNER, "jOb").name == "Job"
         assert store.training_job(OWNER, "ALONE").name == "Alone"
-        assert len(store.claim("w", NOW, UNTIL)) == 2, "a refused job left work behind"
+        assert len(store.claim("w", LONG)) == 2, "a refused job left work behind"
 
     def test_names_are_an_owners_and_a_kinds_own(self, store):
         mine = store.create_tuning_job(tuning_job("same"))
@@ -249,7 +249,7 @@ class StoreSuite:
         assert [store.training_job_by_id(t.id) for t in trials] == trials
         assert store.training_job(OWNER, trials[1].name).tuning_job_name == "job"
         assert len(store.points(trials[0].id)) == 2
-        assert store.claim("w", UNTIL + 1, UNTIL + 2) == [], "the training jobs of a deleted tuning job are nobody's work"
+        assert store.claim("w", LONG) == [], "the training jobs of a deleted tuning job are nobody's work"
         with pytest.raises(NotFound):
             store.delete_tuning_job(job.id)
 
@@ -621,31 +621,32 @@ class StoreSuite:
         alone = store.create_training_job(training_job("alone", 20.0))
         store.create_tuning_job(replace(tuning_job("done", 1.0), status=TuningJobStatus.COMPLETED))
         store.create_training_job(replace(training_job("ended", 1.0), status=TrainingJobStatus.STOPPED))
-        first = store.claim("w", NOW, UNTIL, limit=2)
+        first = store.claim("w", LONG, limit=2)
         assert [lease.subject for lease in first] == [f"tuning:{old.id}", f"training:{alone.id}"]
-        assert all(lease.holder == "w" and lease.until == UNTIL and lease.token > 0 for lease in first)
-        assert [lease.subject for lease in store.claim("v", NOW, UNTIL)] == [f"tuning:{young.id}"]
-        assert store.claim("w", NOW, UNTIL) == []
+        assert all(lease.holder == "w" and lease.token > 0 for lease in first)
+        assert [lease.subject for lease in store.claim("v", LONG)] == [f"tuning:{young.id}"]
+        assert store.claim("w", LONG) == []
 
     def test_work_that_is_stopping_is_claimed_and_training_jobs_of_a_tuning_job_are_not(self, store):
         job, lease, trials = started(store, 2)
+        store.commit(lease, Change(replace(job, status=TuningJobStatus.STOPPING)))
         store.release(lease)
-        store.commit(held(store, f"tuning:{job.id}"), Change(replace(job, status=TuningJobStatus.STOPPING)))
-        assert [c.subject for c in store.claim("v", UNTIL, UNTIL + 1)] == [f"tuning:{job.id}"]
-        assert store.claim("v", UNTIL, UNTIL + 1, only=f"training:{trials[0].id}") == []
+        assert [c.subject for c in store.claim("v", LONG)] == [f"tuning:{job.id}"]
+        assert store.claim("v", LONG, only=f"training:{trials[0].id}") == []
 
     def test_a_claim_may_name_one_subject(self, store):
         store.create_tuning_job(tuning_job("first", 1.0))
         second = store.create_tuning_job(tuning_job("second", 2.0))
-        (lease,) = store.claim("w", NOW, UNTIL, only=f"tuning:{second.id}")
+        (lease,) = store.claim("w", LONG, only=f"tuning:{second.id}")
         assert lease.subject == f"tuning:{second.id}"
-        assert store.claim("v", NOW, UNTIL, only=f"tuning:{second.id}") == []
-        assert store.claim("v", NOW, UNTIL, only="tuning:999") == []
+        assert store.claim("v", LONG, only=f"tuning:{second.id}") == []
+        assert store.claim("v", LONG, only="tuning:999") == []
 
     def test_an_expired_lease_goes_to_another_with_a_higher_token(self, store):
         job, lease, _ = started(store, 0)
-        assert store.claim("v", UNTIL - 0.001, UNTIL + 30) == []
-        (taken,) = store.claim("v", UNTIL, UNTIL + 30)
+        assert store.claim("v", LONG) == []
+        store.renew([lease], 0.0)
+        (taken,) = store.claim("v", LONG)
         assert (taken.holder, taken.subject) == ("v", lease.subject)
         assert taken.token > lease.token
         with pytest.raises(LeaseLost):
@@ -655,26 +656,26 @@ class StoreSuite:
 
     def test_an_expired_lease_that_nobody_took_is_still_good(self, store):
         job, lease, _ = started(store, 0)
-        (kept,) = store.renew([lease], UNTIL + 130)
-        assert kept == replace(lease, until=UNTIL + 130)
+        store.renew([lease], 0.0)
         store.commit(lease, Change(replace(job, seq=5)))
+        assert store.renew([lease], LONG) == [lease]
+        assert store.claim("v", LONG) == []
 
     def test_renewal_keeps_ours_and_drops_the_lost(self, store):
         jobs = [store.create_tuning_job(tuning_job(f"j{n}", n)) for n in range(3)]
-        mine = store.claim("w", NOW, UNTIL, limit=2)
+        mine = store.claim("w", 0.0, limit=2)
         store.delete_tuning_job(jobs[0].id)
-        later = UNTIL + 100
-        assert store.renew(mine, later) == [replace(mine[1], until=later)]
-        assert [c.subject for c in store.claim("v", UNTIL, later)] == [f"tuning:{jobs[2].id}"]
-        assert store.renew([], later) == []
+        assert store.renew(mine, LONG) == [mine[1]]
+        assert [c.subject for c in store.claim("v", LONG)] == [f"tuning:{jobs[2].id}"]
+        assert store.renew([], LONG) == []
 
     def test_a_released_lease_is_free_at_once_and_no_good_any_more(self, store):
         job, lease, _ = started(store, 0)
         store.release(lease)
         with pytest.raises(LeaseLost):
             store.commit(lease, Change(job))
-        assert store.renew([lease], UNTIL) == []
-        (taken,) = store.claim("v", NOW, UNTIL)
+        assert store.renew([lease], LONG) == []
+        (taken,) = store.claim("v", LONG)
         store.release(lease)
         store.commit(taken, Change(job))
         assert taken.token > lease.token
@@ -683,48 +684,51 @@ class StoreSuite:
         for n in range(3):
             store.create_tuning_job(tuning_job(f"j{n}", n))
         assert list(store.holders()) == []
-        dead = store.claim("dead", NOW, UNTIL, limit=2)
-        store.claim("live", NOW, UNTIL)
+        dead = store.claim("dead", LONG, limit=2)
+        store.claim("live", LONG)
         assert sorted(store.holders()) == ["dead", "live"]
         store.evict("dead")
         assert list(store.holders()) == ["live"]
         with pytest.raises(LeaseLost):
             store.commit(dead[0], Change())
-        assert {c.subject for c in store.claim("live", NOW, UNTIL)} == {c.subject for c in dead}
+        assert {c.subject for c in store.claim("live", LONG)} == {c.subject for c in dead}
 
     def test_work_whose_runs_may_be_alive_in_a_home_is_for_holders_of_that_home(self, store):
-        job, _, _ = started(store, 0)
+        job = store.create_tuning_job(tuning_job())
         store.create_tuning_job(tuning_job("other", 99.0))
-        mine, idle = store.claim("a@one", UNTIL, UNTIL + 30)
+        mine, idle = store.claim("a@one", LONG)
         store.release(mine, has_runs=True)
         store.release(idle)
         assert list(store.holders()) == []
-        assert store.elsewhere("b@two", UNTIL) == {"one": 1}
-        assert store.elsewhere("b@one", UNTIL) == {}
-        assert store.elsewhere("b@two", UNTIL, mine.subject) == {"one": 1}
-        assert store.elsewhere("b@two", UNTIL, idle.subject) == {}
-        assert [c.subject for c in store.claim("b@two", UNTIL, UNTIL + 30)] == [idle.subject]
-        assert [c.subject for c in store.claim("c@one", UNTIL, UNTIL + 30)] == [f"tuning:{job.id}"]
+        assert store.elsewhere("b@two") == {"one": 1}
+        assert store.elsewhere("b@one") == {}
+        assert store.elsewhere("b@two", mine.subject) == {"one": 1}
+        assert store.elsewhere("b@two", idle.subject) == {}
+        assert [c.subject for c in store.claim("b@two", LONG)] == [idle.subject]
+        assert [c.subject for c in store.claim("c@one", LONG)] == [f"tuning:{job.id}"]
 
     def test_who_left_without_a_word_may_have_left_runs(self, store):
-        started(store, 0)
-        (expired,) = store.claim("a@one", UNTIL, UNTIL + 30)
-        assert store.claim("b@two", UNTIL + 30, UNTIL + 60) == []
-        assert store.claim("b", UNTIL + 30, UNTIL + 60, only=expired.subject) == []
+        store.create_tuning_job(tuning_job())
+        (expired,) = store.claim("a@one", 0.0)
+        assert store.claim("b@two", LONG) == []
+        assert store.claim("b", LONG, only=expired.subject) == []
         store.evict("a@one")
-        assert store.claim("b@two", UNTIL + 30, UNTIL + 60) == []
-        (taken,) = store.claim("c@one", UNTIL + 30, UNTIL + 60)
+        assert store.claim("b@two", LONG) == []
+        (taken,) = store.claim("c@one", LONG)
         assert taken.token > expired.token
 
     def test_what_waits_for_a_home_that_is_gone_is_free_and_what_a_holder_has_is_not(self, store):
-        started(store, 0)
-        (left,) = store.claim("a@one", UNTIL, UNTIL + 30)
-        store.free_home("one", UNTIL + 29)
-        assert store.claim("b@two", UNTIL + 29, UNTIL + 60) == []
-        store.free_home("two", UNTIL + 30)
-        assert store.claim("b@two", UNTIL + 30, UNTIL + 60) == []
-        store.free_home("one", UNTIL + 30)
-        assert [c.subject for c in store.claim("b@two", UNTIL + 30, UNTIL + 60)] == [left.subject]
+        store.create_tuning_job(tuning_job())
+        (left,) = store.claim("a@one", LONG)
+        assert store.elsewhere("b@two") == {}
+        store.free_home("one")
+        assert store.claim("b@two", LONG) == []
+        store.renew([left], 0.0)
+        assert store.elsewhere("b@two") == {"one": 1}
+        store.free_home("two")
+        assert store.claim("b@two", LONG) == []
+        store.free_home("one")
+        assert [c.subject for c in store.claim("b@two", LONG)] == [left.subject]
 
     def test_no_subject_goes_to_two_of_many_threads(self, store):
         for n in range(30):
@@ -734,7 +738,7 @@ class StoreSuite:
         def greedy(number: int) -> list[Lease]:
             barrier.wait()
             found: list[Lease] = []
-            while batch := store.claim(f"w{number}", NOW, UNTIL, limit=3):
+            while batch := store.claim(f"w{number}", LONG, limit=3):
                 found += batch
             return found
 
@@ -798,13 +802,13 @@ class StoreSuite:
         store.commit(lease, Change(replace(job, status=TuningJobStatus.COMPLETED)))
         store.commit(other, Change(changed=(replace(alone, status=TrainingJobStatus.FAILED),)))
         store.release(lease)
-        assert store.claim("v", UNTIL + 100, UNTIL + 200) == []
+        assert store.claim("v", LONG) == []
 
     def test_the_end_of_one_training_job_does_not_finish_its_tuning_job(self, store):
         _job, lease, (one,) = started(store, 1)
         store.commit(lease, Change(changed=(replace(one, status=TrainingJobStatus.COMPLETED),)))
         store.release(lease)
-        assert len(store.claim("v", NOW, UNTIL)) == 1
+        assert len(store.claim("v", LONG)) == 1
 
     def test_an_empty_change_only_checks_the_lease(self, store):
         _job, lease, _ = started(store, 0)

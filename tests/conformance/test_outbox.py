@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 import pytest
-from tests.support.jobs import OWNER, UNTIL, training_job, trial, tuning_job
+from tests.support.jobs import LONG, OWNER, training_job, trial, tuning_job
 from tests.support.postgres import running_server
 
 from rekindle.domain.errors import NameInUse
@@ -49,7 +49,7 @@ def waiting(store: SqlStore, sink: str = "file", holder: str = "a", now: float =
 
 
 def held(store: SqlStore, job: TuningJob) -> Lease:
-    (lease,) = store.claim("w", 0.0, UNTIL, only=f"tuning:{job.id}")
+    (lease,) = store.claim("w", LONG, only=f"tuning:{job.id}")
     return lease
 
 
@@ -75,7 +75,7 @@ def test_a_change_that_was_not_made_is_not_told(store: SqlStore) -> None:
     with pytest.raises(NameInUse):
         store.create_tuning_job(tuning_job("JOB"))
     store.evict("w")
-    (other,) = store.claim("v", 0.0, UNTIL)
+    (other,) = store.claim("v", LONG)
     assert other.subject == lease.subject
     with pytest.raises(LeaseLost):
         store.commit(lease, Change(replace(job, status=TuningJobStatus.FAILED), added=(trial(job, 1),)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.conformance.store_suite import StoreSuite
-from tests.support.jobs import tuning_job
+from tests.support.jobs import LONG, tuning_job
 
 from rekindle.storage.store import open_store
 
@@ -20,5 +20,5 @@ class TestMemory(StoreSuite):
         other = open_store("sqlite://")
         store.create_tuning_job(tuning_job())
         other.create_tuning_job(tuning_job())
-        assert len(other.claim("w", 1.0, 2.0)) == 1
+        assert len(other.claim("w", LONG)) == 1
         other.close()

@@ -9,7 +9,7 @@ from sqlalchemy import text, update
 from structlog.testing import capture_logs
 from tests.conformance.store_suite import StoreSuite, held, started
 from tests.support.engine import Engine
-from tests.support.jobs import UNTIL, tuning_job
+from tests.support.jobs import LONG, tuning_job
 from tests.support.postgres import running_server
 from tests.support.simulated import SimulatedClock
 from tests.support.specs import tuning_spec
@@ -45,11 +45,12 @@ def store(opened):
 class TestPostgreSQL(StoreSuite):
     def test_a_commit_waits_for_another_with_the_same_lease_and_not_for_others(self, store):
         _job, lease, _ = started(store, 0)
+        store.renew([lease], 0.0)
         other = store.create_tuning_job(tuning_job("other"))
         with store.database.writing() as connection:
             connection.execute(text("SELECT * FROM leases WHERE subject = :s FOR UPDATE"), {"s": lease.subject})
             store.commit(held(store, f"tuning:{other.id}"), Change(other))
-            assert store.claim("v", UNTIL + 1, UNTIL + 2, only=lease.subject) == [], "a commit's lease was taken under it"
+            assert store.claim("v", LONG, only=lease.subject) == [], "a commit's lease was taken under it"
 
     def test_a_lock_that_is_not_given_up_is_reported(self, server, store):
         job, lease, _ = started(store, 0)
@@ -136,7 +137,8 @@ class TestPostgreSQL(StoreSuite):
 
     def test_a_stale_lease_is_refused_while_its_successor_commits(self, store):
         job, lease, _ = started(store, 0)
-        (taken,) = store.claim("v", UNTIL, UNTIL + 30)
+        store.renew([lease], 0.0)
+        (taken,) = store.claim("v", LONG)
         with ThreadPoolExecutor(2) as pool:
             good = pool.submit(store.commit, taken, Change(job))
             bad = pool.submit(store.commit, lease, Change(job))
@@ -155,7 +157,7 @@ class TestPostgreSQL(StoreSuite):
         assert told == []
         assert store.holders() == ["a@one"]
         assert there.executor.running == 0
-        assert waiting_for(store, here.job("job"), "two", there.clock.now()) is None
+        assert waiting_for(store, here.job("job"), "two") is None
         with store.database.writing() as connection:
             connection.execute(update(leases).values(until=leases.c.until - LEASE_SECONDS))
-        assert waiting_for(store, here.job("job"), "two", there.clock.now()) is not None
+        assert waiting_for(store, here.job("job"), "two") is not None

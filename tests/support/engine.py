@@ -29,12 +29,14 @@ class Engine:
 
     program: Program = by_learning_rate
     clock: SimulatedClock = field(default_factory=SimulatedClock)
-    store: JobStore = field(default_factory=lambda: open_store("sqlite://"))
+    #: By default one in memory whose leases run out by ``clock``.
+    store: JobStore = None  # type: ignore[assignment]
     owner: Owner = field(default_factory=Owner)
     executor: SimulatedExecutor = field(init=False)
     most_running: int = 0
 
     def __post_init__(self) -> None:
+        self.store = self.store or open_store("sqlite://", clock=self.clock)
         self.executor = SimulatedExecutor(self.clock, self.program)
 
     def create(self, spec: TuningJobSpec) -> TuningJob:

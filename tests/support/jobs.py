@@ -11,7 +11,9 @@ from rekindle.domain.tuning_job import TuningJob
 
 OWNER = Owner()
 OTHER = Owner("111111111111", "eu-west-3")
-NOW, UNTIL = 1000.0, 1030.0
+NOW = 1000.0
+#: Seconds that no test lasts.
+LONG = 1000.0
 
 
 def tuning_job(name: str = "job", created_at: float = 1.0, owner: Owner = OWNER) -> TuningJob:

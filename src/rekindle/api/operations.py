@@ -81,7 +81,7 @@ def describe_tuning(service: Service, owner: Owner, request: Json) -> Json:
     """DescribeHyperParameterTuningJob."""
     view = queries.describe(service.store, owner, request["HyperParameterTuningJobName"])
     found, now = service.examiner.examine(view), service.clock.now()
-    waiting_for = queries.waiting_for(service.store, view.job, service.home, now)
+    waiting_for = queries.waiting_for(service.store, view.job, service.home)
     return {**describe_tuning_job(view, now), **health_members(view, found, waiting_for)}
 
 
@@ -125,7 +125,7 @@ def create_training_job(service: Service, owner: Owner, request: Json) -> Json:
 def describe_training(service: Service, owner: Owner, request: Json) -> Json:
     """DescribeTrainingJob."""
     job = service.store.training_job(owner, request["TrainingJobName"])
-    waiting_for = queries.training_waits_for(service.store, job, service.home, service.clock.now())
+    waiting_for = queries.training_waits_for(service.store, job, service.home)
     return with_waiting(describe_training_job(job), waiting_for)
 
 

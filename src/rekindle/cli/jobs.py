@@ -103,7 +103,7 @@ def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     snapshot = Snapshot(view.job, app.store.jobs_of(view.job.id))
     record = {
         **followed_record(view, snapshot.jobs, app.store),
-        "waiting": waiting_records(snapshot, waiting_for(app.store, view.job, app.home, app.clock.now())),
+        "waiting": waiting_records(snapshot, waiting_for(app.store, view.job, app.home)),
         "failure_causes": failure_causes(snapshot.jobs),
         "importances": importance_records(snapshot),
         "notes": [{"kind": n.kind, "text": n.text, **n.facts} for n in notes_on(app.executor, snapshot)],
@@ -209,7 +209,7 @@ def _listed(app: App, job: TuningJob) -> dict[str, Any]:
         **tuning_summary(job),
         "training_jobs": asdict(counters),
         "best_objective": None if best is None else best.objective_value,
-        "waiting_for": waiting_for(app.store, job, app.home, app.clock.now()),
+        "waiting_for": waiting_for(app.store, job, app.home),
     }
 
 

@@ -57,7 +57,6 @@ class Lease:
     subject: str
     holder: str
     token: int
-    until: float
 
 
 class SortKey(StrEnum):
@@ -224,19 +223,16 @@ class JobStore(Protocol):
 
     # The worker's side.
 
-    def lease_time(self, now: float) -> float:
-        """The time by which leases are given, taken and told to have run out, where this host's clock says ``now``: one for all
-        hosts that share the store, however far their clocks are apart."""
+    # Leases run out by one clock for all hosts that share the store, however far their own are apart.
+
+    def claim(self, holder: str, seconds: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
+        """Leases on unfinished work that nobody holds, oldest first, for this holder and so many seconds; on the subject
+        ``only`` alone where it is given. Never gives one subject to two holders at once. What a holder ``...@HOME`` left with
+        runs, or without a word, is given to holders of that home only."""
         ...
 
-    def claim(self, holder: str, now: float, until: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
-        """Leases on unfinished work that nobody holds at ``now``, oldest first, for this holder; on the subject ``only``
-        alone where it is given. Never gives one subject to two holders at once. What a holder ``...@HOME`` left with runs, or
-        without a word, is given to holders of that home only."""
-        ...
-
-    def renew(self, leases: Iterable[Lease], until: float) -> Sequence[Lease]:
-        """Extends the leases that are still ours and returns those; the others are lost."""
+    def renew(self, leases: Iterable[Lease], seconds: float) -> Sequence[Lease]:
+        """Extends the leases that are still ours to so many seconds from now and returns those; the others are lost."""
         ...
 
     def release(self, lease: Lease, has_runs: bool = False) -> None:
@@ -251,12 +247,12 @@ class JobStore(Protocol):
         """Frees all leases of a holder that is known to be dead, for its home if it has one."""
         ...
 
-    def elsewhere(self, holder: str, now: float, only: str | None = None) -> Mapping[str, int]:
+    def elsewhere(self, holder: str, only: str | None = None) -> Mapping[str, int]:
         """The homes, other than the holder's, that have unfinished work which nobody holds, and how much; of the subject
         ``only`` alone where it is given."""
         ...
 
-    def free_home(self, home: str, now: float) -> None:
+    def free_home(self, home: str) -> None:
         """Gives the work that nobody holds and that waits for a home to all."""
         ...
 

@@ -147,25 +147,25 @@ def view(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJo
     return TuningJobView(job, status_counters(pairs), objective_counters(pairs), best_job(jobs, direction), overall)
 
 
-def waiting_for(store: JobStore, job: TuningJob, home: str, now: float) -> str | None:
+def waiting_for(store: JobStore, job: TuningJob, home: str) -> str | None:
     """Why no further training job of a tuning job begins, if something keeps it, as seen from a home."""
     # What was written down is what the last worker saw; who waits for another one has had none since.
-    other = None if job.status.is_terminal else _home_of_work(store, f"tuning:{job.id}", home, now)
+    other = None if job.status.is_terminal else _home_of_work(store, f"tuning:{job.id}", home)
     if other is None:
         return job.waiting_for
     return f"waits for a worker of the home {other}, where its training jobs may still run"
 
 
-def training_waits_for(store: JobStore, job: TrainingJob, home: str, now: float) -> str | None:
+def training_waits_for(store: JobStore, job: TrainingJob, home: str) -> str | None:
     """Why nothing more is heard of a training job, if it may still run in another home than ``home`` that has no worker now."""
     subject = f"training:{job.id}" if job.tuning_job_id is None else f"tuning:{job.tuning_job_id}"
-    other = _home_of_work(store, subject, home, now) if job.is_running else None
+    other = _home_of_work(store, subject, home) if job.is_running else None
     return None if other is None else f"waits for a worker of the home {other}, where it may still run"
 
 
-def _home_of_work(store: JobStore, subject: str, home: str, now: float) -> str | None:
+def _home_of_work(store: JobStore, subject: str, home: str) -> str | None:
     """The home, another than ``home``, whose worker a job waits for."""
-    return next(iter(store.elsewhere(f"@{home}", store.lease_time(now), subject)), None)
+    return next(iter(store.elsewhere(f"@{home}", subject)), None)
 
 
 def log_elsewhere(executor: Executor, job: TrainingJob, home: str, attempt: int) -> str | None:

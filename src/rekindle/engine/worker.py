@@ -82,6 +82,8 @@ class _Work:
     """One piece of work, as long as it is ours: what is known of it goes with it."""
 
     lease: Lease
+    #: When the lease was given or renewed at the earliest, by this host's clock.
+    given_at: float
     #: At which turn it last had something running, or was claimed.
     idle_since: int
     #: None: not known.
@@ -142,7 +144,7 @@ class Worker:
         try:
             self._evict_dead(now)
             self._look_elsewhere(now)
-            self._keep_leases()
+            self._keep_leases(now)
             if everything:
                 self._next_look = now + self.poll_seconds
             self._move_all([s for s in self._work if everything or s in answered])
@@ -191,10 +193,9 @@ class Worker:
         if _is_early(self._next_elsewhere, now, ELSEWHERE_SECONDS):
             return
         self._next_elsewhere = now + ELSEWHERE_SECONDS
-        lease_time = self._lease_time()
         for home in self.gone_homes:
-            self.step.store.free_home(home, lease_time)
-        for home, count in self.step.store.elsewhere(self.holder, lease_time, self.only).items():
+            self.step.store.free_home(home)
+        for home, count in self.step.store.elsewhere(self.holder, self.only).items():
             _log().warning(
                 "work of another home waits for a worker there, where its training jobs may still run",
                 home=home,
@@ -202,22 +203,18 @@ class Worker:
                 hint=f"Start rekindle with that REKINDLE_HOME or, if it is gone for good, here with REKINDLE_GONE_HOMES={home}",
             )
 
-    def _keep_leases(self) -> None:
-        now = self._lease_time()
-        held = [work.lease for work in self._work.values()]
-        # One that lasts too long was given before the clock was set back: to others it may have run out.
-        if any(not LEASE_SECONDS / 2 <= lease.until - now <= LEASE_SECONDS for lease in held):
-            kept = {lease.subject: lease for lease in self.step.store.renew(held, now + LEASE_SECONDS)}
-            for subject in sorted(self._work.keys() - kept.keys()):
+    def _keep_leases(self, now: float) -> None:
+        # One given later than now was given before the clock was set back: to others it may have run out.
+        if any(not 0 <= now - work.given_at < LEASE_SECONDS / 2 for work in self._work.values()):
+            kept = {lease.subject for lease in self.step.store.renew([w.lease for w in self._work.values()], LEASE_SECONDS)}
+            for subject in sorted(self._work.keys() - kept):
                 self._drop(subject)
-            for subject, lease in kept.items():
-                self._work[subject].lease = lease
+            for work in self._work.values():
+                work.given_at = now
         if self.only is None or self.only not in self._work:
-            for lease in self.step.store.claim(self.holder, now, now + LEASE_SECONDS, only=self.only):
-                self._work.setdefault(lease.subject, _Work(lease, self._turns)).lease = lease
-
-    def _lease_time(self) -> float:
-        return self.step.store.lease_time(self.step.clock.now())
+            for lease in self.step.store.claim(self.holder, LEASE_SECONDS, only=self.only):
+                work = self._work.setdefault(lease.subject, _Work(lease, now, self._turns))
+                work.lease, work.given_at = lease, now
 
     def _move_all(self, subjects: Sequence[str]) -> None:
         """Moves pieces of work. Where the host's slots are limited and shared, all are looked at first, and then each starts

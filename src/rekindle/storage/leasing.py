@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from sqlalchemy import Connection, and_, bindparam, or_, select, text, update
 
@@ -55,7 +54,7 @@ _SERVER_TIME = text("SELECT extract(epoch FROM clock_timestamp())")
 _FINISH = update(leases).where(leases.c.subject == bindparam("subject_")).values(unfinished=False)
 
 
-def time_now(connection: Connection) -> float:
+def server_time(connection: Connection) -> float:
     """The database server's time, in seconds since the epoch."""
     return float(connection.execute(_SERVER_TIME).scalar_one())
 
@@ -65,20 +64,20 @@ def any_free(connection: Connection, holder: str, now: float, only: str | None) 
     return bool(_free(connection, holder, now, 1, only, lock=False))
 
 
-def claim(connection: Connection, holder: str, now: float, until: float, limit: int, only: str | None) -> list[Lease]:
+def claim(connection: Connection, holder: str, now: float, seconds: float, limit: int, only: str | None) -> list[Lease]:
     """Takes free work for ``holder``, oldest first."""
     free = _free(connection, holder, now, limit, only, lock=True)
-    taken = [Lease(subject, holder, token + 1, until) for subject, token in free]
+    taken = [Lease(subject, holder, token + 1) for subject, token in free]
     if taken:
-        connection.execute(_TAKE, [_values(lease) for lease in taken])
+        connection.execute(_TAKE, [{**_values(lease), "until_": now + seconds} for lease in taken])
     return taken
 
 
 def renew(connection: Connection, held: Iterable[Lease], until: float) -> list[Lease]:
     """Extends what is still ours."""
-    kept = [replace(lease, until=until) for lease in held if _is_ours(connection, lease)]
+    kept = [lease for lease in held if _is_ours(connection, lease)]
     if kept:
-        connection.execute(_EXTEND, [_values(lease) for lease in kept])
+        connection.execute(_EXTEND, [{**_values(lease), "until_": until} for lease in kept])
     return kept
 
 
@@ -121,8 +120,7 @@ def finish(connection: Connection, subject: str) -> None:
 
 
 def _is_ours(connection: Connection, lease: Lease) -> bool:
-    values = {"subject_": lease.subject, "holder_": lease.holder, "token_": lease.token}
-    return connection.execute(_IS_OURS.with_for_update(), values).first() is not None
+    return connection.execute(_IS_OURS.with_for_update(), _values(lease)).first() is not None
 
 
 def _home_of(holder: str) -> str | None:
@@ -145,4 +143,4 @@ def _free(connection: Connection, holder: str, now: float, limit: int, only: str
 
 
 def _values(lease: Lease) -> dict[str, object]:
-    return {"subject_": lease.subject, "holder_": lease.holder, "token_": lease.token, "until_": lease.until}
+    return {"subject_": lease.subject, "holder_": lease.holder, "token_": lease.token}

@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Connection
+
 from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.training_job import MetricPoint, Owner, TrainingJob
 from rekindle.domain.tuning_job import TuningJob
-from rekindle.engine.ports import Announcer, Change, Event, JobFilter, JobStore, Lease, Outbox, Page, SinkState
+from rekindle.engine.clock import SystemClock
+from rekindle.engine.ports import Announcer, Change, Clock, Event, JobFilter, JobStore, Lease, Outbox, Page, SinkState
 from rekindle.search.history import Direction
 from rekindle.storage import commands, commits, leasing, outbox, questions
 from rekindle.storage.connect import PATIENCE_SECONDS, open_database
 from rekindle.storage.database import Database
 
 
-def open_store(url: str, patience: float = PATIENCE_SECONDS, announcer: Announcer | None = None) -> SqlStore:
+def open_store(
+    url: str, patience: float = PATIENCE_SECONDS, announcer: Announcer | None = None, clock: Clock | None = None
+) -> SqlStore:
     """The store at a database URL (``sqlite://`` alone is in memory), made or migrated as needed.
 
     ``patience`` is for how many seconds a call waits for another process's lock; ``announcer`` makes the events of the state
-    changes that this store saves. Raises InvalidValue, Unsupported and
-    StoreUnavailable with a sentence that says what to do.
+    changes that this store saves; ``clock`` (by default the machine's) is what leases run out by where no server has one.
+    Raises InvalidValue, Unsupported and StoreUnavailable with a sentence that says what to do.
     """
-    return SqlStore(open_database(url, patience), announcer)
+    return SqlStore(open_database(url, patience), announcer, clock)
 
 
 class SqlStore(JobStore, Outbox):
@@ -31,9 +36,10 @@ class SqlStore(JobStore, Outbox):
     With an announcer each state change is written together with its events: the one is there when the other is.
     """
 
-    def __init__(self, database: Database, announcer: Announcer | None = None) -> None:
+    def __init__(self, database: Database, announcer: Announcer | None = None, clock: Clock | None = None) -> None:
         self.database = database
         self._announcer = announcer
+        self._clock = clock or SystemClock()
 
     def close(self) -> None:
         """Closes the database; the store cannot be used after that."""
@@ -159,25 +165,18 @@ class SqlStore(JobStore, Outbox):
         with self.database.reading() as connection:
             return questions.curves_of_attempts(connection, tuning_job_id)
 
-    def lease_time(self, now: float) -> float:
-        """See the port."""
-        if self.database.dialect == "sqlite":
-            return now
-        with self.database.reading() as connection:
-            return leasing.time_now(connection)
-
-    def claim(self, holder: str, now: float, until: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
+    def claim(self, holder: str, seconds: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
         """See the port."""
         with self.database.reading() as connection:
-            if not leasing.any_free(connection, holder, now, only):
+            if not leasing.any_free(connection, holder, self._now(connection), only):
                 return []
         with self.database.writing() as connection:
-            return leasing.claim(connection, holder, now, until, limit, only)
+            return leasing.claim(connection, holder, self._now(connection), seconds, limit, only)
 
-    def renew(self, leases: Iterable[Lease], until: float) -> Sequence[Lease]:
+    def renew(self, leases: Iterable[Lease], seconds: float) -> Sequence[Lease]:
         """See the port."""
         with self.database.writing() as connection:
-            return leasing.renew(connection, leases, until)
+            return leasing.renew(connection, leases, self._now(connection) + seconds)
 
     def release(self, lease: Lease, has_runs: bool = False) -> None:
         """See the port."""
@@ -194,15 +193,15 @@ class SqlStore(JobStore, Outbox):
         with self.database.writing() as connection:
             leasing.evict(connection, holder)
 
-    def elsewhere(self, holder: str, now: float, only: str | None = None) -> Mapping[str, int]:
+    def elsewhere(self, holder: str, only: str | None = None) -> Mapping[str, int]:
         """See the port."""
         with self.database.reading() as connection:
-            return leasing.elsewhere(connection, holder, now, only)
+            return leasing.elsewhere(connection, holder, self._now(connection), only)
 
-    def free_home(self, home: str, now: float) -> None:
+    def free_home(self, home: str) -> None:
         """See the port."""
         with self.database.writing() as connection:
-            leasing.free_home(connection, home, now)
+            leasing.free_home(connection, home, self._now(connection))
 
     def commit(self, lease: Lease, change: Change) -> tuple[TrainingJob, ...]:
         """See the port."""
@@ -251,3 +250,7 @@ class SqlStore(JobStore, Outbox):
         """See the port."""
         with self.database.writing() as connection:
             return outbox.drop(connection, sink)
+
+    def _now(self, connection: Connection) -> float:
+        """The time that leases run out by: the server's, which all hosts share; a file is one host's."""
+        return self._clock.now() if self.database.dialect == "sqlite" else leasing.server_time(connection)

@@ -161,7 +161,7 @@ def test_one_tuning_job_alone_needs_one_step_for_all_its_slots(slots: int | None
     made = host(slots=2)
     made.engine.executor.slots = slots
     made.engine.create(tuning_spec("first", jobs=9, parallel=2))
-    made.worker._keep_leases()
+    made.worker._keep_leases(made.engine.clock.now())
     made.worker._move_all(list(made.worker._work))
     assert made.running() == {"first": 2}
 

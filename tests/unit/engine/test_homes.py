@@ -62,16 +62,16 @@ def test_who_asks_in_another_home_is_told_what_it_waits_for() -> None:
     engine.create(tuning_spec(jobs=3, parallel=2))
     mine = engine.worker("a@one")
     mine.tick()
-    job, now = engine.job("job"), engine.clock.now()
-    assert waiting_for(engine.store, job, "two", now) is None
+    job = engine.job("job")
+    assert waiting_for(engine.store, job, "two") is None
     mine.shut_down()
     told = "waits for a worker of the home one, where its training jobs may still run"
-    assert [waiting_for(engine.store, job, home, now) for home in ("two", "", "one")] == [told, told, None]
+    assert [waiting_for(engine.store, job, home) for home in ("two", "", "one")] == [told, told, None]
     service = Service(engine.store, engine.executor, engine.clock, RELAXED, None, home="two")  # type: ignore[arg-type]
     describe = HANDLERS["DescribeHyperParameterTuningJob"]
     assert (describe(service, engine.owner, {"HyperParameterTuningJobName": "job"}) or {})["WaitingFor"] == told
     engine.run("job", "c@one")
-    assert waiting_for(engine.store, engine.job("job"), "two", engine.clock.now()) is None
+    assert waiting_for(engine.store, engine.job("job"), "two") is None
 
 
 def test_who_asks_in_another_home_for_a_training_job_is_told_where_it_and_its_log_are() -> None:

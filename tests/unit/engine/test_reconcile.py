@@ -305,10 +305,9 @@ def test_every_suggestion_is_replayed_from_the_history_that_it_saw(engine: Engin
 
 def test_what_carries_a_lost_lease_is_thrown_away(engine: Engine) -> None:
     created = engine.create(tuning_spec())
-    now = engine.clock.now()
-    (lease,) = engine.store.claim("a", now, now + 1)
+    (lease,) = engine.store.claim("a", 1.0)
     engine.store.evict("a")
-    engine.store.claim("b", now, now + 1)
+    engine.store.claim("b", 1.0)
     with pytest.raises(LeaseLost):
         engine.store.commit(lease, Change(replace(created, seq=5)))
     assert engine.job("job").seq == 0
