@@ -26,8 +26,6 @@ from rekindle.engine.paths import with_home
 from rekindle.jobfile.errors import JobFileError
 from rekindle.jobfile.values import Table, Value
 
-#: SageMaker's longest run-time limit of one training job: 28 days.
-MAX_JOB_RUNTIME_SECONDS = 2_419_200
 MAX_CHANNELS = 20
 MAX_RETRIES = 30
 ARGUMENT_STYLES = {"cli": "cli", "none": "none"}
@@ -60,7 +58,7 @@ def read_training(table: Table, folder: Path, metrics: tuple[MetricDefinition, .
         output=_output(table.get("output"), folder),
         checkpoints=_checkpoints(table.get("checkpoints"), folder),
         resources=_resources(table.get("resources")),
-        max_runtime_seconds=DEFAULT_MAX_RUNTIME_SECONDS if runtime is None else _job_runtime(runtime),
+        max_runtime_seconds=DEFAULT_MAX_RUNTIME_SECONDS if runtime is None else runtime.seconds(),
         environment=_environment(table.get("environment")),
         max_retries=0 if retries is None else retries.whole(least=0, most=MAX_RETRIES),
     )
@@ -181,13 +179,6 @@ def _resources(value: Value | None) -> Resources:
         gpus=0 if gpus is None else gpus.whole(least=0, most=1024),
         cpus=0 if cpus is None else cpus.whole(least=0, most=65_536),
     )
-
-
-def _job_runtime(value: Value) -> int:
-    seconds = value.seconds()
-    if seconds > MAX_JOB_RUNTIME_SECONDS:
-        raise value.refuse("a training job runs for at most 28 days")
-    return seconds
 
 
 def _environment(value: Value | None) -> dict[str, str]:

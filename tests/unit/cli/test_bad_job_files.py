@@ -195,7 +195,7 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "runtime too short": (swap("runtime: 1h", "runtime: 5s"), ["job.yaml:9", "limits.runtime", "'5s'", "2 minutes"]),
     "runtime too long": (swap("runtime: 1h", "runtime: 200d"), ["job.yaml:9", "limits.runtime", "'200d'", "182.5 days"]),
     "runtime negative": (swap("runtime: 1h", "runtime: -5"), ["limits.runtime", "'-5'"]),
-    "job_runtime too long": (swap("runtime: 1h", "job_runtime: 40d"), ["limits.job_runtime", "'40d'", "28 days"]),
+    "job_runtime too long": (swap("runtime: 1h", "job_runtime: 20000d"), ["job.yaml:9", "limits.job_runtime", "'20000d'"]),
     "limits a list": (swap("{jobs: 24, parallel: 2, runtime: 1h}", "[24]"), ["limits", "a list"]),
     # strategy
     "unknown strategy": (add("strategy: bayes"), ["job.yaml:10", "strategy", "'bayes'", "'bayesian'"]),

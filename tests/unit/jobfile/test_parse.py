@@ -129,6 +129,11 @@ def test_defaults():
     assert spec.definition.training.max_runtime_seconds == 86_400
 
 
+def test_a_training_job_may_run_for_longer_than_on_sagemaker():
+    job = FULL.replace("job_runtime: 5m", "job_runtime: 40d")
+    assert parse(job.encode(), FOLDER).spec.definition.training.max_runtime_seconds == 40 * 86_400
+
+
 def test_categories_and_statics_are_passed_as_they_are_written():
     job = SHORT + "static: {zip: 007, when: 2024-01-01, ratio: 1:30, s: 'a b', e: ''}\n"
     job = job.replace("{a: {min: 1, max: 1000}}", "{a: [1, 1.50, 1e-3, on, True, '']}")
