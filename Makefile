@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests start thousands of commands: where nobody may keep compiled modules, each compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo examples test test-all test-sdk test-sdk-v2 test-sdk-v3 test-oldest fuzz lint bench lock clean
 
