@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import sqlite3
 import stat
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
@@ -265,6 +267,16 @@ def test_opening_a_current_database_does_not_import_alembic(path):
     code = "import sys; from rekindle.storage.store import open_store; open_store(sys.argv[1]); print('alembic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, f"sqlite:///{path}"], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_file_opens_by_its_own_name_whatever_the_locale_takes_names_for(tmp_path):
+    path = tmp_path / "zwölf" / "rekindle.db"
+    code = "import sys; from rekindle.storage.store import open_store; open_store(sys.argv[1])"
+    locale = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for url in (f"sqlite:///{path}", f"sqlite:///{quote(str(path))}"):
+        subprocess.run([sys.executable, "-c", code, url], env=locale, check=True)
+    assert [f.name for f in tmp_path.iterdir()] == ["zwölf"]
+    assert path.is_file()
 
 
 def test_a_record_that_something_else_wrote_is_told(store):

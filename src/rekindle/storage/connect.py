@@ -7,7 +7,7 @@ import sqlite3
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
@@ -53,7 +53,7 @@ def _parsed(url: str) -> URL:
 def _path_in(url: str) -> str:
     """The file that a SQLite URL names. Versions of SQLAlchemy differ in whether they undo escapes such as ``%20``."""
     _, _, path = url.partition("://")[2].partition("?")[0].partition("/")
-    return unquote(path, errors="surrogateescape")
+    return os.fsdecode(unquote_to_bytes(os.fsencode(path)))
 
 
 _URL_HINT = "Write sqlite:////folder/rekindle.db or postgresql://user:password@host/database."
