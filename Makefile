@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Tests start thousands of commands: where nobody may keep compiled modules, each compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
+# The machine's own, else the one that setup puts into .venv.
+UV = $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
 
 .PHONY: setup demo examples test test-all test-sdk test-sdk-v2 test-sdk-v3 test-oldest fuzz lint bench lock clean
 
 setup: $(STAMP)
 
 $(STAMP): requirements/dev.txt pyproject.toml scripts/setup
-	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" UV="$(UV)" bash scripts/setup
 	@touch $@
 
 demo: setup
@@ -32,12 +34,12 @@ test-all: setup
 test-sdk: test-sdk-v2 test-sdk-v3
 
 test-sdk-v2 test-sdk-v3: test-sdk-%: setup
-	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup-sdk $*
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" UV="$(UV)" bash scripts/setup-sdk $*
 	@REKINDLE_COMMAND="$(abspath $(BIN))/rekindle" $(VENV)-sdk-$*/bin/python -m pytest -q -c tests/sdk/pytest.ini tests/sdk
 
 # The oldest versions of libraries that pyproject.toml allows.
 test-oldest: setup
-	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/test-oldest
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" UV="$(UV)" bash scripts/test-oldest
 
 # Generated requests, over 100,000 in all at the default: the last line says how many were answered; and histories of a search.
 # About a quarter of an hour.
@@ -56,8 +58,8 @@ lint: setup
 	@$(BIN)/lint-imports --no-cache
 
 lock:
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
-	@for sdk in v2 v3; do $(BIN)/uv pip compile requirements/sdk-$$sdk.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/sdk-$$sdk.txt; done
+	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
+	@for sdk in v2 v3; do $(UV) pip compile requirements/sdk-$$sdk.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/sdk-$$sdk.txt; done
 
 clean:
 	rm -rf $(VENV) $(VENV)-sdk-* $(VENV)-oldest build dist .pytest_cache .mypy_cache .ruff_cache
