@@ -22,7 +22,10 @@ from structlog.testing import capture_logs
 from rekindle.domain.training_job import Checkpoints
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavailable
-from rekindle.executors import orders, process, records
+from rekindle.executors import leftovers, orders, process, records
+from rekindle.executors.attempts import Attempt
+from rekindle.executors.folders import Folders
+from rekindle.executors.journal import JournalReader
 from rekindle.executors.process import ProcessExecutor
 
 from .executor_suite import IGNORE_SIGTERM, KEY, PATIENCE, WAIT_FOREVER, Bench, ExecutorSuite, finished, until
@@ -35,7 +38,7 @@ def attempt_of(bench: Bench, key: RunKey = KEY) -> Path:
 
 
 def supervisor_of(bench_home: Path, key: RunKey) -> psutil.Process:
-    reader = process.JournalReader(bench_home / ".by-name" / key.name / ".rekindle" / str(key.attempt) / "journal.jsonl")
+    reader = JournalReader(bench_home / ".by-name" / key.name / ".rekindle" / str(key.attempt) / "journal.jsonl")
     until(lambda: reader.read() and reader.supervisor, "the supervisor's number")
     return psutil.Process(reader.supervisor[0])
 
@@ -122,7 +125,7 @@ class TestProcessExecutor(ExecutorSuite):
     ) -> None:
         run = bench.run("mark('ran')")
         with monkeypatch.context() as full, capture_logs() as told:
-            full.setattr(ProcessExecutor, "_claim_folder", no_room)
+            full.setattr(Folders, "claim", no_room)
             for _ in range(3):
                 executor.launch(run)
                 assert executor.report(KEY) is None
@@ -134,7 +137,7 @@ class TestProcessExecutor(ExecutorSuite):
 
     def test_a_launcher_that_died_before_anything_started(self, bench: Bench, executor: Executor) -> None:
         run = bench.run("mark('ran')")
-        folder = executor._claim_folder(run)
+        folder = executor._folders.claim(run)
         assert executor.report(KEY) is None
         attempt_of(bench).mkdir(parents=True)
         assert executor.report(KEY) is None
@@ -174,7 +177,7 @@ class TestProcessExecutor(ExecutorSuite):
 
     def test_stopped_before_its_supervisor_was_there(self, bench: Bench, executor: Executor) -> None:
         run = bench.run("mark('ran')")
-        executor._claim_folder(run)
+        executor._folders.claim(run)
         attempt_of(bench).mkdir(parents=True)
         (attempt_of(bench) / "orders").touch()
         executor.stop(KEY)
@@ -196,7 +199,7 @@ class TestProcessExecutor(ExecutorSuite):
 
     def test_a_machine_without_room_can_be_asked_again(self, bench: Bench, executor: Executor) -> None:
         run = bench.run("mark('ran')")
-        executor._claim_folder(run)
+        executor._folders.claim(run)
         attempt_of(bench).parent.mkdir()
         attempt_of(bench).write_text("in the way of a folder, as a full disk is")
         executor.launch(run)
@@ -215,9 +218,9 @@ class TestProcessExecutor(ExecutorSuite):
             with pytest.raises(StoreUnavailable, match=r"job-1: the disk is full\."):
                 executor.stop(KEY)
         self.kill_supervisor(executor, KEY)
-        until(lambda: process._is_free(attempt_of(bench)), "its guard's end")
+        until(lambda: Attempt(attempt_of(bench)).is_free, "its guard's end")
         with monkeypatch.context() as full:
-            full.setattr(process.leftovers, "kill_marked", no_room)
+            full.setattr(leftovers, "kill_marked", no_room)
             with pytest.raises(StoreUnavailable, match=r"job-1: the disk is full\."):
                 executor.report(KEY)
         assert executor.report(KEY).state is RunState.LOST

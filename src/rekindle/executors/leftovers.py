@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import psutil
 
+#: The variable by which every process of an attempt is known, whatever became of its parents: the attempt's folder.
+RUN_MARK = "REKINDLE_RUN"
 #: How often we look again, for processes that were being made while we looked.
 _ROUNDS = 50
 #: Seconds that the killed get to be gone before the next look.
@@ -28,10 +30,10 @@ def remove_containers(removal: Sequence[str], environment: Sequence[str]) -> Non
             subprocess.run(removal, env=variables, capture_output=True, timeout=_PATIENCE, check=False)
 
 
-def kill_marked(name: str, value: str) -> None:
-    """Kills every process of ours whose environment has ``name=value``, until there is none."""
+def kill_marked(attempt: str) -> None:
+    """Kills every process of ours that bears the mark of an attempt, until there is none."""
     for _ in range(_ROUNDS):
-        found = [process for process in psutil.process_iter() if _is_marked(process, name, value)]
+        found = [process for process in psutil.process_iter() if _is_marked(process, attempt)]
         if not found:
             return
         _kill(found)
@@ -71,8 +73,8 @@ def _supervises(process: psutil.Process, attempt: str) -> bool:
     return words[-1:] == [attempt] and any(_SUPERVISOR in word for word in words)
 
 
-def _is_marked(process: psutil.Process, name: str, value: str) -> bool:
+def _is_marked(process: psutil.Process, attempt: str) -> bool:
     try:
-        return process.environ().get(name) == value and process.status() != psutil.STATUS_ZOMBIE
+        return process.environ().get(RUN_MARK) == attempt and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, OSError):
         return False

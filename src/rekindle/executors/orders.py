@@ -15,10 +15,11 @@ from typing import Any
 from rekindle.domain.errors import InvalidValue, RekindleError, Unsupported
 from rekindle.domain.manifest import MARK
 from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECONDS, SUBMITTED, Channel, Owner, TrainingSpec
-from rekindle.engine.ports import Run, RunKey
+from rekindle.engine.ports import Run
 from rekindle.executors import container, contract, locations, logfile, machine, records, workdir
 from rekindle.executors.images import ImageRule
 from rekindle.executors.instances import InstanceType, instance_of
+from rekindle.executors.leftovers import RUN_MARK
 from rekindle.executors.programs import Program, command_program
 from rekindle.executors.runtimes import JUMPSTART, image_program, with_code
 from rekindle.executors.slots import Held
@@ -28,8 +29,6 @@ _FOLDERS = ("input/config", "input/data", "model", "output/data", "code")
 _HOST_FOLDERS = ("input/config", "input/data", "output", "code")
 #: Where a package that is only loaded by path is found: what the supervisor scans metrics with.
 _ENGINE = "re2"
-#: The variable by which every process of an attempt is known, whatever became of its parents.
-RUN_MARK = "REKINDLE_RUN"
 #: Seconds that a container engine has, besides the grace, to end a container.
 _ENGINE_SECONDS = 10.0
 #: How a program can have its data. A program cannot tell FastFile, which fetches a file when it is first read, from File.
@@ -164,7 +163,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "hint": [program.hint] if program.hint else [],
         "environment": environments[contract.HOST],
         **{f"environment {name}": environments[name] for name in others},
-        "transfer environment": lines(transfer_variables(run.key, Path(mark(folder, run.key.attempt)), host)),
+        "transfer environment": lines(transfer_variables(run.key.owner, workdir.attempt_of(folder, run.key.attempt), host)),
         "cwd": ["code"],
         "limit": [str(max(0.0, spec.max_runtime_seconds - run.spent_seconds))],
         "metrics": [item for d in spec.algorithm.metrics for item in (d.name, d.regex)],
@@ -210,7 +209,7 @@ def _container(run: Run, folder: Path, host: Host, program: Program) -> _Describ
         # A name's letters are those of a container's name, but for the run's place: jobs of one name may be several owners'.
         "name": f"rekindle-{run.key.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}",
         "attempt": run.key.attempt,
-        "run": mark(folder, run.key.attempt),
+        "run": workdir.attempt_of(folder, run.key.attempt),
         "hosts": hosts,
         "image": wanted.image,
         "options": wanted.options,
@@ -226,7 +225,7 @@ def _container(run: Run, folder: Path, host: Host, program: Program) -> _Describ
         "grace": int(host.grace_seconds),
     }
     made = [container.names(described, name)[-1] for name in hosts]
-    place = f"{mark(folder, run.key.attempt)}/container.json"
+    place = f"{workdir.attempt_of(folder, run.key.attempt)}/container.json"
     return _Described({place: json.dumps(described)}, [wanted.engine, "rm", "--force", "--volumes", *made])
 
 
@@ -290,7 +289,7 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
     """What the program sees; later wins: our defaults, the user's shell, the program's, the contract, the job's own."""
     if program.container is not None:
         # The container's own variables are in its description; these are the engine's client's.
-        return {**host.environment, RUN_MARK: mark(folder, run.key.attempt)}
+        return {**host.environment, RUN_MARK: workdir.attempt_of(folder, run.key.attempt)}
     base = {n: v for n, v in host.environment.items() if n != "PYTHONHOME" or not program.first_on_path}
     job = {
         "PATH": os.pathsep.join((*program.first_on_path, host.path)),
@@ -313,7 +312,7 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
         **own,
         **contract.variables(told),
         **(contract.toolkit_variables(told, run.key.owner.region) if program.is_script else {}),
-        RUN_MARK: mark(folder, run.key.attempt),
+        RUN_MARK: workdir.attempt_of(folder, run.key.attempt),
     }
 
 
@@ -327,14 +326,9 @@ def lines(variables: Mapping[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in variables.items()]
 
 
-def transfer_variables(key: RunKey, attempt: Path, host: Host) -> dict[str, str]:
-    """What the processes see that move a run's objects; ``attempt`` is the attempt's folder."""
-    return {**host.environment, **host.transfer_variables(key.owner), RUN_MARK: str(attempt)}
-
-
-def mark(folder: str | Path, attempt: int) -> str:
-    """What ``RUN_MARK`` is set to for an attempt."""
-    return str(Path(folder) / workdir.CONTROL / str(attempt))
+def transfer_variables(owner: Owner, attempt: str, host: Host) -> dict[str, str]:
+    """What the processes see that move an owner's objects; ``attempt`` is the attempt's folder."""
+    return {**host.environment, **host.transfer_variables(owner), RUN_MARK: attempt}
 
 
 def _names(run: Run) -> dict[str, str]:
@@ -470,7 +464,7 @@ def _synchronised_checkpoints(run: Run, folder: Path, host: Host) -> records.Fie
 
 def _giving_up(run: Run, folder: Path, host: Host) -> list[str]:
     """What ends a transfer's wait for an object store: a file, and the seconds that are left from then on."""
-    return [f"{mark(folder, run.key.attempt)}/{workdir.GIVE_UP}", str(host.grace_seconds)]
+    return [f"{workdir.attempt_of(folder, run.key.attempt)}/{workdir.GIVE_UP}", str(host.grace_seconds)]
 
 
 def _results(run: Run, folder: Path, host: Host) -> records.Fields:

@@ -1,20 +1,8 @@
-"""The process executor: each training job is a process of this machine under a supervisor that outlives us.
-
-Nothing is kept in memory that matters. Of an attempt's folder the lock says whether its supervisor lives, the journal's
-being there that it has begun, and the journal's end what became of it::
-
-    no orders                              never launched
-    lock free, no journal                  a launcher died half-way: launch again
-    lock held                              runs
-    lock free, journal without an end      lost
-    journal with an end                    ended
-"""
+"""The process executor: each training job is a process of this machine under a supervisor that outlives us."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import select
 import signal
@@ -24,13 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
-
 from rekindle.domain.capacity import Room
-from rekindle.domain.errors import InvalidValue, WrongState
+from rekindle.domain.errors import WrongState
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
-from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, SourceSize, StoreUnavailable
-from rekindle.executors import children, leftovers, locks, logfile, machine, orders, records, workdir
+from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, SourceSize
+from rekindle.executors import children, logfile, machine, orders, workdir
+from rekindle.executors.attempts import LOST, Attempt
+from rekindle.executors.folders import Folders, safe
 from rekindle.executors.images import ImageRule
 from rekindle.executors.instances import InstanceType
 from rekindle.executors.journal import JournalReader
@@ -40,26 +28,17 @@ from rekindle.executors.runtimes import check_entrypoint, check_formats, check_i
 from rekindle.executors.slots import Slots
 from rekindle.executors.supervisor import LOCK
 
-#: Links from a training job's name to its folder.
-_INDEX = ".by-name"
-#: What an attempt's supervisor tells, in its folder.
-_JOURNAL = "journal.jsonl"
 #: The folder that holds ``rekindle``, for the supervisor's path.
 _HOME_OF_CODE = str(Path(__file__).resolve().parents[2])
 _START = "import sys; sys.path.append(sys.argv[1]); from rekindle.executors.supervisor import main; main(sys.argv[2])"
-#: Seconds between looks where the kernel cannot tell us of an end, and while another process launches the same run.
+#: Seconds between looks where the kernel cannot tell us of an end.
 _GLANCE = 0.01
-#: Seconds after which a launch by another process, which should take milliseconds, is taken for stuck.
-_LAUNCH_PATIENCE = 60.0
 #: Files of a source folder that are counted at most: that takes a second or so.
 _COUNTED_FILES = 50_000
 #: Seconds between two complaints of a run that cannot be launched.
 _COMPLAINT_SECONDS = 60.0
 #: Variables that say who we are to an object store.
 _KEY_VARIABLES = frozenset(("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SHARED_CREDENTIALS_FILE"))
-#: Whose runs lie at the root.
-_OWNER = Owner()
-_LOST = "The supervisor of the training job vanished."
 
 
 class ProcessExecutor(Executor):
@@ -90,6 +69,7 @@ class ProcessExecutor(Executor):
         total: Amount | None = None,
     ) -> None:
         self._clock = clock
+        self._folders = Folders(root.absolute())
         self._slots = Slots(root.absolute(), slots, machine.gpus(environment), instances, total)
         self._host = orders.Host(
             root=root.absolute(),
@@ -155,7 +135,6 @@ class ProcessExecutor(Executor):
 
     def launch(self, run: Run) -> None:
         """See Executor. Where the machine has no room for it now, the run stays unlaunched, and launching it again helps."""
-        _safe(run.group or "_", "group")
         self._end_former_attempts(run.key)
         try:
             self._launch(run)
@@ -172,11 +151,11 @@ class ProcessExecutor(Executor):
             return
         with self._mutex:
             self._adopted.add(key)
-        told = orders.transfer_variables(key, attempt, self._host)
+        told = orders.transfer_variables(key.owner, str(attempt.folder), self._host)
         if told.keys() & _KEY_VARIABLES:
             # Not to be told is no worse than before: what it was launched with may do.
             with contextlib.suppress(OSError, ValueError):
-                _write_whole(attempt / workdir.TRANSFER, records.pack({"transfer environment": orders.lines(told)}))
+                attempt.tell_transfers(orders.lines(told))
 
     def report(self, key: RunKey, seen: int = 0) -> Report | None:
         """See Executor."""
@@ -187,7 +166,7 @@ class ProcessExecutor(Executor):
             self._reap()
             reader = self._readers.get(key)
             if reader is None or reader.first > seen:
-                reader = self._readers[key] = _journal(attempt)
+                reader = self._readers[key] = attempt.journal()
             report = self._read(key, reader, attempt, seen)
             if report is None or report.state is not RunState.RUNNING:
                 self._readers.pop(key, None)
@@ -205,7 +184,7 @@ class ProcessExecutor(Executor):
                 # Though its process may be about to exit still: its files are closed, and their locks gone, a moment earlier.
                 return None
             self._reap()
-            return Report(key, RunState.RUNNING) if key in self._children else Report(key, RunState.LOST, failure_reason=_LOST)
+            return Report(key, RunState.RUNNING) if key in self._children else Report(key, RunState.LOST, failure_reason=LOST)
 
     def stop(self, key: RunKey, give_up: bool = False) -> None:
         """See Executor."""
@@ -214,12 +193,9 @@ class ProcessExecutor(Executor):
             self._stop_without_orders(key)
             return
         # The wish is on the disk before the signal, so that a supervisor which is not ready for signals finds it.
-        with _or_no_room(attempt):
-            (attempt / "stop").touch()
-            if give_up:
-                (attempt / workdir.GIVE_UP).touch()
-        reader = _journal(attempt)
-        if reader.read() and not reader.ended and reader.supervisor and not _is_free(attempt):
+        attempt.ask_to_stop(give_up)
+        reader = attempt.journal()
+        if reader.read() and not reader.ended and reader.supervisor and not attempt.is_free:
             _signal(*reader.supervisor)
 
     def _stop_without_orders(self, key: RunKey) -> None:
@@ -249,7 +225,7 @@ class ProcessExecutor(Executor):
         attempts = self._attempts_of(owner, name, attempt)
         if not attempts:
             return b"", offset
-        return logfile.read(logfile.folder_of(str(attempts[-1]), _safe(host, "host") if host else ""), offset, limit)
+        return logfile.read(logfile.folder_of(str(attempts[-1].folder), safe(host, "host") if host else ""), offset, limit)
 
     def has_log(self, owner: Owner, name: str, attempt: int = 0) -> bool:
         """See Executor."""
@@ -257,94 +233,36 @@ class ProcessExecutor(Executor):
 
     def forget(self, owner: Owner, name: str) -> None:
         """See Executor. Raises WrongState for one that still runs."""
-        attempts = self._attempts(owner, name)
-        if attempts and _runs(attempts[-1]):
+        attempts = self._folders.attempts(owner, name)
+        if attempts and attempts[-1].runs:
             raise WrongState("training job", name, "InProgress", f"the training job {name!r} still runs.", "Stop it first.")
-        folder = self._folder(owner, name)
-        if folder is not None:
-            # Ours first: what is left of a job whose files will not go must not look like a run.
-            for doomed in (folder / workdir.CONTROL, folder):
-                _remove(doomed)
-            (self._root(owner) / _INDEX / name).unlink(missing_ok=True)
-            with self._mutex:
-                self._launched = {key for key in self._launched if (key.owner, key.name) != (owner, name)}
-            with contextlib.suppress(OSError):
-                folder.parent.rmdir()
+        self._folders.remove(owner, name)
+        with self._mutex:
+            self._launched = {key for key in self._launched if (key.owner, key.name) != (owner, name)}
 
-    # Folders.
+    def _attempts_of(self, owner: Owner, name: str, number: int) -> list[Attempt]:
+        return [attempt for attempt in self._folders.attempts(owner, name) if number in (0, attempt.number)]
 
-    def _claim_folder(self, run: Run) -> Path:
-        """The run's folder, by its name: made with the first attempt, found again from then on."""
-        owner, name = run.key.owner, run.key.name
-        known = self._folder(owner, name)
-        if known is not None:
-            self._restore_folder(known, run.key.attempt)
-            return known
-        root = self._root(owner)
-        folder = root / (run.group or "_") / name
-        folder.mkdir(parents=True, exist_ok=True)
-        index = root / _INDEX
-        index.mkdir(exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            (index / name).symlink_to(Path("..") / folder.relative_to(root))
-        return self._folder(owner, name) or folder
-
-    def _restore_folder(self, folder: Path, attempt: int) -> None:
-        """Makes a run's folder again where somebody has removed it; what still runs of former attempts is ended first, for no
-        file tells of it any more."""
-        if not (folder / workdir.CONTROL).is_dir():
-            for former in range(1, attempt):
-                leftovers.kill_supervisors(str(_attempt(folder, former)))
-                leftovers.kill_marked(orders.RUN_MARK, str(_attempt(folder, former)))
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def _root(self, owner: Owner) -> Path:
-        """The folder of an owner's runs. It follows from the owner alone: were it to follow from a setting, to change that
-        would start what runs once more."""
-        # No tuning job's name holds a dot, so no group is called like this.
-        return self._host.root if owner == _OWNER else self._host.root / _safe(f"{owner.account}.{owner.region}", "owner")
-
-    def _folder(self, owner: Owner, name: str) -> Path | None:
-        link = self._root(owner) / _INDEX / _safe(name, "training job")
-        try:
-            return Path(os.path.normpath(link.parent / os.readlink(link)))
-        except OSError:
-            return None
-
-    def _attempts(self, owner: Owner, name: str) -> list[Path]:
-        folder = self._folder(owner, name)
-        if folder is None or not (folder / workdir.CONTROL).is_dir():
-            return []
-        return sorted((p for p in (folder / workdir.CONTROL).iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
-
-    def _attempts_of(self, owner: Owner, name: str, attempt: int) -> list[Path]:
-        return [folder for folder in self._attempts(owner, name) if attempt in (0, int(folder.name))]
-
-    def _attempt_of(self, key: RunKey) -> Path | None:
-        folder = self._folder(key.owner, key.name)
-        return None if folder is None else _attempt(folder, key.attempt)
-
-    def _ordered(self, key: RunKey) -> Path | None:
-        """The attempt's folder, where it has orders: it was launched."""
-        attempt = self._attempt_of(key)
-        return attempt if attempt is not None and (attempt / "orders").exists() else None
+    def _ordered(self, key: RunKey) -> Attempt | None:
+        """The attempt, where it was launched."""
+        attempt = self._folders.attempt(key)
+        return attempt if attempt is not None and attempt.is_ordered else None
 
     # Launching.
 
     def _launch(self, run: Run) -> None:
-        folder = self._claim_folder(run)
+        folder = self._folders.claim(run)
         # Orders hold the user's environment, which is nobody else's business.
         (folder / workdir.CONTROL).mkdir(mode=0o700, exist_ok=True)
-        attempt = _attempt(folder, run.key.attempt)
-        attempt.mkdir(exist_ok=True)
-        with self._launching(attempt) as lock:
+        attempt = Attempt(Path(workdir.attempt_of(folder, run.key.attempt)))
+        attempt.folder.mkdir(exist_ok=True)
+        with attempt.launching(self._clock) as lock:
             held = None if lock is None else self._slots.take(run.spec)
             if lock is None or held is None:
                 return
             try:
-                told = orders.with_held(orders.orders_of(run, folder, self._host), run, held)
-                (attempt / "orders").write_bytes(records.pack(told))
-                pid = _start_supervisor(attempt, (lock, *held.locks), self._host.environment)
+                attempt.order(orders.with_held(orders.orders_of(run, folder, self._host), run, held))
+                pid = _start_supervisor(attempt.folder, (lock, *held.locks), self._host.environment)
             finally:
                 # Our copies only, as with the attempt's lock.
                 held.close()
@@ -355,8 +273,9 @@ class ProcessExecutor(Executor):
 
     def _note_failure(self, run: Run, error: OSError) -> None:
         """Something is in the way of a launch: a file that lies where a folder must be stays there, all else may pass."""
-        folder = self._folder(run.key.owner, run.key.name) or self._root(run.key.owner) / (run.group or "_") / run.key.name
-        for place in (folder.parent, folder, folder / workdir.CONTROL, _attempt(folder, run.key.attempt)):
+        folder = self._folders.place(run)
+        control = folder / workdir.CONTROL
+        for place in (folder.parent, folder, control, control / str(run.key.attempt)):
             if place.is_file():
                 told = f"the file {str(place)!r} is where a folder must be. Move it away, or give the job another name."
                 with self._mutex:
@@ -376,37 +295,18 @@ class ProcessExecutor(Executor):
                 message = f"attempt {number} of the training job {key.name!r} still runs."
                 raise WrongState("training job", key.name, "InProgress", message)
 
-    @contextlib.contextmanager
-    def _launching(self, attempt: Path) -> Iterator[int | None]:
-        """The attempt's lock, for the one who is to launch it; None when it has begun or others see to it."""
-        deadline = self._clock.now() + _LAUNCH_PATIENCE
-        lock = _open_lock(attempt)
-        try:
-            while not _has_begun(attempt):
-                if _try_lock(lock):
-                    yield None if _has_begun(attempt) else lock
-                    return
-                if self._clock.now() > deadline:
-                    break
-                self._clock.sleep(_GLANCE)
-            yield None
-        finally:
-            # Our copy only: the lock lives on in the supervisor that was given it.
-            os.close(lock)
-
     # Watching.
 
-    def _read(self, key: RunKey, reader: JournalReader, attempt: Path, seen: int) -> Report | None:
+    def _read(self, key: RunKey, reader: JournalReader, attempt: Attempt, seen: int) -> Report | None:
         if reader.read() and reader.ended:
             return reader.report(key, seen)
-        if not _is_free(attempt):
+        if not attempt.is_free:
             return reader.report(key, seen)
         # Free: but since we read, the end may have been told, or somebody may have launched it.
         if not reader.read():
             return None
-        if not reader.ended and _is_free(attempt):
-            with _or_no_room(attempt):
-                _declare_lost(attempt, _last_sign(attempt, self._clock.now()))
+        if not reader.ended and attempt.is_free:
+            attempt.declare_lost(self._clock.now())
             reader.read()
         return reader.report(key, seen)
 
@@ -423,85 +323,13 @@ class ProcessExecutor(Executor):
             pid = self._children.get(key)
         if pid is not None:
             return pid, ""
-        attempt = self._attempt_of(key)
+        attempt = self._folders.attempt(key)
         if attempt is None:
             return None
-        reader = _journal(attempt)
+        reader = attempt.journal()
         if not reader.read():
             return None
         return (0, "") if reader.ended or reader.supervisor is None else reader.supervisor
-
-
-@contextlib.contextmanager
-def _or_no_room(attempt: Path) -> Iterator[None]:
-    """A full disk is no defect: who works on a job is told so, and tries again. Raises StoreUnavailable."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        hint = "Free some space and try again; nothing that was recorded is lost."
-        raise StoreUnavailable(f"the folder {attempt.parent.parent}: the disk is full.", hint) from error
-
-
-def _safe(name: str, field: str) -> str:
-    if not name or name.startswith(".") or "/" in name or "\0" in name:
-        raise InvalidValue(field, name, "not a name for a folder")
-    return name
-
-
-def _remove(folder: Path) -> None:
-    try:
-        workdir.remove_tree(str(folder))
-    except OSError as error:
-        _warn("cannot remove all of a training job's files", reason=str(error))
-
-
-def _attempt(folder: Path, number: int) -> Path:
-    return folder / workdir.CONTROL / str(number)
-
-
-def _journal(attempt: Path) -> JournalReader:
-    return JournalReader(attempt / _JOURNAL)
-
-
-def _has_begun(attempt: Path) -> bool:
-    return (attempt / _JOURNAL).exists()
-
-
-def _runs(attempt: Path) -> bool:
-    reader = _journal(attempt)
-    return not _is_free(attempt) and not (reader.read() and reader.ended)
-
-
-def _open_lock(attempt: Path) -> int:
-    descriptor = os.open(attempt / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        # Above the standard descriptors and LOCK, so that handing it over is a true copy.
-        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOCK + 1)
-    finally:
-        os.close(descriptor)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """A file for the user alone, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_bytes(content)
-    draft.replace(path)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_free(attempt: Path) -> bool:
-    """Whether nobody holds the attempt's lock."""
-    return locks.is_free(attempt / "lock")
 
 
 def _start_supervisor(attempt: Path, locks: Sequence[int], environment: Mapping[str, str]) -> int:
@@ -536,36 +364,6 @@ def _exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _last_sign(attempt: Path, now: float) -> float:
-    """Until when a vanished supervisor may have lived: now, but for one that a machine which went down took with it."""
-    with contextlib.suppress(OSError):
-        signs = [p.stat().st_mtime for p in attempt.iterdir() if p.name.startswith(("journal", "log-"))]
-        if signs and max(signs) < psutil.boot_time():
-            return max(signs)
-    return now
-
-
-def _declare_lost(attempt: Path, at: float) -> None:
-    """Kills what a vanished supervisor left running and writes the end in its place: from here on, lost is final.
-
-    To be called for an attempt that has begun and whose lock was free after that: nobody holds it for long any more.
-    """
-    lock = _open_lock(attempt)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        reader = _journal(attempt)
-        if not reader.read() or reader.ended:
-            return
-        leftovers.kill_marked(orders.RUN_MARK, str(attempt))
-        ordered = records.unpack((attempt / "orders").read_bytes())
-        leftovers.remove_containers(ordered.get("remove", []), ordered.get("environment", []))
-        with (attempt / _JOURNAL).open("ab") as journal:
-            # A line that was cut short is ended first, and then fails to parse on its own.
-            journal.write(b"\n" + records.end(RunState.LOST.value, at, None, _LOST, None))
-    finally:
-        os.close(lock)
 
 
 @contextlib.contextmanager

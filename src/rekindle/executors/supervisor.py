@@ -100,7 +100,7 @@ class Wishes:
     """Signals as they arrive: someone wants us to stop, or a child has ended."""
 
     def __init__(self, attempt: str) -> None:
-        self._stop_file = os.path.join(attempt, "stop")
+        self._stop_file = os.path.join(attempt, workdir.STOP)
         self._give_up_file = os.path.join(attempt, workdir.GIVE_UP)
         self._told, telling = os.pipe()
         os.set_blocking(self._told, False)
@@ -674,14 +674,14 @@ def _close_strangers(held: Sequence[int]) -> None:
 def main(attempt: str) -> None:
     """Runs the attempt whose orders are in a folder. Does nothing if it has begun before."""
     os.chdir(attempt)
-    with open("orders", "rb") as file:
+    with open(workdir.ORDERS, "rb") as file:
         orders = records.unpack(file.read())
     held = range(LOCK + 1, LOCK + 1 + int(orders.get("held", ["0"])[0]))
     _close_strangers(held)
     stand_guard(time.sleep)
     wishes = Wishes(attempt)
     try:
-        journal = Journal("journal.jsonl")
+        journal = Journal(workdir.JOURNAL)
     except FileExistsError:
         return
     journal.tell(_identity())

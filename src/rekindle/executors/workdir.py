@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 #: The folder of our own files within a run folder.
 CONTROL = ".rekindle"
+#: The files of an attempt (see ``attempts``): what is to be done, what its supervisor tells, the lock that this one holds for
+#: life, and that it is to stop.
+ORDERS, JOURNAL, LOCK, STOP = "orders", "journal.jsonl", "lock", "stop"
 #: The file of an attempt that says what its transfers see, where somebody else than its launcher works on it by now.
 TRANSFER = "transfer"
 #: The file of an attempt that says that its results are to wait no longer than a stop's grace for an object store.
@@ -36,6 +39,11 @@ _CLEARED = ("input", "code", "model", "output", "hosts")
 #: Never part of a copy of the source folder.
 _SKIPPED_NAMES = frozenset({".git", ".hg", ".svn", ".venv", "venv", "__pycache__", ".ipynb_checkpoints", ".mypy_cache"})
 _CHUNK = 1 << 20
+
+
+def attempt_of(folder: str | os.PathLike[str], number: int) -> str:
+    """The folder of an attempt at the training job of a run folder."""
+    return os.path.join(folder, CONTROL, str(number))
 
 
 def build(folder: str, orders: Fields) -> None:

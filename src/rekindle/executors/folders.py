@@ -1,0 +1,112 @@
+"""Where runs lie below a root: a folder for each training job, found by its owner and name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from rekindle.domain.errors import InvalidValue
+from rekindle.domain.training_job import Owner
+from rekindle.engine.ports import Run, RunKey
+from rekindle.executors import leftovers, workdir
+from rekindle.executors.attempts import Attempt
+
+#: Links from a training job's name to its folder.
+_INDEX = ".by-name"
+#: Whose runs lie at the root.
+_OWNER = Owner()
+
+
+class Folders:
+    """The run folders below ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def find(self, owner: Owner, name: str) -> Path | None:
+        """A training job's folder, though somebody may have removed it since it was made."""
+        link = self._link(owner, name)
+        try:
+            return Path(os.path.normpath(link.parent / os.readlink(link)))
+        except OSError:
+            return None
+
+    def place(self, run: Run) -> Path:
+        """Where a run's folder is or would be made."""
+        owner, name = run.key.owner, run.key.name
+        return self.find(owner, name) or self._of(owner) / safe(run.group or "_", "group") / name
+
+    def claim(self, run: Run) -> Path:
+        """The run's folder, by its name: made with the first attempt, found again from then on. Raises OSError."""
+        known = self.find(run.key.owner, run.key.name)
+        if known is not None:
+            _restore(known, run.key.attempt)
+            return known
+        folder, link = self.place(run), self._link(run.key.owner, run.key.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        link.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            link.symlink_to(Path("..") / folder.relative_to(link.parent.parent))
+        return self.place(run)
+
+    def attempts(self, owner: Owner, name: str) -> list[Attempt]:
+        """Those at a training job whose folders are there, in their order."""
+        folder = self.find(owner, name)
+        if folder is None or not (folder / workdir.CONTROL).is_dir():
+            return []
+        found = (Attempt(path) for path in (folder / workdir.CONTROL).iterdir() if path.name.isdigit())
+        return sorted(found, key=lambda attempt: attempt.number)
+
+    def attempt(self, key: RunKey) -> Attempt | None:
+        """A run's attempt, where the training job has a folder."""
+        folder = self.find(key.owner, key.name)
+        return None if folder is None else Attempt(Path(workdir.attempt_of(folder, key.attempt)))
+
+    def remove(self, owner: Owner, name: str) -> None:
+        """Removes a training job's folder. What of it cannot be removed is told in the log."""
+        folder = self.find(owner, name)
+        if folder is None:
+            return
+        # Ours first: what is left of a job whose files will not go must not look like a run.
+        for doomed in (folder / workdir.CONTROL, folder):
+            _remove(doomed)
+        self._link(owner, name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()
+
+    def _of(self, owner: Owner) -> Path:
+        """The folder of an owner's runs. It follows from the owner alone: were it to follow from a setting, to change that
+        would start what runs once more."""
+        # No tuning job's name holds a dot, so no group is called like this.
+        return self._root if owner == _OWNER else self._root / safe(f"{owner.account}.{owner.region}", "owner")
+
+    def _link(self, owner: Owner, name: str) -> Path:
+        return self._of(owner) / _INDEX / safe(name, "training job")
+
+
+def safe(name: str, field: str) -> str:
+    """The name, if a folder can be called so. Raises InvalidValue."""
+    if not name or name.startswith(".") or "/" in name or "\0" in name:
+        raise InvalidValue(field, name, "not a name for a folder")
+    return name
+
+
+def _restore(folder: Path, attempt: int) -> None:
+    """Makes a run's folder again where somebody has removed it; what still runs of former attempts is ended first, for no
+    file tells of it any more."""
+    if not (folder / workdir.CONTROL).is_dir():
+        for former in range(1, attempt):
+            leftovers.kill_supervisors(workdir.attempt_of(folder, former))
+            leftovers.kill_marked(workdir.attempt_of(folder, former))
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        workdir.remove_tree(str(folder))
+    except OSError as error:
+        # Imported when there is something to say: it costs a command that says nothing 60 ms.
+        import structlog
+
+        structlog.get_logger(__name__).warning("cannot remove all of a training job's files", reason=str(error))
