@@ -81,6 +81,7 @@ def build(
     processes that move an owner's objects where the object store is and who they are; ``embedded_objects`` that it is the
     home's own folder, which they then open themselves. ``slots`` is how many training jobs run at once where the settings do
     not say."""
+    from rekindle.executors.host import Host
     from rekindle.executors.process import ProcessExecutor
     from rekindle.objects.store import Objects
     from rekindle.storage.store import open_store
@@ -90,22 +91,21 @@ def build(
     clock = SystemClock()
     make_home(settings)
     store = open_store(settings.database_url, announcer=_announcer(settings.receivers))
-    executor = ProcessExecutor(
+    host = Host(
         settings.runs,
-        clock,
-        environment=settings.environment,
-        stop_grace_seconds=settings.stop_grace_seconds,
+        settings.environment,
+        grace_seconds=settings.stop_grace_seconds,
         transfer=_folder_transfer(settings) if embedded_objects else (sys.executable, "-I", "-m", "rekindle.objects.transfer"),
-        hidden=(settings.home,),
         transfer_variables=_variables(transfer_variables),
-        slots=slots,
         images=settings.images,
+        hidden=(settings.home,),
+        slots=slots,
         instances=settings.instances,
         total=_total(settings),
     )
     sinks = tuple(r.sink(clock) for r in settings.receivers)
     objects = None if embedded_objects or transfer_variables else Objects()
-    return App(settings, store, executor, clock, slots, store, sinks, objects)
+    return App(settings, store, ProcessExecutor(host, clock), clock, slots, store, sinks, objects)
 
 
 def make_home(settings: Settings) -> None:

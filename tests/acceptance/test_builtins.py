@@ -22,6 +22,7 @@ from rekindle.domain.builtins.xgboost import METRICS
 from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Report, Run, RunKey, RunState
+from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
 from support.serving import REKINDLE, Serving, until
 from support.tables import two_classes, write_csv
@@ -33,7 +34,7 @@ VALUES = {"num_round": "8", "objective": "binary:logistic", "_tuning_objective_m
 
 @pytest.fixture
 def executor(tmp_path: Path) -> ProcessExecutor:
-    return ProcessExecutor(tmp_path / "home", SystemClock(), environment={"PATH": os.environ["PATH"]})
+    return ProcessExecutor(Host(tmp_path / "home", {"PATH": os.environ["PATH"]}), SystemClock())
 
 
 def spec(tmp_path: Path, hosts: int = 1, files: int = 4, **changes: object) -> TrainingSpec:

@@ -15,6 +15,7 @@ from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Report, Run, RunKey, RunState
+from rekindle.executors.host import Host
 from rekindle.executors.images import ImageRule
 from rekindle.executors.journal import JournalReader
 from rekindle.executors.process import ProcessExecutor
@@ -49,9 +50,7 @@ def rule_of(engine: Engine, *options: str) -> ImageRule:
 
 def executor(engine: Engine, home: Path, grace: float = 120.0, rule: ImageRule | None = None) -> ProcessExecutor:
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "SECRET": "of the shell", **engine.environ}
-    return ProcessExecutor(
-        home, SystemClock(), environment=environment, images=[rule or rule_of(engine)], stop_grace_seconds=grace
-    )
+    return ProcessExecutor(Host(home, environment, grace_seconds=grace, images=[rule or rule_of(engine)]), SystemClock())
 
 
 def shell(script: str) -> Algorithm:
@@ -238,6 +237,6 @@ def test_code_for_the_toolkit_is_brought_to_it(engine: Engine, tmp_path: Path) -
 
 
 def test_without_an_engine_it_is_refused(tmp_path: Path) -> None:
-    runs = ProcessExecutor(tmp_path, SystemClock(), environment={"PATH": str(tmp_path)}, images=[RULE])
+    runs = ProcessExecutor(Host(tmp_path, {"PATH": str(tmp_path)}, images=[RULE]), SystemClock())
     with pytest.raises(Unsupported, match="there is no docker or podman on PATH"):
         runs.check(TrainingSpec(Algorithm(image=IMAGE)), {})

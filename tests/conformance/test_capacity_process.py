@@ -17,6 +17,7 @@ from rekindle.engine.commands import create_tuning_job
 from rekindle.engine.ports import RunKey, RunState
 from rekindle.engine.reconcile import Step
 from rekindle.engine.worker import Worker
+from rekindle.executors.host import Host
 from rekindle.executors.instances import parse_instances
 from rekindle.executors.ledger import Amount, Ledger
 from rekindle.executors.process import ProcessExecutor
@@ -36,7 +37,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def executor_of(bench: Bench, slots: int | None = None, gpus: str = "") -> ProcessExecutor:
     environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": gpus}
-    return ProcessExecutor(bench.home, SystemClock(), environment=environment, stop_grace_seconds=0.2, slots=slots)
+    return ProcessExecutor(Host(bench.home, environment, grace_seconds=0.2, slots=slots), SystemClock())
 
 
 def test_a_run_without_a_slot_stays_unlaunched_until_one_is_free(bench: Bench) -> None:
@@ -109,9 +110,7 @@ def counting(bench: Bench, cpus: float, memory: float, gpus: str = "") -> Proces
     environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": gpus}
     total = Amount(cpus, memory)
     clock = SystemClock()
-    return ProcessExecutor(
-        bench.home, clock, environment=environment, stop_grace_seconds=0.2, slots=9, instances=TYPES, total=total
-    )
+    return ProcessExecutor(Host(bench.home, environment, grace_seconds=0.2, slots=9, instances=TYPES, total=total), clock)
 
 
 def test_cpus_and_memory_are_held_by_what_runs_and_free_when_it_is_killed(bench: Bench) -> None:

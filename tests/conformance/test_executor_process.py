@@ -25,6 +25,7 @@ from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavaila
 from rekindle.executors import leftovers, orders, process, records
 from rekindle.executors.attempts import Attempt
 from rekindle.executors.folders import Folders
+from rekindle.executors.host import Host
 from rekindle.executors.journal import JournalReader
 from rekindle.executors.process import ProcessExecutor
 
@@ -60,9 +61,7 @@ def no_room(*_: object) -> None:
 
 class TestProcessExecutor(ExecutorSuite):
     def make(self, home: Path, grace: float = 60.0, log_head: int = 1 << 20, log_keep: int = 10 << 20) -> Executor:
-        clock = SystemClock()
-        caps = {"log_head_bytes": log_head, "log_keep_bytes": log_keep}
-        return ProcessExecutor(home, clock, environment=ENVIRONMENT, stop_grace_seconds=grace, **caps)
+        return ProcessExecutor(Host(home, ENVIRONMENT, grace, log_head, log_keep), SystemClock())
 
     def kill_supervisor(self, executor: Executor, key: RunKey) -> None:
         supervisor = supervisor_of(executor._host.root, key)
@@ -341,7 +340,7 @@ class TestProcessExecutor(ExecutorSuite):
 
     def test_python_is_found_where_the_path_has_none(self, bench: Bench) -> None:
         environment = {"PATH": "/nonexistent"}
-        executor = ProcessExecutor(bench.home, SystemClock(), environment=environment)
+        executor = ProcessExecutor(Host(bench.home, environment), SystemClock())
         spec = bench.spec("print(sys.executable)")
         run = bench.run("print(sys.executable)")
         run = type(run)(run.key, type(spec)(type(spec.algorithm)(command="python train.py", source=str(bench.source))), {})
@@ -352,7 +351,7 @@ class TestProcessExecutor(ExecutorSuite):
 
     def test_gpus_are_divided(self, bench: Bench) -> None:
         environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": "4,7"}
-        executor = ProcessExecutor(bench.home, SystemClock(), environment=environment, stop_grace_seconds=0.1)
+        executor = ProcessExecutor(Host(bench.home, environment, grace_seconds=0.1), SystemClock())
         keys = [RunKey(f"job-{i}", 1) for i in range(3)]
         script = "print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True)\n" + WAIT_FOREVER
         seen = []
@@ -373,9 +372,10 @@ from pathlib import Path
 from rekindle.domain.training_job import Algorithm, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Run, RunKey
+from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
 home, source, name = sys.argv[1:]
-executor = ProcessExecutor(Path(home), SystemClock(), environment=dict(os.environ))
+executor = ProcessExecutor(Host(Path(home), dict(os.environ)), SystemClock())
 print("go", flush=True)
 spec = TrainingSpec(Algorithm(command=f"{sys.executable} train.py", source=source))
 executor.launch(Run(RunKey(name, 1), spec, {}, group="tuning"))

@@ -14,6 +14,7 @@ from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Output, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import ObjectStore, Run, RunKey, RunState
+from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
 from rekindle.objects.s3 import S3Objects
 from rekindle.objects.store import Objects
@@ -115,7 +116,7 @@ def executor(endpoint: str, tmp_path: Path) -> ProcessExecutor:
     variables = {"AWS_ENDPOINT_URL_S3": endpoint, **keys}
     folder = tmp_path / "home"
     return ProcessExecutor(
-        folder, SystemClock(), environment=ENVIRONMENT, transfer=TRANSFER, transfer_variables=lambda owner: variables
+        Host(folder, ENVIRONMENT, transfer=TRANSFER, transfer_variables=lambda owner: variables), SystemClock()
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from rekindle.domain.training_job import Channel, Resources
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import RunState
+from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
 
 from .executor_suite import KEY, WAIT_FOREVER, Bench, archived, finished
@@ -27,7 +28,7 @@ def bench(tmp_path: Path) -> Bench:
 
 @pytest.fixture
 def executor(bench: Bench) -> ProcessExecutor:
-    return ProcessExecutor(bench.home, SystemClock(), environment=ENVIRONMENT, stop_grace_seconds=0.2)
+    return ProcessExecutor(Host(bench.home, ENVIRONMENT, grace_seconds=0.2), SystemClock())
 
 
 def log_of(executor: ProcessExecutor) -> dict[str, str]:

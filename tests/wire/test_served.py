@@ -35,6 +35,7 @@ from rekindle.engine.clock import SystemClock
 from rekindle.engine.code import MAX_BYTES
 from rekindle.engine.commands import check_code, check_inputs, create_training_job
 from rekindle.engine.ports import Run, RunKey, RunState
+from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
 from rekindle.gateway.credentials import KeyPair, add_pair, load_or_create
 from rekindle.objects.s3 import S3Objects
@@ -174,7 +175,7 @@ def executor_with(served: Served, home: Path, secret: str) -> ProcessExecutor:
     keys = {"AWS_ACCESS_KEY_ID": served.mine.access_key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1"}
     environment = {"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{served.port}", **keys}
     transfer = (sys.executable, "-I", "-m", "rekindle.objects.transfer")
-    return ProcessExecutor(home, SystemClock(), environment=environment, transfer=transfer, stop_grace_seconds=0.1)
+    return ProcessExecutor(Host(home, environment, grace_seconds=0.1, transfer=transfer), SystemClock())
 
 
 def test_results_outlive_keys_that_are_changed_while_a_job_runs(served: Served, tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_a_silent_object_store_is_given_up_with_the_job_and_not_taken_for_one_th
 ) -> None:
     silent = {"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1", **KEYS}
     transfer = (sys.executable, "-I", "-m", "rekindle.objects.transfer")
-    executor = ProcessExecutor(tmp_path, SystemClock(), environment=silent, transfer=transfer, stop_grace_seconds=0.1)
+    executor = ProcessExecutor(Host(tmp_path, silent, grace_seconds=0.1, transfer=transfer), SystemClock())
     key = RunKey("silence", 1)
     executor.launch(Run(key, TrainingSpec(Algorithm(command="touch ../model/weights"), output=Output("s3://rotated/out")), {}))
     until(lambda: any(phase[0] is SecondaryStatus.UPLOADING for phase in executor.report(key).phases))

@@ -7,18 +7,18 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rekindle.domain.errors import InvalidValue, RekindleError, Unsupported
 from rekindle.domain.manifest import MARK
-from rekindle.domain.training_job import FAILURE_REASON_LIMIT, STOP_GRACE_SECONDS, SUBMITTED, Channel, Owner, TrainingSpec
+from rekindle.domain.training_job import FAILURE_REASON_LIMIT, SUBMITTED, Channel, Owner, TrainingSpec
 from rekindle.engine.ports import Run
-from rekindle.executors import container, contract, locations, logfile, machine, records, workdir
-from rekindle.executors.images import ImageRule
-from rekindle.executors.instances import InstanceType, instance_of
+from rekindle.executors import container, contract, locations, machine, records, workdir
+from rekindle.executors.host import Host
+from rekindle.executors.instances import instance_of
 from rekindle.executors.leftovers import RUN_MARK
 from rekindle.executors.programs import Program, command_program
 from rekindle.executors.runtimes import JUMPSTART, image_program, with_code
@@ -39,43 +39,6 @@ _DATA_TYPES = ("S3Prefix", _MANIFEST)
 _LOOKED_AT = 20_000
 #: The folder, below the root, of environments built for requirements.
 ENVIRONMENTS = ".environments"
-
-
-#: What an owner's transfers are told: who they are and where the object store is.
-TransferVariables = Callable[[Owner], Mapping[str, str]]
-
-
-def no_variables(owner: Owner) -> Mapping[str, str]:
-    """Nothing: transfers find the object store by what they inherit."""
-    return {}
-
-
-@dataclass(frozen=True)
-class Host:
-    """What holds for all runs of this machine.
-
-    ``transfer`` is the command, to be followed by ``download URI FOLDER`` (any number of pairs) or ``upload PATH URI``, that
-    moves objects; it exits with ``EX_TEMPFAIL`` where the store refuses the keys, and with ``EX_UNAVAILABLE`` where it was to
-    give up. ``transfer_variables`` are, for the owner of a run, added to what it sees. ``environment`` is what training jobs
-    inherit. ``images`` is what the user says of images. ``hidden`` are folders that no copy of a source holds.
-    """
-
-    root: Path
-    environment: Mapping[str, str]
-    grace_seconds: float = STOP_GRACE_SECONDS
-    log_head_bytes: int = logfile.HEAD_BYTES
-    log_keep_bytes: int = logfile.KEEP_BYTES
-    transfer: tuple[str, ...] = ()
-    transfer_variables: TransferVariables = no_variables
-    images: tuple[ImageRule, ...] = ()
-    hidden: tuple[Path, ...] = ()
-    instances: tuple[InstanceType, ...] = ()
-
-    @property
-    def path(self) -> str:
-        """PATH for training jobs: the user's, then the folder of the interpreter that runs us."""
-        own = str(Path(sys.executable).parent)
-        return os.pathsep.join(p for p in (self.environment.get("PATH", os.defpath), own) if p)
 
 
 def orders_of(run: Run, folder: Path, host: Host) -> records.Fields:

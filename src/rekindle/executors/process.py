@@ -14,15 +14,13 @@ from pathlib import Path
 
 from rekindle.domain.capacity import Room
 from rekindle.domain.errors import WrongState
-from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
+from rekindle.domain.training_job import Owner, TrainingSpec
 from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, SourceSize
-from rekindle.executors import children, logfile, machine, orders, workdir
+from rekindle.executors import children, logfile, orders, workdir
 from rekindle.executors.attempts import LOST, Attempt
 from rekindle.executors.folders import Folders, safe
-from rekindle.executors.images import ImageRule
-from rekindle.executors.instances import InstanceType
+from rekindle.executors.host import Host
 from rekindle.executors.journal import JournalReader
-from rekindle.executors.ledger import Amount
 from rekindle.executors.programs import check_command
 from rekindle.executors.runtimes import check_entrypoint, check_formats, check_image, script_of, with_code
 from rekindle.executors.slots import Slots
@@ -42,47 +40,13 @@ _KEY_VARIABLES = frozenset(("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTIT
 
 
 class ProcessExecutor(Executor):
-    """Runs training jobs as processes of this machine, their files below ``root``.
+    """Runs training jobs as processes of this machine."""
 
-    ``environment`` is what they inherit. ``transfer`` is the command that moves objects, to be
-    followed by ``download URI FOLDER`` or ``upload PATH URI``. ``images`` is what the user says of images, before what we
-    know of them. ``hidden`` are folders that no training job's copy of a source folder ever holds. ``slots`` is how many
-    runs this machine has at once, those of other executors with the same root among them;
-    ``total`` the CPUs and memory that they share (None: not counted), of which ``instances`` says what each takes.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        clock: Clock,
-        *,
-        environment: Mapping[str, str],
-        stop_grace_seconds: float = STOP_GRACE_SECONDS,
-        log_head_bytes: int = logfile.HEAD_BYTES,
-        log_keep_bytes: int = logfile.KEEP_BYTES,
-        transfer: Sequence[str] = (),
-        transfer_variables: orders.TransferVariables = orders.no_variables,
-        images: Sequence[ImageRule] = (),
-        hidden: Sequence[Path] = (),
-        slots: int | None = None,
-        instances: tuple[InstanceType, ...] = (),
-        total: Amount | None = None,
-    ) -> None:
+    def __init__(self, host: Host, clock: Clock) -> None:
+        self._host = host
         self._clock = clock
-        self._folders = Folders(root.absolute())
-        self._slots = Slots(root.absolute(), slots, machine.gpus(environment), instances, total)
-        self._host = orders.Host(
-            root=root.absolute(),
-            environment=dict(environment),
-            grace_seconds=stop_grace_seconds,
-            log_head_bytes=log_head_bytes,
-            log_keep_bytes=log_keep_bytes,
-            transfer=tuple(transfer),
-            transfer_variables=transfer_variables,
-            images=tuple(images),
-            hidden=tuple(hidden),
-            instances=instances,
-        )
+        self._folders = Folders(host.root)
+        self._slots = Slots(host)
         self._mutex = threading.Lock()
         self._children: dict[RunKey, int] = {}
         self._readers: dict[RunKey, JournalReader] = {}

@@ -15,8 +15,9 @@ from pathlib import Path
 from rekindle.domain.capacity import Room
 from rekindle.domain.errors import Unsupported
 from rekindle.domain.training_job import TrainingSpec
-from rekindle.executors import locks
-from rekindle.executors.instances import InstanceType, instance_of
+from rekindle.executors import locks, machine
+from rekindle.executors.host import Host
+from rekindle.executors.instances import instance_of
 from rekindle.executors.ledger import Amount, Ledger
 
 #: The folders, below the root, of the slots' locks and of the ledger.
@@ -37,21 +38,13 @@ class Held:
 
 
 class Slots:
-    """The slots (None: no limit) and GPUs of a host, and its CPUs and memory (``total``; None: not counted), their locks
-    below ``root``. ``instances`` says what an instance of a type takes."""
+    """The slots, GPUs, CPUs and memory of a host; their locks lie below its root."""
 
-    def __init__(
-        self,
-        root: Path,
-        count: int | None,
-        gpus: Sequence[str],
-        instances: tuple[InstanceType, ...] = (),
-        total: Amount | None = None,
-    ) -> None:
-        self._gpus = [(name, root / f"{name}.lock") for name in gpus]
-        self._slots = [(str(n), root / _SLOTS / f"{n}.lock") for n in range(count or 0)]
-        self._instances = instances
-        self._ledger = None if total is None else Ledger(root / _LEDGER, total)
+    def __init__(self, host: Host) -> None:
+        self._gpus = [(name, host.root / f"{name}.lock") for name in machine.gpus(host.environment)]
+        self._slots = [(str(n), host.root / _SLOTS / f"{n}.lock") for n in range(host.slots or 0)]
+        self._instances = host.instances
+        self._ledger = None if host.total is None else Ledger(host.root / _LEDGER, host.total)
 
     def check(self, spec: TrainingSpec) -> None:
         """Raises Unsupported for what this host will never have."""

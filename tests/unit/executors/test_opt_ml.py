@@ -14,6 +14,7 @@ from rekindle.domain.training_job import Algorithm, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Run, RunKey, RunState
 from rekindle.executors import opt_ml, runtimes
+from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
 
 IMAGE = "1.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -62,7 +63,7 @@ def test_an_entry_point_is_run_in_such_a_view(folder: Path) -> None:
 
 @pytest.mark.parametrize("program", ["no-such-program", "/no/such/program"])
 def test_an_entry_point_that_is_not_there_is_refused_and_reported(folder: Path, program: str) -> None:
-    executor = ProcessExecutor(folder / "home", SystemClock(), environment={"PATH": os.environ["PATH"]})
+    executor = ProcessExecutor(Host(folder / "home", {"PATH": os.environ["PATH"]}), SystemClock())
     spec = TrainingSpec(Algorithm(image=IMAGE, entrypoint=(program, "train")))
     with pytest.raises(InvalidValue, match=rf"entrypoint: '{program}': .*such program"):
         executor.check(spec)
@@ -76,7 +77,7 @@ def test_an_entry_point_that_is_not_there_is_refused_and_reported(folder: Path, 
 
 @pytest.mark.parametrize("program", ["bash", "python", "/opt/ml/input/data/drivers/run.sh", "./run.sh"])
 def test_an_entry_point_that_is_or_may_be_there_is_not_refused(folder: Path, program: str) -> None:
-    executor = ProcessExecutor(folder / "home", SystemClock(), environment={"PATH": os.environ["PATH"]})
+    executor = ProcessExecutor(Host(folder / "home", {"PATH": os.environ["PATH"]}), SystemClock())
     executor.check(TrainingSpec(Algorithm(image=IMAGE, entrypoint=(program,))))
 
 

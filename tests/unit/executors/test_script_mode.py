@@ -20,6 +20,7 @@ from rekindle.domain.training_job import Algorithm, Channel, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Report, Run, RunKey, RunState
 from rekindle.executors import runtimes, script_mode
+from rekindle.executors.host import Host
 from rekindle.executors.images import ImageRule, repository
 from rekindle.executors.process import ProcessExecutor
 
@@ -30,7 +31,7 @@ KEY = RunKey("job", 1)
 @pytest.fixture
 def executor(tmp_path: Path) -> ProcessExecutor:
     rules = [ImageRule("sagemaker-scikit-learn", python=sys.executable)]
-    return ProcessExecutor(tmp_path / "home", SystemClock(), environment={"PATH": os.environ["PATH"]}, images=rules)
+    return ProcessExecutor(Host(tmp_path / "home", {"PATH": os.environ["PATH"]}, images=rules), SystemClock())
 
 
 def archive(folder: Path, files: Mapping[str, str | bytes], name: str = "sourcedir.tar.gz") -> Path:
@@ -287,7 +288,7 @@ def test_a_rule_s_requirements_are_an_environment_of_their_own(tmp_path: Path) -
     (tmp_path / "wanted.txt").write_text(f"-r more.txt\n{tmp_path}/tiny_package-1.0-py3-none-any.whl\n")
     (tmp_path / "more.txt").write_text("\n")
     rule = ImageRule("sagemaker-*", python=sys.executable, requirements=tmp_path / "wanted.txt")
-    executor = ProcessExecutor(tmp_path / "home", SystemClock(), environment={"PATH": os.environ["PATH"]}, images=[rule])
+    executor = ProcessExecutor(Host(tmp_path / "home", {"PATH": os.environ["PATH"]}, images=[rule]), SystemClock())
     script = "import tiny_package\ntry:\n    import numpy\nexcept ImportError:\n    print('alone')\n"
     report, log = run(executor, submitted(archive(tmp_path, {"train.py": script})))
     assert report.state is RunState.COMPLETED, log

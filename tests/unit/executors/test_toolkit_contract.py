@@ -14,6 +14,7 @@ from tests.unit.executors.test_script_mode import archive, wheel
 from rekindle.domain.training_job import Algorithm, Channel, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Run, RunKey, RunState
+from rekindle.executors.host import Host
 from rekindle.executors.images import ImageRule
 from rekindle.executors.process import ProcessExecutor
 
@@ -51,7 +52,7 @@ VALUES = {
 @pytest.fixture
 def executor(tmp_path: Path) -> ProcessExecutor:
     rules = [ImageRule("sagemaker-scikit-learn", python=sys.executable)]
-    return ProcessExecutor(tmp_path / "home", SystemClock(), environment={"PATH": os.environ["PATH"]}, images=rules)
+    return ProcessExecutor(Host(tmp_path / "home", {"PATH": os.environ["PATH"]}, images=rules), SystemClock())
 
 
 def printed(
