@@ -127,7 +127,6 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "environment": environments[contract.HOST],
         **{f"environment {name}": environments[name] for name in others},
         "transfer environment": lines(transfer_variables(run.key.owner, workdir.attempt_of(folder, run.key.attempt), host)),
-        "cwd": ["code"],
         "limit": [str(max(0.0, spec.max_runtime_seconds - run.spent_seconds))],
         "metrics": [item for d in spec.algorithm.metrics for item in (d.name, d.regex)],
         "packages": [_packages()],

@@ -20,6 +20,7 @@ import time
 from rekindle.engine.patience import MIRROR_PATIENCE_SECONDS, PATIENCE_SECONDS
 from rekindle.executors import children, logfile, records, workdir
 from rekindle.executors.children import CannotStart, signal
+from rekindle.executors.crew import FIRST_PAUSE, KEYS_PAUSE, LEFTOVERS_SECONDS, Companion, Crew, Member, Output
 from rekindle.executors.guard import stand_guard
 from rekindle.executors.logfile import LogWriter
 from rekindle.executors.reasons import REASON_LIMIT, SILENT, failure_file, last_words, with_place
@@ -29,7 +30,7 @@ from rekindle.executors.reasons import REASON_LIMIT, SILENT, failure_file, last_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rekindle.domain.scanning import LineScanner
 
@@ -40,29 +41,16 @@ _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 #: When those began, as the clock says when we do. All that we tell has its time by this: a clock that is set makes no training
 #: job longer or shorter than it was, nor puts a metric before the training.
 _ORIGIN = time.time() - time.clock_gettime(_STEADY)
-#: What is read at once of what a program prints, in bytes.
-_READ_BYTES = 1 << 16
-#: The longest part of a line that is scanned for metrics, in bytes; the rest is only logged.
-_LINE_BYTES = 1 << 18
-#: How much of the end of the output is at hand for a failure reason, in bytes.
-_TAIL_BYTES = 1 << 14
 #: The exit code that the training toolkit takes for a lack of memory.
 _KILLED = 137
-#: Seconds between two tries at first and at most, where an object store refuses our keys: each costs a second of a processor.
-_FIRST_PAUSE = 0.5
-_KEYS_PAUSE = 60.0
 _KEYS_WANTED = (
     b"rekindle: the object store refuses the keys; trying again. Put new ones into the shared credentials file, or "
     b"start rekindle again with new ones in its environment.\n"
 )
-#: Seconds that leftovers of a training job get to die.
-_LEFTOVERS_SECONDS = 5.0
 #: Seconds that a container engine gets to remove containers.
 _REMOVAL_SECONDS = 60.0
 #: The longest that we sleep at a time: poll's clock is an int.
 _DAY_MS = 86_400_000
-#: The most that a pipe still holds once its writers are dead, in bytes.
-_PIPE_BYTES = 1 << 20
 
 
 def _now() -> float:
@@ -136,135 +124,6 @@ class Wishes:
         return [fd for fd in ready if fd != self._told]
 
 
-class Output:
-    """What a program prints: into its log, its metrics into the journal, its end kept for the failure reason."""
-
-    def __init__(self, log: LogWriter, journal: Journal) -> None:
-        self._log = log
-        self._journal = journal
-        self._scanner: LineScanner | None = None
-        self._line: list[bytes] = []
-        self._line_bytes = 0
-        self._tail = b""
-
-    def watch(self, scanner: LineScanner | None) -> None:
-        """From now on, lines are scanned for metrics."""
-        self._scanner = scanner
-
-    def feed(self, data: bytes) -> None:
-        """Takes the next bytes."""
-        self._log.write(data)
-        self._tail = (self._tail + data)[-_TAIL_BYTES:]
-        if self._scanner is not None:
-            self._scan(data)
-
-    def finish(self) -> None:
-        """Scans a last line that nobody ended: the program is gone."""
-        if self._scanner is not None:
-            self._emit([self._take()])
-
-    def begin(self) -> None:
-        """From now on, another program prints: why it fails is in what it says itself."""
-        self._tail = b""
-
-    @property
-    def tail(self) -> str:
-        """The end of what the program printed."""
-        return self._tail.decode("utf-8", "replace")
-
-    def _scan(self, data: bytes) -> None:
-        # A progress bar ends its lines with a carriage return alone.
-        first, *others = data.replace(b"\r", b"\n").split(b"\n")
-        self._keep(first)
-        if others:
-            self._emit([self._take(), *others[:-1]])
-            self._keep(others[-1])
-
-    def _keep(self, part: bytes) -> None:
-        room = _LINE_BYTES - self._line_bytes
-        if part and room > 0:
-            self._line.append(part[:room])
-            self._line_bytes += len(part)
-
-    def _take(self) -> bytes:
-        line = b"".join(self._line)
-        self._line.clear()
-        self._line_bytes = 0
-        return line
-
-    def _emit(self, lines: Iterable[bytes]) -> None:
-        assert self._scanner is not None
-        now = _now()
-        found = [pair for line in lines if line for pair in self._scanner.scan(line.decode("utf-8", "replace"))]
-        if found:
-            self._journal.tell(*(records.line({"metric": name, "value": value, "at": now}) for name, value in found))
-
-
-class Member:
-    """One of the programs that run side by side: its process, its folder, what it prints, and how it ended."""
-
-    def __init__(self, folder: str, output: Output, pid: int, reading: int) -> None:
-        self.folder = folder
-        self.output = output
-        self.pid = pid
-        self.reading = reading
-        self.prints = True
-        self.status: int | None = None
-
-    def read(self) -> bool:
-        """Reads once what it prints; False at the end of it."""
-        data = os.read(self.reading, _READ_BYTES)
-        if data:
-            self.output.feed(data)
-        self.prints = bool(data)
-        return self.prints
-
-    def drain(self) -> None:
-        """Reads what the dead have left in the pipe. Somebody who escaped us may still hold it open, so this has an end."""
-        os.set_blocking(self.reading, False)
-        try:
-            for _ in range(_PIPE_BYTES // _READ_BYTES * 2):
-                if not self.read():
-                    break
-        except BlockingIOError:
-            pass
-        os.close(self.reading)
-        self.output.finish()
-
-
-class Companion:
-    """A process that works beside the training job and ends with it. Should it end before, it is started again after a pause:
-    what it needs may be there by then. ``start`` gives its process id, and raises CannotStart."""
-
-    def __init__(self, start: Callable[[], int]) -> None:
-        self._start = start
-        self._pid = start()
-        self._started = time.monotonic()
-        self._pause = _FIRST_PAUSE
-        #: When it is to be started again; None while it runs.
-        self.due: float | None = None
-
-    def look(self, ended: Mapping[int, int]) -> None:
-        """Notes its end, if it is among those who have ``ended``, and starts it again when that is due."""
-        now = time.monotonic()
-        if self.due is None and self._pid in ended:
-            self._pause = _FIRST_PAUSE if now - self._started > _KEYS_PAUSE else min(2 * self._pause, _KEYS_PAUSE)
-            self.due = now + self._pause
-        if self.due is not None and now >= self.due:
-            self._begin_again(now)
-
-    def kill(self) -> None:
-        """Ends it for good."""
-        if self.due is None:
-            children.signal_group(self._pid, signal.SIGKILL)
-
-    def _begin_again(self, now: float) -> None:
-        try:
-            self._pid, self._started, self.due = self._start(), now, None
-        except (CannotStart, OSError):
-            self.due = now + _KEYS_PAUSE
-
-
 class Ended(Exception):
     """The run is over: its state (as RunState has it), exit code, failure reason and model."""
 
@@ -292,11 +151,9 @@ class Supervisor:
         self._wishes = wishes
         self._grace = float(orders["grace"][0])
         self._log = LogWriter(attempt, int(orders["log"][0]), int(orders["log"][1]))
-        self._output = Output(self._log, journal)
+        self._output = Output(self._log, self._measured)
         self._gpus: list[int] = []
         self._given = orders.get("given gpus", [])
-        #: What copies checkpoints out while the training job runs.
-        self._follower: Companion | None = None
 
     def run(self) -> Ended:
         """Does all of it."""
@@ -353,11 +210,16 @@ class Supervisor:
         """Runs the command; how it ended, with no model yet."""
         self._phase("Training", "Training image download completed. Training in progress.")
         limit = time.monotonic() + float(self._orders["limit"][0])
+        crew = Crew(self._wishes.wait, self._grace)
         try:
-            self._follow_checkpoints()
-            member, cause = self._side_by_side(self._hosts(), limit, self._scanner, self._called_off)
+            # What copies checkpoints out while the training job runs.
+            follower = Companion(self._start_follower) if self._orders["follow"] else None
+            member, cause = crew.run(self._hosts(), self._called_off, limit, follower)
         except CannotStart as error:
             raise Ended("failed", reason=f"ClientError: The command could not be started: {error}") from error
+        finally:
+            if crew.was_killed:
+                self._remove_containers()
         code = os.waitstatus_to_exitcode(member.status or 0)
         exit_code = code if code >= 0 else 128 - code
         # Whoever ended us may have ended it first: its exit then says nothing about the program.
@@ -368,24 +230,20 @@ class Supervisor:
 
     def _hosts(self) -> Iterator[Member]:
         """Starts the training job's program, once for each of its hosts."""
-        others = self._orders["hosts"]
-        command = self._orders["command"]
-        yield self._start(command, self._orders["environment"] + self._chosen_gpus(), self._folder, self._output)
-        for host in others:
-            output = Output(self._host_log(host), self._journal)
-            environment = self._orders[f"environment {host}"] + self._chosen_gpus()
-            yield self._start(command, environment, os.path.join(self._folder, "hosts", host), output)
+        places = [(self._folder, self._output, "environment")]
+        for host in self._orders["hosts"]:
+            output = Output(self._host_log(host), self._measured)
+            places.append((os.path.join(self._folder, "hosts", host), output, f"environment {host}"))
+        for folder, output, environment in places:
+            yield Member(self._orders["command"], self._orders[environment] + self._chosen_gpus(), folder, output)
+            # While the program starts, we load what the metrics need.
+            output.watch(self._scanner())
 
     def _host_log(self, host: str) -> LogWriter:
         """A log of its own for a further host."""
         folder = logfile.folder_of(self._attempt, host)
         os.makedirs(folder, exist_ok=True)
         return LogWriter(folder, int(self._orders["log"][0]), int(self._orders["log"][1]))
-
-    def _follow_checkpoints(self) -> None:
-        """Starts what copies checkpoints out while the training job runs."""
-        if self._orders["follow"]:
-            self._follower = Companion(self._start_follower)
 
     def _start_follower(self) -> int:
         silent = os.open(os.devnull, os.O_WRONLY)
@@ -450,7 +308,7 @@ class Supervisor:
     def _transfer(self, name: str, problem: str, called_off: Callable[[], str], patience: float = 0.0) -> None:
         """Runs one of the commands that bring data in or out. For ``patience`` seconds, an object store that refuses our keys
         is tried again, with the keys that there are by then; no longer than the grace of a stop where somebody wants that."""
-        deadline, pause, giving_up = time.monotonic() + patience, _FIRST_PAUSE, False
+        deadline, pause, giving_up = time.monotonic() + patience, FIRST_PAUSE, False
         while (status := self._transferred(name, problem, called_off)) != 0:
             if patience and self._wishes.give_up and not giving_up:
                 giving_up, deadline = True, min(deadline, time.monotonic() + self._grace)
@@ -459,10 +317,10 @@ class Supervisor:
                 given_up = giving_up and code in (os.EX_TEMPFAIL, os.EX_UNAVAILABLE)
                 reason = f"ClientError: {problem}: {last_words(self._output.tail)}"
                 raise Ended("stopped" if given_up else "failed", reason=reason)
-            if pause == _FIRST_PAUSE:
+            if pause == FIRST_PAUSE:
                 self._output.feed(_KEYS_WANTED)
             self._rest(min(pause, deadline - time.monotonic()), giving_up)
-            pause = min(2 * pause, _KEYS_PAUSE)
+            pause = min(2 * pause, KEYS_PAUSE)
 
     def _rest(self, seconds: float, giving_up: bool) -> None:
         """Waits, whatever signals come, until somebody wants us to give up who did not before."""
@@ -475,8 +333,8 @@ class Supervisor:
         environment = self._transfer_environment()
         self._output.begin()
         try:
-            crew = (self._start(self._orders[name], environment, self._folder, self._output) for _ in range(1))
-            member, cause = self._side_by_side(crew, None, lambda: None, called_off)
+            started = Member(self._orders[name], environment, self._folder, self._output)
+            member, cause = Crew(self._wishes.wait, self._grace).run([started], called_off)
         except CannotStart as error:
             raise Ended("failed", reason=f"ClientError: {problem}: {error}") from error
         if cause:
@@ -491,45 +349,9 @@ class Supervisor:
         except (OSError, KeyError, ValueError):
             return self._orders["transfer environment"]
 
-    def _start(self, argv: Sequence[str], environment: Sequence[str], folder: str, output: Output) -> Member:
-        reading, writing = os.pipe()
-        try:
-            pid = children.spawn(argv, environment, os.path.join(folder, self._orders["cwd"][0]), writing)
-        except CannotStart:
-            os.close(reading)
-            raise
-        finally:
-            os.close(writing)
-        return Member(folder, output, pid, reading)
-
-    def _side_by_side(
-        self,
-        starting: Iterable[Member],
-        limit: float | None,
-        scanner: Callable[[], LineScanner | None],
-        called_off: Callable[[], str],
-    ) -> tuple[Member, str]:
-        """Runs programs to their end, all or none: where one fails, the others are ended. Gives the first that failed, or
-        else the first of all, and ``stopped``, ``timed out`` or ``lost`` where we ended them."""
-        crew: list[Member] = []
-        try:
-            for member in starting:
-                crew.append(member)
-                # While the program starts, we load what the metrics need.
-                member.output.watch(scanner())
-            return self._follow(crew, limit, called_off)
-        finally:
-            if self._follower is not None:
-                self._follower.kill()
-                self._follower = None
-            children.kill_leftovers([m.pid for m in crew], _LEFTOVERS_SECONDS, self._wishes.wait)
-            self._remove_containers(crew)
-            for member in crew:
-                member.drain()
-
-    def _remove_containers(self, crew: Sequence[Member]) -> None:
+    def _remove_containers(self) -> None:
         """Ends the containers of programs that were killed before they could do so themselves."""
-        if not self._orders.get("remove") or all(m.status is not None and os.WIFEXITED(m.status) for m in crew):
+        if not self._orders["remove"]:
             return
         silent = os.open(os.devnull, os.O_WRONLY)
         try:
@@ -537,40 +359,15 @@ class Supervisor:
             deadline = time.monotonic() + _REMOVAL_SECONDS
             while pid not in children.ended() and time.monotonic() < deadline:
                 self._wishes.wait(deadline - time.monotonic())
-            children.kill_leftovers([pid], _LEFTOVERS_SECONDS, self._wishes.wait)
+            children.kill_leftovers([pid], LEFTOVERS_SECONDS, self._wishes.wait)
         except CannotStart:
             pass
         finally:
             os.close(silent)
 
-    def _follow(self, crew: Sequence[Member], limit: float | None, called_off: Callable[[], str]) -> tuple[Member, str]:
-        cause, ending, deadline = "", False, limit
-        failed: Member | None = None
-        while True:
-            readable = self._wishes.wait(self._seconds_to(deadline), *(m.reading for m in crew if m.prints))
-            for member in crew:
-                if member.reading in readable:
-                    member.read()
-            statuses = children.ended()
-            newly = _note_ends(crew, statuses)
-            failed = failed or newly
-            if self._follower is not None:
-                self._follower.look(statuses)
-            if all(m.status is not None for m in crew):
-                return failed or crew[0], cause
-            late = deadline is not None and time.monotonic() >= deadline
-            if ending and late:
-                _signal_all(crew, signal.SIGKILL)
-                deadline = None
-            elif not ending and (failed is not None or (cause := "timed out" if late else called_off())):
-                _signal_all(crew, signal.SIGTERM)
-                deadline, ending = time.monotonic() + self._grace, True
-
-    def _seconds_to(self, deadline: float | None) -> float | None:
-        """Until the deadline, or until there is something to start again."""
-        due = None if self._follower is None else self._follower.due
-        moments = [moment for moment in (deadline, due) if moment is not None]
-        return min(moments) - time.monotonic() if moments else None
+    def _measured(self, found: Sequence[tuple[str, float]]) -> None:
+        now = _now()
+        self._journal.tell(*(records.line({"metric": name, "value": value, "at": now}) for name, value in found))
 
     def _scanner(self) -> LineScanner | None:
         metrics = self._orders["metrics"]
@@ -636,22 +433,6 @@ def _clear(packed: str) -> None:
     except OSError:
         # Whatever came of the transfer is not to be undone for that.
         pass
-
-
-def _note_ends(crew: Sequence[Member], statuses: Mapping[int, int]) -> Member | None:
-    """Notes which have ended, and how; the first among them that failed."""
-    failed = None
-    for member in crew:
-        if member.pid in statuses:
-            member.status = statuses[member.pid]
-            failed = failed or (member if member.status else None)
-    return failed
-
-
-def _signal_all(crew: Sequence[Member], number: int) -> None:
-    for member in crew:
-        if member.status is None:
-            children.signal_group(member.pid, number)
 
 
 def _identity() -> bytes:
