@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -25,7 +26,7 @@ from rekindle.storage.store import open_store
 from support.specs import tuning_spec
 
 from .executor_suite import KEY, PATIENCE, WAIT_FOREVER, Bench, finished
-from .test_executor_process import ENVIRONMENT, supervisor_of
+from .test_executor_process import ENVIRONMENT, no_room, supervisor_of
 
 OTHER = RunKey("job-2", 1)
 
@@ -141,6 +142,23 @@ def test_the_scarcest_says_why_and_a_job_files_own_figures_win(bench: Bench) -> 
     assert executor.room(bench.spec("", resources=Resources("ml.other"))).runs == 8
     executor.stop(KEY)
     finished(executor)
+
+
+def test_what_was_taken_for_a_launch_that_fails_half_way_is_given_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = counting(bench, 4, 100, gpus="0")
+    run = bench.run("", resources=Resources("ml.small", gpus=1))
+    (bench.home / ".ledger" / "mutex").mkdir(parents=True)
+    executor.launch(run)
+    assert executor.report(KEY) is None
+    (bench.home / ".ledger" / "mutex").rmdir()
+    descriptors = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", no_room)
+        executor.launch(run)
+    assert os.listdir("/proc/self/fd") == descriptors
+    assert executor.room(run.spec).runs == 1
+    executor.launch(run)
+    assert finished(executor).state is RunState.COMPLETED
 
 
 @pytest.mark.parametrize(

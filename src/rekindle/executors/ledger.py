@@ -57,7 +57,12 @@ class Ledger:
                 return None
             path = self._folder / f"{uuid.uuid4().hex}.held"
             lock = locks.take(path)
-            path.write_text(f"{wanted.cpus!r} {wanted.memory!r}\n")
+            try:
+                path.write_text(f"{wanted.cpus!r} {wanted.memory!r}\n")
+            except OSError:
+                if lock is not None:
+                    os.close(lock)
+                raise
             return lock
 
     @contextlib.contextmanager

@@ -6,6 +6,7 @@ machine that share a home count the same.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -66,15 +67,14 @@ class Slots:
     def take(self, spec: TrainingSpec) -> Held | None:
         """A slot, the GPUs, CPUs and memory that a run of the spec takes; None, and nothing is taken, where they are not
         free."""
-        slot = _take(self._slots, 1 if self._slots else 0)
-        gpus = _take(self._gpus, self._gpus_of(spec)) if slot is not None else None
-        amount = self._take_amount(self._amount_of(spec)) if gpus is not None else None
-        if slot is None or gpus is None or amount is None:
-            for held in (slot, gpus):
-                if held is not None:
-                    held.close()
-            return None
-        return Held((*slot.locks, *gpus.locks, *amount.locks), gpus.gpus)
+        with contextlib.ExitStack() as unless_all:
+            slot = _take(self._slots, min(1, len(self._slots)), unless_all)
+            gpus = None if slot is None else _take(self._gpus, self._gpus_of(spec), unless_all)
+            amount = None if gpus is None else self._take_amount(self._amount_of(spec))
+            if slot is None or gpus is None or amount is None:
+                return None
+            unless_all.pop_all()
+        return Held((*slot.values(), *gpus.values(), *amount), tuple(gpus))
 
     def _slots_room(self) -> Room:
         if not self._slots:
@@ -100,11 +100,11 @@ class Slots:
             *([Room(_fits(total.memory - held.memory, wanted.memory), memory)] if wanted.memory else []),
         ]
 
-    def _take_amount(self, wanted: Amount) -> Held | None:
+    def _take_amount(self, wanted: Amount) -> tuple[int, ...] | None:
         if self._ledger is None or wanted == Amount():
-            return Held()
+            return ()
         lock = self._ledger.take(wanted)
-        return None if lock is None else Held((lock,))
+        return None if lock is None else (lock,)
 
     def _gpus_of(self, spec: TrainingSpec) -> int:
         """How many GPUs a job takes; one that chooses devices itself takes none."""
@@ -144,17 +144,13 @@ def _counted(count: float, unit: str) -> str:
     return f"1 {unit}" if count == 1 else f"{count:g} {unit}s"
 
 
-def _take(places: Sequence[tuple[str, Path]], count: int) -> Held | None:
-    found: list[int] = []
-    names: list[str] = []
+def _take(places: Sequence[tuple[str, Path]], count: int, taken: contextlib.ExitStack) -> dict[str, int] | None:
+    """Locks by their names, so many of those that are free, which ``taken`` closes; None where there are fewer."""
+    found: dict[str, int] = {}
     for name, path in places:
         if len(found) == count:
             break
         if (lock := locks.take(path)) is not None:
-            found.append(lock)
-            names.append(name)
-    held = Held(tuple(found), tuple(names))
-    if len(found) < count:
-        held.close()
-        return None
-    return held
+            taken.callback(os.close, lock)
+            found[name] = lock
+    return found if len(found) == count else None
