@@ -19,7 +19,8 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from rekindle.domain.training_job import Checkpoints
+from rekindle.domain.errors import InvalidValue
+from rekindle.domain.training_job import Algorithm, Checkpoints, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavailable
 from rekindle.executors import leftovers, orders, process, records
@@ -348,6 +349,30 @@ class TestProcessExecutor(ExecutorSuite):
         executor.launch(run)
         assert finished(executor).state is RunState.COMPLETED
         assert executor.read_log(KEY.owner, KEY.name)[0].decode().strip() == str(Path(sys.executable).parent / "python")
+
+    def test_a_program_beside_the_chosen_python_is_found_whatever_path_the_job_has(
+        self, bench: Bench, executor: Executor
+    ) -> None:
+        folder = bench.home / "venv" / "bin"
+        folder.mkdir(parents=True)
+        (folder / "python").symlink_to(sys.executable)
+        (folder / "tool").write_text("#!/bin/sh\necho $PATH\n")
+        (folder / "tool").chmod(0o755)
+        algorithm = Algorithm(command="tool", python=str(folder.parent))
+        run = Run(KEY, TrainingSpec(algorithm, environment={"PATH": "/opt/own"}), {})
+        executor.check(run.spec)
+        executor.launch(run)
+        assert finished(executor).state is RunState.COMPLETED
+        assert executor.read_log(KEY.owner, KEY.name)[0].decode().startswith(f"{folder}:/opt/own:{ENVIRONMENT['PATH']}")
+
+    def test_a_program_that_is_in_our_own_folder_only_is_refused(
+        self, executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "tool").write_text("#!/bin/sh\n")
+        (tmp_path / "tool").chmod(0o755)
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(InvalidValue, match="no program 'tool' is on PATH"):
+            executor.check(TrainingSpec(Algorithm(command="tool")))
 
     def test_gpus_are_divided(self, bench: Bench) -> None:
         environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": "4,7"}

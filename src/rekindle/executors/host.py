@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner
+from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
 from rekindle.executors import logfile
 from rekindle.executors.images import ImageRule
 from rekindle.executors.instances import InstanceType
@@ -45,4 +45,13 @@ class Host:
     def path(self) -> str:
         """PATH for training jobs: the user's, then the folder of the interpreter that runs us."""
         own = str(Path(sys.executable).parent)
-        return os.pathsep.join(p for p in (self.environment.get("PATH", os.defpath), own) if p)
+        return _joined(self.environment.get("PATH", os.defpath), own)
+
+    def path_of(self, spec: TrainingSpec, first: Sequence[str] = ()) -> str:
+        """PATH for a training job: the folders that come ``first``, its own PATH, then everybody's."""
+        return _joined(*first, spec.environment.get("PATH", ""), self.path)
+
+
+def _joined(*paths: str) -> str:
+    """One PATH. An empty one adds nothing: it would stand for whatever folder somebody is in."""
+    return os.pathsep.join(path for path in paths if path)

@@ -254,7 +254,6 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
         return {**host.environment, RUN_MARK: workdir.attempt_of(folder, run.key.attempt)}
     base = {n: v for n, v in host.environment.items() if n != "PYTHONHOME" or not program.first_on_path}
     job = {
-        "PATH": os.pathsep.join((*program.first_on_path, host.path)),
         **_names(run),
         "SM_CHECKPOINT_DIR": f"{told.folder}/checkpoints",
         "REKINDLE_CHECKPOINTS": f"{told.folder}/checkpoints",
@@ -263,15 +262,13 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
     if len(told.hosts) > 1:
         # The hosts' names are no names of the network: all are this machine.
         defaults["MASTER_ADDR"] = "127.0.0.1"
-    own = dict(run.spec.environment)
-    if "PATH" in own:
-        own["PATH"] = os.pathsep.join((own["PATH"], host.path))
     return {
         **defaults,
         **base,
         **program.variables,
         **job,
-        **own,
+        **run.spec.environment,
+        "PATH": host.path_of(run.spec, program.first_on_path),
         **contract.variables(told),
         **(contract.toolkit_variables(told, run.key.owner.region) if program.is_script else {}),
         RUN_MARK: workdir.attempt_of(folder, run.key.attempt),

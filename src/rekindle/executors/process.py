@@ -64,10 +64,10 @@ class ProcessExecutor(Executor):
         if spec.algorithm.command is None:
             static = None if hyperparameters is None else with_code(hyperparameters, spec.channels)
             check_image(spec.algorithm, static, self._host.images, self._host.path)
-            check_entrypoint(spec, self._host.images, self._host.path)
+            check_entrypoint(spec, self._host)
             check_formats(spec, hyperparameters or {})
         else:
-            check_command(spec.algorithm, spec.environment.get("PATH", "") + os.pathsep + self._host.path)
+            check_command(spec.algorithm, self._host.path_of(spec))
         self._slots.check(spec)
         orders.check_channels(spec, self._host.transfer)
         orders.check_places(spec, self._host.transfer)

@@ -20,6 +20,7 @@ from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, TrainingSpec
 from rekindle.engine.code import check_program
 from rekindle.executors import container, contract, locations, opt_ml, script_mode
+from rekindle.executors.host import Host
 from rekindle.executors.images import ImageRule, repository
 from rekindle.executors.programs import Container, Program, chosen_python
 
@@ -87,18 +88,17 @@ def check_image(
         _module(algorithm.image or "")
 
 
-def check_entrypoint(spec: TrainingSpec, rules: Sequence[ImageRule], path: str) -> None:
+def check_entrypoint(spec: TrainingSpec, host: Host) -> None:
     """Raises InvalidValue for an entry point whose program is not on this machine, as far as that is sure before it runs."""
     algorithm = spec.algorithm
-    way = _way(algorithm, rules)
+    way = _way(algorithm, host.images)
     if not algorithm.entrypoint or way.run == "container" or way.requirements:
         return
     program = algorithm.entrypoint[0]
-    _, folder, _ = chosen_python(_python(algorithm, way, path))
-    seen = os.pathsep.join(filter(None, (folder, spec.environment.get("PATH", ""), path)))
+    _, folder, _ = chosen_python(_python(algorithm, way, host.path))
     # What lies below /opt/ml, or beside the code, is only there once the job has begun.
     late = os.sep in program and (not os.path.isabs(program) or os.path.normpath(program).startswith(f"{opt_ml.PLACE}/"))
-    if not late and shutil.which(program, path=seen) is None:
+    if not late and shutil.which(program, path=host.path_of(spec, (folder,))) is None:
         where = "there is no such program" if os.sep in program else "no such program is on PATH"
         way_out = "Install it, name another, or run the image itself as a container (images.yaml, docs/settings.md)."
         raise InvalidValue("entrypoint", program, where, way_out)
