@@ -20,7 +20,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.training_job import Algorithm, Checkpoints, TrainingSpec
+from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavailable
 from rekindle.executors import leftovers, orders, process, records
@@ -33,6 +33,8 @@ from rekindle.executors.process import ProcessExecutor
 from .executor_suite import IGNORE_SIGTERM, KEY, PATIENCE, WAIT_FOREVER, Bench, ExecutorSuite, finished, until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+#: Longer than a file's name may be.
+LONG = "long" * 100
 
 
 def attempt_of(bench: Bench, key: RunKey = KEY) -> Path:
@@ -373,6 +375,25 @@ class TestProcessExecutor(ExecutorSuite):
         monkeypatch.chdir(tmp_path)
         with pytest.raises(InvalidValue, match="no program 'tool' is on PATH"):
             executor.check(TrainingSpec(Algorithm(command="tool")))
+
+    @pytest.mark.parametrize(
+        ("field", "algorithm", "hyperparameters"),
+        [
+            ("channels.train.uri", Algorithm(command="true"), {}),
+            ("python", Algorithm(command="true", python=f"/tmp/{LONG}"), {}),
+            ("command", Algorithm(command=f"{sys.executable} {LONG}.py"), {}),
+            ("command", Algorithm(command=f"./{LONG}"), {}),
+            (f"hyperparameters.{SUBMITTED}", Algorithm(image="xgboost"), {PROGRAM: "a.py", SUBMITTED: f"/tmp/{LONG}"}),
+            (f"hyperparameters.{PROGRAM}", Algorithm(image="xgboost"), {PROGRAM: f"{LONG}.py", SUBMITTED: "/tmp"}),
+        ],
+    )
+    def test_a_name_that_no_file_can_have_is_refused(
+        self, executor: Executor, field: str, algorithm: Algorithm, hyperparameters: dict[str, str]
+    ) -> None:
+        channels = (Channel("train", f"/tmp/{LONG}"),) if field.startswith("channels") else ()
+        with pytest.raises(InvalidValue) as refused:
+            executor.check(TrainingSpec(algorithm, channels=channels), hyperparameters)
+        assert refused.value.field == field
 
     def test_gpus_are_divided(self, bench: Bench) -> None:
         environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": "4,7"}

@@ -113,7 +113,7 @@ def _python(value: Any, place: str, folder: Path) -> str:
 
 def _requirements(value: Any, place: str, folder: Path) -> Path:
     path = folder / with_home(_text(value, place, folder), place)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InvalidValue(place, value, "there is no such file")
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -33,9 +34,11 @@ def local_path(uri: str, field: str) -> Path:
 
 def matching(path: Path) -> list[Path]:
     """What a local path stands for, as an S3 prefix does: the folder or file itself, else all whose names start so. A link that
-    leads nowhere is nothing."""
-    if path.exists():
+    leads nowhere is nothing, and so is what this user may not look for."""
+    # Not Path.exists: that raises an error for a name that is too long, and in a folder that is closed to us.
+    if os.path.exists(path):
         return [path]
-    if not path.parent.is_dir():
+    try:
+        return sorted(p for p in path.parent.iterdir() if p.name.startswith(path.name) and os.path.exists(p))
+    except OSError:
         return []
-    return sorted(p for p in path.parent.iterdir() if p.name.startswith(path.name) and p.exists())

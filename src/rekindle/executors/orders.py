@@ -338,7 +338,7 @@ def _inputs(channels: Sequence[Channel], transfer: Sequence[str], sharded: Colle
 
 
 def _links(inside: str, path: Path) -> dict[str, str]:
-    if path.is_dir():
+    if os.path.isdir(path):
         return {inside: str(path)}
     return {f"{inside}/{found.name}": str(found) for found in locations.matching(path)}
 

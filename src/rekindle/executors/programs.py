@@ -105,9 +105,9 @@ def chosen_python(python: str | None) -> tuple[str, str, dict[str, str]]:
     if python is None:
         return "", "", {}
     path = Path(python)
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / "bin" / "python"
-    if not (path.is_file() and os.access(path, os.X_OK)):
+    if not (os.path.isfile(path) and os.access(path, os.X_OK)):
         raise InvalidValue("python", python, "neither a Python interpreter nor an environment's folder")
     environment = path.parent.parent
     variables = {"VIRTUAL_ENV": str(environment)} if (environment / "pyvenv.cfg").exists() else {}
@@ -149,7 +149,7 @@ def _checked_source(source: str | None) -> Path | None:
 def _check_program(command: str, program: str, source: Path | None, path: str) -> None:
     if os.sep in program:
         found = (source or Path()) / program
-        if not found.is_file():
+        if not os.path.isfile(found):
             raise InvalidValue("command", command, f"there is no file {program!r} in the source folder")
         if not os.access(found, os.X_OK):
             raise InvalidValue("command", command, f"{program!r} is not executable", f"Make it so: chmod +x {program}")
@@ -163,7 +163,7 @@ def _check_program(command: str, program: str, source: Path | None, path: str) -
 
 def _check_script(command: str, words: Sequence[str], source: Path | None) -> None:
     script = _script_of(words)
-    if script and not ((source or Path()) / script).exists():
+    if script and not os.path.exists((source or Path()) / script):
         where = "in the source folder" if source else "there"
         raise InvalidValue("command", command, f"there is no file {script!r} {where}")
 

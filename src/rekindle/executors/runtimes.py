@@ -341,7 +341,7 @@ def _submitted(hyperparameters: Mapping[str, str]) -> str:
         raise InvalidValue(field, uri, "it must say where the script is: an s3:// or file:// URI of a tar.gz, or a folder")
     if uri.startswith(JUMPSTART):
         raise Unsupported(f"{field}: {uri!r}: a script of JumpStart's, in a bucket of AWS's.", "Give a script of your own.")
-    if not locations.is_remote(uri) and not locations.local_path(uri, field).exists():
+    if not locations.is_remote(uri) and not os.path.exists(locations.local_path(uri, field)):
         raise InvalidValue(field, uri, "there is no such file or folder")
     return uri
 
@@ -351,7 +351,7 @@ def _check_folder(submitted: str, entry: str) -> None:
     if locations.is_remote(submitted):
         return
     folder = locations.local_path(submitted, f"hyperparameters.{SUBMITTED}")
-    if folder.is_dir() and not (folder / entry).exists():
+    if folder.is_dir() and not os.path.exists(folder / entry):
         check_program([path.name for path in folder.iterdir() if path.is_file()], entry, "hyperparameters")
 
 

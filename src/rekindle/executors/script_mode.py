@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def unpack(archive: str) -> None:
     """Unpacks a tar.gz here; nothing in it may lead out of here."""
-    if not Path(archive).is_file():
+    if not os.path.isfile(archive):
         raise NotPossible(f"ClientError: there is no {archive!r}")
     try:
         with tarfile.open(archive) as packed:
