@@ -411,6 +411,14 @@ class TestProcessExecutor(ExecutorSuite):
         assert seen[:2] == ["4", "7"]
         assert seen[2] in ("4", "7")
 
+    def test_a_part_of_a_gpu_is_known_by_a_name_with_slashes(self, bench: Bench) -> None:
+        environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": "MIG-GPU-1f/1/0"}
+        executor = ProcessExecutor(Host(bench.home, environment), SystemClock())
+        executor.launch(bench.run("print(os.environ['CUDA_VISIBLE_DEVICES'])"))
+        report = finished(executor)
+        assert (report.state, report.failure_reason) == (RunState.COMPLETED, None)
+        assert executor.read_log(KEY.owner, KEY.name)[0] == b"MIG-GPU-1f/1/0\n"
+
 
 LAUNCHER = """
 import sys, os

@@ -396,6 +396,8 @@ class Supervisor:
         return [f"CUDA_VISIBLE_DEVICES={','.join(shown)}"]
 
     def _take_gpu(self, path: str) -> bool:
+        # A part of a GPU has a name with slashes: MIG-GPU-<uuid>/1/0.
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         for pause in (0.01, 0.0):
             try:
