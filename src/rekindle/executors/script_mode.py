@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
         start(python, entry, rest)
     except (NotPossible, OSError, tarfile.TarError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"{error}\n")
-        Path("../output/failure").write_text(str(error))
+        Path("../output/failure").write_text(str(error), encoding="utf-8", errors="backslashreplace")
         sys.exit(1)
 
 
@@ -152,8 +152,9 @@ def _digest(python: str, requirements: Path, shows_interpreter: bool) -> str:
 
 def _referred(requirements: Path) -> list[Path]:
     """The files that a requirements file includes or is constrained by, those that they name among them."""
-    named = re.findall(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", requirements.read_text(), re.MULTILINE)
-    files = [requirements.parent / name for name in named if (requirements.parent / name).is_file()]
+    # Its encoding is the installer's business.
+    named = re.findall(rb"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", requirements.read_bytes(), re.MULTILINE)
+    files = [path for name in named if (path := requirements.parent / os.fsdecode(name)).is_file()]
     return files + [further for file in files if file != requirements for further in _referred(file)]
 
 

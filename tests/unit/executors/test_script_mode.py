@@ -275,10 +275,33 @@ def test_requirements_of_a_rule_and_of_the_code_need_no_uv(tmp_path: Path) -> No
     code.mkdir()
     (code / "requirements.txt").write_text(f"{tmp_path}/small_package-1.0-py3-none-any.whl\n")
     (code / "train.py").write_text("import tiny_package, small_package\n")
-    arguments = [sys.executable, str(tmp_path / "environments"), str(tmp_path / "wanted.txt"), "", "train.py"]
-    subprocess.run(
-        [sys.executable, "-I", "-S", script_mode.__file__, *arguments], cwd=code, env={"PATH": os.defpath}, check=True
-    )
+    assert start_in(code, tmp_path / "wanted.txt").returncode == 0
+
+
+def start_in(code: Path, requirements: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Starts the code's train.py, as a job's own process does."""
+    arguments = [sys.executable, str(code.parent / "environments"), str(requirements), "", "train.py"]
+    started = [sys.executable, "-I", "-S", *options, script_mode.__file__, *arguments]
+    return subprocess.run(started, cwd=code, env={"PATH": os.defpath} | variables, capture_output=True, text=True, check=False)
+
+
+def test_requirements_may_be_in_an_encoding_that_they_name(tmp_path: Path) -> None:
+    (tmp_path / "tiny_package-1.0-py3-none-any.whl").write_bytes(wheel("tiny_package"))
+    named = f"# -*- coding: latin-1 -*-\n# Gr\u00f6\u00dfe\n{tmp_path}/tiny_package-1.0-py3-none-any.whl\n"
+    (tmp_path / "wanted.txt").write_text(named, encoding="latin-1")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "train.py").write_text("import tiny_package\n")
+    done = start_in(tmp_path / "code", tmp_path / "wanted.txt")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_failure_is_told_in_a_locale_without_its_letters(tmp_path: Path) -> None:
+    (tmp_path / "wanted.txt").write_text("./Gr\u00f6\u00dfe-1.0-py3-none-any.whl\n", encoding="utf-8")
+    for name in ("code", "output"):
+        (tmp_path / name).mkdir()
+    done = start_in(tmp_path / "code", tmp_path / "wanted.txt", "-X", "utf8=0", LC_ALL="C")
+    assert done.returncode == 1
+    assert (tmp_path / "output" / "failure").read_text(encoding="utf-8").startswith("InstallRequirementsError")
 
 
 def test_a_rule_s_requirements_are_an_environment_of_their_own(tmp_path: Path) -> None:
