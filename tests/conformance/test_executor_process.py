@@ -20,7 +20,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, TrainingSpec
+from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, Output, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavailable
 from rekindle.executors import leftovers, orders, process, records
@@ -394,6 +394,16 @@ class TestProcessExecutor(ExecutorSuite):
         with pytest.raises(InvalidValue) as refused:
             executor.check(TrainingSpec(algorithm, channels=channels), hyperparameters)
         assert refused.value.field == field
+
+    def test_a_home_whose_name_is_no_text_is_named_where_results_are_kept_in_it(self, bench: Bench) -> None:
+        home = bench.home / os.fsdecode(b"\xff")
+        executor = ProcessExecutor(Host(home, ENVIRONMENT, transfer=("false",)), SystemClock())
+        executor.launch(bench.run("mark('ran')", output=Output("s3://bucket/out")))
+        report = finished(executor)
+        assert report.state is RunState.FAILED
+        assert f"What was trained is kept in {bench.home}/\ufffd/tuning/{KEY.name}/model;" in report.failure_reason
+        assert os.fsencode(home) in executor.read_log(KEY.owner, KEY.name)[0]
+        assert bench.marked("ran") == 1
 
     def test_gpus_are_divided(self, bench: Bench) -> None:
         environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": "4,7"}

@@ -24,7 +24,7 @@ def local_path(uri: str, field: str) -> Path:
         parts = urlsplit(uri)
         if parts.netloc not in ("", "localhost"):
             raise InvalidValue(field, uri, "a file URI names this machine only", "Write file:///path.")
-        path = Path(unquote(parts.path))
+        path = Path(unquote(parts.path, errors="surrogateescape"))
     else:
         path = Path(uri)
     if not path.is_absolute():

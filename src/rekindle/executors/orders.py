@@ -169,7 +169,7 @@ def _container(run: Run, folder: Path, host: Host, program: Program) -> _Describ
     described: dict[str, Any] = {
         "engine": wanted.engine,
         # A name's letters are those of a container's name, but for the run's place: jobs of one name may be several owners'.
-        "name": f"rekindle-{run.key.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}",
+        "name": f"rekindle-{run.key.name}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}",
         "attempt": run.key.attempt,
         "run": workdir.attempt_of(folder, run.key.attempt),
         "hosts": hosts,

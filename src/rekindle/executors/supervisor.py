@@ -136,7 +136,8 @@ class Ended(Exception):
 
     def line(self) -> bytes:
         """The journal's last line."""
-        reason = None if self.reason is None else self.reason[:REASON_LIMIT]
+        # A path in it need not be text.
+        reason = None if self.reason is None else os.fsencode(self.reason).decode("utf-8", "replace")[:REASON_LIMIT]
         return records.end(self.state, _now(), self.exit_code, reason, self.model)
 
 
@@ -252,6 +253,10 @@ class Supervisor:
         finally:
             os.close(silent)
 
+    def _say(self, reason: str | None) -> None:
+        """Tells in the log what changes nothing of the end, or not all of it."""
+        self._output.feed(os.fsencode(f"rekindle: {reason}\n"))
+
     def _keep_checkpoints(self, ended: Ended) -> None:
         """Copies checkpoints out a last time. A copy that fails is told in the log and changes nothing of the end."""
         if ended.state == "lost" or not self._orders["mirror"]:
@@ -259,7 +264,7 @@ class Supervisor:
         try:
             self._transfer("mirror", "Checkpoint upload failed", lambda: "", MIRROR_PATIENCE_SECONDS)
         except Ended as failed:
-            self._output.feed(f"rekindle: {failed.reason}\n".encode())
+            self._say(failed.reason)
 
     def _keep_results(self, ended: Ended) -> Ended:
         if ended.state == "lost":
@@ -274,7 +279,7 @@ class Supervisor:
             reason = f"ClientError: Artifact upload failed: {error}"
             return Ended("failed", ended.exit_code, reason) if keep_model else ended
         except Ended as unkept:
-            self._output.feed(f"rekindle: {unkept.reason}\n".encode())
+            self._say(unkept.reason)
             state = ended.state if unkept.state == "stopped" and ended.state != "completed" else unkept.state
             return Ended(state, ended.exit_code, unkept.reason) if keep_model else ended
         if keep_model:

@@ -95,7 +95,13 @@ def test_a_shell_may_be_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("uri", "path"),
-    [("/a b", "/a b"), ("file:///a%20b", "/a b"), ("file://localhost/a", "/a"), ("/a#b?c", "/a#b?c")],
+    [
+        ("/a b", "/a b"),
+        ("file:///a%20b", "/a b"),
+        ("file://localhost/a", "/a"),
+        ("/a#b?c", "/a#b?c"),
+        ("file:///%FF", "/\udcff"),
+    ],
 )
 def test_local_paths(uri: str, path: str) -> None:
     assert locations.local_path(uri, "f") == Path(path)
