@@ -104,8 +104,7 @@ def kill_leftovers(pids: Sequence[int], rest: float, pause: Callable[[float], ob
 def start_time(pid: int) -> str:
     """When a process started, as its kernel counts; empty where that cannot be told. With the pid it names one process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return str(file.read().rpartition(b")")[2].split()[19], "ascii")
+        return str(_stat(pid)[19], "ascii")
     except (OSError, IndexError):
         return ""
 
@@ -201,7 +200,12 @@ def _processes() -> list[int]:
 
 def _parent(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[1])
+        return int(_stat(pid)[1])
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def _stat(pid: int) -> list[bytes]:
+    """What the kernel says of a process, from its state on: a program's name may hold anything."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()

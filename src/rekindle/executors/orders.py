@@ -96,8 +96,6 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
     program = _program(run, host)
     inputs, wanted = _inputs(spec.channels, host.transfer, _sharded(spec))
     wanted += _code(program, host.transfer)
-    # One process fetches everything: its start would cost more than most data.
-    fetch: records.Fields = {"fetch all": [*host.transfer, "download", *wanted]} if wanted else {}
     checkpoints = _linked_checkpoints(run)
     others = spec.resources.hosts[1:]
     told = {name: _told(run, _home(folder, name), host, program, name) for name in (contract.HOST, *others)}
@@ -117,8 +115,8 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "checkpoints": [checkpoints] if checkpoints else [],
         **_synchronised_checkpoints(run, folder, host),
         "inputs": [channel.name for channel in spec.channels],
-        "fetch": list(fetch),
-        **fetch,
+        # One process fetches everything: its start would cost more than most data.
+        "fetch": [*host.transfer, "download", *wanted] if wanted else [],
         "command": [*program.argv, *described.files],
         "remove": described.removal,
         "grace": [str(host.grace_seconds + (_ENGINE_SECONDS if program.container else 0))],
@@ -137,7 +135,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
 
 def _base(run: Run, folder: Path, host: Host) -> records.Fields:
     log = [str(host.log_head_bytes), str(host.log_keep_bytes)]
-    return {"name": [run.key.name], "folder": [str(folder)], "grace": [str(host.grace_seconds)], "log": log}
+    return {"folder": [str(folder)], "grace": [str(host.grace_seconds)], "log": log}
 
 
 def _refusal(run: Run, folder: Path, host: Host, reason: str) -> records.Fields:

@@ -334,34 +334,35 @@ def _exists(pid: int) -> bool:
 def _watched(processes: Iterator[tuple[int, str] | None], others: Sequence[int]) -> Iterator[tuple[select.poll | None, bool]]:
     """A poll that wakes when one of the processes ends or one of the other descriptors can be read, and whether it can tell of
     all processes; None when one has ended already."""
-    poll, complete, descriptors = select.poll(), True, []
+    poll, complete = select.poll(), True
     for descriptor in others:
         poll.register(descriptor, select.POLLIN)
-    try:
+    with contextlib.ExitStack() as opened:
         for process in processes:
-            if process is None:
+            end = None if process is None else _end_of(*process)
+            if end is None:
                 complete = False
-                continue
-            try:
-                descriptor = os.pidfd_open(process[0]) if process[0] else -1
-            except ProcessLookupError:
-                descriptor = -1
-            except (AttributeError, OSError):  # not Linux, or one that is old or short of descriptors
-                complete = False
-                if _exists(process[0]):
-                    continue
-                descriptor = -1
-            if descriptor < 0 or (process[1] and children.start_time(process[0]) != process[1]):
-                if descriptor >= 0:
-                    os.close(descriptor)
+            elif end < 0:
                 yield None, True
                 return
-            descriptors.append(descriptor)
-            poll.register(descriptor, select.POLLIN)
+            else:
+                opened.callback(os.close, end)
+                poll.register(end, select.POLLIN)
         yield poll, complete
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+
+
+def _end_of(pid: int, started: str) -> int | None:
+    """A descriptor that can be read once a process has ended; -1 where it has, None where the kernel has none for us."""
+    try:
+        descriptor = os.pidfd_open(pid) if pid else -1
+    except ProcessLookupError:
+        return -1
+    except (AttributeError, OSError):  # not Linux, or one that is old or short of descriptors
+        return None if _exists(pid) else -1
+    if descriptor >= 0 and started and children.start_time(pid) != started:
+        os.close(descriptor)
+        return -1
+    return descriptor
 
 
 def _warn(event: str, **facts: str) -> None:

@@ -22,7 +22,6 @@ from rekindle.executors import children, logfile, records, workdir
 from rekindle.executors.children import CannotStart, signal
 from rekindle.executors.crew import FIRST_PAUSE, KEYS_PAUSE, LEFTOVERS_SECONDS, Companion, Crew, Member, Output
 from rekindle.executors.guard import stand_guard
-from rekindle.executors.logfile import LogWriter
 from rekindle.executors.reasons import REASON_LIMIT, SILENT, failure_file, last_words, with_place
 
 # We start light: no contextlib.
@@ -151,8 +150,7 @@ class Supervisor:
         self._journal = journal
         self._wishes = wishes
         self._grace = float(orders["grace"][0])
-        self._log = LogWriter(attempt, int(orders["log"][0]), int(orders["log"][1]))
-        self._output = Output(self._log, self._measured)
+        self._output = self._output_into(attempt)
         self._gpus: list[int] = []
         self._given = orders.get("given gpus", [])
 
@@ -180,8 +178,8 @@ class Supervisor:
             raise Ended("failed", reason=f"ClientError: The training job's folder could not be made: {error}") from error
         if self._orders["inputs"] or self._orders["restore"]:
             self._phase("Downloading", "Downloading input data")
-        for name in self._orders["fetch"]:
-            self._transfer(name, "Data download failed", self._called_off)
+        if self._orders["fetch"]:
+            self._transfer("fetch", "Data download failed", self._called_off)
         if self._orders["restore"]:
             self._transfer("restore", "Checkpoint download failed", self._called_off)
         self._deal()
@@ -233,18 +231,18 @@ class Supervisor:
         """Starts the training job's program, once for each of its hosts."""
         places = [(self._folder, self._output, "environment")]
         for host in self._orders["hosts"]:
-            output = Output(self._host_log(host), self._measured)
-            places.append((os.path.join(self._folder, "hosts", host), output, f"environment {host}"))
+            log = logfile.folder_of(self._attempt, host)
+            os.makedirs(log, exist_ok=True)
+            places.append((os.path.join(self._folder, "hosts", host), self._output_into(log), f"environment {host}"))
         for folder, output, environment in places:
             yield Member(self._orders["command"], self._orders[environment] + self._chosen_gpus(), folder, output)
             # While the program starts, we load what the metrics need.
             output.watch(self._scanner())
 
-    def _host_log(self, host: str) -> LogWriter:
-        """A log of its own for a further host."""
-        folder = logfile.folder_of(self._attempt, host)
-        os.makedirs(folder, exist_ok=True)
-        return LogWriter(folder, int(self._orders["log"][0]), int(self._orders["log"][1]))
+    def _output_into(self, folder: str) -> Output:
+        """What a host's program prints, its log in a folder."""
+        head, keep = self._orders["log"]
+        return Output(logfile.LogWriter(folder, int(head), int(keep)), self._measured)
 
     def _start_follower(self) -> int:
         silent = os.open(os.devnull, os.O_WRONLY)
