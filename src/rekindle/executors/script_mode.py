@@ -139,14 +139,14 @@ def _is_module(entry: str) -> bool:
 def _digest(python: str, requirements: Path, shows_interpreter: bool) -> str:
     """Named after all that the environment depends on: the interpreter, and files that requirements may refer to."""
     # An environment's interpreter is a link: where it stands tells one from another, where it leads tells of an upgrade.
-    found = hashlib.sha256(f"{os.path.abspath(python)}\0{os.path.realpath(python)}\0{shows_interpreter}\0".encode())
+    found = hashlib.sha256(os.fsencode(f"{os.path.abspath(python)}\0{os.path.realpath(python)}\0{shows_interpreter}\0"))
     if not shows_interpreter:
         read = {requirements, *_referred(requirements)}
     else:
         # The code's own: all of it where it is a package that is installed, else what requirements may refer to.
         read = {p for p in (Path().rglob("*") if Path(_SETUP).is_file() else Path().glob("*.txt")) if p.is_file()}
     for path in sorted(read):
-        found.update(str(path).encode() + b"\0" + path.read_bytes() + b"\0")
+        found.update(os.fsencode(path) + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()[:32]
 
 

@@ -278,7 +278,7 @@ def test_requirements_of_a_rule_and_of_the_code_need_no_uv(tmp_path: Path) -> No
     assert start_in(code, tmp_path / "wanted.txt").returncode == 0
 
 
-def start_in(code: Path, requirements: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def start_in(code: Path, requirements: Path | str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Starts the code's train.py, as a job's own process does."""
     arguments = [sys.executable, str(code.parent / "environments"), str(requirements), "", "train.py"]
     started = [sys.executable, "-I", "-S", *options, script_mode.__file__, *arguments]
@@ -292,6 +292,14 @@ def test_requirements_may_be_in_an_encoding_that_they_name(tmp_path: Path) -> No
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "train.py").write_text("import tiny_package\n")
     done = start_in(tmp_path / "code", tmp_path / "wanted.txt")
+    assert done.returncode == 0, done.stderr
+
+
+def test_code_with_requirements_may_have_files_whose_names_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    for name in ("requirements.txt", "train.py", os.fsdecode(b"\xff.txt")):
+        (tmp_path / "code" / name).touch()
+    done = start_in(tmp_path / "code", "")
     assert done.returncode == 0, done.stderr
 
 
