@@ -538,6 +538,8 @@ def test_training_jobs_that_a_delete_has_left_can_be_deleted_later(cli):
     cli.refused(3, "delete", "half", "--training-jobs", "--yes")
 
 
+COMMAND = f"command: {sys.executable} -I -S train.py"
+PROGRAM = JOB[JOB.index(COMMAND) : JOB.index("strategy:")]
 LATE = {
     "no source": ("command:", "source: nowhere\ncommand:", ["source", "nowhere"]),
     "no script": ("-I -S train.py", "other.py", ["command", "other.py"]),
@@ -547,7 +549,14 @@ LATE = {
     "odd place": ("command:", "channels: {train: 'ftp://host/x'}\ncommand:", ["channels.train", "ftp://host/x"]),
     "no parent": ("command:", "warm_start: {type: transfer, parents: [nobody]}\ncommand:", ["warm_start.parents", "'nobody'"]),
     "a shell's command": ("-I -S train.py", "train.py | tee log", ["command", "'|'"]),
-    "no such image": (f"command: {sys.executable} -I -S train.py", "image: xyz", ["image", "'xyz'"]),
+    "no such image": (COMMAND, "image: xyz", ["image", "'xyz'"]),
+    "no place for a script": (
+        PROGRAM,
+        PROGRAM.replace(COMMAND, "image: pytorch-training").replace(
+            "{fail: no}", "{sagemaker_program: train.py, sagemaker_submit_directory: .}"
+        ),
+        [".yaml:7", "static.sagemaker_submit_directory: '.'", "not an absolute path"],
+    ),
 }
 
 

@@ -397,7 +397,7 @@ STRUCTURE = [
     (
         f"{DEFINITION}.StaticHyperParameters",
         {f"s{i}": "1" for i in range(98)},
-        "Number of hyperparameters, static and tuned",
+        "Number of hyperparameters, static, tuned and _tuning_objective_metric",
         "trainingJobDefinition.staticHyperParameters: 101",
     ),
     (

@@ -400,7 +400,8 @@ def _check_statics(definition: Definition, where: str) -> None:
             raise InvalidValue(f"{where}static.{name}", value, f"a value has at most {MAX_VALUE_LENGTH} characters")
     total = len({*tuned, *definition.statics, OBJECTIVE_HYPERPARAMETER})
     if total > MAX_HYPERPARAMETERS:
-        raise LimitExceeded("number of hyperparameters, static and tuned", MAX_HYPERPARAMETERS, total, field=f"{where}static")
+        what = f"number of hyperparameters, static, tuned and {OBJECTIVE_HYPERPARAMETER}"
+        raise LimitExceeded(what, MAX_HYPERPARAMETERS, total, field=f"{where}static")
 
 
 def _check_hyperparameter_name(where: str, name: str) -> None:

@@ -29,6 +29,12 @@ from rekindle.jobfile.values import Table, Value
 MAX_CHANNELS = 20
 MAX_RETRIES = 30
 ARGUMENT_STYLES = {"cli": "cli", "none": "none"}
+#: What says how a command runs, and what says the same of an image.
+OF_A_COMMAND = {
+    "source": "Where an image's script is stands in static.sagemaker_submit_directory.",
+    "python": "Which Python an image's script runs with stands in images.yaml (docs/settings.md).",
+    "arguments": "An image's script has its values as arguments.",
+}
 COMPRESSIONS = {"gzip": "GZIP", "none": "NONE"}
 
 #: The content types of files by the ends of their names; a folder's is said, or the algorithm's default.
@@ -90,16 +96,26 @@ def _algorithm(table: Table, folder: Path, metrics: tuple[MetricDefinition, ...]
     if command is None and image is None:
         raise JobFileError("command: missing", "Say what to run: command: python train.py, or algorithm: xgboost")
     if command is None:
+        _check_image_alone(table)
         return Algorithm(image=image.text("a name") if image else None, metrics=metrics)
+    if image is not None:
+        raise image.refuse("an image goes instead of `command`, which is run on this machine as it is", "Remove one of them.")
     source, python, style = table.get("source"), table.get("python"), table.get("arguments")
     return Algorithm(
         command=_command(command),
         source=str(folder) if source is None else _path(source, folder),
         python=None if python is None else _path(python, folder),
         arguments_style="cli" if style is None else style.choice(ARGUMENT_STYLES),
-        image=None if image is None else image.text("a name"),
         metrics=metrics,
     )
+
+
+def _check_image_alone(table: Table) -> None:
+    """An image has no use for what says how a command runs."""
+    for key, instead in OF_A_COMMAND.items():
+        value = table.get(key)
+        if value is not None:
+            raise value.refuse("goes with `command` only", f"Remove it. {instead}")
 
 
 def _command(value: Value) -> str:

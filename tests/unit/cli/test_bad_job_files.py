@@ -163,7 +163,10 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "static and tuned": (swap("{cv: 5}", "{C: 5}"), ["job.yaml:8", "static.C", "'5'", "tuned and static"]),
     "static a list": (swap("{cv: 5}", "{cv: [5]}"), ["static.cv", "a list"]),
     "static not a table": (swap("{cv: 5}", "5"), ["static", "'5'"]),
-    "101 hyperparameters": (swap("{cv: 5}", "{" + ", ".join(f"s{i}: 1" for i in range(98)) + "}"), ["hyperparameters", "102"]),
+    "101 hyperparameters": (
+        swap("{cv: 5}", "{" + ", ".join(f"s{i}: 1" for i in range(97)) + "}"),
+        ["job.yaml:8", "hyperparameters", "_tuning_objective_metric: 101", "100"],
+    ),
     # objective and metrics
     "goal": (swap("goal: maximize", "goal: best"), ["objective.goal", "'best'", "maximize"]),
     "objective a word": (swap(GOOD.splitlines()[2], "objective: accuracy"), ["objective", "'accuracy'"]),
@@ -182,6 +185,20 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "regex long": (swap(REGEX, "'(" + "x" * 600 + ")'"), ["objective.regex", "500"]),
     "other regex without a group": (add("metrics: {loss: loss}"), ["job.yaml:10", "metrics.loss", "'loss'", "no group"]),
     "metrics a list": (add("metrics: [loss]"), ["job.yaml:10", "metrics", "a list"]),
+    # an image
+    "an image beside a command": (add("image: pytorch-training"), ["job.yaml:10", "image: 'pytorch-training'", "`command`"]),
+    "source of an image": (
+        swap("command: python train.py", "image: pytorch-training\nsource: ."),
+        ["job.yaml:3", "source: '.'", "`command`", "static.sagemaker_submit_directory"],
+    ),
+    "python of an image": (
+        swap("command: python train.py", "image: pytorch-training\npython: .venv"),
+        ["job.yaml:3", "python: '.venv'", "`command`", "images.yaml"],
+    ),
+    "arguments of an image": (
+        swap("command: python train.py", "image: pytorch-training\narguments: none"),
+        ["job.yaml:3", "arguments: 'none'", "`command`"],
+    ),
     # limits
     "jobs zero": (swap("jobs: 24", "jobs: 0"), ["job.yaml:9", "limits.jobs", "'0'", "at least 1"]),
     "jobs negative": (swap("jobs: 24", "jobs: -3"), ["limits.jobs", "'-3'"]),

@@ -126,7 +126,10 @@ def test_a_broken_rule_names_its_field(spec: TuningJobSpec, field: str) -> None:
     [
         (tuning_spec(ranges=[Continuous(f"p{i}", 0, 1) for i in range(31)]), "number of tunable hyperparameters"),
         (tuning_spec(ranges=(Categorical("c", [str(i) for i in range(31)]),)), "number of values of c"),
-        (tuning_spec(statics={f"s{i}": "1" for i in range(97)}), "number of hyperparameters, static and tuned"),
+        (
+            tuning_spec(statics={f"s{i}": "1" for i in range(97)}),
+            "number of hyperparameters, static, tuned and _tuning_objective_metric",
+        ),
         (tuning_spec(jobs=751), "number of training jobs"),
         (tuning_spec(jobs=50, parallel=11), "number of parallel training jobs"),
         (
