@@ -7,10 +7,14 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
+from rekindle.cli.program import build_app
 from rekindle.storage.schema import metadata
 from support.house import SOURCE, banned_uses, facade, rooms
 
@@ -77,6 +81,29 @@ def test_every_command_is_documented() -> None:
     commands = set(re.findall(r"^[│ ]+([a-z][a-z-]+)  +\S", done.stdout, re.MULTILINE))
     assert {"tune", "plan", "resume"} <= commands
     assert {name for name in commands if f"rekindle {name}" not in documented} == set()
+
+
+def commands(group: Any, path: str = "rekindle") -> Iterator[tuple[str, Any]]:
+    """Each command that is shown, by its whole name."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path} {name}")
+        elif not command.hidden:
+            yield f"{path} {name}", command
+
+
+#: Options that many commands have, which the page explains once for all.
+EVERYWHERE = {"--json", "--quiet"}
+
+
+def test_every_option_is_documented_beside_its_command() -> None:
+    rows = [line for line in (ROOT / "docs" / "cli.md").read_text().splitlines() if line.startswith("| `rekindle ")]
+    missing = []
+    for name, command in commands(typer.main.get_command(build_app())):
+        (row,) = (row for row in rows if re.search(rf"`{name}\b", row.split(" | ")[0]))
+        options = ([*p.opts, *p.secondary_opts] for p in command.params if p.opts[0].startswith("--"))
+        missing += [(name, o) for o in options if not any(re.search(rf"{n}\b", row) or n in EVERYWHERE for n in o)]
+    assert missing == []
 
 
 def test_the_command_runs_as_a_module_too() -> None:

@@ -372,6 +372,24 @@ def test_a_relaxed_warm_start_is_planned_explained_and_verified(cli, done):
     assert "4 of 4 suggestions cannot be compared: they were made with the results of 'done'" in cli.ok("verify", "other")
 
 
+def test_the_page_names_every_key_of_json(cli, done):
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    rows, log, planned = cli.folder / "rows.csv", cli.folder / "log", cli.job("planned")
+    rows.write_text(cli.ok("export", done))
+    log.write_text("loss=1\n")
+    imported = cli.json("import", planned, str(rows), "--name", "brought")
+    trial = cli.json("trials", done)[0]
+    shown = cli.json("show", done)
+    documents = [imported, trial, shown, shown["limits"], shown["training_jobs"], shown["objectives"], shown["ranges"][0]]
+    documents += [cli.json("jobs")[0], cli.json("best", done), cli.json("plan", planned), cli.json("verify", done)]
+    documents += [cli.json("explain", done), cli.json("explain", trial["name"]), cli.json("delete", "brought")]
+    documents += [cli.json("metrics", planned, "--log", str(log))[0], cli.json("keys", "add", "123456789012")]
+    documents.append(cli.json("keys", "list")[0])
+    assert {key for document in documents for key in document if f"`{key}`" not in page} == set()
+    assert imported["best"]["source"] == "imported"
+    assert shown.keys() - imported.keys() == {"failure_causes", "importances", "notes", "waiting"}
+
+
 def test_history_goes_out_and_comes_back_through_a_study(cli, done, folder):
     url = f"sqlite:///{folder}/study.db"
     assert "6 trials are in study done" in cli.ok("export", done, "--as", "optuna", "--to", url)

@@ -95,7 +95,7 @@ def export(
 def _import(found: Found, as_json: bool) -> None:
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import one_line, write_json
-    from rekindle.cli.records import tuning_record
+    from rekindle.cli.records import followed_record
     from rekindle.engine.imports import Origin, import_tuning_job
     from rekindle.engine.queries import describe
 
@@ -105,7 +105,7 @@ def _import(found: Found, as_json: bool) -> None:
     for note in found.notes:
         (complain if as_json else tell)(f"note: {one_line(note)}")
     if as_json:
-        write_json(tuning_record(view))
+        write_json(followed_record(view, app.store.jobs_of(view.job.id), app.store))
         return
     good, count = view.objectives.succeeded, len(found.results)
     metric = one_line(found.spec.definition.objective.metric)
