@@ -79,9 +79,9 @@ def show_end(console: Console) -> None:
     here = BIN.relative_to(ROOT)
     console.print("What to type next:", style="bold")
     console.print(f"  export REKINDLE_HOME={HOME}")
-    console.print(f"  {here}/rekindle trials digits-svm-2 --sort objective   every training job, the best first")
-    console.print(f"  {here}/rekindle explain digits-svm-2                   what it took from its parent")
-    console.print(f"  {here}/rekindle plan examples/digits-svm/job.yaml      how a job file is checked; make it yours")
+    console.print(f"  {here}/rekindle trials digits-svm-2 --sort objective        every training job, the best first")
+    console.print(f"  {here}/rekindle explain digits-svm-2                        what it took from its parent")
+    console.print(f"  {here}/rekindle plan examples/random-or-bayesian/job.yaml   how a job file is checked; make it yours")
 
 
 def main() -> None:
