@@ -158,6 +158,14 @@ def test_what_a_job_installs_is_its_own(data: str, tmp_path: Path) -> None:
         assert archive.extractfile("said").read() == b"/opt/ml/packages/tiny.py"
 
 
+def test_why_a_script_failed_is_told_where_the_drivers_only_say_that_it_did(data: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import a_package_that_nobody_has\n")
+    alone = trainer(data, source=str(tmp_path))
+    with pytest.raises(Exception, match="No module named 'a_package_that_nobody_has'") as failed:
+        alone.train(wait=True, logs=False)
+    assert "choose another environment in images.yaml" in str(failed.value)
+
+
 def test_the_other_ways_to_search(data: str) -> None:
     from sagemaker.core.shapes import (
         HyperbandStrategyConfig,

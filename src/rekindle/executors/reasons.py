@@ -17,6 +17,10 @@ SILENT = "the program printed nothing and did not write why to output/failure"
 _LINE_LIMIT = 200
 #: Characters of an exception's message that goes on for several lines: what the reason has besides needs room, too.
 _MESSAGE_LIMIT = 700
+#: How the failure file of the scripts begins, or what it has in it, by which SDK v3 runs a program: alike for every failure.
+_DRIVER_BEGINS, _DRIVER_HAS = "Training Execution failed.", "/sm_drivers/common/utils.py"
+#: What they print after the program's last words: on its own behalf, or traced by their shell.
+_DRIVER_PRINTS = ("Command failed with exit code ", "handle_error")
 
 
 def failure_file(folder: str) -> str | None:
@@ -43,6 +47,15 @@ def last_words(tail: str) -> str:
     return "\n".join([*(_shortened(line) for line in said[-3:-1]), *said[-1:]])
 
 
+def without_driver(told: str | None, tail: str) -> tuple[str | None, str]:
+    """The failure file and the end of the log without what SDK v3's scripts say of any failure: the program has said more."""
+    if told is None or not (told.lstrip().startswith(_DRIVER_BEGINS) or _DRIVER_HAS in told):
+        return told, tail
+    lines = tail.splitlines()
+    ends = (at for at, line in enumerate(lines) if line.lstrip("+ ").startswith(_DRIVER_PRINTS))
+    return None, "\n".join(lines[: next(ends, len(lines))])
+
+
 def with_place(reason: str, folder: str) -> str:
     """The reason, and where the results are that could not be taken elsewhere."""
     ending = f". What was trained is kept in {folder}; remove the job only once you have it."
@@ -51,8 +64,10 @@ def with_place(reason: str, folder: str) -> str:
 
 def _exception(lines: Sequence[str]) -> str:
     """The exception below a traceback's frames, with the further lines of its message up to an empty one, as far as there is
-    room; empty where there is none."""
+    room; empty where there is none, or where somebody took the indents from the frames."""
     at = next((at for at, line in enumerate(lines) if line and not line[0].isspace()), len(lines))
+    if lines[at : at + 1] and lines[at].startswith('File "'):
+        return ""
     raised = "\n".join(lines[at : at + 1])
     for line in lines[at + 1 :]:
         if not line:

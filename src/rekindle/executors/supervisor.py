@@ -22,7 +22,7 @@ from rekindle.executors import children, logfile, records, workdir
 from rekindle.executors.children import CannotStart, signal
 from rekindle.executors.crew import FIRST_PAUSE, KEYS_PAUSE, LEFTOVERS_SECONDS, Companion, Crew, Member, Output
 from rekindle.executors.guard import stand_guard
-from rekindle.executors.reasons import REASON_LIMIT, SILENT, failure_file, last_words, with_place
+from rekindle.executors.reasons import REASON_LIMIT, SILENT, failure_file, last_words, with_place, without_driver
 
 # We start light: no contextlib.
 # ruff: noqa: SIM105
@@ -416,10 +416,10 @@ class Supervisor:
     def _failure(self, member: Member, code: int, exit_code: int) -> str:
         """``AlgorithmError: <why>, exit code: N``, in at most as many characters as the service has room for; ``ClientError``
         where that is what was told, as SageMaker's own algorithms do for what their user can mend."""
-        told = failure_file(member.folder)
-        hint = self._orders["hint"] if "No module named" in (told or member.output.tail) else []
+        told, tail = without_driver(failure_file(member.folder), member.output.tail)
+        hint = self._orders["hint"] if "No module named" in (told or tail) else []
         if not told:
-            told = last_words(member.output.tail)
+            told = last_words(tail)
             if code < 0:
                 told = f"killed by {children.signal_name(-code)}{': ' if told else ''}{told}"
             told = told or SILENT

@@ -139,3 +139,31 @@ def test_gpus_that_we_may_use() -> None:
 )
 def test_last_words(tail: str, words: str) -> None:
     assert reasons.last_words(tail) == words
+
+
+TRACEBACK = "Traceback (most recent call last):\n"
+#: What SDK v3's driver prints of a program (it takes the indents), and then of itself; what it writes into the failure file.
+DRIVEN = f'{TRACEBACK}File "train.py", line 1, in <module>\nraise E("why")\nE: why\n'
+CALLED = f'{TRACEBACK}  File "/opt/ml/input/data/sm_drivers/common/utils.py", line 193, in x\nCalledProcessError: ...'
+TRACED = "+++ python a.py\nno luck\n++++ handle_error\n++++ EXIT_STATUS=1\nAn error occurred with exit code 1\n++++ exit 1\n"
+GENERAL = "Training Execution failed. For more details, see CloudWatch logs at 'aws/sagemaker/TrainingJobs'.\nTrainingJob - a"
+
+
+@pytest.mark.parametrize(
+    ("told", "tail", "words"),
+    [
+        (CALLED, f"{DRIVEN}Command failed with exit code 1. Traceback: {CALLED}\n", 'raise E("why")\nE: why'),
+        (GENERAL, TRACED, "+++ python a.py\nno luck"),
+        (f"\n{GENERAL}", "a\nb", "a\nb"),
+    ],
+)
+def test_what_sdk_v3_says_of_any_failure_hides_no_program_s_words(told: str, tail: str, words: str) -> None:
+    told, tail = reasons.without_driver(told, tail)
+    assert told is None
+    assert reasons.last_words(tail).endswith(words)
+
+
+@pytest.mark.parametrize("told", [None, "", "CalledProcessError: of my own", "Command failed with exit code 1"])
+def test_a_failure_file_of_the_program_s_own_stays(told: str | None) -> None:
+    tail = "Command failed with exit code 1\nmore"
+    assert reasons.without_driver(told, tail) == (told, tail)
