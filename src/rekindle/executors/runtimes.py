@@ -248,7 +248,11 @@ def _module(image: str) -> str:
     """The module of a built-in algorithm, which our own interpreter runs. Raises InvalidValue or Unsupported."""
     builtin = builtin_named(image)
     if builtin is None:
-        raise InvalidValue("hyperparameters", image, f"this image runs a script, and there is no {PROGRAM!r}")
+        way_out = (
+            "Name the script there, as SageMaker's SDKs do of an entry_point or a SourceCode(entry_script=...), or run the "
+            "image itself as a container (images.yaml, docs/settings.md)."
+        )
+        raise InvalidValue("hyperparameters", image, f"this image runs a script, and there is no {PROGRAM!r}", way_out)
     if not _is_there(builtin.needs):
         message = f"image: {image!r}: its built-in algorithm needs {builtin.needs}, which is not installed here."
         raise Unsupported(message, f"Install it: pip install 'rekindle[{builtin.extra}]'", "image")

@@ -240,6 +240,12 @@ def test_a_script_that_is_not_there_is_refused(executor: ProcessExecutor, hyperp
     assert words in report.failure_reason
 
 
+def test_an_image_without_its_script_is_told_how_to_name_one(executor: ProcessExecutor) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        executor.check(TrainingSpec(Algorithm(image=IMAGE)), {})
+    assert "SourceCode(entry_script=...), or run the image itself as a container" in refused.value.hint
+
+
 @pytest.mark.parametrize(
     "content", [b"no tar at all", b"", gzip.compress(b"no tar either"), None], ids=["text", "empty", "gzip", "cut"]
 )
