@@ -31,6 +31,7 @@ _OWN = ("num_round", "csv_weights", "early_stopping_rounds", "save_model_on_term
 #: What SageMaker takes and this version of the library has no more use for.
 _WITHOUT_EFFECT = (
     "silent",
+    "precision_dtype",
     "sketch_eps",
     "dsplit",
     "predictor",

@@ -85,6 +85,14 @@ def test_every_tuning_objective_of_the_documentation_is_told(metric: str, tmp_pa
     assert all(map(math.isfinite, found[f"validation:{metric}"]))
 
 
+@pytest.mark.parametrize("metric", ["auc", "aucpr"])
+def test_classes_are_told_apart_without_an_objective_as_well(metric: str, tmp_path: Path, capsys) -> None:
+    values = {"num_round": "2", "_tuning_objective_metric": f"validation:{metric}", "nthread": "1"}
+    assert accepted(values)
+    train(csv_job(tmp_path, values, two_classes))
+    assert all(0.5 < value <= 1 for value in caught("xgboost", capsys.readouterr().out)[f"validation:{metric}"])
+
+
 def test_a_log_line_is_the_images_own(tmp_path: Path, capsys) -> None:
     train(csv_job(tmp_path, {**BINARY, "_tuning_objective_metric": "validation:auc", "eval_metric": "f1"}, two_classes))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[0]")]
@@ -332,6 +340,7 @@ VALUES = {
     "early_stopping_rounds": ["1", "10"],
     "verbosity": ["0", "1"],
     "silent": ["0", "1"],
+    "precision_dtype": ["float32"],
     "sampling_method": ["uniform", "gradient_based"],
     "single_precision_histogram": ["true"],
     "deterministic_histogram": ["false"],

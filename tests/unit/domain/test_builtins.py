@@ -64,7 +64,9 @@ def test_what_runs_passes() -> None:
     lists = (Categorical("booster", ["gbtree", "dart"]), Categorical("max_depth", ["3", "5"]))
     check_search(spec(), BOOSTED, lists, "validation:auc")
     check_run(spec(), {**BOOSTED, "sagemaker_region": "x", "_tuning_objective_metric": "validation:auc"})
-    check_run(spec("811284229777.dkr.ecr.us-east-1.amazonaws.com/xgboost:latest"), {**BOOSTED, "silent": "0"})
+    latest = "811284229777.dkr.ecr.us-east-1.amazonaws.com/xgboost:latest"
+    check_run(spec(latest), {**BOOSTED, "silent": "0", "precision_dtype": "float32"})
+    check_search(spec(), {"num_round": "1"}, RANGES, "validation:auc")
     # SageMaker's Python SDK sends Python's own spelling for Amazon's algorithms.
     check_run(spec("linear-learner"), {"predictor_type": "regressor", "normalize_data": "True", "use_bias": "False"})
 
@@ -86,7 +88,13 @@ def test_what_runs_passes() -> None:
             "static.num_class",
             "Require input for parameter 'num_class'",
         ),
-        ({"num_round": "1"}, RANGES, "validation:auc", "objective.metric", "Metric 'auc' can only be applied for"),
+        (
+            {"num_round": "1", "objective": "count:poisson"},
+            RANGES,
+            "validation:auc",
+            "objective.metric",
+            "Metric 'auc' can only be applied for",
+        ),
         (
             {**BOOSTED, "tree_method": "exact"},
             (Integer("max_depth", 0, 9),),

@@ -146,6 +146,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "verbosity": Whole(Interval(0, 3)),
         # Of version 0.72, the image's tags 1 and latest: notebooks for it are many.
         "silent": Whole(_UNIT),
+        # AWS's sample of tuning by Step Functions sends it to that version. The library has no other precision.
+        "precision_dtype": OneOf(("float32",)),
         "nthread": Whole(_FROM_1),
         "eta": Real(_UNIT),
         "gamma": Real(_NOT_NEGATIVE),
@@ -221,8 +223,10 @@ def check_together(values: Mapping[str, Any], objective_metric: str | None) -> N
     _check_classes(objective, values.get("num_class"))
     for metric in values.get("eval_metric", ()):
         _check_metric("eval_metric", metric, objective, values.get("num_class"))
-    if objective_metric is not None:
-        _check_metric(TUNED_METRIC, objective_metric.partition(":")[2], objective, values.get("num_class"))
+    tuned = (objective_metric or "").partition(":")[2]
+    # AWS's notebooks tune by auc and leave the objective out, which the image lets pass: with labels 0 and 1 it works.
+    if tuned and not (tuned in ("auc", "aucpr") and "objective" not in values):
+        _check_metric(TUNED_METRIC, tuned, objective, values.get("num_class"))
     if "updater" in values:
         _check_updater(values["updater"], values.get("booster"))
     _check_constraints(values)
