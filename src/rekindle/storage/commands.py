@@ -115,11 +115,12 @@ def set_tags(connection: Connection, subject: str, tags: Mapping[str, str], expe
 
 def set_extras(connection: Connection, job_id: int, extras: Mapping[str, Any], expected: Mapping[str, Any], at: float) -> bool:
     """Gives a training job a spec with other extras, if it has those expected; the spec that it had goes if no other has it."""
+    # Read before the job is: where somebody changes it in between, nothing is replaced.
+    before = connection.execute(_SPEC_OF, {"job_id": job_id}).scalar()
     job = training_job_by_id(connection, job_id)
-    (before,) = store_specs(connection, [job])
-    (after,) = store_specs(connection, [replace(job, spec=replace(job.spec, extras=extras))])
     if dict(job.spec.extras) != dict(expected):
         return False
+    (after,) = store_specs(connection, [replace(job, spec=replace(job.spec, extras=extras))])
     values = {"job_id": job_id, "before": before, "after": after, "at": at}
     changed = connection.execute(_SPECIFY, values).rowcount == 1
     connection.execute(_DELETE_UNUSED_SPEC, {"unused": before if changed else after})
