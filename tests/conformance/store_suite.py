@@ -183,6 +183,7 @@ class StoreSuite:
             lambda: store.request_stop("tuning:7"),
             lambda: store.request_stop("training:7"),
             lambda: store.request_stop("nonsense"),
+            lambda: store.request_stop("tuning:nonsense"),
             lambda: store.set_tags("tuning:7", {}),
             lambda: store.delete_tuning_job(7),
             lambda: store.delete_training_job(7),
@@ -259,6 +260,7 @@ class StoreSuite:
         assert store.create_tuning_job(tuning_job()).id > first.id
         alone = store.create_training_job(training_job())
         store.delete_training_job(alone.id)
+        assert store.claim("w", LONG, only=f"training:{alone.id}") == [], "what is deleted is nobody's work"
         assert store.create_training_job(training_job()).id > alone.id
 
     def test_deleting_a_training_job_takes_its_emissions_and_nothing_else(self, store):
@@ -717,6 +719,14 @@ class StoreSuite:
         (taken,) = store.claim("c@one", LONG)
         assert taken.token > expired.token
 
+    def test_what_a_dead_holder_had_is_free_at_once_for_its_home(self, store):
+        store.create_tuning_job(tuning_job())
+        store.claim("a@one", LONG)
+        assert store.claim("c@one", LONG) == []
+        store.evict("a@one")
+        assert store.claim("b@two", LONG) == []
+        assert len(store.claim("c@one", LONG)) == 1
+
     def test_what_waits_for_a_home_that_is_gone_is_free_and_what_a_holder_has_is_not(self, store):
         store.create_tuning_job(tuning_job())
         (left,) = store.claim("a@one", LONG)
@@ -803,6 +813,14 @@ class StoreSuite:
         store.commit(other, Change(changed=(replace(alone, status=TrainingJobStatus.FAILED),)))
         store.release(lease)
         assert store.claim("v", LONG) == []
+        assert store.claim("v", LONG, only=lease.subject) == []
+
+    def test_nobody_is_waited_for_elsewhere_once_the_work_is_finished(self, store):
+        job = store.create_tuning_job(tuning_job())
+        (lease,) = store.claim("a@one", LONG)
+        store.commit(lease, Change(replace(job, status=TuningJobStatus.COMPLETED)))
+        store.evict("a@one")
+        assert store.elsewhere("b@two") == {}
 
     def test_the_end_of_one_training_job_does_not_finish_its_tuning_job(self, store):
         _job, lease, (one,) = started(store, 1)

@@ -62,10 +62,13 @@ def test_state_changes_and_nothing_else_are_told_in_order(store: SqlStore) -> No
     store.commit(lease, Change(replace(job, seq=9), changed=(one, replace(two, modified_at=7.0))))
     again = replace(one, secondary=SecondaryStatus.STARTING, attempt=2)
     store.commit(lease, Change(changed=(again,)))
+    again = replace(again, attempt=3)
+    store.commit(lease, Change(changed=(again,)))
     done = replace(again, secondary=SecondaryStatus.COMPLETED, status=TrainingJobStatus.COMPLETED)
-    store.commit(lease, Change(replace(job, status=TuningJobStatus.COMPLETED), changed=(done,)))
-    told = waiting(store)[3:]
-    assert told == ["job-001-x Training 1", "job-001-x Starting 2", "job-001-x Completed 2", "job Completed 2"]
+    store.commit(lease, Change(replace(job, status=TuningJobStatus.COMPLETED), changed=(done,), added=(trial(job, 3),)))
+    first, second, *told = waiting(store)[3:]
+    assert [first, second] == ["job-001-x Training 1", "job-001-x Starting 2"]
+    assert told == ["job-001-x Starting 3", "job-001-x Completed 3", "job-003-x Starting 1", "job Completed 3"]
     assert waiting(store, "webhook") == waiting(store)
 
 
@@ -94,12 +97,28 @@ def test_one_holder_at_a_time_tells_a_sink(store: SqlStore) -> None:
     assert store.claim_events("file", "b", 5.0, 15.0, 100) == []
     assert [e.id for e in store.claim_events("webhook", "b", 5.0, 15.0, 100)] == [event.id]
     assert store.claim_events("file", "b", 10.5, 20.0, 100) == [event]
-    with pytest.raises(LeaseLost):
-        store.told("file", "a", event, 30.0)
+    for late in (
+        lambda: store.told("file", "a", event, 30.0),
+        lambda: store.put_off("file", "a", 30.0, "no"),
+        lambda: store.give_up("file", "a", event, 10.5, "no"),
+    ):
+        with pytest.raises(LeaseLost):
+            late()
     assert store.claim_events("file", "b", 11.0, 20.0, 100) == [event]
     store.told("file", "b", event, 30.0)
     assert store.claim_events("file", "b", 12.0, 20.0, 100) == []
     assert waiting(store, "webhook", "b", 20.0) == [event.id]
+
+
+def test_who_tells_keeps_the_sink_for_longer_with_each_event_and_who_puts_it_off_lets_it_go(store: SqlStore) -> None:
+    job = store.create_tuning_job(tuning_job())
+    store.commit(held(store, job), Change(added=(trial(job, 1),)))
+    first, second = store.claim_events("file", "a", 0.0, 10.0, 100)
+    store.told("file", "a", first, 30.0)
+    assert store.claim_events("file", "b", 20.0, 50.0, 100) == []
+    store.put_off("file", "a", 25.0, "down")
+    assert store.claim_events("file", "b", 24.0, 50.0, 100) == []
+    assert store.claim_events("file", "b", 25.0, 50.0, 100) == [second]
 
 
 def test_what_was_told_put_off_and_given_up_is_counted(store: SqlStore) -> None:
@@ -114,6 +133,7 @@ def test_what_was_told_put_off_and_given_up_is_counted(store: SqlStore) -> None:
     assert states["file"] == SinkState("file", 1, 1, 2.0, 1, 1, 50.0, "down")
     assert states["webhook"] == SinkState("webhook", 0, 3, 1.0)
     assert store.try_again("webhook") == 0
+    assert store.claim_events("file", "a", 49.0, 60.0, 100) == []
     assert store.try_again() == 1
     assert waiting(store, now=3.0) == ["job-001-x Starting 1", "job-002-x Starting 1"]
     assert store.drop_events("webhook") == 3

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 from tests.conformance.store_process import claim_all, commit_forever, open_and_create
 from tests.conformance.store_suite import StoreSuite, started
-from tests.support.jobs import OWNER, trial, tuning_job
+from tests.support.jobs import LONG, OWNER, trial, tuning_job
 
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.engine.ports import Change, StoreUnavailable
@@ -95,6 +95,14 @@ class TestFile(StoreSuite):
             with pytest.raises(StoreUnavailable, match="locked"):
                 hasty.commit(lease, Change(job))
             assert hasty.tuning_job_by_id(job.id) == job, "readers do not wait for writers"
+
+
+def test_a_worker_without_work_writes_nothing(store, path):
+    _job, _, _ = started(store, 0)
+    hasty = open_store(f"sqlite:///{path}", patience=0.05)
+    with closing(hasty), store.database.writing():
+        assert hasty.claim("v", LONG) == []
+        assert hasty.claim_events("file", "v", 0.0, 10.0, 10) == []
 
 
 def test_processes_claim_each_subject_once(store, path):

@@ -61,6 +61,6 @@ def _save_points(connection: Connection, change: Change, jobs: Sequence[Training
 
 
 def _is_finished(lease: Lease, change: Change) -> bool:
-    if change.tuning_job is not None and lease.subject == f"tuning:{change.tuning_job.id}":
+    if change.tuning_job is not None:
         return change.tuning_job.status.is_terminal
     return any(lease.subject == f"training:{job.id}" and job.status.is_terminal for job in change.changed)
