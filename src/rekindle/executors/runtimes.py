@@ -73,18 +73,13 @@ def check_image(
     way = _way(algorithm, rules)
     if way.run == "container":
         _engine(way, algorithm, path)
+        _check_code(algorithm, hyperparameters or {})
     elif algorithm.entrypoint or algorithm.arguments:
         _check_place(algorithm)
-        return
-    if hyperparameters is None:
-        return
-    if _runs_script(algorithm, hyperparameters):
+    elif hyperparameters is not None and _runs_script(algorithm, hyperparameters):
         entry = _entry_point(hyperparameters)
-        if way.run == "script" or SUBMITTED in hyperparameters:
-            submitted = _submitted(hyperparameters)
-            if way.run == "script":
-                _check_folder(submitted, entry)
-    elif way.run == "script":
+        _check_folder(_submitted(hyperparameters), entry)
+    elif hyperparameters is not None:
         _module(algorithm.image or "")
 
 
@@ -134,8 +129,10 @@ def with_code(hyperparameters: Mapping[str, str], channels: Sequence[Channel]) -
 def check_formats(spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> None:
     """Raises Unsupported for a channel of a built-in algorithm in a format that nothing here can read."""
     builtin = builtin_of(spec.algorithm, hyperparameters)
-    for channel in spec.channels if builtin else ():
-        needed = FORMAT_NEEDS.get(builtin.format_of(channel.content_type)) if builtin else None
+    if builtin is None:
+        return
+    for channel in spec.channels:
+        needed = FORMAT_NEEDS.get(builtin.format_of(channel.content_type))
         if needed is not None and not _is_there(needed):
             field = f"channels.{channel.name}.content_type"
             message = f"{field}: {channel.content_type!r}: {needed} is not installed here."
@@ -348,6 +345,14 @@ def _submitted(hyperparameters: Mapping[str, str]) -> str:
     if not locations.is_remote(uri) and not os.path.exists(locations.local_path(uri, field)):
         raise InvalidValue(field, uri, "there is no such file or folder")
     return uri
+
+
+def _check_code(algorithm: Algorithm, hyperparameters: Mapping[str, str]) -> None:
+    """Raises InvalidValue or Unsupported for code that cannot be brought to a container. What it is for, its image knows."""
+    if _runs_script(algorithm, hyperparameters):
+        _entry_point(hyperparameters)
+    if SUBMITTED in hyperparameters:
+        _submitted(hyperparameters)
 
 
 def _check_folder(submitted: str, entry: str) -> None:

@@ -115,10 +115,25 @@ def test_jumpstart_s_scripts_are_refused() -> None:
         runtimes.check_image(Algorithm(image=f"{ECR}/pytorch-training:2.1"), values)
 
 
-def test_a_rule_comes_before_what_is_known(tmp_path: Path) -> None:
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
     engine = tmp_path / "docker"
     engine.write_text("#!/bin/sh\n")
     engine.chmod(0o755)
+    return engine
+
+
+def test_code_that_is_not_there_is_refused_though_nobody_says_what_runs_it(engine: Path) -> None:
+    with pytest.raises(InvalidValue, match="sagemaker_submit_directory: '/no/such': there is no such file"):
+        runtimes.check_image(
+            Algorithm(image="mine"),
+            {"sagemaker_submit_directory": "/no/such"},
+            [ImageRule("*", "container")],
+            str(engine.parent),
+        )
+
+
+def test_a_rule_comes_before_what_is_known(tmp_path: Path, engine: Path) -> None:
     algorithm = Algorithm(image=f"{ECR}/pytorch-training:2.1", entrypoint=("run", "it"))
     rule = ImageRule("pytorch-*", "container", options=("--shm-size", "2g"), instead="mine:1")
     program = runtimes.image_program(algorithm, {}, str(tmp_path), tmp_path, (rule, ImageRule("*")))
