@@ -217,7 +217,7 @@ class Supervisor:
         except CannotStart as error:
             raise Ended("failed", reason=f"ClientError: The command could not be started: {error}") from error
         finally:
-            if crew.was_killed:
+            if crew.was_killed and self._orders["remove"]:
                 self._remove_containers()
         code = os.waitstatus_to_exitcode(member.status or 0)
         exit_code = code if code >= 0 else 128 - code
@@ -245,9 +245,13 @@ class Supervisor:
         return Output(logfile.LogWriter(folder, int(head), int(keep)), self._measured)
 
     def _start_follower(self) -> int:
+        return self._spawn_unheard("follow", self._transfer_environment())
+
+    def _spawn_unheard(self, name: str, environment: Sequence[str]) -> int:
+        """Starts one of the commands that nobody listens to; its process id. Raises CannotStart."""
         silent = os.open(os.devnull, os.O_WRONLY)
         try:
-            return children.spawn(self._orders["follow"], self._transfer_environment(), self._folder, silent)
+            return children.spawn(self._orders[name], environment, self._folder, silent)
         finally:
             os.close(silent)
 
@@ -354,19 +358,14 @@ class Supervisor:
 
     def _remove_containers(self) -> None:
         """Ends the containers of programs that were killed before they could do so themselves."""
-        if not self._orders["remove"]:
-            return
-        silent = os.open(os.devnull, os.O_WRONLY)
         try:
-            pid = children.spawn(self._orders["remove"], self._orders["environment"], self._folder, silent)
-            deadline = time.monotonic() + _REMOVAL_SECONDS
-            while pid not in children.ended() and time.monotonic() < deadline:
-                self._wishes.wait(deadline - time.monotonic())
-            children.kill_leftovers([pid], LEFTOVERS_SECONDS, self._wishes.wait)
+            pid = self._spawn_unheard("remove", self._orders["environment"])
         except CannotStart:
-            pass
-        finally:
-            os.close(silent)
+            return
+        deadline = time.monotonic() + _REMOVAL_SECONDS
+        while pid not in children.ended() and time.monotonic() < deadline:
+            self._wishes.wait(deadline - time.monotonic())
+        children.kill_leftovers([pid], LEFTOVERS_SECONDS, self._wishes.wait)
 
     def _measured(self, found: Sequence[tuple[str, float]]) -> None:
         now = _now()
