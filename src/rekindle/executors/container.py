@@ -49,7 +49,7 @@ def main(path: str) -> None:
         told = json.load(file)
     folder = os.path.dirname(os.getcwd())
     signal.signal(signal.SIGTERM, _ask)
-    sys.exit(run(told, folder, host_of(folder)))
+    sys.exit(run(told, folder, host_of(folder, told["hosts"])))
 
 
 def run(told: Mapping[str, Any], folder: str, host: str) -> int:
@@ -74,10 +74,10 @@ def run(told: Mapping[str, Any], folder: str, host: str) -> int:
     return code
 
 
-def host_of(folder: str) -> str:
-    """Which of the job's hosts a folder belongs to."""
+def host_of(folder: str, hosts: Sequence[str]) -> str:
+    """Which of the job's hosts a folder belongs to. A tuning job may be called "hosts", too."""
     parent, name = os.path.split(folder)
-    return name if os.path.basename(parent) == "hosts" else "algo-1"
+    return name if os.path.basename(parent) == "hosts" and name in hosts else hosts[0]
 
 
 def names(told: Mapping[str, Any], host: str) -> list[str]:

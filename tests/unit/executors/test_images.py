@@ -10,7 +10,7 @@ import pytest
 
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import Algorithm
-from rekindle.executors import runtimes
+from rekindle.executors import container, runtimes
 from rekindle.executors.images import ImageRule, load_rules
 from rekindle.settings import load_settings
 
@@ -131,6 +131,14 @@ def test_code_that_is_not_there_is_refused_though_nobody_says_what_runs_it(engin
             [ImageRule("*", "container")],
             str(engine.parent),
         )
+
+
+@pytest.mark.parametrize(
+    ("folder", "host"),
+    [("/runs/tuning/job", "algo-1"), ("/runs/tuning/job/hosts/algo-2", "algo-2"), ("/runs/hosts/hosts-001", "algo-1")],
+)
+def test_a_container_is_of_the_host_whose_folder_it_has_whatever_its_tuning_job_is_called(folder: str, host: str) -> None:
+    assert container.host_of(folder, ["algo-1", "algo-2"]) == host
 
 
 def test_a_rule_comes_before_what_is_known(tmp_path: Path, engine: Path) -> None:
