@@ -16,12 +16,14 @@ class JournalReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
-        self._first = 0
+        #: The index of the first emission that is still at hand.
+        self.first = 0
         self._count = 0
         self._points: list[MetricPoint] = []
         self._phases: list[tuple[SecondaryStatus, float, str]] = []
         self._started_at: float | None = None
-        self._supervisor: tuple[int, str] | None = None
+        #: The supervisor's process id and start time, once it has told.
+        self.supervisor: tuple[int, str] | None = None
         self._end: dict[str, Any] | None = None
 
     def read(self) -> bool:
@@ -39,24 +41,14 @@ class JournalReader:
         return True
 
     @property
-    def supervisor(self) -> tuple[int, str] | None:
-        """The supervisor's process id and start time, once it has told."""
-        return self._supervisor
-
-    @property
     def ended(self) -> bool:
         """Whether the end is told."""
         return self._end is not None
 
-    @property
-    def first(self) -> int:
-        """The index of the first emission that is still at hand."""
-        return self._first
-
     def report(self, key: RunKey, seen: int) -> Report:
         """What was told so far of the run ``key``, with emissions from index ``seen`` on. Those before it are then let go."""
-        self._points = self._points[max(0, seen - self._first) :]
-        self._first = max(self._first, min(seen, self._count))
+        self._points = self._points[max(0, seen - self.first) :]
+        self.first = max(self.first, min(seen, self._count))
         end = self._end or {}
         return Report(
             key=key,
@@ -83,7 +75,7 @@ class JournalReader:
         elif "phase" in told:
             self._phase(SecondaryStatus(told["phase"]), told["at"], told["message"])
         elif "supervisor" in told:
-            self._supervisor = told["supervisor"], told["start"]
+            self.supervisor = told["supervisor"], told["start"]
         elif "end" in told:
             self._end = told
 

@@ -48,7 +48,8 @@ def orders_of(run: Run, folder: Path, host: Host) -> records.Fields:
         records.pack(fields)
         return fields
     except (RekindleError, ValueError) as error:
-        return _refusal(run, folder, host, f"ClientError: {error}")
+        reason = f"ClientError: {error}".replace("\0", "")[:FAILURE_REASON_LIMIT]
+        return _base(run, folder, host) | {"refusal": [reason]}
 
 
 def with_held(fields: records.Fields, run: Run, held: Held) -> records.Fields:
@@ -136,10 +137,6 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
 def _base(run: Run, folder: Path, host: Host) -> records.Fields:
     log = [str(host.log_head_bytes), str(host.log_keep_bytes)]
     return {"folder": [str(folder)], "grace": [str(host.grace_seconds)], "log": log}
-
-
-def _refusal(run: Run, folder: Path, host: Host, reason: str) -> records.Fields:
-    return _base(run, folder, host) | {"refusal": [reason.replace("\0", "")[:FAILURE_REASON_LIMIT]]}
 
 
 def _program(run: Run, host: Host) -> Program:

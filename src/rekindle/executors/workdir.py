@@ -216,21 +216,17 @@ def _copy_file(source: str, target: str) -> None:
         status = os.fstat(reader.fileno())
         mode = stat.S_IMODE(status.st_mode) | stat.S_IWUSR
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with open(descriptor, "wb", buffering=0) as writer:
+        with open(descriptor, "wb") as writer:
             while chunk := reader.read(_CHUNK):
-                _write_all(writer.fileno(), chunk)
+                writer.write(chunk)
+            # What is written later would be the file's time again.
+            writer.flush()
             os.utime(writer.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
 def _write(path: str, text: str) -> None:
-    with open(path, "wb", buffering=0) as file:
-        _write_all(file.fileno(), text.encode("utf-8", "surrogateescape"))
+    with open(path, "wb") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
 
 
 def _link(path: str, target: str) -> None:
