@@ -188,13 +188,16 @@ def test_a_type_with_cpus_has_as_many_threads(bench: Bench) -> None:
     assert seen.read_text() == "33"
 
 
-def test_a_type_with_gpus_has_them_alone(bench: Bench) -> None:
-    executor = counting(bench, 4, 5, gpus="4,7")
-    script = "open(os.environ['SM_MODEL_DIR'] + '/gpus', 'w').write(os.environ['CUDA_VISIBLE_DEVICES'])"
-    executor.launch(bench.run(script, resources=Resources("ml.gpu.x")))
+@pytest.mark.parametrize(
+    ("resources", "chosen", "seen"),
+    [(Resources("ml.gpu.x"), {}, "4 1"), (Resources(), {}, "4,7 2"), (Resources(), {"CUDA_VISIBLE_DEVICES": "8"}, "8 1")],
+)
+def test_a_job_is_told_how_many_gpus_it_sees(bench: Bench, resources: Resources, chosen: dict[str, str], seen: str) -> None:
+    executor = counting(bench, 4, 5, gpus="4,7,8,9")
+    script = "print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['SM_NUM_GPUS'])"
+    executor.launch(bench.run(script, resources=resources, environment=chosen))
     assert finished(executor).state is RunState.COMPLETED
-    (seen,) = bench.home.rglob("model/gpus")
-    assert seen.read_text() == "4"
+    assert executor.read_log(KEY.owner, KEY.name)[0].decode() == f"{seen}\n"
 
 
 def test_many_processes_never_take_more_than_there_is(tmp_path: Path) -> None:

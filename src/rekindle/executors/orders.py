@@ -305,8 +305,13 @@ def _processes(run: Run) -> int:
 
 
 def _gpus_each(run: Run, host: Host) -> int:
-    names = machine.gpus(host.environment)
-    return min(len(names), run.spec.resources.gpus or max(1, len(names) // _processes(run)))
+    """How many GPUs each of a job's programs is to see: those that the job chooses, else as many as it asks for, as its
+    instance type has, or its share."""
+    resources, names = run.spec.resources, machine.gpus(host.environment)
+    if "CUDA_VISIBLE_DEVICES" in run.spec.environment:
+        return len(machine.gpus(run.spec.environment))
+    by_type = instance_of(host.instances, resources.instance_type).gpus
+    return min(len(names), resources.gpus or by_type or max(1, len(names) // _processes(run)))
 
 
 def _gpus(run: Run, host: Host) -> list[str]:
