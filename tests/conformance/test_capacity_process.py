@@ -18,6 +18,7 @@ from rekindle.engine.commands import create_tuning_job
 from rekindle.engine.ports import RunKey, RunState
 from rekindle.engine.reconcile import Step
 from rekindle.engine.worker import Worker
+from rekindle.executors import machine
 from rekindle.executors.host import Host
 from rekindle.executors.instances import parse_instances
 from rekindle.executors.ledger import Amount, Ledger
@@ -178,14 +179,14 @@ def test_a_type_that_takes_more_than_there_is_is_refused(bench: Bench, resources
     assert not executor.room(spec).ever
 
 
-def test_a_type_with_cpus_has_as_many_threads(bench: Bench) -> None:
+@pytest.mark.parametrize(("name", "seen"), [("ml.big", "3 3"), ("ml.tiny", "1 1")])
+def test_a_type_with_cpus_has_as_many_threads(bench: Bench, name: str, seen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cpus", lambda: 8)
     executor = counting(bench, 4, 5)
-    script = "open(os.environ['SM_MODEL_DIR'] + '/n', 'w').write(os.environ['SM_NUM_CPUS'] + os.environ['OMP_NUM_THREADS'])"
-    executor.launch(bench.run(script, resources=Resources("ml.big")))
-    report = finished(executor)
-    assert report.state is RunState.COMPLETED
-    (seen,) = bench.home.rglob("model/n")
-    assert seen.read_text() == "33"
+    script = "print(os.environ['SM_NUM_CPUS'], os.environ['OMP_NUM_THREADS'])"
+    executor.launch(bench.run(script, resources=Resources(name)))
+    assert finished(executor).state is RunState.COMPLETED
+    assert executor.read_log(KEY.owner, KEY.name)[0].decode() == f"{seen}\n"
 
 
 @pytest.mark.parametrize(

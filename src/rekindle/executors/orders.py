@@ -243,7 +243,7 @@ def _told(run: Run, folder: Path, host: Host, program: Program, name: str) -> co
 
 
 def _environment(run: Run, folder: Path, host: Host, program: Program, told: contract.Told) -> dict[str, str]:
-    """What the program sees; later wins: our defaults, the user's shell, the program's, the contract, the job's own."""
+    """What the program sees; later wins: our defaults, the user's shell, the program's, the job's own, the contract."""
     if program.container is not None:
         # The container's own variables are in its description; these are the engine's client's.
         return {**host.environment, RUN_MARK: workdir.attempt_of(folder, run.key.attempt)}
@@ -295,8 +295,8 @@ def _names(run: Run) -> dict[str, str]:
 def _cpus(run: Run, host: Host) -> int:
     """How many CPUs each of a job's programs is meant to use: as it asks for, as its instance type has, or its share."""
     resources = run.spec.resources
-    by_type = int(instance_of(host.instances, resources.instance_type).amount.cpus)
-    return resources.cpus or by_type or max(1, machine.cpus() // _processes(run))
+    by_type = instance_of(host.instances, resources.instance_type).amount.cpus
+    return max(1, int(resources.cpus or by_type or machine.cpus() / _processes(run)))
 
 
 def _processes(run: Run) -> int:
