@@ -65,7 +65,7 @@ class ProcessExecutor(Executor):
             static = None if hyperparameters is None else with_code(hyperparameters, spec.channels)
             check_image(spec.algorithm, static, self._host.images, self._host.path)
             check_entrypoint(spec, self._host)
-            check_formats(spec, hyperparameters or {})
+            check_formats(spec, hyperparameters or {}, self._host.images)
         else:
             check_command(spec.algorithm, self._host.path_of(spec))
         self._slots.check(spec)

@@ -126,10 +126,10 @@ def with_code(hyperparameters: Mapping[str, str], channels: Sequence[Channel]) -
     return {**hyperparameters, SUBMITTED: json.dumps(found)}
 
 
-def check_formats(spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> None:
+def check_formats(spec: TrainingSpec, hyperparameters: Mapping[str, str], rules: Sequence[ImageRule]) -> None:
     """Raises Unsupported for a channel of a built-in algorithm in a format that nothing here can read."""
     builtin = builtin_of(spec.algorithm, hyperparameters)
-    if builtin is None:
+    if builtin is None or _way(spec.algorithm, rules).run == "container":
         return
     for channel in spec.channels:
         needed = FORMAT_NEEDS.get(builtin.format_of(channel.content_type))

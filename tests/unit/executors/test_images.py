@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from rekindle.domain.errors import InvalidValue, Unsupported
-from rekindle.domain.training_job import Algorithm
+from rekindle.domain.training_job import Algorithm, Channel, TrainingSpec
+from rekindle.engine.clock import SystemClock
 from rekindle.executors import container, runtimes
+from rekindle.executors.host import Host
 from rekindle.executors.images import ImageRule, load_rules
+from rekindle.executors.process import ProcessExecutor
 from rekindle.settings import load_settings
 
 ECR = "763104351884.dkr.ecr.eu-west-1.amazonaws.com"
@@ -131,6 +134,13 @@ def test_code_that_is_not_there_is_refused_though_nobody_says_what_runs_it(engin
             [ImageRule("*", "container")],
             str(engine.parent),
         )
+
+
+def test_what_a_built_in_algorithm_needs_may_be_in_its_container_alone(tmp_path: Path, engine: Path, monkeypatch) -> None:
+    monkeypatch.setattr(runtimes, "_is_there", lambda name: False)
+    host = Host(tmp_path / "home", {"PATH": str(engine.parent)}, images=[ImageRule("xgboost", "container")])
+    spec = TrainingSpec(Algorithm(image="xgboost:1"), channels=(Channel("train", str(tmp_path), content_type="parquet"),))
+    ProcessExecutor(host, SystemClock()).check(spec, {"num_round": "1"})
 
 
 @pytest.mark.parametrize(
