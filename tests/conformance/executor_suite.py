@@ -215,6 +215,18 @@ class ExecutorSuite(ABC):
         assert (tmp_path / "out" / "plain" / "output" / "model" / "m").read_text() == "m"
         assert not list((tmp_path / "out").rglob(".*"))
 
+    def test_results_that_cannot_go_where_they_were_asked_for_are_kept_and_the_reason_says_where(
+        self, bench: Bench, executor: Executor, tmp_path: Path
+    ) -> None:
+        # Since it was looked at, somebody has put a file where the folder was to be.
+        (tmp_path / "out").touch()
+        executor.launch(bench.run("open('../model/m', 'w').write('kept')", output=Output(str(tmp_path / "out"))))
+        report = finished(executor)
+        assert report.state is RunState.FAILED
+        assert (report.failure_reason or "").startswith("ClientError: Artifact upload failed: [Errno")
+        (kept,) = bench.home.rglob("model/m")
+        assert f"What was trained is kept in {kept.parent};" in (report.failure_reason or "")
+
     def test_results_within_the_source_are_not_copied_into_the_next_job(self, bench: Bench, executor: Executor) -> None:
         output = Output(str(bench.source / "results"))
         for name in ("first", "second"):
@@ -283,8 +295,8 @@ class ExecutorSuite(ABC):
 
     def test_a_file_in_place_of_the_models_folder_is_told(self, bench: Bench, executor: Executor) -> None:
         executor.launch(bench.run("os.rmdir('../model')\nopen('../model', 'w')"))
-        told = "ClientError: model is a file, and results are what lies in the folder model."
-        assert finished(executor).failure_reason == told
+        told = "ClientError: model is a file, and results are what lies in the folder model. What was trained is kept in "
+        assert finished(executor).failure_reason.startswith(told)
 
     def test_a_name_that_no_variable_can_have_changes_no_other(self, bench: Bench, executor: Executor) -> None:
         executor.launch(bench.run("print(os.environ['SM_HP_A'], '--a=b' in sys.argv)", {"a": "1", "a=b": "2"}))

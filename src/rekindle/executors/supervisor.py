@@ -277,9 +277,6 @@ class Supervisor:
         try:
             for kind in ("model", "output") if keep_model else ("output",):
                 self._store(kind)
-        except OSError as error:
-            reason = f"ClientError: Artifact upload failed: {error}"
-            return Ended("failed", ended.exit_code, reason) if keep_model else ended
         except Ended as unkept:
             self._say(unkept.reason)
             state = ended.state if unkept.state == "stopped" and ended.state != "completed" else unkept.state
@@ -292,25 +289,31 @@ class Supervisor:
         """The orders for a kind: the folder, the file it goes to here, its URI, and the transfers that take it there."""
         folder, target, _uri, *transfers = self._orders[kind]
         source = os.path.join(self._folder, folder)
-        if kind == "model" or (os.path.isdir(source) and os.listdir(source)):
-            if not os.path.lexists(source):
+        try:
+            if kind == "model" and not os.path.lexists(source):
                 os.makedirs(source)
-            if not os.path.isdir(source):
-                raise Ended(
-                    "failed", reason=f"ClientError: {folder} is a file, and results are what lies in the folder {folder}."
-                )
-            from rekindle.executors.archive import store
+            if kind == "model" and not os.path.isdir(source):
+                reason = f"ClientError: {folder} is a file, and results are what lies in the folder {folder}"
+                raise Ended("failed", reason=reason)
+            if kind == "model" or (os.path.isdir(source) and os.listdir(source)):
+                self._take_out(source, target, transfers)
+        except OSError as error:
+            reason = f"ClientError: Artifact upload failed: {error}"
+            raise Ended("failed", reason=with_place(reason, source)) from error
+        except Ended as unkept:
+            raise Ended(unkept.state, reason=with_place(unkept.reason or "", source)) from unkept
 
+    def _take_out(self, source: str, target: str, transfers: Sequence[str]) -> None:
+        from rekindle.executors.archive import store
+
+        try:
             store(source, target)
-            try:
-                for name in transfers:
-                    # What was trained is kept, whoever wants us to stop now.
-                    self._transfer(name, "Artifact upload failed", lambda: "", PATIENCE_SECONDS)
-            except Ended as unkept:
-                raise Ended(unkept.state, reason=with_place(unkept.reason or "", source)) from unkept
-            finally:
-                if transfers:
-                    _clear(target)
+            for name in transfers:
+                # What was trained is kept, whoever wants us to stop now.
+                self._transfer(name, "Artifact upload failed", lambda: "", PATIENCE_SECONDS)
+        finally:
+            if transfers:
+                _clear(target)
 
     def _transfer(self, name: str, problem: str, called_off: Callable[[], str], patience: float = 0.0) -> None:
         """Runs one of the commands that bring data in or out. For ``patience`` seconds, an object store that refuses our keys
