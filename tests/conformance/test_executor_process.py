@@ -306,6 +306,19 @@ class TestProcessExecutor(ExecutorSuite):
         report = finished(executor)
         assert (report.state, len(report.points)) == (RunState.COMPLETED, 1)
 
+    def test_a_job_is_not_taken_for_one_of_its_name_that_was_forgotten_meanwhile(
+        self, bench: Bench, executor: Executor
+    ) -> None:
+        another = self.make(bench.home)
+        executor.launch(bench.run("for i in range(99): print(f'loss={i}', flush=True)\n" + WAIT_FOREVER))
+        until(lambda: len(another.report(KEY).points) == 99, "what it prints")
+        executor.stop(KEY)
+        finished(executor)
+        executor.forget(KEY.owner, KEY.name)
+        executor.launch(bench.run("print('loss=0.5')"))
+        report = finished(executor)
+        assert (report.state, another.report(KEY)) == (RunState.COMPLETED, report)
+
     # What it costs us.
 
     def test_nothing_leaks(self, bench: Bench, executor: Executor) -> None:

@@ -15,6 +15,10 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._begin()
+
+    def _begin(self) -> None:
+        self._head = b""
         self._offset = 0
         #: The index of the first emission that is still at hand.
         self.first = 0
@@ -30,12 +34,17 @@ class JournalReader:
         """Reads what is new; whether there is a journal."""
         try:
             with self._path.open("rb") as file:
+                if file.read(len(self._head)) != self._head:
+                    # The job was forgotten, and there is another of its name.
+                    self._begin()
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:
             return False
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
+        # Who tells it, since when: no other journal begins so.
+        self._head = self._head or whole[: whole.find(b"\n") + 1]
         for text in whole.splitlines():
             self._take(text)
         return True
