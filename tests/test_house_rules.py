@@ -62,6 +62,39 @@ def test_the_architecture_page_draws_the_real_house() -> None:
     assert drawn == rooms()
 
 
+def test_the_architecture_page_has_the_floors_that_are_enforced() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawn = re.findall(r"^  ([a-z_0-9]+)(?:/|\.py)\s", page, re.MULTILINE)
+    first, last = re.findall(r"`([a-z]+)/` to `([a-z]+)/` are siblings", page)[0]
+    siblings = drawn[drawn.index(first) : drawn.index(last) + 1]
+    floors = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    enforced = [sorted(room for room in floor.split(" | ") if not room.startswith("(")) for floor in floors]
+    assert [[room] for room in drawn if room not in siblings] == [floor for floor in enforced if len(floor) == 1]
+    assert sorted(siblings) in enforced
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name in a page: its headings, as GitHub writes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_links_between_pages_lead_somewhere() -> None:
+    lost = []
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]:
+        for link in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", page.read_text()):
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            if not target.exists() or (anchor and anchor not in anchors(target)):
+                lost.append((page.name, link))
+    assert lost == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"(docs/{page.name}" not in readme] == []
+
+
 def test_every_setting_is_documented() -> None:
     documented = (ROOT / "docs" / "settings.md").read_text()
     read = set(re.findall(r"\"(REKINDLE_[A-Z_]+)\"", (SOURCE / "settings.py").read_text()))
