@@ -180,13 +180,20 @@ def test_lines_of_fields():
     assert file.line_of("") is None
 
 
-def test_the_job_file_of_the_readme_is_accepted_and_the_picture_beside_it_shows_its_ranges():
+def test_the_picture_beside_the_job_file_of_the_readme_shows_its_ranges():
     readme = (Path(__file__).parents[3] / "README.md").read_text()
     spec = parse(readme.split("```yaml\n")[1].split("```")[0].encode(), FOLDER).spec
-    check_spec(spec, RELAXED)
     assert spec.warm_start is None
     shown = re.search(r"^best accuracy=\S+  (.*)  \S+$", readme, re.MULTILINE)
     assert re.findall(r"(\w+)=", shown[1]) == [p.name for p in spec.definition.space.parameters]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/job-file.md", "docs/algorithms.md"])
+def test_the_job_files_of_the_pages_are_accepted(page):
+    blocks = re.findall(r"```yaml\n(name:.*?)```", (Path(__file__).parents[3] / page).read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        check_spec(parse(block.encode(), FOLDER).spec, RELAXED)
 
 
 def test_the_guide_names_every_key():
