@@ -72,18 +72,16 @@ class App:
 
 def build(
     settings: Settings | None = None,
-    transfer_variables: Callable[[Owner], Mapping[str, str]] | None = None,
+    embedded_objects: Callable[[Owner], Mapping[str, str]] | None = None,
     *,
-    embedded_objects: bool = False,
     slots: int | None = None,
 ) -> App:
-    """Opens the home folder and its store, making both where they are not there yet. ``transfer_variables`` tell the
-    processes that move an owner's objects where the object store is and who they are; ``embedded_objects`` that it is the
-    home's own folder, which they then open themselves. ``slots`` is how many training jobs run at once where the settings do
-    not say."""
+    """Opens the home folder and its store, making both where they are not there yet. With ``embedded_objects`` the object
+    store is the home's own folder, which the processes that move objects open themselves; it tells those of an owner, as
+    variables, how the server's port is reached, for what goes that way. ``slots`` is how many training jobs run at once where
+    the settings do not say."""
     from rekindle.executors.host import Host
     from rekindle.executors.process import ProcessExecutor
-    from rekindle.objects.store import Objects
     from rekindle.storage.store import open_store
 
     settings = load_settings() if settings is None else settings
@@ -96,7 +94,7 @@ def build(
         settings.environment,
         grace_seconds=settings.stop_grace_seconds,
         transfer=_folder_transfer(settings) if embedded_objects else (sys.executable, "-I", "-m", "rekindle.objects.transfer"),
-        transfer_variables=_variables(transfer_variables),
+        transfer_variables=_variables(settings, embedded_objects),
         images=settings.images,
         hidden=(settings.home,),
         slots=slots,
@@ -104,8 +102,17 @@ def build(
         total=_total(settings),
     )
     sinks = tuple(r.sink(clock) for r in settings.receivers)
-    objects = None if embedded_objects or transfer_variables else Objects()
+    objects = None if embedded_objects else own_objects(settings)
     return App(settings, store, ProcessExecutor(host, clock), clock, slots, store, sinks, objects)
+
+
+def own_objects(settings: Settings) -> ObjectStore:
+    """Where ``s3://`` URIs lead without the embedded store: to the settings' endpoint, else by boto3's own rules."""
+    from rekindle.objects.s3 import S3Objects
+    from rekindle.objects.store import Objects
+
+    options = {"endpoint_url": settings.s3_endpoint, "region_name": settings.region} if settings.s3_endpoint else {}
+    return Objects(S3Objects(**options))
 
 
 def make_home(settings: Settings) -> None:
@@ -156,8 +163,12 @@ def _suggestion_pool() -> Suggester:
     return SuggestionPool(max(2, min(4, cpus())))
 
 
-def _variables(given: Callable[[Owner], Mapping[str, str]] | None) -> Callable[[Owner], Mapping[str, str]]:
-    return lambda owner: {_ACCOUNT: owner.account, **(given(owner) if given else {})}
+def _variables(
+    settings: Settings, embedded: Callable[[Owner], Mapping[str, str]] | None
+) -> Callable[[Owner], Mapping[str, str]]:
+    """What the processes that move an owner's objects are told; keys of a store of one's own they inherit."""
+    endpoint = {"AWS_ENDPOINT_URL_S3": settings.s3_endpoint} if settings.s3_endpoint else {}
+    return lambda owner: {_ACCOUNT: owner.account, **(embedded(owner) if embedded else endpoint)}
 
 
 def _folder_transfer(settings: Settings) -> tuple[str, ...]:

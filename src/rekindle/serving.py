@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from rekindle.api.app import create_app as sagemaker_app
 from rekindle.api.service_model import preload
-from rekindle.bootstrap import App, build
+from rekindle.bootstrap import App, build, own_objects
 from rekindle.companions.identity import iam_app, sts_app
 from rekindle.companions.logs import logs_app
 from rekindle.companions.metrics import cloudwatch_app
@@ -37,7 +37,6 @@ from rekindle.gateway.origin import is_address
 from rekindle.gateway.proxy import Proxy, ProxySettings
 from rekindle.gateway.routing import Apps
 from rekindle.gateway.telemetry import Telemetry
-from rekindle.objects.s3 import S3Objects
 from rekindle.objects.store import Objects
 from rekindle.s3.app import create_app as s3_app
 from rekindle.s3.buckets import Buckets
@@ -134,8 +133,7 @@ def served_app(settings: Settings, address: Address, credentials: Credentials) -
     """The installation as the server and its worker have it: training jobs reach the object store for their own account."""
     return build(
         settings,
-        transfer_variables=lambda owner: object_store_variables(settings, address, credentials, owner),
-        embedded_objects=not settings.s3_endpoint,
+        None if settings.s3_endpoint else partial(embedded_store_variables, settings, address, credentials),
         slots=max(4, 2 * cpus()),
     )
 
@@ -278,11 +276,8 @@ def proxied_environment(settings: Settings, address: Address) -> dict[str, str]:
     }
 
 
-def object_store_variables(settings: Settings, address: Address, credentials: Credentials, owner: Owner) -> Mapping[str, str]:
-    """What a process of ours needs to reach the object store for an owner: the embedded one with the keys of the owner's
-    account; one of the user's own with the keys that it inherits, whoever the owner is."""
-    if settings.s3_endpoint:
-        return {"AWS_ENDPOINT_URL_S3": settings.s3_endpoint}
+def embedded_store_variables(settings: Settings, address: Address, credentials: Credentials, owner: Owner) -> Mapping[str, str]:
+    """What a process of ours needs to reach the embedded object store for an owner: the keys of the owner's account."""
     pair = credentials.for_account(owner.account)
     keys = {"AWS_ACCESS_KEY_ID": pair.access_key, "AWS_SECRET_ACCESS_KEY": pair.secret_key} if pair else {}
     told = {"AWS_DEFAULT_REGION": settings.region, "AWS_EC2_METADATA_DISABLED": "true"}
@@ -317,7 +312,7 @@ def _gateway(app: App, credentials: Credentials, settings: GatewaySettings, heal
 def _objects_of(settings: Settings) -> Callable[[Owner], ObjectStore]:
     """Where an owner's inputs are looked for when a job is created."""
     if settings.s3_endpoint:
-        theirs = Objects(S3Objects(endpoint_url=settings.s3_endpoint, region_name=settings.region))
+        theirs = own_objects(settings)
         return lambda owner: theirs
 
     @cache

@@ -1,15 +1,20 @@
-"""`rekindle serve` with an object store of the user's own: a real SeaweedFS keeps inputs, models and checkpoints."""
+"""`rekindle serve` and `tune` with an object store of the user's own: a real SeaweedFS keeps inputs, models and checkpoints."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.object_store import client
 from support.script_jobs import channel, training_request, tuning_request, upload
 from support.seaweedfs import seaweedfs
 from support.serving import Serving, until
@@ -67,3 +72,40 @@ def status(sagemaker: Any) -> str:
 def trials(sagemaker: Any) -> list[dict[str, Any]]:
     listed = sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName="job")
     return listed["TrainingJobSummaries"]
+
+
+TRAINER = """\
+import os, sys
+print("loss=" + open(os.environ["SM_CHANNEL_TRAIN"] + "/value").read())
+open(os.environ["SM_MODEL_DIR"] + "/m", "w").close()
+open(os.environ["SM_CHECKPOINT_DIR"] + "/c", "w").close()
+"""
+JOB = f"""\
+name: lab
+command: {sys.executable} -I -S train.py
+objective: {{metric: loss, goal: minimize, regex: 'loss=(.*)'}}
+ranges: {{x: {{min: 0, max: 1}}}}
+limits: {{jobs: 1}}
+channels: {{train: 's3://{BUCKET}/data'}}
+output: s3://{BUCKET}/out
+checkpoints: s3://{BUCKET}/checkpoints
+"""
+
+
+def test_a_job_file_is_run_against_the_store_that_the_settings_name(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "weed").mkdir()
+    (tmp_path / "code" / "train.py").write_text(TRAINER)
+    (tmp_path / "code" / "job.yaml").write_text(JOB)
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_MAX_ATTEMPTS": "1"}
+    with seaweedfs(tmp_path / "weed") as url, closing(client(url)) as s3:
+        s3.create_bucket(Bucket=BUCKET)
+        s3.put_object(Bucket=BUCKET, Key="data/value", Body=b"0.5")
+        environ = {**os.environ, **keys, "REKINDLE_HOME": str(tmp_path / "home"), "REKINDLE_S3_ENDPOINT": url}
+        command = [sys.executable, "-m", "rekindle", "tune", str(tmp_path / "code" / "job.yaml"), "--json"]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        best = json.loads(done.stdout)["best"]
+        found = {o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET)["Contents"]}
+    assert best["objective"] == 0.5
+    assert found == {"data/value", f"out/{best['name']}/output/model.tar.gz", f"checkpoints/{best['name']}/c"}
