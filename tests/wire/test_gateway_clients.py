@@ -108,11 +108,20 @@ def test_what_boto3_does_not_check_the_service_does(sagemaker):
 def test_an_operation_that_is_not_ours_says_what_is(sagemaker):
     response = refused(sagemaker.create_model, ModelName="m", ExecutionRoleArn="arn:aws:iam::111111111111:role/role")
     assert response["Error"]["Code"] == "UnknownOperationException"
-    assert (
-        "'CreateModel' is not supported. Rekindle supports: AddTags, CreateHyperParameterTuningJob"
-        in response["Error"]["Message"]
-    )
+    assert "'CreateModel' is not supported." in response["Error"]["Message"]
+    assert "Rekindle supports: AddTags, CreateHyperParameterTuningJob" in response["Error"]["Message"]
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_a_pipeline_is_refused_with_what_to_do_instead(sagemaker):
+    response = refused(
+        sagemaker.create_pipeline,
+        PipelineName="p",
+        PipelineDefinition="{}",
+        ClientRequestToken="t" * 32,
+        RoleArn="arn:aws:iam::111111111111:role/role",
+    )
+    assert "with a Session in place of a PipelineSession, fit, tune and train start them" in response["Error"]["Message"]
 
 
 @pytest.mark.parametrize("service", ["sagemaker-runtime", "sagemaker-metrics", "sagemaker-featurestore-runtime"])

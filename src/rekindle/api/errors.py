@@ -76,10 +76,26 @@ def serialization(message: str, path: str = "") -> ApiError:
     return ApiError(Code.SERIALIZATION, f"{message} (at '{path}')" if path else message)
 
 
+_HOSTING = "There is no hosting here: load the model from the training job's ModelArtifacts.S3ModelArtifacts."
+_EXPERIMENTS = "There are no experiments here: leave the Run out. `rekindle export --as mlflow` makes runs of a tuning job."
+#: What to do instead of what people's code asks for besides: the first whose word is in the operation's name.
+_INSTEAD = {
+    "Pipeline": "Run the steps' jobs yourself: with a Session in place of a PipelineSession, fit, tune and train start them.",
+    "Processing": "There are no processing jobs here: run the script itself.",
+    "Experiment": _EXPERIMENTS,
+    "Trial": _EXPERIMENTS,
+    "Transform": _HOSTING,
+    "Endpoint": _HOSTING,
+    "Model": _HOSTING,
+}
+
+
 def unknown_operation(name: str, supported: Collection[str]) -> ApiError:
     """An operation that is not SageMaker's, or not one of ours."""
+    instead = next((f" {words}" for word, words in _INSTEAD.items() if word in name), "")
     served = ", ".join(sorted(supported))
-    return ApiError(Code.UNKNOWN_OPERATION, f"The operation '{name[:128]}' is not supported. Rekindle supports: {served}.")
+    message = f"The operation '{name[:128]}' is not supported.{instead} Rekindle supports: {served}."
+    return ApiError(Code.UNKNOWN_OPERATION, message)
 
 
 def internal_failure() -> ApiError:

@@ -130,9 +130,25 @@ def test_the_operation_is_named_by_the_target(method, path, target, name):
 
 
 def test_an_unknown_operation_is_told_what_there_is():
-    error = unknown_operation("CreateEndpoint", {"Search", "AddTags"})
+    error = unknown_operation("CreateDomain", {"Search", "AddTags"})
     assert error.code.status == 400
-    assert error.message == "The operation 'CreateEndpoint' is not supported. Rekindle supports: AddTags, Search."
+    assert error.message == "The operation 'CreateDomain' is not supported. Rekindle supports: AddTags, Search."
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("CreatePipeline", "with a Session in place of a PipelineSession, fit, tune and train start them. Rekindle supports:"),
+        ("CreateProcessingJob", "There are no processing jobs here: run the script itself. Rekindle supports:"),
+        ("CreateExperiment", "leave the Run out."),
+        ("BatchPutTrialMetrics", "leave the Run out."),
+        ("CreateTransformJob", "load the model from the training job's ModelArtifacts.S3ModelArtifacts."),
+        ("CreateModel", "load the model from the training job's ModelArtifacts.S3ModelArtifacts."),
+        ("DescribeEndpoint", "load the model from the training job's ModelArtifacts.S3ModelArtifacts."),
+    ],
+)
+def test_what_is_not_here_says_what_to_do_instead(name, words):
+    assert words in unknown_operation(name, {"Search"}).message
 
 
 def test_a_value_is_shown_as_java_would():
