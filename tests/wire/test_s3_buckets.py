@@ -70,6 +70,8 @@ def test_the_life_of_a_bucket(s3: Any, root: Path) -> None:
     assert code(s3.head_bucket, Bucket="life") == "404"
     assert code(s3.delete_bucket, Bucket="life") == "NoSuchBucket"
     assert code(s3.list_objects_v2, Bucket="life") == "NoSuchBucket"
+    with pytest.raises(s3.exceptions.NoSuchBucket, match=r"does not exist: life\. AWS's own are not here: make one"):
+        s3.list_objects_v2(Bucket="life")
     s3.create_bucket(Bucket="life")
     assert "Uploads" not in s3.list_multipart_uploads(Bucket="life")
 

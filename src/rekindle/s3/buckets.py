@@ -38,7 +38,8 @@ class Buckets:
         bucket = self._find(name)
         if bucket is None:
             check_bucket_name(name)
-            raise S3Error("NoSuchBucket", BucketName=name)
+            way_out = "AWS's own are not here: make one of that name and bring what you need (docs/s3.md)."
+            raise S3Error("NoSuchBucket", f"The specified bucket does not exist: {name}. {way_out}", BucketName=name)
         if bucket.account != account:
             raise S3Error("AccessDenied")
         return bucket
