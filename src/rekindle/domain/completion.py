@@ -86,7 +86,7 @@ def _fruitless(jobs: Sequence[TrainingJob]) -> Ending | None:
     if len(ended) < FRUITLESS_LIMIT or _any_succeeded(ended):
         return None
     failed = all(j.status is TrainingJobStatus.FAILED for j in ended)
-    return _failure((_NONE_SUCCEEDED if failed else _NO_METRICS).format(n=FRUITLESS_LIMIT), ended)
+    return _failure((_NONE_SUCCEEDED if failed else _NO_METRICS).format(n=len(ended)), ended)
 
 
 def _failure(sentence: str, jobs: Sequence[TrainingJob]) -> Ending:

@@ -97,7 +97,7 @@ def _ending(snapshot: Snapshot, now: float) -> Ending | None:
     if job.ending is None or not job.ending.drain:
         return job.ending or reason
     # What drains may still be cut short: by a person, by the clock, or by a criterion that a late result meets.
-    return reason if reason is not None and not reason.drain else job.ending
+    return reason or job.ending
 
 
 def _wind_down(snapshot: Snapshot, ending: Ending, to_stop: tuple[int, ...]) -> list[Action]:

@@ -322,7 +322,7 @@ _TERMINAL_SECONDARY = frozenset(
 
 
 def _closed(transitions: tuple[Transition, ...], at: float) -> tuple[Transition, ...]:
-    if not transitions or transitions[-1].ended_at is not None:
+    if not transitions:
         return transitions
     last = transitions[-1]
     return (*transitions[:-1], Transition(last.status, last.started_at, at, last.message))

@@ -461,8 +461,7 @@ def _check_strategy(spec: TuningJobSpec) -> None:
     else:
         # Few values are gone through one by one instead.
         _check_told_apart(spec, MAX_GONE_THROUGH, "a linear scale")
-    if spec.strategy is not StrategyName.GRID:
-        _check_room(spec)
+    _check_room(spec)
     if spec.limits.max_jobs is None and spec.strategy is not StrategyName.GRID and spec.limits.max_runtime_seconds is None:
         raise InvalidValue("limits.jobs", None, "needed, unless limits.runtime ends the search", code="no-end")
 

@@ -64,3 +64,15 @@ def test_a_script_that_said_nothing_died_of_its_exit_code() -> None:
 
 def test_only_failures_with_a_reason_count() -> None:
     assert causes([training_job("well"), failed(2, None), failed(3, "")]) == []
+
+
+def test_their_own_names_do_not_tell_causes_apart() -> None:
+    one, two = (replace(failed(n, ""), name=f"job-{n:03d}-{digest}") for n, digest in ((1, "bf07ed41"), (2, "00cafe00")))
+    jobs = [replace(j, failure_reason=f"no folder /runs/{j.name}/model") for j in (one, two)]
+    assert [len(c.jobs) for c in causes(jobs)] == [2]
+
+
+def test_odd_reasons_have_last_words_too() -> None:
+    assert grouped(" \n") == [(" \n", 1)]
+    assert grouped("ValueError:\n  what it was") == [("what it was", 1)]
+    assert grouped('Command "python x", exit code: 1\nwhat it was') == [("what it was", 1)]

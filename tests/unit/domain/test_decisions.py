@@ -8,7 +8,7 @@ import pytest
 
 from rekindle.domain.completion import best_job, converged, not_improving, reason_to_end
 from rekindle.domain.decisions import Finish, Launch, Snapshot, StopTrial, WindDown, decide
-from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
+from rekindle.domain.training_job import FAILURE_REASON_LIMIT, ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import CompletionCriteria, Ending, TuningJob, TuningJobSpec, TuningJobStatus
 from rekindle.search.history import Direction
 from support.specs import tuning_spec
@@ -87,6 +87,35 @@ def test_a_stop_request_cuts_draining_short() -> None:
     assert decide(draining, NOW) == [WindDown(Ending(TuningJobStatus.STOPPED)), StopTrial("job-001")]
 
 
+def test_an_ending_that_stops_what_runs_is_not_exchanged_for_another() -> None:
+    reached = Ending(TuningJobStatus.COMPLETED)
+    stopping = replace(training_job(1, running=True), status=TrainingJobStatus.STOPPING)
+    last = snapshot(tuning_spec(runtime=600), stopping, training_job(2, 1.0), ending=reached, stop_requested=True)
+    assert decide(last, NOW + 700) == []
+    assert decide(replace(last, jobs=last.jobs[1:]), NOW + 700) == [Finish(reached)]
+
+
+def test_what_a_rule_is_stopping_already_is_not_stopped_again_as_if_it_had_not() -> None:
+    stopping = replace(training_job(1, running=True), status=TrainingJobStatus.STOPPING, stopped_early=True)
+    asked = snapshot(tuning_spec(parallel=2), stopping, training_job(2, running=True), stop_requested=True)
+    assert decide(asked, NOW) == [WindDown(Ending(TuningJobStatus.STOPPED)), StopTrial("job-002")]
+
+
+def test_the_first_reason_by_weight_is_the_one() -> None:
+    completion = CompletionCriteria(target=0.5, max_not_improving=5)
+    spec = tuning_spec(jobs=5, runtime=600, parallel=5, completion=completion)
+    runs = training_job(5, running=True)
+    reached = [training_job(1, 0.4), *(training_job(i, 1.0) for i in range(2, 5))]
+    wind_down, stop = decide(snapshot(spec, *reached, runs), NOW + 700)
+    assert isinstance(wind_down, WindDown)
+    assert wind_down.ending.because.startswith("loss = 0.4 of job-001 reaches the target")
+    assert stop == StopTrial("job-005")
+    failed = [training_job(i, completed=False) for i in range(1, 6)]
+    (action,) = decide(snapshot(spec, *failed), NOW + 700)
+    assert isinstance(action, Finish)
+    assert (action.ending.reason or "").startswith("No training job succeeded after 5 attempts.")
+
+
 def test_a_training_job_stopped_by_hand_does_not_end_the_tuning_job() -> None:
     asked = replace(training_job(1, running=True), stop_requested=True)
     assert decide(snapshot(tuning_spec(jobs=6, parallel=2), asked), NOW) == [StopTrial("job-001"), Launch(1)]
@@ -95,6 +124,9 @@ def test_a_training_job_stopped_by_hand_does_not_end_the_tuning_job() -> None:
 def test_a_training_job_that_the_search_gives_up_is_stopped_early() -> None:
     two = [training_job(1, running=True), training_job(2, running=True)]
     assert decide(snapshot(tuning_spec(jobs=6, parallel=2), *two), NOW, to_stop=(2,)) == [StopTrial("job-002", early=True)]
+    asked = replace(two[1], stop_requested=True)
+    actions = decide(snapshot(tuning_spec(jobs=6, parallel=2), two[0], asked), NOW, to_stop=(2,))
+    assert actions == [StopTrial("job-002", early=False)], "a person's word is no rule's"
 
 
 def test_the_last_training_jobs_are_given_up_like_all_others() -> None:
@@ -125,6 +157,7 @@ def test_the_clock_ends_it() -> None:
     spec = tuning_spec(runtime=600)
     assert decide(snapshot(spec, training_job(1, 1.0)), NOW + 599) == [Launch(2)]
     assert decide(snapshot(spec, training_job(1, 1.0)), NOW + 600) == [Finish(Ending(TuningJobStatus.COMPLETED))]
+    assert decide(snapshot(spec), NOW + 600) == [Finish(Ending(TuningJobStatus.COMPLETED))], "nothing ran, and nothing failed"
 
 
 def test_not_improving_counts_from_the_last_gain_of_one_percent() -> None:
@@ -133,6 +166,15 @@ def test_not_improving_counts_from_the_last_gain_of_one_percent() -> None:
     assert not_improving(jobs, "minimize") == 3
     spec = tuning_spec(jobs=50, completion=CompletionCriteria(max_not_improving=3))
     assert reason_to_end(tuning_job(spec), jobs, NOW) == Ending(TuningJobStatus.COMPLETED)
+
+
+@pytest.mark.parametrize(
+    ("values", "stale"), [([100.0, 99.0], 0), ([100.0, 99.1], 1), ([-100.0, -100.5], 1), ([-100.0, -101.0], 0)]
+)
+def test_one_percent_is_of_the_size_of_the_best(values: list[float], stale: int) -> None:
+    jobs = [training_job(i, v) for i, v in enumerate(values, start=1)]
+    assert not_improving(jobs, "minimize") == stale
+    assert not_improving([replace(j, objective_value=-values[j.number - 1]) for j in jobs], "maximize") == stale
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
@@ -174,10 +216,12 @@ def test_gives_up_after_five_failures() -> None:
 
 
 def test_gives_up_after_five_without_the_metric() -> None:
-    jobs = [training_job(i, completed=i != 2) for i in range(1, 6)]
-    (action,) = decide(snapshot(tuning_spec(jobs=20, parallel=1), *jobs), NOW)
-    assert isinstance(action, Finish)
-    assert "No objective metrics found after running 5 training jobs." in (action.ending.reason or "")
+    # Of many that run at once more may have ended before anybody looked.
+    for count in (5, 7):
+        jobs = [training_job(i, completed=i != 2) for i in range(1, count + 1)]
+        (action,) = decide(snapshot(tuning_spec(jobs=20, parallel=1), *jobs), NOW)
+        assert isinstance(action, Finish)
+        assert f"No objective metrics found after running {count} training jobs." in (action.ending.reason or "")
 
 
 def test_one_success_saves_it_from_giving_up() -> None:
@@ -191,6 +235,10 @@ def test_the_reason_names_what_most_died_of() -> None:
     (action,) = decide(snapshot(tuning_spec(jobs=20, parallel=1), *jobs), NOW)
     assert isinstance(action, Finish)
     assert (action.ending.reason or "").endswith("to get more details. (4 of 5 failed alike: ValueError: no)")
+    jobs = [replace(j, failure_reason="ValueError: " + "no" * 1000) for j in jobs]
+    (action,) = decide(snapshot(tuning_spec(jobs=20, parallel=1), *jobs), NOW)
+    assert isinstance(action, Finish)
+    assert len(action.ending.reason or "") == FAILURE_REASON_LIMIT
 
 
 def test_nineteen_jobs_without_improvement_are_convergence() -> None:
@@ -222,6 +270,9 @@ def test_the_best_is_the_first_of_equals_in_the_order_of_ending() -> None:
     early = replace(training_job(2, 2.0), finished_seq=40)
     assert best_job([late, early, training_job(3, 5.0)], "minimize") == early
     assert best_job([training_job(1, running=True)], "minimize") is None
+    uncounted = replace(training_job(3, 1.0), objective_status=ObjectiveStatus.FAILED)
+    assert best_job([late, early, uncounted], "minimize") == early
+    assert not_improving([late, early, uncounted], "minimize") == 2
 
 
 def test_nothing_happens_once_it_has_ended() -> None:
