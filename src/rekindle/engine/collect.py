@@ -98,8 +98,7 @@ def _with_phases(job: TrainingJob, report: Report) -> TrainingJob:
             transitions = moved(transitions, status, since, message)
     if transitions == job.transitions:
         return job
-    shown = job.secondary if job.status is TrainingJobStatus.STOPPING else transitions[-1].status
-    return replace(job, transitions=transitions, secondary=shown)
+    return replace(job, transitions=transitions, secondary=transitions[-1].status)
 
 
 def _known(transitions: Sequence[Transition], status: SecondaryStatus) -> bool:

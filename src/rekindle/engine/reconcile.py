@@ -352,8 +352,7 @@ def wants_more(snapshot: Snapshot) -> bool:
     limits, running = snapshot.job.spec.limits, snapshot.running
     waiting = any(j.awaits_start for j in running)
     left = limits.max_jobs is None or len(snapshot.jobs) < limits.max_jobs
-    draws = snapshot.job.ending is None and not snapshot.job.status.is_terminal
-    return waiting or (draws and left and len(running) < limits.max_parallel)
+    return waiting or (snapshot.job.ending is None and left and len(running) < limits.max_parallel)
 
 
 def keys(jobs: Iterable[TrainingJob]) -> list[RunKey]:

@@ -48,3 +48,20 @@ def test_an_end_that_cannot_be_recorded_is_tried_again_at_leisure(monkeypatch: p
     worker.shut_down()
     assert engine.run("job").status is TuningJobStatus.COMPLETED
     assert [t.attempt for t in engine.trials("job")] == [1, 1]
+
+
+def test_a_store_that_goes_away_again_is_told_of_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine()
+    worker = engine.worker()
+
+    def away(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("the server is away.")
+
+    with capture_logs() as told:
+        for _ in range(2):
+            with monkeypatch.context() as broken:
+                broken.setattr(engine.store, "claim", away)
+                for _ in range(2):
+                    worker.tick()
+            worker.tick()
+    assert len(told) == 2

@@ -8,14 +8,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
-from rekindle.domain.decisions import ParentJob
-from rekindle.domain.tuning_job import TuningJobStatus, WarmStart, WarmStartType
+from rekindle.domain.decisions import ParentJob, Snapshot
+from rekindle.domain.tuning_job import Definition, TuningJobStatus, WarmStart, WarmStartType
 from rekindle.engine.ports import RunKey
-from rekindle.engine.worker import LEASE_SECONDS, holder_name, is_dead
+from rekindle.engine.reconcile import Step
+from rekindle.engine.suggestions import HereAndNow, Suggestion
+from rekindle.engine.worker import LEASE_SECONDS, REST_SECONDS, Worker, holder_name, is_dead
 from support.engine import Engine
 from support.simulated import SimulatedExecutor
 from support.specs import tuning_spec
@@ -25,15 +29,22 @@ def test_a_process_that_lives_is_not_called_dead_and_one_that_ended_is() -> None
     tell = "from rekindle.engine.worker import holder_name; print(holder_name(), flush=True); input()"
     other = subprocess.Popen([sys.executable, "-c", tell], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None
+    assert other.stdin is not None
     name = other.stdout.readline().strip()
     assert [is_dead(holder_name()), is_dead(name)] == [False, False]
-    other.communicate("\n")
+    other.stdin.write("\n")
+    other.stdin.close()
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+    assert is_dead(name), "nobody has looked at it yet"
+    other.wait()
+    other.stdout.close()
     assert is_dead(name)
 
 
 def test_a_later_process_of_the_same_number_is_another() -> None:
     assert is_dead(f"{socket.gethostname()}/{os.getpid()}/1")
     assert not is_dead(f"elsewhere/{os.getpid()}/1")
+    assert not is_dead(socket.gethostname()), "no process is named"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the start is told by the clock")
@@ -85,3 +96,93 @@ def test_who_lost_a_lease_waits_no_more_for_what_runs_under_it() -> None:
     sleeper.wait()
     assert engine.executor.waited == ()
     assert engine.run("job", "taker").status is TuningJobStatus.COMPLETED
+
+
+@dataclass(frozen=True)
+class _Defect(HereAndNow):
+    """Meets a defect, as often as it is asked: for which tuning jobs that was."""
+
+    asked: list[int] = field(default_factory=list)
+
+    def suggest(self, snapshot: Snapshot, definition: Definition) -> Suggestion | None:
+        self.asked.append(snapshot.job.id)
+        raise RuntimeError("a defect")
+
+
+def test_work_that_meets_a_defect_rests() -> None:
+    engine = Engine()
+    engine.create(tuning_spec())
+    defect = _Defect()
+    worker = Worker(Step(engine.store, engine.executor, engine.clock, defect), "a")
+    with capture_logs() as told:
+        for _ in range(int(REST_SECONDS)):
+            worker.tick()
+            engine.clock.sleep(1.0)
+        assert len(defect.asked) == 1
+        worker.tick()
+    assert len(defect.asked) == 2
+    assert [line["event"] for line in told] == ["a step failed; trying again later"] * 2
+
+
+def test_who_has_no_other_work_is_told_of_a_defect() -> None:
+    engine = Engine()
+    job = engine.create(tuning_spec())
+    worker = Worker(Step(engine.store, engine.executor, engine.clock, _Defect()), "a", f"tuning:{job.id}")
+    with pytest.raises(RuntimeError, match="a defect"):
+        worker.run(lambda: False)
+    assert engine.store.holders() == [], "its lease is given back"
+
+
+def test_runs_of_work_that_met_a_defect_wake_nobody_and_may_still_be_alive() -> None:
+    engine = Engine()
+    engine.executor = _Attentive(engine.clock, engine.program)
+    engine.create(tuning_spec(jobs=4, parallel=2))
+    first = engine.worker("a@one")
+    first.tick()
+    first.wait()
+    defect = _Defect()
+    first.step = replace(first.step, suggester=defect)
+    while not defect.asked:
+        engine.clock.sleep(1.0)
+        with capture_logs():
+            first.tick()
+    engine.executor.waited = ()
+    first.wait()
+    assert engine.executor.waited == ()
+    first.shut_down()
+    now = engine.clock.now()
+    assert engine.store.claim("b@two", now, now + 1) == [], "nobody knows what runs there"
+
+
+def test_who_has_claimed_and_not_looked_may_have_runs() -> None:
+    engine = Engine()
+    engine.create(tuning_spec())
+    worker = engine.worker("a@one")
+    worker._keep_leases()
+    worker.shut_down()
+    now = engine.clock.now()
+    assert engine.store.claim("b@two", now, now + 1) == []
+    assert len(engine.store.claim("b@one", now, now + 1)) == 1
+
+
+def test_a_tuning_job_that_somebody_deleted_is_let_go_of_without_a_word() -> None:
+    engine = Engine()
+    job = engine.create(tuning_spec())
+    worker = engine.worker()
+    worker.tick()
+    engine.store.delete_tuning_job(job.id)
+    with capture_logs() as told:
+        worker.tick()
+    assert told == []
+    assert worker._work == {}
+
+
+def test_a_lease_is_renewed_before_it_runs_out() -> None:
+    engine = Engine()
+    engine.create(tuning_spec())
+    worker = engine.worker()
+    for _ in range(4):
+        worker.tick()
+        engine.clock.sleep(0.6 * LEASE_SECONDS)
+        now = engine.clock.now()
+        assert engine.store.claim("b", now, now + 1) == []
