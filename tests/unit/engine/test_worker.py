@@ -21,7 +21,7 @@ from rekindle.engine.reconcile import Step
 from rekindle.engine.suggestions import HereAndNow, Suggestion
 from rekindle.engine.worker import LEASE_SECONDS, REST_SECONDS, Worker, holder_name, is_dead
 from support.engine import Engine
-from support.simulated import SimulatedExecutor
+from support.simulated import Script, SimulatedExecutor
 from support.specs import tuning_spec
 
 
@@ -128,8 +128,9 @@ def test_who_has_no_other_work_is_told_of_a_defect() -> None:
     engine = Engine()
     job = engine.create(tuning_spec())
     worker = Worker(Step(engine.store, engine.executor, engine.clock, _Defect()), "a", f"tuning:{job.id}")
+    looks = iter(range(9))
     with pytest.raises(RuntimeError, match="a defect"):
-        worker.run(lambda: False)
+        worker.run(lambda: next(looks, None) is None)
     assert engine.store.holders() == [], "its lease is given back"
 
 
@@ -186,3 +187,15 @@ def test_a_lease_is_renewed_before_it_runs_out() -> None:
         engine.clock.sleep(0.6 * LEASE_SECONDS)
         now = engine.clock.now()
         assert engine.store.claim("b", now, now + 1) == []
+
+
+def test_who_lost_a_lease_lets_go_of_the_work_though_nothing_of_it_has_changed() -> None:
+    engine = Engine(program=lambda _: Script(seconds=1e6))
+    engine.create(tuning_spec(jobs=1, parallel=1))
+    sleeper, taker = engine.worker("sleeper"), engine.worker("taker")
+    sleeper.tick()
+    engine.clock.sleep(LEASE_SECONDS + 1)
+    for worker in (taker, sleeper, taker, sleeper):
+        worker.tick()
+    assert sleeper._work == {}
+    assert list(taker._work) == ["tuning:1"]
