@@ -202,8 +202,33 @@ def test_a_process_that_ends_sees_the_event_in_hand_through_and_begins_no_other(
         assert entered.wait(60)
     assert len(slow.heard) == 1
     # It gave the sink back: the next process need not wait.
-    assert messenger(engine, ear := Ear(), "b").tell() == 10
+    assert Messenger(engine.store, ear := Ear(), SystemClock(), "b").tell() == 10
     assert not {*slow.heard} & {*ear.heard}
+
+
+def test_what_is_at_hand_when_the_work_ends_is_told_and_the_sink_is_free_for_the_next_process() -> None:
+    engine, ear = engine_with(), Ear()
+    engine.run("job")
+    messenger(engine, ear).run(lambda: True, lambda: False)
+    assert len(ear.heard) == 11
+    engine.create(tuning_spec("next"))
+    assert messenger(engine, Ear(), "b").tell() == 1
+
+
+def test_a_sink_that_takes_its_time_stays_ours_from_one_look_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rekindle.engine.messenger._BATCH", 2)
+    engine = engine_with()
+    engine.run("job")
+
+    @dataclass
+    class Slow(Ear):
+        def deliver(self, event: Event) -> None:
+            now = engine.clock.now()
+            assert engine.store.claim_events("ear", "b", now, now + 1, 1) == []
+            engine.clock.sleep(0.9 * HOLD_SECONDS)
+            super().deliver(event)
+
+    assert messenger(engine, Slow()).tell() == 11
 
 
 class Unplugged(BaseException):
