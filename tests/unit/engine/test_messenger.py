@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from rekindle.api.translate.events import Events
 from rekindle.engine.clock import SystemClock
@@ -72,6 +73,27 @@ def test_one_that_fails_is_left_alone_for_longer_and_longer_and_keeps_its_order(
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
     assert len(ear.heard) == 11
     assert engine.store.sink_states()[0].failures == 0
+
+
+def test_failures_are_counted_in_a_row() -> None:
+    engine, ear = engine_with(), Ear(fails=lambda number, _: Undelivered("down") if number % 2 else None)
+    engine.run("job")
+    teller = messenger(engine, ear)
+    for told in range(4):
+        assert teller.tell() == min(told, 1)
+        engine.clock.sleep(FIRST_PAUSE)
+    assert len(ear.heard) == 3
+
+
+def test_a_sink_that_fails_again_and_again_is_complained_of_once() -> None:
+    engine, ear = engine_with(), Ear(fails=lambda _number, _event: Undelivered("down"))
+    teller = messenger(engine, ear)
+    with capture_logs() as told:
+        for _ in range(4):
+            teller.tell()
+            engine.clock.sleep(LONGEST_PAUSE)
+    assert ear.calls == 4
+    assert [line["event"] for line in told] == ["cannot tell events; trying again"]
 
 
 def test_pauses_have_a_limit() -> None:
