@@ -228,6 +228,21 @@ def test_a_process_that_ends_sees_the_event_in_hand_through_and_begins_no_other(
     assert not {*slow.heard} & {*ear.heard}
 
 
+def test_a_process_that_ends_stays_a_little_for_what_is_still_to_be_told() -> None:
+    engine = engine_with()
+    engine.run("job")
+
+    @dataclass
+    class Leisurely(Ear):
+        def deliver(self, event: Event) -> None:
+            SystemClock().sleep(0.005)
+            super().deliver(event)
+
+    with telling([Messenger(engine.store, ear := Leisurely(), SystemClock(), "a")]):
+        pass
+    assert len(ear.heard) == 11
+
+
 def test_what_is_at_hand_when_the_work_ends_is_told_and_the_sink_is_free_for_the_next_process() -> None:
     engine, ear = engine_with(), Ear()
     engine.run("job")
