@@ -151,19 +151,17 @@ def test_runs_of_work_that_met_a_defect_wake_nobody_and_may_still_be_alive() -> 
     first.wait()
     assert engine.executor.waited == ()
     first.shut_down()
-    now = engine.clock.now()
-    assert engine.store.claim("b@two", now, now + 1) == [], "nobody knows what runs there"
+    assert engine.store.claim("b@two", 1.0) == [], "nobody knows what runs there"
 
 
 def test_who_has_claimed_and_not_looked_may_have_runs() -> None:
     engine = Engine()
     engine.create(tuning_spec())
     worker = engine.worker("a@one")
-    worker._keep_leases()
+    worker._keep_leases(engine.clock.now())
     worker.shut_down()
-    now = engine.clock.now()
-    assert engine.store.claim("b@two", now, now + 1) == []
-    assert len(engine.store.claim("b@one", now, now + 1)) == 1
+    assert engine.store.claim("b@two", 1.0) == []
+    assert len(engine.store.claim("b@one", 1.0)) == 1
 
 
 def test_a_tuning_job_that_somebody_deleted_is_let_go_of_without_a_word() -> None:
@@ -185,8 +183,7 @@ def test_a_lease_is_renewed_before_it_runs_out() -> None:
     for _ in range(4):
         worker.tick()
         engine.clock.sleep(0.6 * LEASE_SECONDS)
-        now = engine.clock.now()
-        assert engine.store.claim("b", now, now + 1) == []
+        assert engine.store.claim("b", 1.0) == []
 
 
 def test_who_lost_a_lease_lets_go_of_the_work_though_nothing_of_it_has_changed() -> None:
