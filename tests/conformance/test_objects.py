@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -46,6 +47,11 @@ class TestFiles(ObjectStoreSuite):
         (tmp_path / "file").write_bytes(b"x")
         store.upload(str(tmp_path / "file"), f"{base}/file")
         assert [p.name for p in Path(base.removeprefix("file://")).iterdir()] == ["file"]
+
+    def test_a_name_that_is_no_text_is_the_file_s_own(self, store: ObjectStore, base: str, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"x")
+        store.upload(str(tmp_path / "file"), f"{base}/%FF")
+        assert [os.fsencode(p.name) for p in Path(base.removeprefix("file://")).iterdir()] == [b"\xff"]
 
     def test_uris_that_name_no_path(self, store: ObjectStore) -> None:
         for uri in ("file://elsewhere/x", "relative/x"):

@@ -81,7 +81,7 @@ def model_place(uri: str | None) -> str | None:
     if uri is None:
         return None
     parts = urlsplit(uri)
-    return unquote(parts.path) if parts.scheme == "file" else uri
+    return unquote(parts.path, errors="surrogateescape") if parts.scheme == "file" else uri
 
 
 def _tuned(view: TuningJobView) -> list[str]:

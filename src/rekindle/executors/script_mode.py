@@ -141,7 +141,7 @@ def _digest(python: str, requirements: Path, shows_interpreter: bool) -> str:
     # An environment's interpreter is a link: where it stands tells one from another, where it leads tells of an upgrade.
     found = hashlib.sha256(os.fsencode(f"{os.path.abspath(python)}\0{os.path.realpath(python)}\0{shows_interpreter}\0"))
     if not shows_interpreter:
-        read = {requirements, *_referred(requirements)}
+        read = {requirements} | _referred(requirements)
     else:
         # The code's own: all of it where it is a package that is installed, else what requirements may refer to.
         read = {p for p in (Path().rglob("*") if Path(_SETUP).is_file() else Path().glob("*.txt")) if p.is_file()}
@@ -150,12 +150,17 @@ def _digest(python: str, requirements: Path, shows_interpreter: bool) -> str:
     return found.hexdigest()[:32]
 
 
-def _referred(requirements: Path) -> list[Path]:
+def _referred(requirements: Path) -> set[Path]:
     """The files that a requirements file includes or is constrained by, those that they name among them."""
-    # Its encoding is the installer's business.
-    named = re.findall(rb"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", requirements.read_bytes(), re.MULTILINE)
-    files = [path for name in named if (path := requirements.parent / os.fsdecode(name)).is_file()]
-    return files + [further for file in files if file != requirements for further in _referred(file)]
+    found, unread = set[Path](), [requirements]
+    while unread:
+        file = unread.pop()
+        # Its encoding is the installer's business.
+        named = re.findall(rb"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", file.read_bytes(), re.MULTILINE)
+        further = {path for name in named if (path := file.parent / os.fsdecode(name)).is_file()} - found
+        found |= further
+        unread += further
+    return found
 
 
 def _build(python: str, installer: str, target: Path, requirements: Path, shows_interpreter: bool) -> None:

@@ -100,7 +100,7 @@ def _path(uri: str) -> Path:
     parts = urlsplit(uri)
     if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
         raise InvalidValue("uri", uri, "a file URI names this machine only", "Write file:///path.")
-    path = Path(unquote(parts.path)) if parts.scheme == "file" else Path(uri)
+    path = Path(unquote(parts.path, errors="surrogateescape")) if parts.scheme == "file" else Path(uri)
     if not path.is_absolute():
         raise InvalidValue("uri", uri, "not an absolute path")
     return path

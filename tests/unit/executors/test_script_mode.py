@@ -301,6 +301,13 @@ def test_requirements_may_be_in_an_encoding_that_they_name(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
 
 
+def test_requirements_that_include_each_other_are_read_once(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt")]
+    for file, other in zip(files, (*files[1:], files[0]), strict=True):
+        file.write_text(f"-r {other.name}\n")
+    assert script_mode._referred(files[0]) == set(files)
+
+
 def test_code_with_requirements_may_have_files_whose_names_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     for name in ("requirements.txt", "train.py", os.fsdecode(b"\xff.txt")):
