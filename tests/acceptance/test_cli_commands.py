@@ -370,6 +370,18 @@ def test_a_relaxed_warm_start_is_planned_explained_and_verified(cli, done):
     assert "weight then" in cli.ok("explain", cli.json("trials", "other")[3]["name"])
     cli.ok("delete", done)
     assert "4 of 4 suggestions cannot be compared: they were made with the results of 'done'" in cli.ok("verify", "other")
+    assert "1 of its parents was deleted since" in cli.ok("explain", "other")
+
+
+def test_one_event_is_one(cli, monkeypatch):
+    monkeypatch.setenv("REKINDLE_EVENTS_WEBHOOK", "http://127.0.0.1:9/")
+    cli.ok("tune", cli.job("told"), "--detach")
+    code, _, err = cli("events", "--drop")
+    assert (code, err) == (0, "1 event thrown away\n")
+    code, _, err = cli("events", "--retry")
+    assert (code, err) == (0, "given up, and for the next worker to tell after all: 0 events\n")
+    cli.ok("stop", "told")
+    cli.ok("delete", "told")
 
 
 def test_the_page_names_every_key_of_json(cli, done):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rekindle.cli.options import JsonOption
-from rekindle.cli.printing import complain, tell
+from rekindle.cli.printing import complain, counted, tell
 
 if TYPE_CHECKING:
     from rekindle.engine.ports import Outbox, SinkState
@@ -30,10 +30,10 @@ def events(
     if only:
         _check_known(app.outbox, named, only)
     if drop:
-        complain(f"{app.outbox.drop_events(only)} events thrown away")
+        complain(f"{counted(app.outbox.drop_events(only), 'event')} thrown away")
     elif retry:
         again = app.outbox.try_again(only)
-        complain(f"{again} events that were given up wait again; the next worker tells them")
+        complain(f"given up, and for the next worker to tell after all: {counted(again, 'event')}")
     records = [_record(state, named) for state in _states(app.outbox, named) if only in ("", state.name)]
     if as_json:
         write_json(records)

@@ -37,7 +37,8 @@ def show_warm_start(found: Mapping[str, Any]) -> None:
     show_rows(_COLUMNS, rows, right=("used", "weight", "agreement", "its best"))
     show("")
     if warm["deleted_parents"]:
-        tell(f"{warm['deleted_parents']} of its parents were deleted since: what they said then is recorded only.")
+        were = "was" if warm["deleted_parents"] == 1 else "were"
+        tell(f"{warm['deleted_parents']} of its parents {were} deleted since: what they said then is recorded only.")
         show("")
     for line in _evidence(warm):
         tell(line)
