@@ -7,6 +7,7 @@ rekindle run --serve -- python examples/boto3-warm-start/tune.py
 import io
 import json
 import os
+import sys
 import tarfile
 import time
 
@@ -74,6 +75,8 @@ def tune(name, data, jobs, **more):
         if job["HyperParameterTuningJobStatus"] not in ("InProgress", "Stopping"):
             break
         time.sleep(1)
+    if "BestTrainingJob" not in job:
+        sys.exit(f"{name}: {job['HyperParameterTuningJobStatus']}: {job.get('FailureReason', 'no training job has a result')}")
     show(name, "its own best", job["BestTrainingJob"])
     if "OverallBestTrainingJob" in job:
         show(name, "with its parents'", job["OverallBestTrainingJob"])

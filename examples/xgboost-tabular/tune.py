@@ -71,6 +71,8 @@ while True:
     if job["HyperParameterTuningJobStatus"] not in ("InProgress", "Stopping"):
         break
     time.sleep(1)
+if "BestTrainingJob" not in job:
+    sys.exit(f"{name}: {job['HyperParameterTuningJobStatus']}: {job.get('FailureReason', 'no training job has a result')}")
 best = job["BestTrainingJob"]
 value = best["FinalHyperParameterTuningJobObjectiveMetric"]["Value"]
 print(f"{name}: {job['TrainingJobStatusCounters']['Completed']} training jobs, best validation:auc {value:.5f}")
