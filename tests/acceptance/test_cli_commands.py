@@ -384,9 +384,9 @@ def test_one_event_is_one(cli, monkeypatch):
     cli.ok("delete", "told")
 
 
-def test_the_page_names_every_key_of_json(cli, done):
+def test_the_page_names_every_key_of_json(cli, done, tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
-    rows, log, planned = cli.folder / "rows.csv", cli.folder / "log", cli.job("planned")
+    rows, log, planned = tmp_path / "rows.csv", tmp_path / "log", cli.job("planned")
     rows.write_text(cli.ok("export", done))
     log.write_text("loss=1\n")
     imported = cli.json("import", planned, str(rows), "--name", "brought")
