@@ -1,4 +1,4 @@
-"""Which of several refusals of one request is said, and which tuning jobs are of one family."""
+"""What is refused and in which words, what a change leaves alone, and which tuning jobs are of one family."""
 
 from __future__ import annotations
 
@@ -7,14 +7,26 @@ from dataclasses import replace
 
 import pytest
 
-from rekindle.domain.errors import InvalidValue, Unsupported
-from rekindle.domain.training_job import Algorithm, TrainingSpec
-from rekindle.domain.tuning_job import WarmStart, WarmStartType
-from rekindle.engine.commands import MAX_FAMILY, find_parents, with_ancestors
-from rekindle.engine.ports import JobStore
+from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, Unsupported, WrongState
+from rekindle.domain.training_job import MAX_TAGS, Algorithm, TrainingSpec
+from rekindle.domain.tuning_job import Quotas, WarmStart, WarmStartType
+from rekindle.engine.commands import (
+    MAX_FAMILY,
+    add_tags,
+    change_extras,
+    create_training_job,
+    create_tuning_job,
+    delete_training_job,
+    delete_tuning_job,
+    find_parents,
+    remove_tags,
+    stop_tuning_job,
+    with_ancestors,
+)
+from rekindle.engine.ports import JobStore, Run, RunKey
 from rekindle.storage.store import open_store
 from support.engine import Engine
-from support.jobs import OWNER, tuning_job
+from support.jobs import OWNER, training_job, tuning_job
 from support.simulated import SimulatedExecutor
 from support.specs import tuning_spec
 
@@ -78,3 +90,103 @@ def test_whom_two_have_for_a_parent_counts_once() -> None:
     assert _family(store, "left", "right") == ["left", "right", "root"]
     assert _family(store, "low") == ["low", "left", "right", "root"]
     assert _family(store, "left", "root") == ["left", "root"], "a parent that is an ancestor, too, is a parent"
+
+
+def test_a_name_that_is_in_use_says_what_can_be_done_with_its_job() -> None:
+    engine = Engine()
+    engine.create(tuning_spec("Job", jobs=1, parallel=1))
+    with pytest.raises(NameInUse, match="`rekindle resume Job`"):
+        engine.create(tuning_spec("job"))
+    engine.run("Job")
+    with pytest.raises(NameInUse, match="`rekindle show Job`"):
+        engine.create(tuning_spec("JOB"))
+
+
+def test_what_runs_counts_against_the_quota_and_what_has_ended_or_is_to_stop_does_not() -> None:
+    engine, quotas = Engine(), Quotas(running_tuning_jobs=2)
+
+    def create(name: str) -> None:
+        spec = tuning_spec(name, jobs=1, parallel=1)
+        create_tuning_job(engine.store, engine.executor, engine.clock, engine.owner, spec, quotas)
+
+    create("one")
+    create("two")
+    with pytest.raises(LimitExceeded) as caught:
+        create("three")
+    assert (caught.value.asked, caught.value.used) == (3, 2)
+    engine.run("one")
+    create("three")
+    stop_tuning_job(engine.store, engine.owner, "three")
+    create("four")
+
+
+def test_what_still_runs_is_not_deleted_nor_what_a_tuning_job_counts() -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=2, parallel=1))
+    for words in ("Stop it first", "Wait until it has ended"):
+        with pytest.raises(WrongState) as refused:
+            delete_tuning_job(engine.store, engine.owner, "job")
+        assert words in refused.value.hint
+        stop_tuning_job(engine.store, engine.owner, "job")
+    engine.run("job")
+    with pytest.raises(WrongState, match="has already ended: it is Stopped"):
+        stop_tuning_job(engine.store, engine.owner, "job")
+    engine.create(tuning_spec("other", jobs=1, parallel=1))
+    engine.run("other")
+    (trial,) = engine.trials("other")
+    with pytest.raises(WrongState, match="is a result of the tuning job 'other'"):
+        delete_training_job(engine.store, engine.executor, engine.owner, trial.name)
+    delete_tuning_job(engine.store, engine.owner, "other")
+    assert engine.executor.has_log(engine.owner, trial.name)
+    delete_training_job(engine.store, engine.executor, engine.owner, trial.name)
+    assert not engine.executor.has_log(engine.owner, trial.name)
+    with pytest.raises(NotFound):
+        engine.store.training_job(engine.owner, trial.name)
+
+
+def test_the_name_of_a_training_job_whose_files_are_still_here_is_in_use() -> None:
+    engine = Engine()
+    stored = create_training_job(engine.store, engine.executor, engine.clock, training_job())
+    engine.executor.launch(Run(RunKey.of(stored), stored.spec, {"lr": "0.1", "layers": "1"}))
+    with pytest.raises(NameInUse) as refused:
+        create_training_job(engine.store, engine.executor, engine.clock, training_job("ALONE"))
+    assert "are still here" not in str(refused.value)
+    engine.store.delete_training_job(stored.id)
+    with pytest.raises(NameInUse, match="are still here"):
+        create_training_job(engine.store, engine.executor, engine.clock, training_job())
+
+
+def test_a_change_that_changes_nothing_is_none() -> None:
+    engine = Engine()
+    made = create_training_job(engine.store, engine.executor, engine.clock, training_job())
+    engine.clock.sleep(1)
+    change_extras(engine.store, engine.clock, engine.owner, "alone", dict)
+    assert engine.store.training_job(engine.owner, "alone") == made
+    change_extras(engine.store, engine.clock, engine.owner, "alone", lambda extras: {**extras, "a": 1})
+    after = engine.store.training_job(engine.owner, "alone")
+    assert (after.spec.extras, after.modified_at) == ({"a": 1}, made.modified_at + 1)
+
+
+def test_a_job_has_fifty_tags_at_most() -> None:
+    store = open_store("sqlite://")
+    subject = f"tuning:{store.create_tuning_job(tuning_job()).id}"
+    assert len(add_tags(store, subject, {str(n): "" for n in range(MAX_TAGS)})) == MAX_TAGS
+    assert add_tags(store, subject, {"0": "new"})["0"] == "new"
+    with pytest.raises(LimitExceeded) as refused:
+        add_tags(store, subject, {"one more": ""})
+    assert (refused.value.asked, refused.value.used) == (MAX_TAGS + 1, MAX_TAGS)
+    assert len(remove_tags(store, subject, ["0", "none"])) == MAX_TAGS - 1
+
+
+def test_tags_that_somebody_else_adds_meanwhile_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store("sqlite://")
+    subject = f"tuning:{store.create_tuning_job(tuning_job()).id}"
+    real, others = store.set_tags, [{"theirs": "1"}]
+
+    def busy(subject: str, tags: Mapping[str, str], expected: Mapping[str, str] | None = None) -> bool:
+        if others:
+            real(subject, others.pop())
+        return real(subject, tags, expected)
+
+    monkeypatch.setattr(store, "set_tags", busy)
+    assert add_tags(store, subject, {"ours": "2"}) == {"theirs": "1", "ours": "2"}
