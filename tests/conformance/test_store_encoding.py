@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import zlib
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -156,3 +158,31 @@ def test_cursors_with_a_right_checksum_and_a_wrong_value(value):
 def test_cursors_with_a_right_checksum_and_a_wrong_id(job_id):
     with pytest.raises(InvalidValue, match="next_token"):
         decode_cursor(encode_cursor(Cursor("o", "a", job_id)), "o")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"7",
+        b"[" * 100_000,
+        b'["o","a"]',
+        b'["o",NaN,1]',
+        b'["o",1e999,1]',
+        b'[1,"a",1]',
+        b'["o","\\u2028",1]',
+        b'["o","a",1]!',
+        '["o","ä",1]'.encode("latin-1"),
+    ],
+)
+def test_cursors_with_a_right_checksum_and_something_else(body):
+    forged = base64.urlsafe_b64encode(zlib.crc32(body).to_bytes(4, "big") + body).decode()
+    with pytest.raises(InvalidValue, match="next_token"):
+        decode_cursor(forged, "o")
+
+
+def test_a_cursor_with_a_character_too_many():
+    text = encode_cursor(Cursor("o", "a", 1))
+    assert decode_cursor(text, "o").id == 1
+    with pytest.raises(InvalidValue, match="next_token"):
+        decode_cursor(f"{text[:4]}!{text[4:]}", "o")
