@@ -243,7 +243,7 @@ class Worker:
             if subject not in self._work:
                 continue
             begun = set(work.running or ()) - before
-            if not begun and self._is_overdue(work):
+            if self._is_overdue(work):
                 # It needs more than is free: were others to take that, it would never be enough.
                 return
             if begun:
