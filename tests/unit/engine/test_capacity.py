@@ -187,6 +187,21 @@ def test_who_needs_much_is_not_passed_for_ever_by_those_who_need_little() -> Non
     assert made.engine.clock.now() - began >= PATIENCE_SECONDS
 
 
+def test_who_has_had_its_turn_is_not_waited_for_as_if_it_had_not() -> None:
+    made = host(slots=99, seconds=2 * PATIENCE_SECONDS)
+    made.engine.executor.slots, made.engine.executor.gpus = None, 5
+    made.engine.create(needing(5, jobs=1, parallel=1))
+    made.worker.tick()
+    made.engine.create(needing(3, jobs=9, parallel=2))
+    while not made.running()["needs-3"]:
+        made.worker.tick()
+        made.engine.clock.sleep(10)
+    made.engine.create(needing(1, jobs=9, parallel=2))
+    for _ in range(2):
+        made.worker.tick()
+    assert made.running() == {"needs-3": 1, "needs-1": 2}
+
+
 def test_who_can_never_be_served_keeps_nobody_waiting() -> None:
     made = host(slots=99)
     made.engine.executor.slots, made.engine.executor.gpus = None, 4
