@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 
 PLACE = "/opt/ml"
+#: Where an image's own entry point installs what it likes: the job's folder, not the interpreter's.
+PACKAGES = f"{PLACE}/packages"
 
 _PARENT = "/opt"
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000
@@ -31,6 +33,9 @@ def main(arguments: Sequence[str]) -> None:
         problem = probe(folder)
         if not problem:
             enter(folder)
+            if mode == "need":
+                # An interpreter does not look again at a folder that was not there when it started, and may install there.
+                os.makedirs(PACKAGES, exist_ok=True)
         elif mode == "need":
             raise OSError(f"this job needs {PLACE}, and this machine does not let it have one: {problem}. {_HINT}")
         become(command)

@@ -219,15 +219,13 @@ def _entrypoint(
 ) -> Program:
     """A command that is written for a container: in a view of the machine where /opt/ml is the job's folder."""
     interpreter, folder, variables = chosen_python(python)
-    # A container may install what it likes; here that goes to the job's folder and not to the interpreter's.
-    packages = f"{opt_ml.PLACE}/packages"
     runner = (*_runner(interpreter, way, environments), "", "") if way.requirements else ()
     return Program(
         argv=(*_view("need"), *runner, *algorithm.entrypoint, *algorithm.arguments),
         values={n: contract.decoded(v) for n, v in contract.own(hyperparameters).items()},
         entry_point=str(hyperparameters.get(PROGRAM, "")),
         first_on_path=(folder,),
-        variables={**variables, "PIP_TARGET": packages, "PYTHONPATH": packages},
+        variables={**variables, "PIP_TARGET": opt_ml.PACKAGES, "PYTHONPATH": opt_ml.PACKAGES},
         hint=_hint(algorithm, interpreter, way),
     )
 

@@ -61,6 +61,24 @@ def test_an_entry_point_is_run_in_such_a_view(folder: Path) -> None:
     assert program.variables["PIP_TARGET"] == "/opt/ml/packages"
 
 
+#: Does as pip does, in another process, and imports what that put there.
+INSTALLS = """
+import os, subprocess, sys
+pip = "import os; t = os.environ['PIP_TARGET']; os.makedirs(t, exist_ok=True); open(os.path.join(t, 'late.py'), 'w').close()"
+subprocess.run([sys.executable, "-c", pip], check=True)
+import late
+"""
+
+
+def test_what_an_entry_point_installs_can_be_imported_by_itself(folder: Path) -> None:
+    executor = ProcessExecutor(folder / "home", SystemClock(), environment={"PATH": os.environ["PATH"]})
+    key = RunKey("job", 1)
+    executor.launch(Run(key, TrainingSpec(Algorithm(image=IMAGE, entrypoint=("python", "-c", INSTALLS))), {}))
+    while (report := executor.report(key)).state is RunState.RUNNING:
+        executor.wait([key], 30.0)
+    assert report.state is RunState.COMPLETED, report.failure_reason
+
+
 @pytest.mark.parametrize("program", ["no-such-program", "/no/such/program"])
 def test_an_entry_point_that_is_not_there_is_refused_and_reported(folder: Path, program: str) -> None:
     executor = ProcessExecutor(Host(folder / "home", {"PATH": os.environ["PATH"]}), SystemClock())
