@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Output, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import ObjectStore, Run, RunKey, RunState
+from rekindle.executors import orders, records
 from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
 from rekindle.objects.s3 import S3Objects
@@ -157,6 +159,21 @@ def test_a_training_job_reads_from_s3_and_writes_to_it(endpoint: str, bucket: st
     assert report.model_uri == f"s3://{bucket}/out/{KEY.name}/output/model.tar.gz"
     assert s3.head_object(Bucket=bucket, Key=f"out/{KEY.name}/output/model.tar.gz")["ContentLength"] > 0
     assert left_to_upload(tmp_path) == []
+
+
+def test_orders_of_a_worker_whose_package_was_replaced_are_understood(
+    endpoint: str, bucket: str, executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_before(*given: Any) -> records.Fields:
+        fields = orders_of(*given)
+        return fields | {"fetch": ["fetch all"], "fetch all": fields["fetch"]}
+
+    orders_of = orders.orders_of
+    monkeypatch.setattr(orders, "orders_of", as_before)
+    client(endpoint).put_object(Bucket=bucket, Key="data/train/x.csv", Body=b"1,2")
+    (source := tmp_path / "source").mkdir()
+    executor.launch(Run(KEY, job(source, bucket, "import os\nopen(os.environ['SM_CHANNEL_TRAIN'] + '/x.csv')\n"), {}))
+    assert (report := finished(executor)).state is RunState.COMPLETED, report.failure_reason
 
 
 @pytest.mark.parametrize(

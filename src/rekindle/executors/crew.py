@@ -189,7 +189,9 @@ class Crew:
         """Runs them until all have ended. Gives the first that failed, or else the first of all, and ``timed out`` or what
         ``called_off`` said where we ended them. ``limit`` is when they are to have ended, as ``time.monotonic`` counts."""
         try:
-            self._members.extend(starting)
+            # One by one: what has started is ours though a later one cannot.
+            for member in starting:
+                self._members.append(member)
             return self._follow(called_off, limit, companion)
         finally:
             if companion is not None:

@@ -200,7 +200,9 @@ def _check_place(algorithm: Algorithm) -> None:
 def _no_place() -> str:
     """Why this machine cannot give a program its own /opt/ml; empty where it can."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([*_view("need"), "true"], cwd=folder, capture_output=True, text=True, check=False)
+        code = Path(folder, "code")
+        code.mkdir()
+        done = subprocess.run([*_view("need"), "true"], cwd=code, capture_output=True, text=True, check=False)
     return done.stderr.strip().removeprefix("ClientError: ")
 
 

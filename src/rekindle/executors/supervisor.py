@@ -179,7 +179,8 @@ class Supervisor:
         if self._orders["inputs"] or self._orders["restore"]:
             self._phase("Downloading", "Downloading input data")
         if self._orders["fetch"]:
-            self._transfer("fetch", "Data download failed", self._called_off)
+            # A worker that goes on while its package is replaced gives orders as it knew them.
+            self._transfer("fetch all" if "fetch all" in self._orders else "fetch", "Data download failed", self._called_off)
         if self._orders["restore"]:
             self._transfer("restore", "Checkpoint download failed", self._called_off)
         self._deal()

@@ -385,6 +385,7 @@ def test_the_good_one_passes_the_same_checks(tmp_path):
     [
         (swap("jobs: 24", "jobs: 751"), 9, "number of training jobs: 751: the limit is 750"),
         (swap("parallel: 2", "parallel: 11"), 9, "number of parallel training jobs: 11: the limit is 10"),
+        (swap("runtime: 1h", "job_runtime: 40d"), 9, "run time of a training job: 3456000: the limit is 2419200"),
         (swap("static: {cv: 5}", f"static: {dict.fromkeys((f's{i}' for i in range(97)), 1)}"), 8, "hyperparameters"),
         (add(f"metrics: {dict.fromkeys((f'm{i}' for i in range(40)), '(x)')}"), 10, "number of metrics: 41: the limit is 40"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ import late
 
 
 def test_what_an_entry_point_installs_can_be_imported_by_itself(folder: Path) -> None:
-    executor = ProcessExecutor(folder / "home", SystemClock(), environment={"PATH": os.environ["PATH"]})
+    executor = ProcessExecutor(Host(folder / "home", {"PATH": os.environ["PATH"]}), SystemClock())
     key = RunKey("job", 1)
     executor.launch(Run(key, TrainingSpec(Algorithm(image=IMAGE, entrypoint=("python", "-c", INSTALLS))), {}))
     while (report := executor.report(key)).state is RunState.RUNNING:
@@ -102,6 +103,12 @@ def test_an_entry_point_that_is_or_may_be_there_is_not_refused(folder: Path, pro
 def test_arguments_alone_are_for_an_image_that_is_not_here() -> None:
     with pytest.raises(Unsupported, match="give an entrypoint, too"):
         runtimes.check_image(Algorithm(image=IMAGE, arguments=("train",)), {})
+
+
+def test_to_look_whether_there_is_a_view_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert runtimes._no_place.__wrapped__() == runtimes._no_place()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_where_there_is_no_view_an_entry_point_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
