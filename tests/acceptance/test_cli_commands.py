@@ -765,7 +765,7 @@ def test_a_database_that_is_none_is_not_to_be_tried_again(cli, folder, monkeypat
 
 @pytest.mark.parametrize(
     ("host", "told"),
-    [("192.0.2.1", "error: host: '192.0.2.1': cannot listen there"), ("no.such.host.invalid", "error: host: 'no.such")],
+    [("192.0.2.1", "error: --host: '192.0.2.1': cannot listen there"), ("no.such.host.invalid", "error: --host: 'no.such")],
 )
 def test_a_host_that_is_not_this_machine_s(cli, host, told):
     error = cli.refused(2, "serve", "--host", host, "--port", "8999")

@@ -277,7 +277,7 @@ def refused(environ: dict[str, str], *options: str) -> str:
 
 def test_a_taken_port_is_said_in_one_line_and_by_whom_it_is_taken(serving: Serving, tmp_path: Path) -> None:
     port = str(serving.port)
-    told = f"error: port: {port}: cannot listen there (Address already in use). Choose another by --port, or end the"
+    told = f"error: --port: {port}: cannot listen there (Address already in use). Choose another by --port, or end the"
     assert refused(serving.environ, "--port", port) == f"{told} server of {serving.home}.\n"
     elsewhere = {**serving.environ, "REKINDLE_HOME": str(tmp_path / "elsewhere")}
     assert refused(elsewhere, "--port", port) == f"{told} other server.\n"
@@ -299,7 +299,7 @@ def test_of_two_servers_that_start_at_once_on_a_port_one_says_that_it_is_taken(t
         until(lambda: any(s.poll() is not None for s in servers))
         (loser,) = (s for s in servers if s.poll() is not None)
         (error,) = loser.communicate()[1].strip().splitlines()
-        assert error.startswith(f"error: port: {port}: cannot listen there (Address already in use)")
+        assert error.startswith(f"error: --port: {port}: cannot listen there (Address already in use)")
         assert loser.returncode == 2
         until(Address(port=port).answers)
     finally:
@@ -321,10 +321,10 @@ def test_a_server_that_cannot_listen_leaves_the_address_of_the_last_one(tmp_path
 
         def listen() -> None:
             seen.append(announced(settings))
-            _listen("port", address.host, address.port, bound)
+            _listen("--port", address.host, address.port, bound)
 
         with (
-            pytest.raises(InvalidValue, match=f"port: {address.port}: cannot listen there"),
+            pytest.raises(InvalidValue, match=f"--port: {address.port}: cannot listen there"),
             announcing(settings, address, listen),
         ):
             pytest.fail("it serves")
@@ -338,7 +338,7 @@ def test_every_address_is_also_the_one_that_env_names(tmp_path: Path) -> None:
     except InvalidValue:
         pytest.skip("this machine has no IPv6")
     with bound, proxy:
-        _listen("port", address.host, address.port, bound)
+        _listen("--port", address.host, address.port, bound)
         assert address.answers()
 
 
@@ -346,5 +346,5 @@ def test_the_proxy_s_port_is_nobody_else_s_from_the_start(tmp_path: Path) -> Non
     """Of two servers that start together, one that has bound its port only would find it taken when it comes to listen."""
     settings, port = Settings(tmp_path, "sqlite://"), free_port()
     address, bound, held = _chosen(settings, "127.0.0.1", port, None)
-    with bound, held, pytest.raises(InvalidValue, match=f"proxy-port: {address.proxy_port}: cannot listen there"):
+    with bound, held, pytest.raises(InvalidValue, match=f"--proxy-port: {address.proxy_port}: cannot listen there"):
         _chosen(settings, "127.0.0.1", port, address.proxy_port)

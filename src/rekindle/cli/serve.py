@@ -79,7 +79,7 @@ def serve(
             timeout_graceful_shutdown=5,
         )
         # Interrupt takes the signal that uvicorn raises once more when it is done, so that the worker ends cleanly too.
-        listen = partial(_listen, "port", address.host, address.port, bound)
+        listen = partial(_listen, "--port", address.host, address.port, bound)
         with announcing(settings, address, listen) as elder, Interrupt(), worker, proxy.serving(proxy_socket):
             _say_ready(address, settings.home.as_posix(), elder)
             uvicorn.Server(config).run([bound])
@@ -145,9 +145,9 @@ def _taken(
     from rekindle.serving import Address
 
     found = sockets[0].getsockname()
-    for name, asked, given in (("host", host, found[0]), ("port", port, found[1])):
+    for name, asked, given in (("--host", host, found[0]), ("--port", port, found[1])):
         if asked not in (None, given):
-            raise InvalidValue(name, asked, f"the socket that was handed over is at {given}", f"Leave --{name} out.")
+            raise InvalidValue(name, asked, f"the socket that was handed over is at {given}", f"Leave {name} out.")
     proxy = sockets[1] if len(sockets) > 1 else _proxy_socket(found[0], found[1], proxy_port)
     return Address(found[0], found[1], proxy.getsockname()[1]), sockets[0], proxy
 
@@ -160,7 +160,7 @@ def _chosen(
     from rekindle.serving import DEFAULT_HOST, DEFAULT_PORT, Address
 
     host, port = host or DEFAULT_HOST, port or DEFAULT_PORT
-    bound = _bound("port", host, port, settings)
+    bound = _bound("--port", host, port, settings)
     try:
         proxy = _proxy_socket(host, port, proxy_port)
     except InvalidValue:
@@ -174,11 +174,11 @@ def _proxy_socket(host: str, port: int, proxy_port: int | None) -> socket.socket
     from rekindle.domain.errors import InvalidValue
 
     try:
-        return _listening("proxy-port", host, proxy_port or port % 65535 + 1)
+        return _listening("--proxy-port", host, proxy_port or port % 65535 + 1)
     except InvalidValue:
         if proxy_port is not None:
             raise
-        return _listening("proxy-port", host, 0)
+        return _listening("--proxy-port", host, 0)
 
 
 def _listening(name: str, host: str, port: int) -> socket.socket:
@@ -225,10 +225,10 @@ def _refusal(name: str, host: str, port: int, error: OSError, listener: str = "t
 
     reason = f"cannot listen there ({error.strerror})"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return InvalidValue("host", host, reason, "Give --host an address of this machine.")
+        return InvalidValue("--host", host, reason, "Give --host an address of this machine.")
     if error.errno != errno.EADDRINUSE:
-        return InvalidValue(name, port, reason, f"Choose another by --{name}, or run it as a user who may.")
-    return InvalidValue(name, port, reason, f"Choose another by --{name}, or end {listener}.")
+        return InvalidValue(name, port, reason, f"Choose another by {name}, or run it as a user who may.")
+    return InvalidValue(name, port, reason, f"Choose another by {name}, or end {listener}.")
 
 
 def _say_ready(address: Address, home: str, elder: Address | None) -> None:
