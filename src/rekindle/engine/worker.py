@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Seconds a lease lasts without renewal.
 LEASE_SECONDS = 30.0
+#: Seconds after which a lease is renewed.
+RENEWAL_SECONDS = LEASE_SECONDS / 2
 #: Seconds for which work that met a defect is left alone, so that it does not keep other work from moving.
 REST_SECONDS = 10.0
 #: Seconds between two looks for dead holders of leases.
@@ -82,8 +84,8 @@ class _Work:
     """One piece of work, as long as it is ours: what is known of it goes with it."""
 
     lease: Lease
-    #: When the lease was given or renewed at the earliest, by this host's clock.
-    given_at: float
+    #: When the lease is to be renewed, by this host's clock.
+    next_renewal: float
     #: At which turn it last had something running, or was claimed.
     idle_since: int
     #: None: not known.
@@ -204,17 +206,17 @@ class Worker:
             )
 
     def _keep_leases(self, now: float) -> None:
-        # One given later than now was given before the clock was set back: to others it may have run out.
-        if any(not 0 <= now - work.given_at < LEASE_SECONDS / 2 for work in self._work.values()):
+        due = now + RENEWAL_SECONDS
+        if any(not _is_early(work.next_renewal, now, RENEWAL_SECONDS) for work in self._work.values()):
             kept = {lease.subject for lease in self.step.store.renew([w.lease for w in self._work.values()], LEASE_SECONDS)}
             for subject in sorted(self._work.keys() - kept):
                 self._drop(subject)
             for work in self._work.values():
-                work.given_at = now
+                work.next_renewal = due
         if self.only is None or self.only not in self._work:
             for lease in self.step.store.claim(self.holder, LEASE_SECONDS, only=self.only):
-                work = self._work.setdefault(lease.subject, _Work(lease, now, self._turns))
-                work.lease, work.given_at = lease, now
+                work = self._work.setdefault(lease.subject, _Work(lease, due, self._turns))
+                work.lease, work.next_renewal = lease, due
 
     def _move_all(self, subjects: Sequence[str]) -> None:
         """Moves pieces of work. Where the host's slots are limited and shared, all are looked at first, and then each starts
