@@ -166,7 +166,7 @@ def test_orders_of_a_worker_whose_package_was_replaced_are_understood(
 ) -> None:
     def as_before(*given: Any) -> records.Fields:
         fields = orders_of(*given)
-        return fields | {"fetch": ["fetch all"], "fetch all": fields["fetch"]}
+        return fields | {"fetch": ["fetch all"]}
 
     orders_of = orders.orders_of
     monkeypatch.setattr(orders, "orders_of", as_before)

@@ -117,7 +117,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         **_synchronised_checkpoints(run, folder, host),
         "inputs": [channel.name for channel in spec.channels],
         # One process fetches everything: its start would cost more than most data.
-        "fetch": [*host.transfer, "download", *wanted] if wanted else [],
+        "fetch all": [*host.transfer, "download", *wanted] if wanted else [],
         "command": [*program.argv, *described.files],
         "remove": described.removal,
         "grace": [str(host.grace_seconds + (_ENGINE_SECONDS if program.container else 0))],

@@ -178,9 +178,9 @@ class Supervisor:
             raise Ended("failed", reason=f"ClientError: The training job's folder could not be made: {error}") from error
         if self._orders["inputs"] or self._orders["restore"]:
             self._phase("Downloading", "Downloading input data")
-        if self._orders["fetch"]:
-            # A worker that goes on while its package is replaced gives orders as it knew them.
-            self._transfer("fetch all" if "fetch all" in self._orders else "fetch", "Data download failed", self._called_off)
+        # Not there in orders of a worker that goes on while its package is replaced, where there is nothing to fetch.
+        if self._orders.get("fetch all"):
+            self._transfer("fetch all", "Data download failed", self._called_off)
         if self._orders["restore"]:
             self._transfer("restore", "Checkpoint download failed", self._called_off)
         self._deal()
