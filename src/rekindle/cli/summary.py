@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import typer
 
@@ -78,10 +78,11 @@ def saved_line(saved: dict[str, Any] | None) -> str | None:
 
 def model_place(uri: str | None) -> str | None:
     """Where a model is: a path for what lies on this machine, else the URI."""
+    from rekindle.engine.paths import path_in
+
     if uri is None:
         return None
-    parts = urlsplit(uri)
-    return unquote(parts.path, errors="surrogateescape") if parts.scheme == "file" else uri
+    return path_in(uri) if urlsplit(uri).scheme == "file" else uri
 
 
 def _tuned(view: TuningJobView) -> list[str]:

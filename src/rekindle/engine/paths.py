@@ -1,8 +1,9 @@
-"""Paths that people write: in settings, in job files, in lists of receivers and of images."""
+"""Paths that people write: in settings, in job files, in lists of receivers and of images, in URIs."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from rekindle.domain.errors import InvalidValue
 
@@ -15,3 +16,8 @@ def with_home(text: str, field: str) -> Path:
         # A folder whose own name starts with ~ can only be told from a user's home folder by what stands before it.
         hint = "Write the whole path, or ./~... for a folder of that name."
         raise InvalidValue(field, text, "no user's home folder is known by this name", hint) from error
+
+
+def path_in(uri: str) -> str:
+    """The path that a ``file://`` URI names, which need not be text."""
+    return unquote(urlsplit(uri).path, errors="surrogateescape")

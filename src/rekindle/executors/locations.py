@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue, Unsupported
+from rekindle.engine.paths import path_in
 
 
 def is_remote(uri: str) -> bool:
@@ -21,10 +22,9 @@ def local_path(uri: str, field: str) -> Path:
         message = f"{field}: {uri!r}: data can be at file:// and s3:// only."
         raise Unsupported(message, "Copy it to one of them first.", field)
     if found:
-        parts = urlsplit(uri)
-        if parts.netloc not in ("", "localhost"):
+        if urlsplit(uri).netloc not in ("", "localhost"):
             raise InvalidValue(field, uri, "a file URI names this machine only", "Write file:///path.")
-        path = Path(unquote(parts.path, errors="surrogateescape"))
+        path = Path(path_in(uri))
     else:
         path = Path(uri)
     if not path.is_absolute():

@@ -6,9 +6,10 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.engine.paths import path_in
 from rekindle.objects.names import checked_relative
 
 
@@ -100,7 +101,7 @@ def _path(uri: str) -> Path:
     parts = urlsplit(uri)
     if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
         raise InvalidValue("uri", uri, "a file URI names this machine only", "Write file:///path.")
-    path = Path(unquote(parts.path, errors="surrogateescape")) if parts.scheme == "file" else Path(uri)
+    path = Path(path_in(uri)) if parts.scheme == "file" else Path(uri)
     if not path.is_absolute():
         raise InvalidValue("uri", uri, "not an absolute path")
     return path
