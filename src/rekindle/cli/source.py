@@ -46,8 +46,7 @@ class Source:
                 # A training job's hyperparameters are a tuning job's static ones, where they are looked at beforehand.
                 field = field.replace("hyperparameters", "static", 1)
                 error = InvalidValue(field, error.value, error.reason, error.hint)
-            # One limit of a job file is for all its training jobs.
-            line = self.line_of("limits.job_runtime" if field == "max_runtime_seconds" else field)
+            line = self.line_of(field)
             message = f"{field}: {error.message}" if isinstance(error, NotFound) else error.message
             raise _located(self.path, line, message, error.hint) from error
 

@@ -130,6 +130,8 @@ class JobFile:
 
     def line_of(self, field: str) -> int | None:
         """The line of a field, or of the nearest field around it."""
+        # A job file has this one among the limits.
+        field = "limits.job_runtime" if field == "max_runtime_seconds" else field
         while field and field not in self.lines:
             field = field.rpartition(".")[0]
         return self.lines.get(field)
