@@ -223,9 +223,9 @@ def check_together(values: Mapping[str, Any], objective_metric: str | None) -> N
     _check_classes(objective, values.get("num_class"))
     for metric in values.get("eval_metric", ()):
         _check_metric("eval_metric", metric, objective, values.get("num_class"))
-    tuned = (objective_metric or "").partition(":")[2]
+    tuned = None if objective_metric is None else objective_metric.partition(":")[2]
     # AWS's notebooks tune by auc and leave the objective out, which the image lets pass: with labels 0 and 1 it works.
-    if tuned and not (tuned in ("auc", "aucpr") and "objective" not in values):
+    if tuned is not None and ("objective" in values or tuned not in ("auc", "aucpr")):
         _check_metric(TUNED_METRIC, tuned, objective, values.get("num_class"))
     if "updater" in values:
         _check_updater(values["updater"], values.get("booster"))
