@@ -19,6 +19,7 @@ import pytest
 import structlog
 
 from rekindle.cli.main import main
+from support.processes import alive
 from support.serving import until
 
 REKINDLE = str(Path(sys.executable).with_name("rekindle"))
@@ -91,7 +92,8 @@ def logging_as_before():
 def home(tmp_path):
     yield tmp_path / "home"
     for process in _training_processes(tmp_path):
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @pytest.fixture
@@ -272,7 +274,7 @@ def test_stop_ends_what_runs_also_where_no_worker_does(job, home, tmp_path, run,
     first.wait()
     assert "tty: Stopped" in run("stop", "tty")
     assert {t["status"] for t in trials()} == {"Stopped"}
-    assert [p for p in _training_processes(tmp_path / "gate") if p.is_running() and p.status() != "zombie"] == []
+    assert [p for p in _training_processes(tmp_path / "gate") if alive(p.pid)] == []
 
 
 def test_stop_from_elsewhere_ends_tune(job, home, run):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 import threading
 import time
@@ -18,6 +17,7 @@ from rekindle.domain.errors import InvalidValue, WrongState
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm, Channel, Output, Owner, SecondaryStatus, TrainingSpec
 from rekindle.engine.ports import Executor, Report, Run, RunKey, RunState
+from support.processes import alive
 
 #: The longest that anything here may take before we call it stuck, in seconds.
 PATIENCE = 60.0
@@ -550,12 +550,3 @@ class ExecutorSuite(ABC):
         assert executor.report(KEY) is None
         assert executor.read_log(KEY.owner, KEY.name) == (b"", 0)
         assert not list(bench.home.rglob(KEY.name))
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that is only not yet collected does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX" and pid != os.getpid()

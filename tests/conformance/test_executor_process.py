@@ -29,6 +29,7 @@ from rekindle.executors.folders import Folders
 from rekindle.executors.host import Host
 from rekindle.executors.journal import JournalReader
 from rekindle.executors.process import ProcessExecutor
+from support.processes import alive
 
 from .executor_suite import IGNORE_SIGTERM, KEY, PATIENCE, WAIT_FOREVER, Bench, ExecutorSuite, finished, until
 
@@ -69,7 +70,7 @@ class TestProcessExecutor(ExecutorSuite):
     def kill_supervisor(self, executor: Executor, key: RunKey) -> None:
         supervisor = supervisor_of(executor._host.root, key)
         supervisor.kill()
-        until(lambda: not supervisor.is_running() or supervisor.status() == psutil.STATUS_ZOMBIE, "its death")
+        until(lambda: not alive(supervisor.pid), "its death")
 
     # A folder that somebody removes.
 
@@ -102,7 +103,7 @@ class TestProcessExecutor(ExecutorSuite):
         again = RunKey(KEY.name, 2)
         another.launch(bench.run("mark('again')", key=again))
         assert len(former) == 3
-        assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in former)
+        assert [p for p in former if alive(p.pid)] == []
         assert finished(another, again).state is RunState.COMPLETED
         assert bench.marked("again") == 1
 
@@ -451,6 +452,7 @@ from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Run, RunKey
 from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
+from support.processes import alive
 home, source, name = sys.argv[1:]
 executor = ProcessExecutor(Host(Path(home), dict(os.environ)), SystemClock())
 print("go", flush=True)
