@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +23,15 @@ from rekindle.executors import machine
 from rekindle.executors.ledger import Amount
 from rekindle.settings import Settings, load_settings
 from rekindle.sinks.receivers import Receiver
+
+
+@dataclass(frozen=True)
+class Served:
+    """How the server's port is reached for an owner, as variables: by the processes that move objects, and by the programs of
+    training jobs."""
+
+    by_transfers: Callable[[Owner], Mapping[str, str]]
+    by_programs: Callable[[Owner], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -72,13 +81,13 @@ class App:
 
 def build(
     settings: Settings | None = None,
-    embedded_objects: Callable[[Owner], Mapping[str, str]] | None = None,
+    served: Served | None = None,
     *,
     slots: int | None = None,
 ) -> App:
-    """Opens the home folder and its store, making both where they are not there yet. With ``embedded_objects`` the object
-    store is the home's own folder, which the processes that move objects open themselves; it tells those of an owner, as
-    variables, how the server's port is reached, for what goes that way. ``slots`` is how many training jobs run at once where
+    """Opens the home folder and its store, making both where they are not there yet. ``served`` is given where the
+    object store is the home's own folder, which the processes that move objects open themselves; what else goes the way of the
+    server's port is told there. ``slots`` is how many training jobs run at once where
     the settings do not say."""
     from rekindle.executors.host import Host
     from rekindle.executors.process import ProcessExecutor
@@ -93,8 +102,9 @@ def build(
         settings.runs,
         settings.environment,
         grace_seconds=settings.stop_grace_seconds,
-        transfer=_folder_transfer(settings) if embedded_objects else (sys.executable, "-I", "-m", "rekindle.objects.transfer"),
-        transfer_variables=_variables(settings, embedded_objects),
+        transfer=_folder_transfer(settings) if served else (sys.executable, "-I", "-m", "rekindle.objects.transfer"),
+        transfer_variables=_transfer_variables(settings, served),
+        program_variables=served.by_programs if served else lambda _owner: _own_endpoint(settings, settings.environment),
         images=settings.images,
         hidden=(settings.home,),
         slots=slots,
@@ -102,7 +112,7 @@ def build(
         total=_total(settings),
     )
     sinks = tuple(r.sink(clock) for r in settings.receivers)
-    objects = None if embedded_objects else own_objects(settings)
+    objects = None if served else own_objects(settings)
     return App(settings, store, ProcessExecutor(host, clock), clock, slots, store, sinks, objects)
 
 
@@ -163,12 +173,14 @@ def _suggestion_pool() -> Suggester:
     return SuggestionPool(max(2, min(4, cpus())))
 
 
-def _variables(
-    settings: Settings, embedded: Callable[[Owner], Mapping[str, str]] | None
-) -> Callable[[Owner], Mapping[str, str]]:
-    """What the processes that move an owner's objects are told; keys of a store of one's own they inherit."""
-    endpoint = {"AWS_ENDPOINT_URL_S3": settings.s3_endpoint} if settings.s3_endpoint else {}
-    return lambda owner: {_ACCOUNT: owner.account, **(embedded(owner) if embedded else endpoint)}
+def _transfer_variables(settings: Settings, served: Served | None) -> Callable[[Owner], Mapping[str, str]]:
+    """What the processes that move an owner's objects are told."""
+    return lambda owner: {_ACCOUNT: owner.account, **(served.by_transfers(owner) if served else _own_endpoint(settings))}
+
+
+def _own_endpoint(settings: Settings, known: Collection[str] = ()) -> Mapping[str, str]:
+    """Where an object store of one's own is, if there is one, unless its variable is ``known``; its keys are inherited."""
+    return {_ENDPOINT: settings.s3_endpoint} if settings.s3_endpoint and _ENDPOINT not in known else {}
 
 
 def _folder_transfer(settings: Settings) -> tuple[str, ...]:
@@ -179,6 +191,8 @@ def _folder_transfer(settings: Settings) -> tuple[str, ...]:
 
 #: The file of a home that holds its id.
 _HOME_ID = "home.id"
+#: The variable by which AWS's clients find S3.
+_ENDPOINT = "AWS_ENDPOINT_URL_S3"
 #: The variable that names the account for which objects are moved.
 _ACCOUNT = "REKINDLE_TRANSFER_ACCOUNT"
 #: Starts the light transfer for what it knows, else the one that asks the server.

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from rekindle.api.app import create_app as sagemaker_app
 from rekindle.api.service_model import preload
-from rekindle.bootstrap import App, build, own_objects
+from rekindle.bootstrap import App, Served, build, own_objects
 from rekindle.companions.identity import iam_app, sts_app
 from rekindle.companions.logs import logs_app
 from rekindle.companions.metrics import cloudwatch_app
@@ -27,6 +27,7 @@ from rekindle.domain.training_job import Owner
 from rekindle.domain.tuning_job import Quotas
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import ObjectStore, StoreUnavailable
+from rekindle.executors import access
 from rekindle.executors.machine import cpus
 from rekindle.gateway import tls
 from rekindle.gateway.app import Gateway, GatewaySettings
@@ -131,11 +132,8 @@ def _preload() -> None:
 
 def served_app(settings: Settings, address: Address, credentials: Credentials) -> App:
     """The installation as the server and its worker have it: training jobs reach the object store for their own account."""
-    return build(
-        settings,
-        None if settings.s3_endpoint else partial(embedded_store_variables, settings, address, credentials),
-        slots=max(4, 2 * cpus()),
-    )
+    ways = (partial(way, settings, address, credentials) for way in (embedded_store_variables, program_variables))
+    return build(settings, None if settings.s3_endpoint else Served(*ways), slots=max(4, 2 * cpus()))
 
 
 def build_proxy(settings: Settings, address: Address) -> Proxy:
@@ -231,18 +229,32 @@ def client_environment(settings: Settings, address: Address) -> dict[str, str]:
     """The variables that point any AWS client at the server and at nothing else."""
     pair = known_credentials(settings).for_account(settings.account)
     assert pair is not None
-    found = {
+    own_store = {"AWS_ENDPOINT_URL_S3": settings.s3_endpoint} if settings.s3_endpoint else {}
+    sdk = {"SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk_config(settings)), "SAGEMAKER_ROLE": settings.role_arn}
+    return {**_variables(address, pair, settings.region), **sdk, **own_store}
+
+
+def program_variables(settings: Settings, address: Address, credentials: Credentials, owner: Owner) -> Mapping[str, str]:
+    """What the program of an owner's training job needs to reach this server. Nothing where the environment that it inherits
+    leads elsewhere already: whoever starts a server with keys of AWS means them for its training jobs."""
+    pair, inherited = credentials.for_account(owner.account), settings.environment
+    leads_here = credentials.find(inherited.get("AWS_ACCESS_KEY_ID", "")) is not None
+    if pair is None or (access.is_said_by(inherited) and not leads_here):
+        return {}
+    return _variables(address, pair, owner.region)
+
+
+def _variables(address: Address, pair: KeyPair, region: str) -> dict[str, str]:
+    """What points any AWS client at the server, for the account of a pair of keys."""
+    return {
         "AWS_ENDPOINT_URL": address.url,
         **{f"AWS_ENDPOINT_URL_{service}": address.url for service in SERVICES},
         "AWS_ACCESS_KEY_ID": pair.access_key,
         "AWS_SECRET_ACCESS_KEY": pair.secret_key,
-        "AWS_DEFAULT_REGION": settings.region,
-        "AWS_REGION": settings.region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk_config(settings)),
-        "SAGEMAKER_ROLE": settings.role_arn,
     }
-    return found | ({"AWS_ENDPOINT_URL_S3": settings.s3_endpoint} if settings.s3_endpoint else {})
 
 
 def known_credentials(settings: Settings) -> Credentials:

@@ -74,15 +74,16 @@ def trials(sagemaker: Any) -> list[dict[str, Any]]:
     return listed["TrainingJobSummaries"]
 
 
-TRAINER = """\
-import os, sys
+TRAINER = f"""\
+import boto3, os, sys
+boto3.client("s3").put_object(Bucket="{BUCKET}", Key="by-the-script", Body=b"")
 print("loss=" + open(os.environ["SM_CHANNEL_TRAIN"] + "/value").read())
 open(os.environ["SM_MODEL_DIR"] + "/m", "w").close()
 open(os.environ["SM_CHECKPOINT_DIR"] + "/c", "w").close()
 """
 JOB = f"""\
 name: lab
-command: {sys.executable} -I -S train.py
+command: {sys.executable} train.py
 objective: {{metric: loss, goal: minimize, regex: 'loss=(.*)'}}
 ranges: {{x: {{min: 0, max: 1}}}}
 limits: {{jobs: 1}}
@@ -108,4 +109,4 @@ def test_a_job_file_is_run_against_the_store_that_the_settings_name(tmp_path: Pa
         best = json.loads(done.stdout)["best"]
         found = {o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET)["Contents"]}
     assert best["objective"] == 0.5
-    assert found == {"data/value", f"out/{best['name']}/output/model.tar.gz", f"checkpoints/{best['name']}/c"}
+    assert found == {"by-the-script", "data/value", f"out/{best['name']}/output/model.tar.gz", f"checkpoints/{best['name']}/c"}

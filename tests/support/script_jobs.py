@@ -30,19 +30,19 @@ open(os.path.join(os.environ["SM_MODEL_DIR"], "model.txt"), "w").write(str(argum
 """
 
 
-def source_archive() -> bytes:
-    """The script as SDKs pack it."""
+def source_archive(script: str = TRAIN) -> bytes:
+    """A script as SDKs pack it."""
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w:gz") as archive:
         entry = tarfile.TarInfo("train.py")
-        entry.size = len(TRAIN)
-        archive.addfile(entry, io.BytesIO(TRAIN.encode()))
+        entry.size = len(script)
+        archive.addfile(entry, io.BytesIO(script.encode()))
     return whole.getvalue()
 
 
-def upload(s3: Any, bucket: str) -> None:
-    """The script and one file of data."""
-    s3.put_object(Bucket=bucket, Key="code/sourcedir.tar.gz", Body=source_archive())
+def upload(s3: Any, bucket: str, script: str = TRAIN) -> None:
+    """A script and one file of data."""
+    s3.put_object(Bucket=bucket, Key="code/sourcedir.tar.gz", Body=source_archive(script))
     s3.put_object(Bucket=bucket, Key="train/rows.csv", Body=b"1,2\n")
 
 

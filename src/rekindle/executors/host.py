@@ -23,6 +23,7 @@ class Host:
     followed by ``download URI FOLDER`` (any number of pairs) or ``upload PATH URI``, that moves objects; it exits with
     ``EX_TEMPFAIL`` where the store refuses the keys, and with ``EX_UNAVAILABLE`` where it was to give up.
     ``transfer_variables`` are, for the owner of a run, added to what it sees: who it is and where the object store is.
+    ``program_variables`` are how an owner's programs reach AWS's services here, as a role lets them on SageMaker.
     ``images`` is what the user says of images, before what we know of them. ``hidden`` are folders that no copy of a source
     holds. ``slots`` is how many runs this machine has at once (None: no limit), those of other executors with the same root
     among them; ``total`` the CPUs and memory that they share (None: not counted), of which ``instances`` says what each takes.
@@ -35,6 +36,7 @@ class Host:
     log_keep_bytes: int = logfile.KEEP_BYTES
     transfer: Sequence[str] = ()
     transfer_variables: Callable[[Owner], Mapping[str, str]] = lambda _owner: {}
+    program_variables: Callable[[Owner], Mapping[str, str]] = lambda _owner: {}
     images: Sequence[ImageRule] = ()
     hidden: Sequence[Path] = ()
     slots: int | None = None

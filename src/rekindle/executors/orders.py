@@ -16,7 +16,7 @@ from rekindle.domain.errors import InvalidValue, RekindleError, Unsupported
 from rekindle.domain.manifest import MARK
 from rekindle.domain.training_job import FAILURE_REASON_LIMIT, SUBMITTED, Channel, Owner, TrainingSpec
 from rekindle.engine.ports import Run
-from rekindle.executors import container, contract, locations, machine, records, workdir
+from rekindle.executors import access, container, contract, locations, machine, records, workdir
 from rekindle.executors.host import Host
 from rekindle.executors.instances import instance_of
 from rekindle.executors.leftovers import RUN_MARK
@@ -243,7 +243,7 @@ def _told(run: Run, folder: Path, host: Host, program: Program, name: str) -> co
 
 
 def _environment(run: Run, folder: Path, host: Host, program: Program, told: contract.Told) -> dict[str, str]:
-    """What the program sees; later wins: our defaults, the user's shell, the program's, the job's own, the contract."""
+    """What the program sees; later wins: defaults, the user's shell, the way to AWS, the program's, the job's, the contract."""
     if program.container is not None:
         # The container's own variables are in its description; these are the engine's client's.
         return {**host.environment, RUN_MARK: workdir.attempt_of(folder, run.key.attempt)}
@@ -260,6 +260,7 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
     return {
         **defaults,
         **base,
+        **access.of_program(run, host),
         **program.variables,
         **job,
         **run.spec.environment,

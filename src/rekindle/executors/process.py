@@ -16,7 +16,7 @@ from rekindle.domain.capacity import Room
 from rekindle.domain.errors import WrongState
 from rekindle.domain.training_job import Owner, TrainingSpec
 from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, SourceSize
-from rekindle.executors import children, logfile, orders, workdir
+from rekindle.executors import access, children, logfile, orders, workdir
 from rekindle.executors.attempts import LOST, Attempt
 from rekindle.executors.folders import Folders, safe
 from rekindle.executors.host import Host
@@ -35,8 +35,6 @@ _GLANCE = 0.01
 _COUNTED_FILES = 50_000
 #: Seconds between two complaints of a run that cannot be launched.
 _COMPLAINT_SECONDS = 60.0
-#: Variables that say who we are to an object store.
-_KEY_VARIABLES = frozenset(("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SHARED_CREDENTIALS_FILE"))
 
 
 class ProcessExecutor(Executor):
@@ -116,7 +114,7 @@ class ProcessExecutor(Executor):
         with self._mutex:
             self._adopted.add(key)
         told = orders.transfer_variables(key.owner, str(attempt.folder), self._host)
-        if told.keys() & _KEY_VARIABLES:
+        if told.keys() & access.KEYS:
             # Not to be told is no worse than before: what it was launched with may do.
             with contextlib.suppress(OSError, ValueError):
                 attempt.tell_transfers(orders.lines(told))

@@ -1,0 +1,95 @@
+"""What a training job's own calls to AWS's services meet: those of the server that runs it, as SageMaker's role has it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rekindle.domain.training_job import Owner
+from rekindle.gateway.credentials import Credentials, KeyPair
+from rekindle.serving import Address, program_variables
+from rekindle.settings import load_settings
+from support.script_jobs import training_request, upload
+from support.serving import Serving, until
+
+pytestmark = pytest.mark.timeout(900)
+
+#: Calls three services with nothing but what its environment says, and prints what they say.
+CALLS = """\
+import boto3, json, os
+bucket = json.load(open("../input/config/hyperparameters.json"))["bucket"]
+s3, name = boto3.client("s3"), os.environ["TRAINING_JOB_NAME"]
+s3.put_object(Bucket=bucket, Key="by-the-script", Body=s3.get_object(Bucket=bucket, Key="train/rows.csv")["Body"].read())
+shown = boto3.client("sagemaker").describe_training_job(TrainingJobName=name)
+print(boto3.client("sts").get_caller_identity()["Account"], boto3.session.Session().region_name, shown["TrainingJobStatus"])
+"""
+#: Prints what it is told of AWS.
+TOLD = 'import os\nprint(sorted(n for n in os.environ if n.startswith("AWS_") and "REGION" not in n))\n'
+OTHER = "111122223333"
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    serving = Serving(tmp_path / "home")
+    yield serving
+    serving.end(signal.SIGTERM)
+
+
+def output(serving: Serving, name: str, bucket: str, script: str, *keys: str, **more: Any) -> str:
+    """What a training job with a script prints, once it has completed."""
+    s3, sagemaker = serving.client("s3", *keys), serving.client("sagemaker", *keys)
+    upload(s3, bucket, script)
+    request = training_request(name, bucket, **more)
+    request["HyperParameters"]["bucket"] = bucket
+    sagemaker.create_training_job(**request)
+    until(lambda: sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] != "InProgress")
+    shown = sagemaker.describe_training_job(TrainingJobName=name)
+    assert shown["TrainingJobStatus"] == "Completed", shown["FailureReason"]
+    logs, group = serving.client("logs", *keys), "/aws/sagemaker/TrainingJobs"
+    (stream,) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
+    (event,) = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)["events"]
+    return str(event["message"])
+
+
+def test_a_script_s_own_calls_are_those_of_its_job_s_account(serving: Serving) -> None:
+    told = dict(line.removeprefix("export ").split("=", 1) for line in serving.run("keys", "add", OTHER).splitlines())
+    keys = told["AWS_ACCESS_KEY_ID"], told["AWS_SECRET_ACCESS_KEY"]
+    serving.end(signal.SIGTERM)
+    serving.start()
+    (ours,) = [b["Name"] for b in serving.client("s3").list_buckets()["Buckets"]]
+    serving.client("s3", *keys).create_bucket(Bucket="theirs")
+    assert output(serving, "ours", ours, CALLS) == "000000000000 us-east-1 InProgress"
+    assert output(serving, "theirs", "theirs", CALLS, *keys) == f"{OTHER} us-east-1 InProgress"
+    found = serving.client("s3", *keys).get_object(Bucket="theirs", Key="by-the-script")
+    assert found["Body"].read() == b"1,2\n"
+
+
+def test_under_isolation_and_beside_what_the_job_says_there_is_nothing_of_ours(serving: Serving) -> None:
+    (bucket,) = [b["Name"] for b in serving.client("s3").list_buckets()["Buckets"]]
+    assert output(serving, "isolated", bucket, TOLD, EnableNetworkIsolation=True) == "[]"
+    # Their keys would be worth nothing at our address, and ours nothing at theirs.
+    for name, said in {"keys": "AWS_ACCESS_KEY_ID", "endpoint": "AWS_ENDPOINT_URL_S3"}.items():
+        assert output(serving, name, bucket, TOLD, Environment={said: "theirs"}) == str([said])
+
+
+def test_what_the_server_inherits_for_elsewhere_stays_and_its_own_keys_are_brought_up_to_date(tmp_path: Path) -> None:
+    ours, theirs = KeyPair("REKINDLEOURS", "secret"), KeyPair("REKINDLETHEIRS", "secret", OTHER)
+
+    def told(account: str = "000000000000", **inherited: str) -> dict[str, str]:
+        settings = load_settings({"REKINDLE_HOME": str(tmp_path), **inherited})
+        owner = Owner(account, "eu-west-1")
+        return dict(program_variables(settings, Address(port=9999), Credentials.of(ours, theirs), owner))
+
+    here = told()
+    assert json.dumps(here).count("http://127.0.0.1:9999") == len([n for n in here if n.startswith("AWS_ENDPOINT_URL")]) == 7
+    assert {here["AWS_REGION"], here["AWS_DEFAULT_REGION"]} == {"eu-west-1"}
+    assert told(AWS_PROFILE="lab") == told(AWS_ENDPOINT_URL="http://elsewhere") == told(AWS_ACCESS_KEY_ID="AKIA") == {}
+    before = {"AWS_ACCESS_KEY_ID": ours.access_key, "AWS_ENDPOINT_URL": "http://127.0.0.1:8421"}
+    assert told(**before) == here
+    assert told(OTHER, **before)["AWS_ACCESS_KEY_ID"] == theirs.access_key
+    assert told("999999999999") == {}
