@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The machine's own, else the one that setup puts into .venv.
 UV = $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
 
-.PHONY: setup demo examples test test-all test-sdk test-sdk-v2 test-sdk-v3 test-oldest fuzz lint bench lock clean
+.PHONY: setup demo examples test test-all test-sdk test-sdk-v2 test-sdk-v3 test-ray test-oldest fuzz lint bench lock clean
 
 setup: $(STAMP)
 
@@ -34,8 +34,14 @@ test-all: setup
 test-sdk: test-sdk-v2 test-sdk-v3
 
 test-sdk-v2 test-sdk-v3: test-sdk-%: setup
-	@PYTHON="$(PYTHON)" VENV="$(VENV)" UV="$(UV)" bash scripts/setup-sdk $*
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" UV="$(UV)" bash scripts/setup-beside sdk-$*
 	@REKINDLE_COMMAND="$(abspath $(BIN))/rekindle" $(VENV)-sdk-$*/bin/python -m pytest -q -c tests/sdk/pytest.ini tests/sdk
+
+# Training jobs on a real Ray cluster of one node; with RAY_TESTS=tests/ray/test_ray_jobs.py without the executor's whole suite.
+RAY_TESTS ?= tests/ray
+test-ray: setup
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" UV="$(UV)" bash scripts/setup-beside ray
+	@RAY_COMMAND="$(abspath $(VENV))-ray/bin/ray" $(BIN)/python -m pytest -q --durations 10 $(RAY_TESTS)
 
 # The oldest versions of libraries that pyproject.toml allows.
 test-oldest: setup
@@ -59,7 +65,7 @@ lint: setup
 
 lock:
 	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
-	@for sdk in v2 v3; do $(UV) pip compile requirements/sdk-$$sdk.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/sdk-$$sdk.txt; done
+	@for name in sdk-v2 sdk-v3 ray; do $(UV) pip compile requirements/$$name.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/$$name.txt; done
 
 clean:
-	rm -rf $(VENV) $(VENV)-sdk-* $(VENV)-oldest build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-sdk-* $(VENV)-ray $(VENV)-oldest build dist .pytest_cache .mypy_cache .ruff_cache

@@ -110,6 +110,7 @@ def build(
         slots=slots,
         instances=settings.instances,
         total=_total(settings),
+        ray=settings.ray_address,
     )
     sinks = tuple(r.sink(clock) for r in settings.receivers)
     objects = None if served else own_objects(settings)
@@ -151,7 +152,9 @@ def home_id(home: Path) -> str:
 
 
 def _total(settings: Settings) -> Amount | None:
-    """The CPUs and memory that training jobs share; None where the settings do not count them."""
+    """The CPUs and memory that training jobs share; None where the settings do not count them, or a cluster does."""
+    if settings.ray_address:
+        return None
     if not settings.instances and settings.cpus is None and settings.memory is None:
         return None
     return Amount(settings.cpus or float(machine.cpus()), settings.memory or machine.memory())

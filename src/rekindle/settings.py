@@ -39,6 +39,7 @@ class Settings:
     ``images`` says how training images are run, before what is known of them.
     ``slots`` is how many training jobs run at once on this machine; 0: any number; None: what suits the command. They share
     ``cpus`` and ``memory`` (GB; None: the machine's), of which ``instances`` says what an instance of each type takes.
+    ``ray_address`` is the URL of a Ray cluster's dashboard, on which training jobs run then; empty: on this machine.
     ``receivers`` are told of state changes. ``gone_homes`` are ids of homes of the same database that will never be back.
     ``environment`` is what training jobs inherit.
     """
@@ -50,6 +51,7 @@ class Settings:
     region: str = "us-east-1"
     role: str = "rekindle"
     s3_endpoint: str = ""
+    ray_address: str = ""
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     proxy_others: Literal["tunnel", "refuse"] = "tunnel"
@@ -105,7 +107,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         account=_account(environ.get("REKINDLE_ACCOUNT") or "000000000000"),
         region=_region(environ.get("REKINDLE_REGION") or "us-east-1"),
         role=_role(environ.get("REKINDLE_ROLE") or "rekindle"),
-        s3_endpoint=_endpoint(environ.get("REKINDLE_S3_ENDPOINT") or ""),
+        s3_endpoint=_endpoint(
+            "REKINDLE_S3_ENDPOINT",
+            environ.get("REKINDLE_S3_ENDPOINT") or "",
+            "Keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        ),
+        ray_address=_endpoint(
+            "REKINDLE_RAY_ADDRESS", environ.get("REKINDLE_RAY_ADDRESS") or "", "A token comes from RAY_AUTH_TOKEN."
+        ),
         hosts=_listed("REKINDLE_HOSTS", environ.get("REKINDLE_HOSTS") or "", _HOST, "not a host name (without a port)"),
         origins=_listed(
             "REKINDLE_ORIGINS", environ.get("REKINDLE_ORIGINS") or "", _ORIGIN, "not an origin: scheme://host:port"
@@ -188,16 +197,15 @@ def _role(text: str) -> str:
     raise InvalidValue("REKINDLE_ROLE", text, "a role's name has 1 to 64 letters, digits or characters of _+=,.@-")
 
 
-def _endpoint(text: str) -> str:
+def _endpoint(variable: str, text: str, way_of_secrets: str) -> str:
     if not text or _is_endpoint(text):
         return text.rstrip("/")
     form = "not a URL of the form http://HOST[:PORT] or https://HOST[:PORT]"
-    hint = "Keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY." if "@" in text else ""
-    raise InvalidValue("REKINDLE_S3_ENDPOINT", "..." if "@" in text else text, form, hint)
+    raise InvalidValue(variable, "..." if "@" in text else text, form, way_of_secrets if "@" in text else "")
 
 
 def _is_endpoint(text: str) -> bool:
-    """Whether every S3 client takes this for an endpoint."""
+    """Whether every client takes this for an endpoint."""
     try:
         url = urlsplit(text)
         host, port = url.hostname or "", url.port

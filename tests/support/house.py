@@ -13,9 +13,15 @@ HOMES: dict[str, tuple[str, ...]] = {
     "datetime.now": (),
     "datetime.utcnow": (),
     "time.time": ("engine/clock.py", "executors/supervisor.py"),
-    "time.sleep": ("engine/clock.py", "executors/supervisor.py"),
+    "time.sleep": ("engine/clock.py", "executors/supervisor.py", "executors/ray_job.py"),
     # These, but for the settings, start a training job's own process: its environment is the job's, not ours.
-    "os.environ": ("settings.py", "executors/container.py", "executors/script_mode.py", "algorithms/job.py"),
+    "os.environ": (
+        "settings.py",
+        "executors/container.py",
+        "executors/ray_job.py",
+        "executors/script_mode.py",
+        "algorithms/job.py",
+    ),
     "os.getenv": (),
     "random.random": (),
     "random.seed": (),

@@ -27,6 +27,7 @@ class Host:
     ``images`` is what the user says of images, before what we know of them. ``hidden`` are folders that no copy of a source
     holds. ``slots`` is how many runs this machine has at once (None: no limit), those of other executors with the same root
     among them; ``total`` the CPUs and memory that they share (None: not counted), of which ``instances`` says what each takes.
+    ``ray`` is the address of the Ray cluster on which training jobs run; empty: they run on this machine.
     """
 
     root: Path
@@ -42,6 +43,7 @@ class Host:
     slots: int | None = None
     instances: tuple[InstanceType, ...] = ()
     total: Amount | None = None
+    ray: str = ""
 
     @property
     def path(self) -> str:

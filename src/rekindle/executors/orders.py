@@ -16,11 +16,11 @@ from rekindle.domain.errors import InvalidValue, RekindleError, Unsupported
 from rekindle.domain.manifest import MARK
 from rekindle.domain.training_job import FAILURE_REASON_LIMIT, SUBMITTED, Channel, Owner, TrainingSpec
 from rekindle.engine.ports import Run
-from rekindle.executors import access, container, contract, locations, machine, records, workdir
+from rekindle.executors import access, container, contract, locations, machine, ray_cluster, records, workdir
 from rekindle.executors.host import Host
 from rekindle.executors.instances import instance_of
 from rekindle.executors.leftovers import RUN_MARK
-from rekindle.executors.programs import Program, command_program
+from rekindle.executors.programs import Container, Program, command_program
 from rekindle.executors.runtimes import JUMPSTART, image_program, with_code
 from rekindle.executors.slots import Held
 
@@ -101,8 +101,12 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
     others = spec.resources.hosts[1:]
     told = {name: _told(run, _home(folder, name), host, program, name) for name in (contract.HOST, *others)}
     files = {f"{t.folder}/{path}": text for t in told.values() for path, text in contract.config_files(t).items()}
-    environments = {n: lines(_environment(run, folder, host, program, t)) for n, t in told.items()}
-    described = _container(run, folder, host, program)
+    seen = {n: _environment(run, folder, host, program, t) for n, t in told.items()}
+    described = _elsewhere(run, folder, host, program, seen[contract.HOST])
+    if described.files:
+        # The program's own variables are in its description; these are those of the client that starts it.
+        seen = {n: {**host.environment, RUN_MARK: workdir.attempt_of(folder, run.key.attempt)} for n in told}
+    environments = {n: lines(variables) for n, variables in seen.items()}
     return _base(run, folder, host) | {
         "refusal": [],
         "folders": [*_FOLDERS, checkpoints or "checkpoints", *(f"hosts/{n}/{f}" for n in others for f in _HOST_FOLDERS)],
@@ -118,9 +122,10 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "inputs": [channel.name for channel in spec.channels],
         # One process fetches everything: its start would cost more than most data.
         "fetch all": [*host.transfer, "download", *wanted] if wanted else [],
-        "command": [*program.argv, *described.files],
+        "command": described.command or list(program.argv),
+        "before": described.before,
         "remove": described.removal,
-        "grace": [str(host.grace_seconds + (_ENGINE_SECONDS if program.container else 0))],
+        "grace": [str(host.grace_seconds + (_ENGINE_SECONDS if described.command else 0))],
         "toolkit": [program.shown] if program.is_script else [],
         "hint": [program.hint] if program.hint else [],
         "environment": environments[contract.HOST],
@@ -149,16 +154,25 @@ def _program(run: Run, host: Host) -> Program:
 
 @dataclass(frozen=True)
 class _Described:
-    """A container's description in a file, and the command that ends it if nobody else does."""
+    """A program that something else starts: its description in files, the command that follows it, the one that ends it if
+    nobody else does, and the one that ends former attempts."""
 
     files: Mapping[str, str] = field(default_factory=dict)
+    command: list[str] = field(default_factory=list)
     removal: list[str] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
 
 
-def _container(run: Run, folder: Path, host: Host, program: Program) -> _Described:
-    wanted = program.container
-    if wanted is None:
-        return _Described()
+def _elsewhere(run: Run, folder: Path, host: Host, program: Program, environment: Mapping[str, str]) -> _Described:
+    """The program where it does not run as a process of ours."""
+    if host.ray:
+        ray_cluster.check(run.spec, host)
+        job = ray_cluster.ray_job_of(run, folder, host, program, environment)
+        return _Described(job.files, job.command, job.removal, job.before)
+    return _Described() if program.container is None else _container(run, folder, host, program, program.container)
+
+
+def _container(run: Run, folder: Path, host: Host, program: Program, wanted: Container) -> _Described:
     hosts = run.spec.resources.hosts
     local = run.spec.checkpoints.local_path if run.spec.checkpoints else ""
     described: dict[str, Any] = {
@@ -183,7 +197,8 @@ def _container(run: Run, folder: Path, host: Host, program: Program) -> _Describ
     }
     made = [container.names(described, name)[-1] for name in hosts]
     place = f"{workdir.attempt_of(folder, run.key.attempt)}/container.json"
-    return _Described({place: json.dumps(described)}, [wanted.engine, "rm", "--force", "--volumes", *made])
+    removal = [wanted.engine, "rm", "--force", "--volumes", *made]
+    return _Described({place: json.dumps(described)}, [*program.argv, place], removal)
 
 
 def skipped(spec: TrainingSpec, host: Host) -> list[str]:
@@ -244,10 +259,8 @@ def _told(run: Run, folder: Path, host: Host, program: Program, name: str) -> co
 
 def _environment(run: Run, folder: Path, host: Host, program: Program, told: contract.Told) -> dict[str, str]:
     """What the program sees; later wins: defaults, the user's shell, the way to AWS, the program's, the job's, the contract."""
-    if program.container is not None:
-        # The container's own variables are in its description; these are the engine's client's.
-        return {**host.environment, RUN_MARK: workdir.attempt_of(folder, run.key.attempt)}
-    base = {n: v for n, v in host.environment.items() if n != "PYTHONHOME" or not program.first_on_path}
+    shell = ray_cluster.inherited(host.environment) if host.ray else host.environment
+    base = {n: v for n, v in shell.items() if n != "PYTHONHOME" or not program.first_on_path}
     job = {
         **_names(run),
         "SM_CHECKPOINT_DIR": f"{told.folder}/checkpoints",
@@ -296,6 +309,8 @@ def _names(run: Run) -> dict[str, str]:
 def _cpus(run: Run, host: Host) -> int:
     """How many CPUs each of a job's programs is meant to use: as it asks for, as its instance type has, or its share."""
     resources = run.spec.resources
+    if host.ray:
+        return max(1, int(ray_cluster.cpus(run, host)))
     by_type = instance_of(host.instances, resources.instance_type).amount.cpus
     return max(1, int(resources.cpus or by_type or machine.cpus() / _processes(run)))
 
@@ -312,13 +327,15 @@ def _gpus_each(run: Run, host: Host) -> int:
     if "CUDA_VISIBLE_DEVICES" in run.spec.environment:
         return len(machine.gpus(run.spec.environment))
     by_type = instance_of(host.instances, resources.instance_type).gpus
+    if host.ray:
+        return resources.gpus or by_type
     return min(len(names), resources.gpus or by_type or max(1, len(names) // _processes(run)))
 
 
 def _gpus(run: Run, host: Host) -> list[str]:
     """The folder of the locks, how many to take, and of which."""
     names = machine.gpus(host.environment)
-    if not names or "CUDA_VISIBLE_DEVICES" in run.spec.environment:
+    if not names or host.ray or "CUDA_VISIBLE_DEVICES" in run.spec.environment:
         return []
     return [str(host.root), str(_gpus_each(run, host)), *names]
 

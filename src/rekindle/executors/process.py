@@ -16,7 +16,7 @@ from rekindle.domain.capacity import Room
 from rekindle.domain.errors import WrongState
 from rekindle.domain.training_job import Owner, TrainingSpec
 from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, SourceSize
-from rekindle.executors import access, children, logfile, orders, workdir
+from rekindle.executors import access, children, logfile, orders, ray_cluster, workdir
 from rekindle.executors.attempts import LOST, Attempt
 from rekindle.executors.folders import Folders, safe
 from rekindle.executors.host import Host
@@ -66,6 +66,8 @@ class ProcessExecutor(Executor):
             check_formats(spec, hyperparameters or {}, self._host.images)
         else:
             check_command(spec.algorithm, self._host.path_of(spec))
+        if self._host.ray:
+            ray_cluster.check(spec, self._host)
         self._slots.check(spec)
         orders.check_channels(spec, self._host.transfer)
         orders.check_places(spec, self._host.transfer)

@@ -108,6 +108,11 @@ def script_of(algorithm: Algorithm, hyperparameters: Mapping[str, str], rules: S
     return _submitted(hyperparameters), _entry_point(hyperparameters)
 
 
+def runs_container(algorithm: Algorithm, rules: Sequence[ImageRule]) -> bool:
+    """Whether an algorithm is an image that is run as a container."""
+    return algorithm.command is None and _way(algorithm, rules).run == "container"
+
+
 def _python(algorithm: Algorithm, way: ImageRule, path: str) -> str:
     """The interpreter that an image stands for."""
     return algorithm.python or way.python or shutil.which("python", path=path) or sys.executable

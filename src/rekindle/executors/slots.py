@@ -42,7 +42,9 @@ class Slots:
     """The slots, GPUs, CPUs and memory of a host; their locks lie below its root."""
 
     def __init__(self, host: Host) -> None:
-        self._gpus = [(name, host.root / f"{name}.lock") for name in machine.gpus(host.environment)]
+        self._elsewhere = bool(host.ray)
+        gpus = () if self._elsewhere else machine.gpus(host.environment)
+        self._gpus = [(name, host.root / f"{name}.lock") for name in gpus]
         self._slots = [(str(n), host.root / _SLOTS / f"{n}.lock") for n in range(host.slots or 0)]
         self._instances = host.instances
         self._ledger = None if host.total is None else Ledger(host.root / _LEDGER, host.total)
@@ -107,8 +109,8 @@ class Slots:
         return None if lock is None else (lock,)
 
     def _gpus_of(self, spec: TrainingSpec) -> int:
-        """How many GPUs a job takes; one that chooses devices itself takes none."""
-        if "CUDA_VISIBLE_DEVICES" in spec.environment:
+        """How many GPUs of this host a job takes; one that chooses devices itself takes none."""
+        if self._elsewhere or "CUDA_VISIBLE_DEVICES" in spec.environment:
             return 0
         resources = spec.resources
         return (resources.gpus or instance_of(self._instances, resources.instance_type).gpus) * resources.instance_count

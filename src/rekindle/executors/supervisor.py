@@ -173,6 +173,7 @@ class Supervisor:
             raise Ended("failed", reason=reason)
         self._give_way()
         try:
+            self._end_former_attempts()
             workdir.build(self._folder, self._orders)
         except OSError as error:
             raise Ended("failed", reason=f"ClientError: The training job's folder could not be made: {error}") from error
@@ -185,6 +186,13 @@ class Supervisor:
             self._transfer("restore", "Checkpoint download failed", self._called_off)
         self._deal()
         self._give_way()
+
+    def _end_former_attempts(self) -> None:
+        """Those on a cluster, which must not find the folder changed under their feet."""
+        if self._orders.get("before"):
+            # Commands start there, and a former attempt may have ended without one.
+            os.makedirs(os.path.join(self._folder, "code"), exist_ok=True)
+            self._transfer("before", "A former attempt could not be ended", self._called_off)
 
     def _deal(self) -> None:
         """Shares channels among the hosts."""
@@ -226,7 +234,17 @@ class Supervisor:
         cause = cause or (self._called_off() if code else "")
         if cause:
             return Ended(cause, exit_code)
+        if code and (lost := self._lost_elsewhere()):
+            return Ended("failed", exit_code, f"InternalServerError: {lost}")
         return Ended("completed", 0) if code == 0 else Ended("failed", exit_code, self._failure(member, code, exit_code))
+
+    def _lost_elsewhere(self) -> str:
+        """Why the cluster on which the program ran has lost it; empty where it has not."""
+        try:
+            with open(os.path.join(self._attempt, workdir.LOST), encoding="utf-8") as file:
+                return file.read()
+        except OSError:
+            return ""
 
     def _hosts(self) -> Iterator[Member]:
         """Starts the training job's program, once for each of its hosts."""

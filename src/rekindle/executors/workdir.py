@@ -34,6 +34,8 @@ ORDERS, JOURNAL, LOCK, STOP = "orders", "journal.jsonl", "lock", "stop"
 TRANSFER = "transfer"
 #: The file of an attempt that says that its results are to wait no longer than a stop's grace for an object store.
 GIVE_UP = "give-up"
+#: The file of an attempt that says why the cluster on which it ran has lost it.
+LOST = "lost"
 #: What an attempt starts without: its predecessor's traces. ``checkpoints`` stays.
 _CLEARED = ("input", "code", "model", "output", "hosts")
 #: Never part of a copy of the source folder.

@@ -1,0 +1,127 @@
+"""What a training job on a Ray cluster is: which ones can be, and what ``ray_job`` is told of one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rekindle.domain.errors import Unsupported
+from rekindle.domain.training_job import TrainingSpec
+from rekindle.engine.ports import Run
+from rekindle.executors import ray_job, workdir
+from rekindle.executors.host import Host
+from rekindle.executors.instances import instance_of
+from rekindle.executors.leftovers import RUN_MARK
+from rekindle.executors.programs import Program
+from rekindle.executors.runtimes import runs_container
+
+#: Variables of our own shell that say something of this machine, which a node is not.
+_OF_THIS_MACHINE = ("CUDA_VISIBLE_DEVICES", "HOSTNAME", "TMPDIR", "XDG_RUNTIME_DIR", "DISPLAY", "RAY_ADDRESS", RUN_MARK)
+
+
+@dataclass(frozen=True)
+class RayJob:
+    """The files that the job needs, by their paths, and the commands: to run it, to end it, and to end former attempts."""
+
+    files: Mapping[str, str]
+    command: list[str]
+    removal: list[str]
+    before: list[str]
+
+
+def check(spec: TrainingSpec, host: Host) -> None:
+    """Raises Unsupported for a training job that cannot be run on a Ray cluster."""
+    if spec.resources.instance_count > 1:
+        field = "resources.instance_count"
+        message = f"{field}: {spec.resources.instance_count}: a training job is one program on a Ray cluster."
+        raise Unsupported(message, "Ask for one instance; within it, Ray Train and ray.init() reach the whole cluster.", field)
+    if runs_container(spec.algorithm, host.images):
+        message = f"image: {spec.algorithm.image!r}: images are not run as containers on a Ray cluster."
+        raise Unsupported(message, "Let images.yaml choose a Python environment that all nodes have (docs/ray.md).", "image")
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a program on a node has of our environment."""
+    return {name: value for name, value in environment.items() if name not in _OF_THIS_MACHINE}
+
+
+def cpus(run: Run, host: Host) -> float:
+    """How many of the cluster's CPUs a training job asks for."""
+    resources = run.spec.resources
+    return resources.cpus or instance_of(host.instances, resources.instance_type).amount.cpus or 1.0
+
+
+def ray_job_of(run: Run, folder: Path, host: Host, program: Program, environment: Mapping[str, str]) -> RayJob:
+    """A run's program as a Ray job."""
+    control = workdir.attempt_of(folder, run.key.attempt)
+    launch = f"{control}/{ray_job.LAUNCH}"
+    name = f"rekindle-{run.key.name}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
+    names = [f"{name}-{attempt}" for attempt in range(1, run.key.attempt + 1)]
+    pairs = [word for at, one in enumerate(names, start=1) for word in (one, workdir.attempt_of(folder, at))]
+    told = {
+        "address": host.ray,
+        "id": names[-1],
+        "folder": str(folder),
+        "control": control,
+        "request": {
+            # Not the program with its variables: whoever may see the cluster's dashboard would see them.
+            "entrypoint": f"[ -r {shlex.quote(launch)} ] || exit {ray_job.NO_FOLDER}; exec sh {shlex.quote(launch)}",
+            "metadata": {"rekindle": run.key.name},
+            "runtime_env": {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(math.ceil(host.grace_seconds))}},
+            **_resources(run, host),
+        },
+    }
+    script = (sys.executable, "-I", "-S", str(Path(ray_job.__file__)))
+    files = {launch: _launch(folder, control, program, environment), f"{control}/ray.json": json.dumps(told)}
+    end = [*script, "end", host.ray]
+    before = [*end, *pairs[:-2]] if run.key.attempt > 1 else []
+    return RayJob(files, [*script, "run", f"{control}/ray.json"], [*end, *pairs[-2:]], before)
+
+
+def _resources(run: Run, host: Host) -> dict[str, float]:
+    resources = run.spec.resources
+    each = instance_of(host.instances, resources.instance_type)
+    asked = {
+        "entrypoint_num_cpus": cpus(run, host),
+        "entrypoint_num_gpus": float(resources.gpus or each.gpus),
+        "entrypoint_memory": int(each.amount.memory * 1e9),
+    }
+    return {name: value for name, value in asked.items() if value}
+
+
+def _launch(folder: Path, control: str, program: Program, environment: Mapping[str, str]) -> str:
+    """The shell script that runs the program on its node. What Ray says to a job, such as which GPUs are its own, is seen by
+    the program, too. A signal of Ray's reaches both; the script only waits, for it is to tell how the program ended."""
+    # Not the mark of our own processes: a node may be this very machine.
+    mark = f"{RUN_MARK}={control}/ray"
+    variables = [f"{name}={value}" for name, value in environment.items() if name != RUN_MARK]
+    words = ("env", *variables, mark, *program.argv)
+    return _SCRIPT.format(
+        code=shlex.quote(str(folder / "code")),
+        control=shlex.quote(control),
+        output=ray_job.OUTPUT,
+        exit=ray_job.EXIT,
+        no_folder=ray_job.NO_FOLDER,
+        mark=shlex.quote(mark),
+        words=" ".join(shlex.quote(word) for word in words),
+    )
+
+
+#: A shell's own word of how a program ended is none of the program's. What it has left running is found by its mark.
+_SCRIPT = """\
+control={control}
+cd {code} && exec > "$control/{output}" 2>&1 || exit {no_folder}
+trap : TERM
+{words} &
+{{ wait $!; code=$?; while kill -0 $!; do wait $!; code=$?; done; }} 2> /dev/null
+grep -lzxF {mark} /proc/[0-9]*/environ 2> /dev/null | while IFS=/ read -r _ _ left _; do kill -KILL "$left"; done
+echo $code > "$control/{exit}.new" && mv "$control/{exit}.new" "$control/{exit}"
+exit $code
+"""

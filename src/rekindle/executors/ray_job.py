@@ -1,0 +1,304 @@
+"""A training job on a Ray cluster, within the job's own process: submits it, follows it to its end, stops it.
+
+``ray_job.py run FILE`` and ``ray_job.py end ADDRESS [ID ATTEMPT]...``. Standard library only: Ray's Jobs API is HTTP, so that
+no Ray need be installed here. A Ray job's id follows from the training job and its attempt, and Ray takes an id once: nobody
+starts the same attempt twice, and an attempt begins with the end of those before it. What the program prints comes by a
+file, for the training job's folder is one that all nodes have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+#: Seconds between two looks at a job, and that an answer may take.
+_GLANCE, _ANSWER_SECONDS = 0.5, 30.0
+#: Seconds that a cluster may be silent when a job is to be submitted.
+_PATIENCE_SECONDS = 300.0
+#: Seconds after which it is told that a job waits.
+_WAITING_SECONDS = 60.0
+#: The exit code of a job whose node does not have the training job's folder, and those of a program that cannot be started.
+NO_FOLDER, _NOT_STARTED = 97, (126, 127)
+#: The files of an attempt: the script that runs the program, what this prints, its exit code, why the cluster lost it.
+LAUNCH, OUTPUT, EXIT, LOST = "launch.sh", "ray-output", "ray-exit", "lost"
+_WAY_OUT = "Set REKINDLE_RAY_ADDRESS to the URL of the cluster's dashboard, and RAY_AUTH_TOKEN where it wants a token"
+#: Characters of what is said of a program that cannot be started.
+_PROBLEM = 500
+_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+#: Our own word for a job that waits in Ray's queue, which it cannot leave, and that will find nothing to run.
+_WITHDRAWN = "WITHDRAWN"
+#: What Ray says of a job that waited too long for its resources: it never began.
+_NEVER_BEGAN = ("JOB_SUPERVISOR_ACTOR_START_TIMEOUT", "JOB_SUPERVISOR_ACTOR_UNSCHEDULABLE")
+
+
+class Silent(Exception):
+    """The cluster does not answer."""
+
+
+class Refused(Exception):
+    """The cluster does not do what it is asked to."""
+
+
+class Cluster:
+    """A cluster's Jobs API."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        token = _token()
+        self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+
+    def job(self, name: str) -> dict[str, Any] | None:
+        """What Ray says of a job; None where it knows none of that id. Raises Silent or Refused."""
+        return self._ask("GET", f"/api/jobs/{quote(name)}")
+
+    def submit(self, request: Mapping[str, Any]) -> None:
+        """Submits a job. Raises Silent, where it may be submitted all the same, or Refused."""
+        self._ask("POST", "/api/jobs/", request)
+
+    def stop(self, name: str) -> None:
+        """Asks for the end of a job. Raises Silent or Refused."""
+        self._ask("POST", f"/api/jobs/{quote(name)}/stop")
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        data = None if body is None else json.dumps(body).encode()
+        # The address is one of http or https: the settings see to that.
+        request = urllib.request.Request(self.address + path, data, self._headers, method=method)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310
+                found: dict[str, Any] = json.load(answer)
+                return found
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            # A head that starts, and a proxy before it, answer so for a while.
+            kind = Silent if error.code in (502, 503, 504) else Refused
+            raise kind(f"{error.code}: {_last_line(error.read().decode('utf-8', 'replace'))}") from error
+        except (OSError, ValueError) as error:
+            raise Silent(str(getattr(error, "reason", error))) from error
+
+
+class Job:
+    """One attempt at a training job, as Ray has it. ``told`` is what ``ray_cluster`` writes."""
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        self._told = told
+        self._cluster = Cluster(told["address"])
+        #: How much of the program's output was passed on; None before there is any.
+        self._passed: int | None = None
+        self._try = 1
+        self._asked = threading.Event()
+        self._began = time.monotonic()
+        self._said = ""
+        signal.signal(signal.SIGTERM, self._ask_to_stop)
+
+    @property
+    def _id(self) -> str:
+        return _name(self._told["id"], self._try)
+
+    def run(self) -> int:
+        """Submits and follows; the exit code."""
+        while not self._asked.is_set():
+            try:
+                self._submit()
+            except (Silent, Refused) as error:
+                if self._asked.is_set():
+                    break
+                return _fail(f"The Ray cluster at {self._cluster.address} did not take the job: {error}. {_WAY_OUT}")
+            found = self._followed()
+            if found is None or found.get("error_type") not in _NEVER_BEGAN:
+                return self._end(found)
+            self._try += 1
+        return 128 + signal.SIGTERM
+
+    def _ask_to_stop(self, _number: int, _frame: object) -> None:
+        self._asked.set()
+
+    def _submit(self) -> None:
+        """Raises Silent or Refused, and then the cluster surely does not have the job."""
+        deadline, sent = time.monotonic() + _PATIENCE_SECONDS, False
+        while True:
+            try:
+                if self._cluster.job(self._id) is None:
+                    sent = True
+                    self._cluster.submit({**self._told["request"], "submission_id": self._id})
+                return
+            except Silent as error:
+                self._say(f"the Ray cluster at {self._cluster.address} does not answer ({error}); trying again.")
+                # A job that was sent may have arrived, though the answer did not.
+                if not sent and (self._asked.is_set() or time.monotonic() > deadline):
+                    raise
+            time.sleep(_GLANCE)
+
+    def _followed(self) -> dict[str, Any] | None:
+        """What Ray says of the job at its end; None where it knows it no more. However long that takes: a head may be away
+        while its jobs go on."""
+        told = False
+        while True:
+            with contextlib.suppress(Silent, Refused):
+                if self._asked.is_set() and not told:
+                    withdraw(self._told["control"])
+                    self._cluster.stop(self._id)
+                    told = True
+                found = self._cluster.job(self._id)
+                if found is None or found["status"] in _ENDED:
+                    self._pass_on()
+                    return found
+                if found["status"] == "PENDING" and told:
+                    return {**found, "status": _WITHDRAWN}
+                if found["status"] == "PENDING" and time.monotonic() > self._began + _WAITING_SECONDS:
+                    self._say(f"the job waits in the Ray cluster: {found.get('message')}")
+            self._pass_on()
+            time.sleep(_GLANCE)
+
+    def _end(self, found: Mapping[str, Any] | None) -> int:
+        """What became of the job, as an exit code."""
+        if found is not None and found["status"] == "SUCCEEDED":
+            return 0
+        if found is not None and found["status"] == _WITHDRAWN:
+            return 128 + signal.SIGTERM
+        code = self._exit_code()
+        if found is not None and found["status"] == "STOPPED":
+            # Without a word of the program's end it was killed.
+            stopped = 128 + signal.SIGKILL if code is None else code
+            return stopped if self._asked.is_set() else _fail("The job was stopped in the Ray cluster by somebody else.")
+        code = found.get("driver_exit_code") if code is None and found is not None else code
+        if code is None:
+            return self._lost("it knows nothing of the job any more" if found is None else _last_line(found.get("message")))
+        if code == NO_FOLDER and self._passed is None:
+            where = f"The node of the Ray cluster does not have the folder {self._told['folder']!r}, or may not enter it. "
+            return _fail(where + "Set REKINDLE_HOME to a folder on a file system that all nodes share.")
+        if code in _NOT_STARTED and (problem := self._problem_of_env()):
+            return _fail(f"The command could not be started: {problem}")
+        return _as_ended(code)
+
+    def _exit_code(self) -> int | None:
+        """The program's, as its node has noted it; None where it has not."""
+        try:
+            with open(self._path(EXIT), encoding="ascii") as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            return None
+
+    def _lost(self, message: str) -> int:
+        """Not the program's doing: a node or the head went down."""
+        with open(self._path(LOST), "w", encoding="utf-8") as file:
+            file.write(f"The Ray cluster lost the training job: {message}")
+        return os.EX_TEMPFAIL
+
+    def _problem_of_env(self) -> str:
+        """Why the program could not be started on its node, if it was that."""
+        with open(self._path(OUTPUT), encoding="utf-8", errors="replace") as file:
+            said = file.read(_PROBLEM)
+        return said.removeprefix("env: ").strip() if said.startswith("env: ") else ""
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._told["control"], name)
+
+    def _pass_on(self) -> None:
+        """Prints what the program has printed since the last look."""
+        # Opened anew each time: that is what makes a network's file system look again.
+        with contextlib.suppress(FileNotFoundError), open(self._path(OUTPUT), "rb") as file:
+            file.seek(self._passed or 0)
+            while block := file.read(1 << 16):
+                sys.stdout.buffer.write(block)
+            self._passed = file.tell()
+            sys.stdout.buffer.flush()
+
+    def _say(self, words: str) -> None:
+        if words != self._said:
+            self._said = words
+            sys.stdout.buffer.write(os.fsencode(f"rekindle: {words}\n"))
+            sys.stdout.buffer.flush()
+
+
+def withdraw(attempt: str) -> None:
+    """Takes away what a job would run: one that Ray has not begun by now never runs anything."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(attempt, LAUNCH))
+
+
+def end(address: str, former: Sequence[str]) -> None:
+    """Returns once none of the jobs runs any more, however long the cluster is silent. ``former`` are ids and the folders of
+    their attempts, by turns."""
+    cluster, told = Cluster(address), False
+    for first, attempt in zip(former[::2], former[1::2], strict=True):
+        withdraw(attempt)
+        number = 1
+        while True:
+            try:
+                found = cluster.job(_name(first, number))
+                if found is None:
+                    break
+                if found["status"] not in _ENDED:
+                    cluster.stop(_name(first, number))
+                if found["status"] in (*_ENDED, "PENDING"):
+                    number += 1
+                    continue
+            except (Silent, Refused) as error:
+                if not told:
+                    words = f"waiting for the Ray cluster at {address}, where a former attempt may run: {error}"
+                    sys.stdout.write(f"rekindle: {words}\n")
+                    sys.stdout.flush()
+                told = True
+            time.sleep(_GLANCE)
+
+
+def _name(first: str, number: int) -> str:
+    """The id of a try: the first that began is the last, and ids are taken for good."""
+    return first if number == 1 else f"{first}.{number}"
+
+
+def _as_ended(code: int) -> int:
+    """The exit code; where a shell says so of a signal, we end by it, too, so that it is told by its name."""
+    number = code - 128
+    if number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL):
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    return code
+
+
+def _fail(words: str) -> int:
+    with open("../output/failure", "w", encoding="utf-8") as file:
+        file.write(f"ClientError: {words}")
+    return 1
+
+
+def _token() -> str:
+    """The token of a cluster that wants one, as Ray's own clients find it."""
+    if token := os.environ.get("RAY_AUTH_TOKEN", ""):
+        return token
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _last_line(text: str | None) -> str:
+    lines = [line for line in (text or "").splitlines() if line.strip()]
+    return lines[-1].strip()[:_PROBLEM] if lines else "no word of why"
+
+
+def main(verb: str, *words: str) -> None:
+    """The command line."""
+    if verb == "end":
+        return end(words[0], words[1:])
+    with open(words[0], encoding="utf-8") as file:
+        told = json.load(file)
+    sys.exit(Job(told).run())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,151 @@
+"""What a Ray cluster is asked for and what it is not, and what its nodes are to do; `make test-ray` has real clusters."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rekindle.domain.errors import Unsupported
+from rekindle.domain.training_job import Algorithm, Resources, TrainingSpec
+from rekindle.engine.clock import SystemClock
+from rekindle.engine.ports import Run, RunKey
+from rekindle.executors import ray_job
+from rekindle.executors.host import Host
+from rekindle.executors.images import ImageRule
+from rekindle.executors.instances import parse_instances
+from rekindle.executors.leftovers import RUN_MARK
+from rekindle.executors.process import ProcessExecutor
+from rekindle.executors.programs import Program
+from rekindle.executors.ray_cluster import inherited, ray_job_of
+from support.processes import alive
+from support.serving import until
+
+ADDRESS = "http://head:8265"
+PLAIN = Resources()
+
+
+def job(folder: Path, *argv: str, attempt: int = 1, resources: Resources = PLAIN, **host: Any) -> dict[str, Any]:
+    """A run's Ray job with its files on the disk, as a supervisor would leave them."""
+    run = Run(RunKey("job", attempt), TrainingSpec(Algorithm(command="true"), resources=resources), {})
+    where = Host(folder / "home", {"PATH": os.environ["PATH"]}, ray=ADDRESS, **host)
+    environment = {"PATH": os.environ["PATH"], "A": "b c", RUN_MARK: "mark"}
+    made = ray_job_of(run, folder, where, Program(argv=argv), environment)
+    (folder / "code").mkdir(exist_ok=True)
+    for path, text in made.files.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
+    told = json.loads(Path(made.command[-1]).read_text())
+    return {"made": made, "told": told, "control": Path(told["control"])}
+
+
+def on_node(job: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """Ray's part: a shell that is given the entry point."""
+    return subprocess.Popen(["sh", "-c", job["told"]["request"]["entrypoint"]], start_new_session=True)
+
+
+def test_it_asks_for_what_the_job_or_its_instance_type_needs(tmp_path: Path) -> None:
+    table = parse_instances("ml.g5.*=cpus:4,memory:16,gpus:1")
+    by_type = job(tmp_path, "true", resources=Resources(instance_type="ml.g5.xlarge"), instances=table)["told"]["request"]
+    assert {n: v for n, v in by_type.items() if n.startswith("entrypoint_")} == {
+        "entrypoint_num_cpus": 4.0,
+        "entrypoint_num_gpus": 1.0,
+        "entrypoint_memory": 16_000_000_000,
+    }
+    by_job = job(tmp_path, "true", resources=Resources(cpus=2, gpus=3))["told"]["request"]
+    assert (by_job["entrypoint_num_cpus"], by_job["entrypoint_num_gpus"]) == (2, 3)
+    plain = job(tmp_path, "true")["told"]["request"]
+    assert [n for n in plain if n.startswith("entrypoint_")] == ["entrypoint_num_cpus"]
+
+
+def test_a_second_attempt_begins_with_the_end_of_the_first(tmp_path: Path) -> None:
+    assert job(tmp_path, "true")["made"].before == []
+    second = job(tmp_path, "true", attempt=2)
+    *_, verb, address, former, folder = second["made"].before
+    assert (verb, address, folder) == ("end", ADDRESS, f"{tmp_path}/.rekindle/1")
+    assert second["told"]["id"].removesuffix("2") == former.removesuffix("1")
+
+
+def test_a_node_notes_what_is_printed_and_how_the_program_ended(tmp_path: Path) -> None:
+    made = job(tmp_path, "sh", "-c", 'pwd; echo "$A" >&2; exit 7')
+    assert on_node(made).wait(30) == 7
+    assert (made["control"] / ray_job.OUTPUT).read_text() == f"{tmp_path}/code\nb c\n"
+    assert (made["control"] / ray_job.EXIT).read_text() == "7\n"
+
+
+def test_a_signal_is_the_program_s_and_the_node_waits_for_it(tmp_path: Path) -> None:
+    made = job(tmp_path, "sh", "-c", "trap 'sleep 0.3; exit 5' TERM; echo ready; while :; do sleep 0.05; done")
+    node = on_node(made)
+    output = made["control"] / ray_job.OUTPUT
+    until(lambda: output.exists() and output.read_text() == "ready\n", 30)
+    os.killpg(node.pid, signal.SIGTERM)
+    assert node.wait(30) == 5
+    assert (made["control"] / ray_job.EXIT).read_text() == "5\n"
+
+
+def test_a_node_ends_what_the_program_has_left_running(tmp_path: Path) -> None:
+    left = "import subprocess, sys; print(subprocess.Popen(['sleep', '1000'], start_new_session=True).pid)"
+    made = job(tmp_path, sys.executable, "-c", left)
+    assert on_node(made).wait(30) == 0
+    pid = int((made["control"] / ray_job.OUTPUT).read_text())
+    until(lambda: not alive(pid), 30)
+
+
+def test_a_job_that_was_withdrawn_or_has_no_folder_runs_nothing(tmp_path: Path) -> None:
+    made = job(tmp_path, "touch", "ran")
+    ray_job.withdraw(str(made["control"]))
+    ray_job.withdraw(str(made["control"]))
+    assert on_node(made).wait(30) == ray_job.NO_FOLDER
+    assert list((tmp_path / "code").iterdir()) == []
+
+
+def test_a_cluster_that_never_answers_is_named(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        made = job(tmp_path, "true")
+        (tmp_path / "output").mkdir()
+        file = Path(made["made"].command[-1])
+        file.write_text(json.dumps({**made["told"], "address": address}))
+        impatient = (
+            f"from rekindle.executors import ray_job\nray_job._PATIENCE_SECONDS = 0.5\nray_job.main('run', {str(file)!r})"
+        )
+        done = subprocess.run([sys.executable, "-c", impatient], cwd=tmp_path / "code", capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"rekindle: the Ray cluster at {address} does not answer (")
+    reason = (tmp_path / "output" / "failure").read_text()
+    assert reason.startswith(f"ClientError: The Ray cluster at {address} did not take the job: ")
+    assert "REKINDLE_RAY_ADDRESS" in reason
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (
+            TrainingSpec(Algorithm(command="true"), resources=Resources(instance_count=2)),
+            "resources.instance_count: 2: a training job is one program on a Ray cluster.",
+        ),
+        (TrainingSpec(Algorithm(image="own:1")), "image: 'own:1': images are not run as containers on a Ray cluster."),
+    ],
+)
+def test_what_does_not_run_there_is_refused_and_says_why(tmp_path: Path, spec: TrainingSpec, said: str) -> None:
+    engine = tmp_path / "podman"
+    engine.write_text("#!/bin/sh\n")
+    engine.chmod(0o755)
+    rules = (ImageRule("own", run="container", engine="podman"),)
+    host = Host(tmp_path, {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, images=rules, ray=ADDRESS)
+    with pytest.raises(Unsupported, match="^" + said.replace(".", r"\.")) as caught:
+        ProcessExecutor(host, SystemClock()).check(spec)
+    assert caught.value.hint
+
+
+def test_a_node_does_not_hear_of_what_only_this_machine_has() -> None:
+    ours = {"PATH": "/bin", "TMPDIR": "/scratch", "CUDA_VISIBLE_DEVICES": "0", "RAY_AUTH_TOKEN": "t"}
+    assert inherited(ours) == {"PATH": "/bin", "RAY_AUTH_TOKEN": "t"}
