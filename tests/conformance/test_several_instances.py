@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rekindle.domain.training_job import Channel, Resources
+from rekindle.domain.training_job import Algorithm, Channel, Resources
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import RunState
+from rekindle.executors import opt_ml
 from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
 
@@ -65,6 +67,40 @@ def test_each_host_knows_who_it_is_and_gets_its_part(bench: Bench, executor: Pro
     assert log_of(executor) == {"algo-1": "5 True\n", "algo-2": "5 False\n", "algo-3": "5 False\n"}
     assert executor.read_log(KEY.owner, KEY.name) == (b"5 True\n", 7)
     assert sorted(p.name for p in (bench.home / "tuning" / KEY.name / "checkpoints").iterdir()) == hosts
+
+
+#: Each host listens, and tells the others its port by a file; then it calls each by its name.
+CALLS = HOST + (
+    "import json, socket\n"
+    "hosts = json.loads(os.environ['SM_HOSTS'])\n"
+    "server = socket.create_server((host, 0))\n"
+    "def place(name): return os.environ['SM_MODEL_DIR'] + '/' + name\n"
+    "open(place(host + '.new'), 'w').write(str(server.getsockname()[1]))\n"
+    "os.rename(place(host + '.new'), place(host))\n"
+    "while not all(os.path.exists(place(name)) for name in hosts): time.sleep(0.01)\n"
+    "calls = [socket.create_connection((name, int(open(place(name)).read()))) for name in hosts]\n"
+    "for call in calls: call.sendall(host.encode()); call.close()\n"
+    "heard = [server.accept()[0].makefile().read() for _ in hosts]\n"
+    "print(sorted(heard))\n"
+)
+
+
+def test_hosts_find_each_other_by_name(bench: Bench, executor: ProcessExecutor, tmp_path: Path) -> None:
+    if problem := opt_ml.probe(str(tmp_path)):
+        pytest.skip(f"this machine gives no process a view of its own: {problem}")
+    before = Path("/etc/hosts").read_bytes()
+    executor.launch(bench.run(CALLS, resources=THREE))
+    assert finished(executor).state is RunState.COMPLETED, log_of(executor)
+    heard = "['algo-1', 'algo-2', 'algo-3']\n"
+    assert log_of(executor) == dict.fromkeys(("algo-1", "algo-2", "algo-3"), heard)
+    assert Path("/etc/hosts").read_bytes() == before
+
+
+def test_a_command_that_is_not_there_is_named_though_several_hosts_look_for_it(bench: Bench, executor: ProcessExecutor) -> None:
+    run = bench.run("", resources=THREE)
+    executor.launch(replace(run, spec=replace(run.spec, algorithm=Algorithm(command="no-such-program"))))
+    report = finished(executor)
+    assert report.failure_reason.startswith("ClientError: the program 'no-such-program' could not be started: No such file")
 
 
 def test_one_that_fails_ends_all_and_its_reason_counts(bench: Bench, executor: ProcessExecutor) -> None:

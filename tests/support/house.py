@@ -18,6 +18,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "os.environ": (
         "settings.py",
         "executors/container.py",
+        "executors/opt_ml.py",
         "executors/ray_job.py",
         "executors/script_mode.py",
         "algorithms/job.py",

@@ -1,8 +1,10 @@
-"""Gives a program its own view of the machine, in which ``/opt/ml`` is its training job's folder, and becomes it.
+"""Gives a program its own view of the machine, in which ``/opt/ml`` is its training job's folder and the job's hosts have
+names, and becomes it.
 
-``opt_ml.py need|try PROGRAM ARGUMENT...``, run in the code folder. ``try`` starts the program in any case, ``need`` only
-with the view. Standard library only. The view is a mount namespace, which ends with the program and which nobody else
-sees: nothing on the disk changes. It needs Linux, and root or unprivileged user namespaces.
+``opt_ml.py need|try|hosts PROGRAM ARGUMENT...``, run in the code folder. ``try`` and ``hosts`` start the program in any case,
+``need`` only with the view; ``hosts`` leaves ``/opt/ml`` as it is. Standard library only. The view is a mount namespace, which
+ends with the program and which nobody else sees: nothing on the disk changes. It needs Linux, and root or unprivileged user
+namespaces.
 """
 
 from __future__ import annotations
@@ -12,13 +14,17 @@ import os
 import sys
 from collections.abc import Sequence
 
+# ruff: noqa: SIM105
+
 PLACE = "/opt/ml"
 #: Where an image's own entry point installs what it likes: the job's folder, not the interpreter's.
 PACKAGES = f"{PLACE}/packages"
 
 _PARENT = "/opt"
+_HOSTS = "/etc/hosts"
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000
 _BIND, _RECURSIVE, _SLAVE = 0x1000, 0x4000, 0x80000
+_DETACH = 2
 _HINT = (
     "Allow unprivileged user namespaces (sysctl user.max_user_namespaces; on Ubuntu also "
     "kernel.apparmor_restrict_unprivileged_userns=0), or use a script that takes its paths from SM_MODEL_DIR and SM_CHANNEL_*."
@@ -28,11 +34,15 @@ _HINT = (
 def main(arguments: Sequence[str]) -> None:
     """Becomes the program. Returns never; exits with 1 where that is not possible."""
     mode, *command = arguments
-    folder = os.path.dirname(os.getcwd())
+    # Our own words, ["algo-1","algo-2"]: to load json would take as long as all that we do.
+    hosts = hosts_file(os.environ.get("SM_HOSTS", "")[2:-2].replace('","', " ").split())
+    view = (os.path.dirname(os.getcwd()), hosts, mode != "hosts")
     try:
-        problem = probe(folder)
+        if mode == "hosts" and not hosts:
+            become(command)
+        problem = probe(*view)
         if not problem:
-            enter(folder)
+            enter(*view)
             if mode == "need":
                 # An interpreter does not look again at a folder that was not there when it started, and may install there.
                 os.makedirs(PACKAGES, exist_ok=True)
@@ -52,14 +62,27 @@ def become(command: Sequence[str]) -> None:
         raise OSError(f"the program {command[0]!r} could not be started: {error.strerror}") from error
 
 
-def probe(folder: str) -> str:
+def hosts_file(names: Sequence[str], path: str = _HOSTS) -> bytes:
+    """What ``/etc/hosts`` is to say: all that it says, and that the names which it does not have are this machine. Empty where
+    it has them all, or cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except OSError:
+        return b""
+    known = {word for line in text.splitlines() for word in line.partition(b"#")[0].split()[1:]}
+    added = [b"127.0.0.1 " + name for name in map(os.fsencode, names) if name not in known]
+    return b"\n".join([text, *added, b""]) if added else b""
+
+
+def probe(folder: str, hosts: bytes = b"", has_place: bool = True) -> str:
     """Why the view is not possible; empty where it is. Tried in a process of its own, as half a view would be worse."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         problem = ""
         try:
-            enter(folder)
+            enter(folder, hosts, has_place)
         except OSError as error:
             problem = error.strerror or str(error)
         os.write(writing, problem.encode())
@@ -71,11 +94,20 @@ def probe(folder: str) -> str:
     return problem
 
 
-def enter(folder: str) -> None:
-    """From now on, for this process and its children, ``/opt/ml`` is the folder. Raises OSError."""
+def enter(folder: str, hosts: bytes = b"", has_place: bool = True) -> None:
+    """From now on, for this process and its children, ``/opt/ml`` is the folder if it ``has_place``, and ``/etc/hosts`` says
+    what ``hosts`` does, if anything, as far as the machine allows that. Raises OSError."""
     _unshare()
     # What the machine mounts later still appears here; what we mount does not appear there.
     _mount(None, "/", None, _SLAVE | _RECURSIVE)
+    if hosts:
+        try:
+            _name_hosts(folder, hosts)
+        except OSError:
+            # Few programs ask for the names; they hear that there are none, as without a view.
+            pass
+    if not has_place:
+        return
     if not os.path.isdir(PLACE):
         _make_place()
     _mount(folder, PLACE, None, _BIND | _RECURSIVE)
@@ -93,6 +125,19 @@ def _unshare() -> None:
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
+
+
+def _name_hosts(folder: str, hosts: bytes) -> None:
+    """Lays a file in memory over ``/etc/hosts``. It is made in the folder, over which memory is laid meanwhile."""
+    _mount("tmpfs", folder, "tmpfs", 0)
+    try:
+        made = os.path.join(folder, "hosts")
+        with open(made, "wb") as file:
+            file.write(hosts)
+        os.chmod(made, 0o644)
+        _mount(made, _HOSTS, None, _BIND)
+    finally:
+        _call("umount2", os.fsencode(folder), _DETACH)
 
 
 def _make_place() -> None:

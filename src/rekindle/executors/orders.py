@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from rekindle.executors.host import Host
 from rekindle.executors.instances import instance_of
 from rekindle.executors.leftovers import RUN_MARK
 from rekindle.executors.programs import Container, Program, command_program
-from rekindle.executors.runtimes import JUMPSTART, image_program, with_code
+from rekindle.executors.runtimes import JUMPSTART, image_program, view, with_code
 from rekindle.executors.slots import Held
 
 _FOLDERS = ("input/config", "input/data", "model", "output/data", "code")
@@ -147,7 +147,10 @@ def _base(run: Run, folder: Path, host: Host) -> records.Fields:
 def _program(run: Run, host: Host) -> Program:
     algorithm = run.spec.algorithm
     if algorithm.command is not None:
-        return command_program(algorithm, run.hyperparameters)
+        program = command_program(algorithm, run.hyperparameters)
+        # One host has nobody to look for, and to make a view takes almost as long as all else of a short job.
+        several = run.spec.resources.instance_count > 1
+        return replace(program, argv=(*view("hosts"), *program.argv)) if several else program
     hyperparameters = with_code(run.hyperparameters, run.spec.channels)
     return image_program(algorithm, hyperparameters, host.path, host.root / ENVIRONMENTS, host.images)
 
@@ -268,7 +271,7 @@ def _environment(run: Run, folder: Path, host: Host, program: Program, told: con
     }
     defaults = {"PYTHONUNBUFFERED": "1", **machine.thread_variables(_cpus(run, host))}
     if len(told.hosts) > 1:
-        # The hosts' names are no names of the network: all are this machine.
+        # All hosts are this machine, and where there are no views their names are unknown.
         defaults["MASTER_ADDR"] = "127.0.0.1"
     return {
         **defaults,

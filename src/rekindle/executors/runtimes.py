@@ -207,11 +207,12 @@ def _no_place() -> str:
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder, "code")
         code.mkdir()
-        done = subprocess.run([*_view("need"), "true"], cwd=code, capture_output=True, text=True, check=False)
+        done = subprocess.run([*view("need"), "true"], cwd=code, capture_output=True, text=True, check=False)
     return done.stderr.strip().removeprefix("ClientError: ")
 
 
-def _view(mode: str) -> tuple[str, ...]:
+def view(mode: str) -> tuple[str, ...]:
+    """What gives the program that follows a view of its own: ``need``, ``try`` or ``hosts`` (opt_ml.py)."""
     return (sys.executable, "-I", "-S", str(Path(opt_ml.__file__)), mode)
 
 
@@ -228,7 +229,7 @@ def _entrypoint(
     interpreter, folder, variables = chosen_python(python)
     runner = (*_runner(interpreter, way, environments), "", "") if way.requirements else ()
     return Program(
-        argv=(*_view("need"), *runner, *algorithm.entrypoint, *algorithm.arguments),
+        argv=(*view("need"), *runner, *algorithm.entrypoint, *algorithm.arguments),
         values={n: contract.decoded(v) for n, v in contract.own(hyperparameters).items()},
         entry_point=str(hyperparameters.get(PROGRAM, "")),
         first_on_path=(folder,),
@@ -277,7 +278,7 @@ def _script(
     entry, submitted = _entry_point(hyperparameters), _submitted(hyperparameters)
     source, archive, fetch = _source(submitted)
     return Program(
-        argv=(*_view("try"), *_runner(interpreter, way, environments), archive, entry, *arguments),
+        argv=(*view("try"), *_runner(interpreter, way, environments), archive, entry, *arguments),
         arguments=tuple(arguments),
         values=values,
         entry_point=entry,
