@@ -223,6 +223,16 @@ def test_presigned_urls_in_both_styles(s3: Any, url: str, bucket: str) -> None:
         assert b"<Key>dir/a b</Key>" in raw(url, "GET", "/?list-type=2", Host=host)[2]
 
 
+def test_what_a_url_says_for_a_header_can_be_told_again(url: str, s3: Any, bucket: str) -> None:
+    for said in ("x-amz-meta-a=b%0Ac", "x-amz-meta-a%20b=c", "x-amz-server-side-encryption-aws-kms-key-id=%0A"):
+        status, _, answer = raw(url, "PUT", f"/{bucket}/k?{said}", b"x")
+        assert (status, b"<Code>InvalidArgument</Code>" in answer) == (400, True)
+    assert raw(url, "PUT", f"/{bucket}/k?x-amz-meta-a=%20%C3%A9%20", b"x")[0] == 200
+    assert s3.get_object(Bucket=bucket, Key="k")["Metadata"] == {"a": "\u00e9"}
+    for value in ("a\nb", "\u754c"):
+        assert code(s3.get_object, Bucket=bucket, Key="k", ResponseContentDisposition=value) == ("InvalidArgument", 400)
+
+
 @pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"])
 def test_checksums_are_verified_kept_and_told(s3: Any, bucket: str, algorithm: str) -> None:
     made = s3.put_object(Bucket=bucket, Key="k", Body=b"hello world" * 1000, ChecksumAlgorithm=algorithm)

@@ -58,7 +58,21 @@ _SIGNING = frozenset(
 )
 
 
+#: What a header can be called, and what it can hold: what is kept of these goes out as a header again.
+_HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
 def hoisted(parameters: Mapping[str, str]) -> Mapping[str, str]:
-    """The headers that a presigned request carries in its query."""
+    """The headers that a presigned request carries in its query; refuses what no header could be."""
     names = ((name.lower(), value) for name, value in parameters.items())
-    return {name: value for name, value in names if name.startswith("x-amz-") and name not in _SIGNING}
+    return {name: as_header(name, value) for name, value in names if name.startswith("x-amz-") and name not in _SIGNING}
+
+
+def as_header(name: str, value: str) -> str:
+    """What a query parameter says for a header; refuses what none can be called, and with AWS's sentence what none can hold."""
+    if not _HEADER_NAME.fullmatch(name):
+        raise S3Error("InvalidArgument", f"No header can have the name {name!r}.", ArgumentName=name)
+    if not _HEADER_VALUE.fullmatch(value):
+        raise S3Error("InvalidArgument", "Header value cannot be represented using ISO-8859-1.", ArgumentName=name)
+    return value.strip(" \t")

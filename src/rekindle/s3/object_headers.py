@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
+from rekindle.s3.addressing import as_header
 from rekindle.s3.checksums import Checksum
 from rekindle.s3.conditions import http_date
 from rekindle.s3.errors import S3Error
@@ -126,5 +127,5 @@ def tell(call: Call, stored: Stored) -> dict[str, str]:
 
 
 def _overrides(call: Call) -> dict[str, str]:
-    wanted = {name: call.query.get(f"response-{name}") for name in KEPT}
-    return {name: value for name, value in wanted.items() if value is not None and value.isprintable()}
+    wanted = {name: f"response-{name}" for name in KEPT if f"response-{name}" in call.query}
+    return {name: as_header(parameter, call.query[parameter]) for name, parameter in wanted.items()}

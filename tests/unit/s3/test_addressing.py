@@ -62,3 +62,13 @@ def test_a_presigned_query_carries_headers() -> None:
     parameters = query(b"X-Amz-Signature=s&X-Amz-Date=d&x-amz-meta-a=b&X-Amz-Checksum-Crc32=AAAAAA%3D%3D&prefix=p&prefix=q")
     assert parameters["prefix"] == "p"
     assert hoisted(parameters) == {"x-amz-meta-a": "b", "x-amz-checksum-crc32": "AAAAAA=="}
+
+
+@pytest.mark.parametrize("raw", [b"x-amz-meta-a=b%0Ac", b"x-amz-meta-a=%00", b"x-amz-meta-a%20b=c", b"x-amz-meta-a=%E6%97%A5"])
+def test_what_no_header_could_say_is_refused_in_a_query_too(raw: bytes) -> None:
+    with pytest.raises(S3Error, match="InvalidArgument"):
+        hoisted(query(raw))
+
+
+def test_a_query_says_what_a_header_would() -> None:
+    assert hoisted(query(b"x-amz-meta-a=%20b%09c%20&x-amz-meta-b=%C3%A9")) == {"x-amz-meta-a": "b\tc", "x-amz-meta-b": "\u00e9"}
