@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import http.client
+import io
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,6 +19,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
+from rekindle.s3 import bucket_folder
 from support.object_store import client, memory_folder, served_store
 
 KEYS = [
@@ -357,6 +361,48 @@ def test_an_upload_that_breaks_off_leaves_nothing(url: str, s3: Any, bucket: str
     assert read(s3, bucket, "k") == b"old"
     raw(url, "GET", "/")
     assert s3.list_objects_v2(Bucket=bucket)["Contents"][0]["Size"] == 3
+
+
+def test_nothing_is_read_for_a_client_that_is_gone(url: str, s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=bytes(64 << 20))
+    reads: list[int | None] = []
+    closed = threading.Event()
+
+    class Counted(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            reads.append(size)
+            return super().read(size)
+
+        def close(self) -> None:
+            super().close()
+            closed.set()
+
+    monkeypatch.setattr(bucket_folder, "_open_plain", Counted)
+    host, port = urlsplit(url).netloc.split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"GET /{bucket}/k HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+    assert closed.wait(10)
+    assert len(reads) < 32
+
+
+def test_an_object_that_cannot_be_read_to_its_end_breaks_off(
+    url: str, s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=bytes(3 << 20))
+
+    class Broken(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell():
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(size)
+
+    monkeypatch.setattr(bucket_folder, "_open_plain", Broken)
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)) as connection:
+        connection.request("GET", f"/{bucket}/k")
+        with pytest.raises(http.client.IncompleteRead) as caught:
+            connection.getresponse().read()
+    assert caught.value.partial == bytes(1 << 20)
 
 
 def test_a_file_dropped_into_the_bucket_is_an_object(s3: Any, bucket: str, root: Path) -> None:

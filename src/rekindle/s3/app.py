@@ -90,6 +90,9 @@ class ObjectStoreApp:
         except S3Error as error:
             await self._refuse(scope, body, reply, error)
         except OSError as error:
+            if reply.started:
+                # In the middle of an object, where an error's document would be taken for its content.
+                raise
             await self._refuse(scope, body, reply, S3Error("InternalError", f"The store's folder: {error.strerror}."))
 
     def _call(self, scope: Scope, request_id: str) -> Call:
@@ -122,7 +125,7 @@ class ObjectStoreApp:
         if found.slow:
             await self._slowly(handler, reply)
         else:
-            await self._send(await self._thread(handler), reply)
+            await self._send(await self._thread(handler), body, reply)
 
     async def _thread(self, work: Any, *args: Any) -> Any:
         return await to_thread.run_sync(work, *args, limiter=self._threads)
@@ -181,17 +184,17 @@ class ObjectStoreApp:
         else:
             raise outcome
 
-    async def _send(self, answer: Answer, reply: Reply) -> None:
+    async def _send(self, answer: Answer, body: Body, reply: Reply) -> None:
         if answer.content is None:
             await reply.answer(answer)
             return
         try:
             await reply.start(answer.status, answer.headers)
-            await self._stream(answer.content, reply)
+            await self._stream(answer.content, body, reply)
         finally:
             answer.content.file.close()
 
-    async def _stream(self, content: Content, reply: Reply) -> None:
+    async def _stream(self, content: Content, body: Body, reply: Reply) -> None:
         content.file.seek(content.start)
         left = content.length
         while left:
@@ -200,6 +203,9 @@ class ObjectStoreApp:
                 raise RuntimeError("an object's file was cut short while it was being sent")
             left -= len(block)
             await reply.body(block, more=True)
+            if left:
+                # Sending does not say so: the rest would be read for nobody.
+                await body.check_client()
         await reply.body(b"")
 
     async def _refuse(self, scope: Scope, body: Body, reply: Reply, error: S3Error) -> None:
@@ -266,6 +272,12 @@ class Body:
                 pieces, size = [], 0
         if size:
             yield b"".join(pieces)
+
+    async def check_client(self) -> None:
+        """Raises ClientDisconnect where the client is gone; waits for nothing."""
+        with anyio.CancelScope() as at_once:
+            at_once.cancel()
+            await self._next()
 
     async def drain(self, limit: int) -> None:
         """Read and forget what is left, up to a limit."""
