@@ -306,6 +306,15 @@ def test_delete_objects(s3: Any, bucket: str) -> None:
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
+def test_a_list_to_delete_that_is_refused_deletes_nothing(url: str, s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a")
+    wish = b"<Delete><Object><Key>a</Key></Object><Object><Key></Key></Object></Delete>"
+    md5 = base64.b64encode(hashlib.md5(wish).digest()).decode()
+    status, _, answer = raw(url, "POST", f"/{bucket}?delete", wish, Content_MD5=md5)
+    assert (status, b"MalformedXML" in answer) == (400, True)
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "headers", "expected"),
     [

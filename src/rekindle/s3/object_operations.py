@@ -157,12 +157,14 @@ def delete_objects(store: Store, call: Call) -> Answer:
     if not 1 <= len(chosen) <= MAX_PAGE:
         raise S3Error("MalformedXML")
     quiet = wish.get("Quiet") == "true"
-    answers = [_delete_one(folder, one, quiet) for one in chosen]
+    # Each must be named before any is removed.
+    named = [(one.need("Key"), one) for one in chosen]
+    answers = [_delete_one(folder, key, one, quiet) for key, one in named]
     return Answer(body=xml.document("DeleteResult", *answers))
 
 
-def _delete_one(folder: BucketFolder, one: xml.Element, quiet: bool) -> str:
-    key, version, etag = one.need("Key"), one.get("VersionId"), one.get("ETag")
+def _delete_one(folder: BucketFolder, key: str, one: xml.Element, quiet: bool) -> str:
+    version, etag = one.get("VersionId"), one.get("ETag")
     try:
         if version not in (None, "", NULL_VERSION):
             raise S3Error("NoSuchVersion")
