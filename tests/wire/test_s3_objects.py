@@ -102,6 +102,18 @@ def test_a_key_that_is_too_long(s3: Any, bucket: str) -> None:
     assert code(s3.put_object, Bucket=bucket, Key="x" * 1025, Body=b"") == ("KeyTooLongError", 400)
 
 
+def test_under_a_key_that_no_file_can_have_is_nothing(s3: Any, bucket: str, root: Path) -> None:
+    s3.put_object(Bucket=bucket, Key="a")
+    (root / bucket / "loop").symlink_to("loop")
+    for key in ("x" * 5000, "x/" * 2500 + "x", "loop/x"):
+        assert code(s3.get_object, Bucket=bucket, Key=key) == ("NoSuchKey", 404)
+        assert code(s3.copy_object, Bucket=bucket, Key="k", CopySource=f"{bucket}/{key}")[0] == "NoSuchKey"
+        s3.delete_object(Bucket=bucket, Key=key)
+        assert s3.list_objects_v2(Bucket=bucket, Prefix=key + "/")["KeyCount"] == 0
+        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key}, {"Key": "a"}]})
+        assert [entry["Key"] for entry in answer["Deleted"]] == [key, "a"]
+
+
 def test_everything_said_of_an_object_comes_back(s3: Any, bucket: str) -> None:
     said = {
         "ContentType": "text/csv",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rekindle.s3 import metadata as documents
 from rekindle.s3.errors import S3Error
-from rekindle.s3.files import read_json, remove_quietly, sync_folder_if_there, write_json
+from rekindle.s3.files import ABSENT, read_json, remove_quietly, sync_folder_if_there, write_json
 from rekindle.s3.layout import Layout
 from rekindle.s3.listing import Walk
 from rekindle.s3.metadata import Identity, Metadata, Stored
@@ -129,10 +129,14 @@ class BucketFolder:
         # The natural path comes twice: the object may return to it after the first look.
         for place in (self._natural, self._displaced, self._natural):
             path = place(key)
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
                 found = path.lstat()
-                if stat.S_ISREG(found.st_mode) and not self._passes_link(path):
-                    return path, _identity(found)
+            except OSError as error:
+                if error.errno not in ABSENT:
+                    raise
+                continue
+            if stat.S_ISREG(found.st_mode) and not self._passes_link(path):
+                return path, _identity(found)
         return None
 
     def _passes_link(self, path: Path) -> bool:

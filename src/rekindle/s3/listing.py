@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from rekindle.s3.files import ABSENT
 from rekindle.s3.names import CONTINUED, DISPLACED, Names
 
 T = TypeVar("T")
@@ -28,7 +29,9 @@ def _level(folder: str, names: Names) -> list[_Entry]:
 def _scan(folder: str, names: Names, outer: tuple[str, ...]) -> Iterator[_Entry]:
     try:
         entries = os.scandir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
         return
     with entries:
         for entry in entries:
