@@ -17,7 +17,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import structlog
 
@@ -30,7 +30,7 @@ _HEAD_LIMIT = 16 * 1024
 _HEAD_SECONDS = 30.0
 _CONNECT_SECONDS = 30.0
 _CHUNK = 64 * 1024
-_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
+_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)
 
 _Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -137,12 +137,15 @@ class Proxy:
     async def _outside(self, host: str, port: int) -> _Ends:
         if not self._settings.upstream:
             return await _reach((host, port))
-        upstream = urlsplit(self._settings.upstream)
-        ends = await _reach((upstream.hostname or "", upstream.port or 8080))
+        upstream, address = _proxy_before_us(self._settings.upstream)
+        ends = await _reach(address)
         ends[1].write(_connect_request(host, port, upstream.username, upstream.password))
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            head = await ends[0].readuntil(b"\r\n\r\n")
-        status = head.split(b"\r\n")[0].decode("latin-1").split(" ", 2)[1:]
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                head = await ends[0].readuntil(b"\r\n\r\n")
+            status = head.split(b"\r\n")[0].decode("latin-1").split(" ", 2)[1:]
+        except (OSError, EOFError, asyncio.LimitOverrunError):
+            status = ["it does not answer"]
         if status[:1] != ["200"]:
             ends[1].close()
             raise _Refused(HTTPStatus.BAD_GATEWAY, f"The proxy before us does not reach {host}: {' '.join(status)}")
@@ -169,6 +172,19 @@ def is_address_text(host: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _proxy_before_us(url: str) -> tuple[SplitResult, tuple[str, int]]:
+    """What the variable says, and where that is. A scheme may be left out, as for most clients."""
+    try:
+        upstream = urlsplit(url if "://" in url else f"http://{url}")
+        address = (upstream.hostname or "", upstream.port or 8080)
+    except ValueError:
+        address = ("", 0)
+    if not address[0]:
+        # Its value may hold a password.
+        raise _Refused(HTTPStatus.BAD_GATEWAY, "HTTPS_PROXY, as the server found it, is not of the form http://host:port.")
+    return upstream, address
 
 
 def _connect_request(host: str, port: int, user: str | None, password: str | None) -> bytes:
