@@ -80,7 +80,8 @@ def _marks(folder: str) -> dict[str, Mark]:
 def _read(record: str) -> dict[str, Mark]:
     try:
         known: dict[str, Mark] = json.loads(Path(record).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
+        # A power failure may leave it empty: then nothing is known of the copy, and all of the folder goes out once more.
         return {}
     return known
 

@@ -74,6 +74,17 @@ def test_changes_and_deletions_go_out_once(place: Place) -> None:
     assert place.kept == {"deep/a": "longer"}
 
 
+@pytest.mark.parametrize("left", [b"", b"\0", b'{"a": [1'])
+def test_a_record_that_a_power_failure_cut_short_is_as_none(place: Place, left: bytes) -> None:
+    (place.here / "a").write_text("1")
+    place.mirror()
+    Path(place.record).write_bytes(left)
+    place.mirror()
+    place.mirror()
+    assert place.kept == {"a": "1"}
+    assert len(place.objects.uploads) == 2
+
+
 def test_what_others_put_there_stays_and_does_not_come(place: Place) -> None:
     place.restore()
     place.there.mkdir()
