@@ -9,6 +9,7 @@ folder is never waited for.
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from rekindle.domain.errors import RekindleError
@@ -20,20 +21,18 @@ USAGE = "usage: ROOT ACCOUNT REGION DEFAULT_ACCOUNT download URI FOLDER [URI FOL
 
 def main(root: str, account: str, region: str, default_account: str, *arguments: str) -> int:
     """Does what the arguments say; the exit code."""
-    objects = FolderObjects(Path(root), account, region, default_account)
     try:
-        match arguments:
-            case ["download", *pairs] if pairs and len(pairs) % 2 == 0:
-                for uri, folder in zip(pairs[::2], pairs[1::2], strict=True):
-                    fetch_input(objects, uri, folder)
-            case ["upload", path, uri] | ["upload", path, uri, _, _]:
-                objects.upload(path, uri)
-            case _:
-                sys.stderr.write(USAGE)
-                return 2
+        with closing(FolderObjects(Path(root), account, region, default_account)) as objects:
+            match arguments:
+                case ["download", *pairs] if pairs and len(pairs) % 2 == 0:
+                    for uri, folder in zip(pairs[::2], pairs[1::2], strict=True):
+                        fetch_input(objects, uri, folder)
+                case ["upload", path, uri] | ["upload", path, uri, _, _]:
+                    objects.upload(path, uri)
+                case _:
+                    sys.stderr.write(USAGE)
+                    return 2
     except (RekindleError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    finally:
-        objects.close()
     return 0

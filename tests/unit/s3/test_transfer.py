@@ -77,6 +77,12 @@ def test_what_cannot_be_is_said_in_one_line(
     assert told.count("\n") == 1
 
 
+def test_a_store_that_cannot_be_opened_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("x")
+    assert move(tmp_path / "file" / "store", "upload", tmp_path / "file", "s3://bucket/x") == 1
+    assert capsys.readouterr().err == f"[Errno 17] File exists: '{tmp_path}/file'\n"
+
+
 @pytest.mark.parametrize("manifest", [False, True])
 def test_objects_that_cannot_be_files_side_by_side_are_named(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], manifest: bool
