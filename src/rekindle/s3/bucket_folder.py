@@ -170,7 +170,9 @@ class BucketFolder:
         described = Metadata(etag, headers={"content-type": documents.DEFAULT_CONTENT_TYPE})
         if steady and self._layout.clock.now() - identity.mtime_ns / 1e9 > SETTLED_SECONDS:
             document = self._document(key, identity)
-            write_json(document, self._layout.scratch, documents.to_document(key, described), durable=False)
+            # It saves the next reader the sum; a disk that is full or read-only must not keep this one from the file.
+            with contextlib.suppress(OSError):
+                write_json(document, self._layout.scratch, documents.to_document(key, described), durable=False)
         return described
 
     # --- changing, under the bucket's lock ---------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +20,9 @@ LIMIT, CONTENT = 1000, b"x" * 3000
 
 
 @contextlib.contextmanager
-def _full() -> Iterator[None]:
+def _full(limit: int = LIMIT) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         yield
     finally:
@@ -54,4 +55,15 @@ def test_an_upload_past_the_server_that_finds_no_room_leaves_nothing(tmp_path: P
         objects.upload(str(tmp_path / "model"), "s3://bucket/model")
     assert [p.name for p in (tmp_path / "s3" / ".rekindle" / "scratch").rglob("*") if p.is_file()] == ["alive"]
     assert not objects.has("s3://bucket/model")
+    objects.close()
+
+
+def test_a_file_put_there_by_hand_is_read_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "s3" / "bucket").mkdir(parents=True)
+    (tmp_path / "s3" / "bucket" / "file").write_bytes(b"x")
+    os.utime(tmp_path / "s3" / "bucket" / "file", (1e9, 1e9))
+    objects = FolderObjects(tmp_path / "s3", "000000000000", "us-east-1", "000000000000")
+    with _full(0):
+        assert objects.list("s3://bucket/") == [("file", 1)]
+        assert objects.read("s3://bucket/file", 9) == b"x"
     objects.close()
