@@ -384,6 +384,19 @@ def test_an_upload_that_breaks_off_leaves_nothing(url: str, s3: Any, bucket: str
     assert s3.list_objects_v2(Bucket=bucket)["Contents"][0]["Size"] == 3
 
 
+def test_who_is_refused_in_the_middle_of_a_body_gets_to_read_why(url: str, bucket: str) -> None:
+    body = b"no chunk\r\n" + bytes(6 << 20)
+    host, port = urlsplit(url).netloc.split(":")
+    head = f"PUT /{bucket}/k HTTP/1.1\r\nHost: {host}\r\nExpect: 100-continue\r\nContent-Encoding: aws-chunked\r\n"
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"{head}x-amz-decoded-content-length: 9\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, b"'no chunk'" in answer.read()) == (400, True)
+
+
 def test_nothing_is_read_for_a_client_that_is_gone(url: str, s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=bytes(64 << 20))
     reads: list[int | None] = []

@@ -34,8 +34,8 @@ DEFAULT_ACCOUNT = "123456789012"
 THREADS = 32
 #: A slow operation begins its answer after this time, and then sends a space this often, as S3 does.
 PATIENCE_SECONDS = 5.0
-#: Of a body that nobody wants, this much is read so that the client can hear why.
-DRAIN_BYTES = 1 << 20
+#: Of a body that nobody wants, this much is read so that the client can hear why: a part, as large as boto3 makes them.
+DRAIN_BYTES = 8 << 20
 DRAIN_SECONDS = 1.0
 
 
@@ -209,8 +209,8 @@ class ObjectStoreApp:
         await reply.body(b"")
 
     async def _refuse(self, scope: Scope, body: Body, reply: Reply, error: S3Error) -> None:
-        # A client that waits for `100 Continue` has not sent its body and must not be asked for it.
-        if not any(name == b"expect" for name, _ in scope["headers"]):
+        # A client that still waits for `100 Continue` has not sent its body and must not be asked for it.
+        if body.is_begun or not any(name == b"expect" for name, _ in scope["headers"]):
             with anyio.move_on_after(DRAIN_SECONDS):
                 await body.drain(DRAIN_BYTES)
         # What is still unread would be taken for the next request.
@@ -244,6 +244,8 @@ class Body:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._more = True
+        #: Whether any of it was asked for.
+        self.is_begun = False
 
     @property
     def is_read(self) -> bool:
@@ -251,6 +253,7 @@ class Body:
         return not self._more
 
     async def _next(self) -> bytes:
+        self.is_begun = True
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self._more = False
