@@ -50,7 +50,7 @@ def proven(request: WireRequest, claim: Claim, pair: KeyPair, body: bytes | None
         region=claim.scope.region,
         service=claim.scope.service,
         body_sha256=word if rule is Payload.EXACT and body is None else None,
-        chunk_verifier=ChunkVerifier(claim, pair.secret_key, rule is Payload.SIGNED_CHUNKS_TRAILER) if signed_chunks else None,
+        chunk_verifier=ChunkVerifier(claim, pair.secret_key) if signed_chunks else None,
     )
 
 

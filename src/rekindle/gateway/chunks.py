@@ -15,13 +15,11 @@ from rekindle.gateway.sigv4 import EMPTY_SHA256, Claim, hmac_hex, signing_key
 class ChunkVerifier:
     """Follows one body's chain of signatures. Chunks must come in order; after one failure, nothing verifies."""
 
-    def __init__(self, claim: Claim, secret: str, trailer: bool) -> None:
+    def __init__(self, claim: Claim, secret: str) -> None:
         self._key = signing_key(secret, claim.scope)
         self._head = f"{claim.timestamp}\n{claim.scope}"
         self._previous = claim.signature
         self._broken = False
-        #: Whether the body ends with a trailer that must be signed as well.
-        self.expects_trailer = trailer
 
     def chunk(self, payload_sha256: str, signature: str) -> bool:
         """Whether this is the chunk that follows; ``payload_sha256`` in hex, of the chunk's data (the empty last one too)."""

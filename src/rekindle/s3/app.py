@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ class ObjectStoreApp:
 
     async def _http(self, scope: Scope, body: Body, reply: Reply) -> None:
         try:
-            call = self._call(scope, reply.request_id)
+            call = self._call(scope)
             await self._work(route(call), call, body, reply)
         except NotModified as unchanged:
             await reply.answer(Answer(304, unchanged.headers))
@@ -95,7 +96,7 @@ class ObjectStoreApp:
                 raise
             await self._refuse(scope, body, reply, S3Error("InternalError", f"The store's folder: {error.strerror}."))
 
-    def _call(self, scope: Scope, request_id: str) -> Call:
+    def _call(self, scope: Scope) -> Call:
         sent: dict[str, str] = {}
         for raw, value in scope["headers"]:
             name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
@@ -111,7 +112,6 @@ class ObjectStoreApp:
             query=query,
             headers={**addressing.hoisted(query), **sent},
             account=state.get("account") or self._default_account,
-            request_id=request_id,
             verifier=state.get("chunk_verifier"),
         )
 
@@ -121,7 +121,7 @@ class ObjectStoreApp:
             await reply.answer(await self._fill(sink, body))
             return
         document = await self._document(call, found.body_limit, body)
-        handler = partial(found.handler or _nothing, self._store, _with_body(call, document))
+        handler = partial(found.handler or _nothing, self._store, replace(call, body=document))
         if found.slow:
             await self._slowly(handler, reply)
         else:
@@ -220,10 +220,6 @@ class ObjectStoreApp:
 
 def _nothing(store: Store, call: Call) -> Answer:
     raise S3Error("MethodNotAllowed")
-
-
-def _with_body(call: Call, document: bytes) -> Call:
-    return Call(**{**call.__dict__, "body": document}) if document else call
 
 
 def error_document(error: S3Error, reply: Reply) -> bytes:

@@ -28,7 +28,6 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     account: str
-    request_id: str
     body: bytes = b""
     verifier: ChunkVerifier | None = None
 

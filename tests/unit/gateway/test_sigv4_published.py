@@ -151,7 +151,7 @@ BIG, REST, END = (sha256(data).hexdigest() for data in (b"a" * 65536, b"a" * 102
 
 def test_the_chunk_example_of_the_s3_reference_verifies():
     seed = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9"
-    verifier = ChunkVerifier(chunked_claim(seed), S3_SECRET, trailer=False)
+    verifier = ChunkVerifier(chunked_claim(seed), S3_SECRET)
     assert verifier.chunk(BIG, "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648")
     assert verifier.chunk(REST, "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497")
     assert verifier.chunk(END, "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9")
@@ -159,7 +159,7 @@ def test_the_chunk_example_of_the_s3_reference_verifies():
 
 def trailer_verifier() -> ChunkVerifier:
     seed = "106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e"
-    verifier = ChunkVerifier(chunked_claim(seed), S3_SECRET, trailer=True)
+    verifier = ChunkVerifier(chunked_claim(seed), S3_SECRET)
     assert verifier.chunk(BIG, "b474d8862b1487a5145d686f57f013e54db672cee1c953b3010fb58501ef5aa2")
     assert verifier.chunk(REST, "1c1344b170168f8e65b41376b44b20fe354e373826ccbbe2c1d40a8cae51e5c7")
     assert verifier.chunk(END, "2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992")
@@ -175,6 +175,6 @@ def test_the_trailer_example_of_the_s3_reference_verifies():
 
 def test_chunks_out_of_order_do_not_verify_and_nothing_after_them_does():
     seed = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9"
-    verifier = ChunkVerifier(chunked_claim(seed), S3_SECRET, trailer=False)
+    verifier = ChunkVerifier(chunked_claim(seed), S3_SECRET)
     assert not verifier.chunk(REST, "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497")
     assert not verifier.chunk(END, "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9")
