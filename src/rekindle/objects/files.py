@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.domain.object_names import checked_relative
 from rekindle.engine.paths import path_in
-from rekindle.objects.names import checked_relative
 
 
 class FileObjects:

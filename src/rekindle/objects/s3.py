@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.domain.object_names import check_names, relative
 from rekindle.engine.inputs import LOOKED_FOR, made_way
 from rekindle.engine.ports import StoreUnavailable
-from rekindle.objects.names import check_names, relative
 
 
 class S3Objects:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.objects.names import check_names, checked_relative, relative
+from rekindle.domain.object_names import check_names, checked_relative, relative
 
 
 @pytest.mark.parametrize(
