@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
+from functools import partial
 
+from rekindle.s3.bucket_folder import Check
 from rekindle.s3.errors import NotModified, S3Error
 from rekindle.s3.metadata import Stored
 
@@ -74,6 +76,11 @@ def check_write(headers: Mapping[str, str], stored: Stored | None) -> None:
         if stored is None:
             raise S3Error("NoSuchKey")
         _require(matches(match, stored), "If-Match")
+
+
+def write_check(headers: Mapping[str, str]) -> Check | None:
+    """What decides whether a write may be; None where the client sets no condition."""
+    return partial(check_write, headers) if {"if-match", "if-none-match"} & headers.keys() else None
 
 
 def _require(holds: bool, condition: str) -> None:

@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote_to_bytes
 
 from rekindle.s3 import checksums, xml
-from rekindle.s3.bucket_folder import Check, Opened
+from rekindle.s3.bucket_folder import Opened
 from rekindle.s3.bucket_operations import check_acl
 from rekindle.s3.checksums import Checksum
-from rekindle.s3.conditions import Slice, check_copy, check_write
+from rekindle.s3.conditions import Slice, check_copy, write_check
 from rekindle.s3.drop import BLOCK_BYTES, Drop
 from rekindle.s3.errors import S3Error
 from rekindle.s3.exchange import Answer, Call, Store
 from rekindle.s3.metadata import Metadata, with_content
 from rekindle.s3.multipart import MAX_PARTS
 from rekindle.s3.names import check_key
-from rekindle.s3.object_headers import read_encryption, read_metadata, read_storage_class
+from rekindle.s3.object_headers import checksum_elements, read_encryption, read_metadata, read_storage_class
 from rekindle.s3.object_operations import absent
 from rekindle.s3.payload import MAX_UPLOAD_BYTES, Received
 
@@ -97,17 +97,12 @@ def copy_object(store: Store, call: Call) -> Answer:
         received = _copy(opened, Slice(0, stored.size, stored.size), drop, _algorithm(call, stored.metadata))
         drop.finish(store.layout.stamps.new())
         whole = with_content(metadata, received.md5, received.checksum)
-        made = folder.put(call.key, drop.path, whole, _check(call))
+        made = folder.put(call.key, drop.path, whole, write_check(call.headers))
         body = _result("CopyObjectResult", whole.etag, made.modified, whole.checksum)
         return Answer(headers=dict(metadata.encryption), body=body)
     finally:
         opened.file.close()
         drop.abandon()
-
-
-def _check(call: Call) -> Check | None:
-    conditional = {"if-match", "if-none-match"} & call.headers.keys()
-    return (lambda stored: check_write(call.headers, stored)) if conditional else None
 
 
 def _algorithm(call: Call, metadata: Metadata) -> str | None:
@@ -143,8 +138,8 @@ def _copied_metadata(call: Call, source: Source, old: Metadata) -> Metadata:
 
 
 def _result(name: str, etag: str, modified: float, checksum: Checksum | None) -> bytes:
-    sums = [xml.leaf(checksum.element, checksum.value), xml.leaf("ChecksumType", checksum.kind)] if checksum else []
-    return xml.document(name, xml.leaf("LastModified", xml.timestamp(modified)), xml.leaf("ETag", f'"{etag}"'), *sums)
+    facts = [xml.leaf("LastModified", xml.timestamp(modified)), xml.leaf("ETag", f'"{etag}"')]
+    return xml.document(name, *facts, *checksum_elements(checksum))
 
 
 def upload_part_copy(store: Store, call: Call) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rekindle.s3 import checksums, xml
 from rekindle.s3.bucket_operations import check_acl, owner
 from rekindle.s3.checksums import ALGORITHMS, Checksum, Kind
-from rekindle.s3.conditions import check_write
+from rekindle.s3.conditions import write_check
 from rekindle.s3.copy_operations import part_number
 from rekindle.s3.drop import Drop
 from rekindle.s3.errors import S3Error
@@ -14,7 +14,7 @@ from rekindle.s3.list_operations import encoder
 from rekindle.s3.listing import Page, common_prefix
 from rekindle.s3.multipart import MAX_PARTS, Chosen, Promised, Upload
 from rekindle.s3.names import check_key
-from rekindle.s3.object_headers import checksum_headers, read_metadata
+from rekindle.s3.object_headers import checksum_elements, checksum_headers, read_metadata
 from rekindle.s3.payload import Payload, read_promise
 
 
@@ -88,11 +88,9 @@ def complete_upload(store: Store, call: Call) -> Answer:
     chosen = [_choice(part) for part in wish.all("Part")]
     if not 1 <= len(chosen) <= MAX_PARTS:
         raise S3Error("MalformedXML")
-    conditional = {"if-match", "if-none-match"} & call.headers.keys()
-    check = (lambda stored: check_write(call.headers, stored)) if conditional else None
+    check = write_check(call.headers)
     stored = store.uploads(call).complete(call.query["uploadId"], call.key, chosen, _promised(call), check)
-    checksum, etag = stored.metadata.checksum, stored.metadata.etag
-    sums = [xml.leaf(checksum.element, checksum.value), xml.leaf("ChecksumType", checksum.kind)] if checksum else []
+    etag, sums = stored.metadata.etag, checksum_elements(stored.metadata.checksum)
     where = [xml.leaf("Location", f"/{call.bucket}/{call.key}"), xml.leaf("Bucket", call.bucket), xml.leaf("Key", call.key)]
     body = xml.document("CompleteMultipartUploadResult", *where, xml.leaf("ETag", f'"{etag}"'), *sums)
     return Answer(headers=dict(stored.metadata.encryption), body=body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
+from rekindle.s3 import xml
 from rekindle.s3.addressing import as_header
 from rekindle.s3.checksums import Checksum
 from rekindle.s3.conditions import http_date
@@ -104,6 +105,11 @@ def check_tags(pairs: list[tuple[str, str]]) -> Mapping[str, str]:
 def checksum_headers(checksum: Checksum | None) -> dict[str, str]:
     """The headers that tell a checksum."""
     return {} if checksum is None else {checksum.header: checksum.value, "x-amz-checksum-type": checksum.kind}
+
+
+def checksum_elements(checksum: Checksum | None) -> list[str]:
+    """The elements that tell a checksum."""
+    return [xml.leaf(checksum.element, checksum.value), xml.leaf("ChecksumType", checksum.kind)] if checksum else []
 
 
 def tell(call: Call, stored: Stored) -> dict[str, str]:

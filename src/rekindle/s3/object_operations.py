@@ -7,13 +7,13 @@ from dataclasses import replace
 from rekindle.s3 import checksums, xml
 from rekindle.s3.bucket_folder import BucketFolder
 from rekindle.s3.bucket_operations import check_acl
-from rekindle.s3.conditions import Slice, check_get, check_write, matches, read_range
+from rekindle.s3.conditions import Slice, check_get, check_write, matches, read_range, write_check
 from rekindle.s3.drop import Drop
 from rekindle.s3.errors import S3Error
 from rekindle.s3.exchange import MAX_PAGE, Answer, Call, Content, Sink, Store
 from rekindle.s3.metadata import Metadata, Stored, with_content
 from rekindle.s3.names import check_key
-from rekindle.s3.object_headers import check_tags, checksum_headers, read_metadata, tell
+from rekindle.s3.object_headers import check_tags, checksum_elements, checksum_headers, read_metadata, tell
 from rekindle.s3.payload import Payload, read_promise
 
 #: How an unversioned object's one version is called.
@@ -43,15 +43,10 @@ class ObjectSink(Sink):
         self._metadata = read_metadata(call)
         self._payload = Payload(read_promise(call.headers), call.verifier)
         # Refuse early what cannot succeed; the answer that counts is asked again at the moment of change.
-        self._check(self._folder.find(call.key) if self._is_conditional() else None)
+        self._check = write_check(call.headers)
+        if self._check:
+            self._check(self._folder.find(call.key))
         self._drop = Drop(store.layout.scratch.new())
-
-    def _is_conditional(self) -> bool:
-        return bool({"if-match", "if-none-match"} & self._call.headers.keys())
-
-    def _check(self, stored: Stored | None) -> None:
-        if self._is_conditional():
-            check_write(self._call.headers, stored)
 
     def write(self, data: bytes) -> None:
         """Take in a piece of the body."""
@@ -63,7 +58,7 @@ class ObjectSink(Sink):
         received = self._payload.finish()
         self._drop.finish(self._store.layout.stamps.new())
         metadata = with_content(self._metadata, received.md5, received.checksum)
-        self._folder.put(self._call.key, self._drop.path, metadata, self._check if self._is_conditional() else None)
+        self._folder.put(self._call.key, self._drop.path, metadata, self._check)
         return Answer(headers=written_headers(metadata))
 
     def abandon(self) -> None:
@@ -195,9 +190,7 @@ def get_attributes(store: Store, call: Call) -> Answer:
 
 def _checksum_element(metadata: Metadata) -> str:
     checksum = metadata.checksum
-    if checksum is None:
-        return ""
-    return xml.group("Checksum", xml.leaf(checksum.element, checksum.value), xml.leaf("ChecksumType", checksum.kind))
+    return xml.group("Checksum", *checksum_elements(checksum)) if checksum else ""
 
 
 def _parts_element(metadata: Metadata) -> str:
