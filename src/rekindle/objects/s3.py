@@ -27,7 +27,7 @@ class S3Objects:
         """See ObjectStore."""
         names = [name for name, _, _ in islice(self._found(uri), LOOKED_FOR)]
         if not names:
-            raise InvalidValue("uri", uri, "no objects are found there", code="NoObjects")
+            raise InvalidValue("uri", uri, "no objects are found there")
         check_names(names, uri)
 
     def check_target(self, uri: str) -> None:
@@ -51,7 +51,7 @@ class S3Objects:
         bucket, _ = _parts(uri)
         found = list(self._found(uri))
         if not found:
-            raise InvalidValue("uri", uri, "no objects are found there", code="NoObjects")
+            raise InvalidValue("uri", uri, "no objects are found there")
         check_names((name for name, _, _ in found), uri)
         for name, key, _size in found:
             with _told(uri):

@@ -35,7 +35,7 @@ class FolderObjects:
         """See ObjectStore."""
         names = [name for name, _ in islice(self._found(uri), LOOKED_FOR)]
         if not names:
-            raise InvalidValue("uri", uri, "no objects are found there", code="NoObjects")
+            raise InvalidValue("uri", uri, "no objects are found there")
         check_names(names, uri)
 
     def check_target(self, uri: str) -> None:
