@@ -19,6 +19,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import SSLError
 
+from support import ports
 from support.serving import REKINDLE, Serving
 
 STS = "https://sts.us-east-1.amazonaws.com"
@@ -99,17 +100,15 @@ def test_without_a_server_run_says_how_to_start_one(tmp_path: Path, serving: Ser
 @pytest.mark.timeout(900)
 def test_clients_stay_with_the_first_of_two_servers_of_a_home(serving: Serving) -> None:
     before = json.loads(serving.run("env", "--json"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [REKINDLE, "serve", "--port", str(port)]
-    second = subprocess.Popen(command, env=serving.environ, stderr=subprocess.PIPE, text=True)
-    assert second.stderr is not None
-    lines = iter(second.stderr.readline, "")
-    assert next(line for line in lines if "another server of this home listens" in line)
-    assert json.loads(serving.run("env", "--json")) == before
-    second.terminate()
-    second.communicate(timeout=240)
+    with ports.kept() as keeper:
+        command = [REKINDLE, "serve", "--port", str(ports.number(keeper))]
+        second = subprocess.Popen(command, env=serving.environ, stderr=subprocess.PIPE, text=True)
+        assert second.stderr is not None
+        lines = iter(second.stderr.readline, "")
+        assert next(line for line in lines if "another server of this home listens" in line)
+        assert json.loads(serving.run("env", "--json")) == before
+        second.terminate()
+        second.communicate(timeout=240)
     assert json.loads(serving.run("env", "--json")) == before
     serving.end(signal.SIGTERM)
     serving.start()
@@ -118,16 +117,14 @@ def test_clients_stay_with_the_first_of_two_servers_of_a_home(serving: Serving) 
 
 def test_a_server_for_the_command_alone(tmp_path: Path, serving: Serving) -> None:
     home = tmp_path / "home"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     home.mkdir()
-    (home / "server.json").write_text(json.dumps({"host": "127.0.0.1", "port": port}))
-    done = run(serving, "--serve", "--", sys.executable, "-c", WHO_AM_I, REKINDLE_HOME=str(home))
-    assert ":assumed-role/rekindle/" in done.stdout, done.stderr
-    assert done.returncode == 7
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+    with ports.kept() as keeper:
+        (home / "server.json").write_text(json.dumps({"host": "127.0.0.1", "port": ports.number(keeper)}))
+        done = run(serving, "--serve", "--", sys.executable, "-c", WHO_AM_I, REKINDLE_HOME=str(home))
+        assert ":assumed-role/rekindle/" in done.stdout, done.stderr
+        assert done.returncode == 7
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", ports.number(keeper)), timeout=60)
 
 
 def test_the_authority_is_private_and_bound_to_aws_names(serving: Serving, variables: dict[str, str]) -> None:

@@ -27,6 +27,7 @@ from rekindle.cli.serve import _chosen, _listen
 from rekindle.domain.errors import InvalidValue
 from rekindle.serving import Address, announced, announcing
 from rekindle.settings import Settings
+from support import ports
 from support.script_jobs import training_request, tuning_request, upload
 from support.serving import REKINDLE, Serving, until
 
@@ -290,9 +291,10 @@ def free_port() -> int:
 
 
 def test_of_two_servers_that_start_at_once_on_a_port_one_says_that_it_is_taken(tmp_path: Path) -> None:
-    port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     homes = [{**kept, "REKINDLE_HOME": str(tmp_path / name)} for name in ("one", "two")]
+    keeper = ports.kept()
+    port = ports.number(keeper)
     command = [REKINDLE, "serve", "--port", str(port)]
     servers = [subprocess.Popen(command, env=home, stderr=subprocess.PIPE, text=True) for home in homes]
     try:
@@ -306,6 +308,7 @@ def test_of_two_servers_that_start_at_once_on_a_port_one_says_that_it_is_taken(t
         for server in servers:
             with server:
                 server.terminate()
+        keeper.close()
 
 
 def test_a_server_that_cannot_listen_leaves_the_address_of_the_last_one(tmp_path: Path) -> None:

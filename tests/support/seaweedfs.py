@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,23 +15,20 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from support.object_store import client
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+from support.ports import kept, number
 
 
 @contextmanager
 def seaweedfs(folder: Path) -> Iterator[str]:
     """A server that keeps everything in a folder; its URL. It knows one pair of keys: ``test``, ``test``."""
+    with ExitStack() as keepers:
+        names = [f"{part}.port{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc")]
+        yield from _running(folder, {name: number(keepers.enter_context(kept())) for name in names})
+
+
+def _running(folder: Path, ports: dict[str, int]) -> Iterator[str]:
     keys = {"name": "test", "credentials": [{"accessKey": "test", "secretKey": "test"}], "actions": ["Admin"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [keys]}))
-    names = [f"{part}.port{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc")]
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
     options = {
         "dir": folder,
         "ip": "127.0.0.1",

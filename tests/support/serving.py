@@ -9,12 +9,15 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
+
+from support.ports import kept_pair, number
 
 #: The command; another one where the tests run in an environment of their own, as those of the SDKs do.
 REKINDLE = os.environ.get("REKINDLE_COMMAND") or str(Path(sys.executable).parent / "rekindle")
@@ -28,9 +31,10 @@ class Serving:
     """A server with a home of its own, and clients that know it by its printed variables alone."""
 
     def __init__(self, home: Path, **settings: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        keepers = kept_pair()
+        self.port = number(keepers[0])
+        for keeper in keepers:
+            weakref.finalize(self, keeper.close)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         self.home = home
         self.environ = {**kept, "REKINDLE_HOME": str(home), **settings}

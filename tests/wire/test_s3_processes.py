@@ -30,29 +30,16 @@ ENOUGH = 20
 
 @contextmanager
 def process(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "support.object_store_process", str(folder), str(port)]
-    running = subprocess.Popen(command, cwd=TESTS)
+    # It listens before the process has come to run, and no longer than that: who connects waits, and then is cut off.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port, descriptor = listener.getsockname()[1], listener.fileno()
+        command = [sys.executable, "-m", "support.object_store_process", str(folder), str(descriptor)]
+        running = subprocess.Popen(command, cwd=TESTS, pass_fds=[descriptor])
     try:
-        wait_for(port)
         yield running, f"http://127.0.0.1:{port}"
     finally:
         running.kill()
         running.wait()
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert time.monotonic() < deadline, "the object store did not come up"
-            time.sleep(0.02)
-        else:
-            return
 
 
 class Writer(threading.Thread):
@@ -106,7 +93,7 @@ def check_survivors(s3: Any, possible: dict[str, list[bytes | None]]) -> None:
 
 
 def kill_during_writes(folder: Path, round_number: int, possible: dict[str, list[bytes | None]]) -> None:
-    with process(folder) as (running, url), closing(client(url, connect_timeout=2, read_timeout=10)) as s3:
+    with process(folder) as (running, url), closing(client(url)) as s3:
         if round_number == 0:
             s3.create_bucket(Bucket="bucket")
         check_survivors(s3, possible)
