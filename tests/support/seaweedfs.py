@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,9 @@ def _wait_until_it_stores(s3: Any, log: Path) -> None:
     deadline = time.monotonic() + 240
     while True:
         try:
-            s3.create_bucket(Bucket="warm-up")
+            # One that was made when its object could not be stored yet is there the next time.
+            with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+                s3.create_bucket(Bucket="warm-up")
             s3.put_object(Bucket="warm-up", Key="k", Body=b"x")
         except (ClientError, BotoCoreError):
             assert time.monotonic() < deadline, log.read_text(errors="replace")[-3000:]
