@@ -20,7 +20,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
-import psutil
 import pytest
 
 from rekindle.cli.serve import _chosen, _listen
@@ -28,6 +27,7 @@ from rekindle.domain.errors import InvalidValue
 from rekindle.serving import Address, announced, announcing
 from rekindle.settings import Settings
 from support import ports
+from support.processes import alive
 from support.script_jobs import training_request, tuning_request, upload
 from support.serving import REKINDLE, Serving, until
 
@@ -139,7 +139,7 @@ def test_a_worker_that_is_killed_is_started_again_and_nothing_runs_twice(serving
     serving.client("sagemaker").create_hyper_parameter_tuning_job(**request)
     until(lambda: counters(serving, "job")["InProgress"] == 2)
     for _ in range(2):
-        (worker,) = serving.workers()
+        worker = only_worker(serving)
         os.kill(worker, signal.SIGKILL)
         until(lambda killed=worker: serving.workers() not in ([], [killed]))
         assert counters(serving, "job")["InProgress"] == 2
@@ -175,14 +175,25 @@ def test_autotune_chooses_what_is_left_out_and_runs_it(serving: Serving) -> None
 
 
 def test_a_worker_leaves_with_its_server(serving: Serving) -> None:
-    until(lambda: len(serving.workers()) == 1)
-    (worker,) = serving.workers()
+    worker = only_worker(serving)
     serving.end(signal.SIGKILL)
-    until(lambda: not psutil.pid_exists(worker))
+    until(lambda: not alive(worker))
     serving.start()
-    until(lambda: len(serving.workers()) == 1)
+    only_worker(serving)
     assert serving.end(signal.SIGTERM) == 0
     assert serving.workers() == []
+
+
+def only_worker(serving: Serving) -> int:
+    """Waits for there to be one worker; the one that was seen then."""
+    seen: list[int] = []
+
+    def look() -> bool:
+        seen[:] = serving.workers()
+        return len(seen) == 1
+
+    until(look)
+    return seen[0]
 
 
 def test_a_training_job_of_another_account_has_that_account_s_buckets(serving: Serving) -> None:
