@@ -127,10 +127,11 @@ def test_each_receiver_of_the_list_hears_what_it_asked_for(tmp_path: Path) -> No
     none = subprocess.run([REKINDLE, "events", "--only", "lo"], env=environ, check=False, capture_output=True, text=True)
     assert (none.returncode, "'lo': not one of ends, failures, low" in none.stderr) == (2, True)
     trials = app.store.jobs_of(app.store.tuning_job(app.owner, "told").id)
-    heard = Counter((path, _state(e)) for path, e in zip(receiver.paths, receiver.events, strict=True))
-    failed = Counter(("/failures", (t.name, "Failed")) for t in trials if t.status.value == "Failed")
+    # A receiver whose answer takes too long, as on a crowded machine, is told the same event again.
+    heard = {(path, e["id"]): (path, _state(e)) for path, e in zip(receiver.paths, receiver.events, strict=True)}
+    failed = [("/failures", (t.name, "Failed")) for t in trials if t.status.value == "Failed"]
     assert failed, "the seed draws some above 0.8"
-    assert heard == failed + Counter({("/ends", ("told", "Completed")): 1})
+    assert sorted(heard.values()) == sorted([*failed, ("/ends", ("told", "Completed"))])
     low = [json.loads(line)["detail"]["TrainingJobName"] for line in (home / "low.jsonl").read_text().splitlines()]
     assert sorted(low) == sorted(t.name for t in trials if t.objective_value is not None and t.objective_value < 0.5)
 
