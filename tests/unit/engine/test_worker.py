@@ -77,7 +77,7 @@ def test_nothing_is_kept_of_the_parents_of_jobs_that_have_ended() -> None:
         worker.tick()
         worker.wait()
     gc.collect()
-    assert sum(type(thing) is ParentJob for thing in gc.get_objects()) == before
+    assert sum(type(thing) is ParentJob for thing in gc.get_objects()) <= before
 
 
 def test_who_lost_a_lease_waits_no_more_for_what_runs_under_it() -> None:
