@@ -12,7 +12,6 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -134,8 +133,8 @@ def stream(url: str, key: str, *, trailer: bool, spoil: bytes = b"") -> tuple[in
 
 
 def chunked(request: AWSRequest, trailer: bool) -> bytes:
-    stamp, day = request.context["timestamp"], datetime.now(UTC).strftime("%Y%m%d")
-    assert stamp.startswith(day)
+    stamp = request.context["timestamp"]
+    day = stamp[:8]
     key = ("AWS4" + ALICE.secret_key).encode()
     for part in (day, "us-east-1", "s3", "aws4_request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
