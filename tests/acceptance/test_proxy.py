@@ -70,7 +70,7 @@ def client(service: str, variables: dict[str, str], *, trusted: str | bool = Tru
 
 def connect(variables: dict[str, str], target: str) -> socket.socket:
     host, _, port = variables["HTTPS_PROXY"].removeprefix("http://").partition(":")
-    connection = socket.create_connection((host, int(port)), timeout=10)
+    connection = socket.create_connection((host, int(port)), timeout=60)
     connection.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
     return connection
 
@@ -218,6 +218,6 @@ def test_other_hosts_are_refused_where_the_setting_says_so(tmp_path: Path) -> No
 )
 def test_what_is_no_connect_is_refused(variables: dict[str, str], sent: bytes, status: bytes) -> None:
     host, _, port = variables["HTTPS_PROXY"].removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(sent)
         assert connection.recv(4096).split(b" ")[1] == status
