@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from tests.support.receiver import Receiver, receiving
 
 from rekindle.bootstrap import App, build
@@ -34,7 +33,7 @@ limits: {{jobs: {JOBS}, parallel: 2}}
 """
 
 
-def until(condition: Callable[[], bool], seconds: float = 90.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 400.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "took too long"
@@ -46,7 +45,6 @@ def ended(app: App) -> int:
     return sum(not j.is_running for j in jobs)
 
 
-@pytest.mark.timeout(400)
 def test_kills_at_random_moments_and_a_receiver_that_is_often_down_lose_no_event(tmp_path: Path) -> None:
     chance = random.Random(20261127)
     (tmp_path / "job.yaml").write_text(JOB)
@@ -68,7 +66,7 @@ def test_kills_at_random_moments_and_a_receiver_that_is_often_down_lose_no_event
         assert last.returncode in (0, 3), "3: under load it may have ended at the last kill"
         # A killed process keeps a sink to itself for a minute at most.
         with app.telling():
-            until(lambda: all(s.waiting == 0 for s in app.outbox.sink_states()), 180)
+            until(lambda: all(s.waiting == 0 for s in app.outbox.sink_states()))
         check(app, receiver, [json.loads(line) for line in log.read_text().splitlines()])
 
 
@@ -106,7 +104,6 @@ LISTED = """\
 """
 
 
-@pytest.mark.timeout(400)
 def test_each_receiver_of_the_list_hears_what_it_asked_for(tmp_path: Path) -> None:
     failing = "case $SM_HP_X in 0.[89]*) exit 3;; esac; echo loss=$SM_HP_X"
     job = JOB.replace('sleep 0.1; echo "secret is [$REKINDLE_EVENTS_WEBHOOK]"; echo loss=$SM_HP_X', failing)
@@ -121,7 +118,7 @@ def test_each_receiver_of_the_list_hears_what_it_asked_for(tmp_path: Path) -> No
         app = build(load_settings(environ))
         # A loaded machine may leave some for the next process.
         with app.telling():
-            until(lambda: all(s.waiting == 0 for s in app.outbox.sink_states()), 180)
+            until(lambda: all(s.waiting == 0 for s in app.outbox.sink_states()))
     one = subprocess.run([REKINDLE, "events", "--only", "low", "--json"], env=environ, check=True, capture_output=True)
     assert [record["sink"] for record in json.loads(one.stdout)] == ["low"]
     none = subprocess.run([REKINDLE, "events", "--only", "lo"], env=environ, check=False, capture_output=True, text=True)

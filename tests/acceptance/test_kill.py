@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-import pytest
 
 from rekindle.bootstrap import App, build
 from rekindle.domain.completion import best_job
@@ -94,14 +93,13 @@ class Plug:
         return len(found[:1])
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 400.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "took too long"
         time.sleep(0.02)
 
 
-@pytest.mark.timeout(400)
 def test_kills_at_random_moments_lose_nothing_and_run_nothing_twice(tmp_path: Path) -> None:
     chance = random.Random(20261122)
     plug = Plug(tmp_path)
@@ -117,7 +115,7 @@ def test_kills_at_random_moments_lose_nothing_and_run_nothing_twice(tmp_path: Pa
         worker.send_signal(signal.SIGKILL)
         worker.wait()
     # Where every worker was killed before it had begun anything, all of the work is left.
-    assert plug.worker().wait(timeout=240) in (0, 3)
+    assert plug.worker().wait(timeout=400) in (0, 3)
     assert supervisors_killed >= 5
     check(plug, app)
 
@@ -168,7 +166,6 @@ environment: {GO: "%s"}
 """
 
 
-@pytest.mark.timeout(400)
 def test_suggestions_that_saw_a_run_which_was_killed_are_replayed(tmp_path: Path) -> None:
     """Hyperband with a model: later suggestions looked at the curve of an attempt that is then lost and begun again."""
     go = tmp_path / "go"
@@ -183,11 +180,11 @@ def test_suggestions_that_saw_a_run_which_was_killed_are_replayed(tmp_path: Path
         return app.store.jobs_of(jobs[0].id) if jobs else ()
 
     # The others may be through before the first has begun to train.
-    until(lambda: len(trials()) >= 12 and len(app.store.points(trials()[0].id, "loss")) == 3, 120)
+    until(lambda: len(trials()) >= 12 and len(app.store.points(trials()[0].id, "loss")) == 3)
     kill_run("halving-001-", str(go))
-    until(lambda: trials()[0].attempt == 2, 120)
+    until(lambda: trials()[0].attempt == 2)
     go.touch()
-    assert worker.wait(timeout=120) == 0
+    assert worker.wait(timeout=400) == 0
     (first, *later) = trials()
     assert first.status is TrainingJobStatus.COMPLETED
     assert len(app.store.curves_of_attempts(first.tuning_job_id or 0)[first.id, 1]) == 3

@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 REKINDLE = str(Path(sys.executable).parent / "rekindle")
 ROWS = """\
 x,k,status,loss,started_at,ended_at,name
@@ -35,12 +33,11 @@ print(json.dumps(told))
 """
 
 
-@pytest.mark.timeout(300)
 def test_training_jobs_become_runs_once(tmp_path: Path) -> None:
     environ = {**os.environ, "REKINDLE_HOME": str(tmp_path / "home")}
 
     def run(*command: str) -> str:
-        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

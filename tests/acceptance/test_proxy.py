@@ -97,7 +97,6 @@ def test_without_a_server_run_says_how_to_start_one(tmp_path: Path, serving: Ser
     assert done.stderr.endswith("start one in another terminal: rekindle serve\n")
 
 
-@pytest.mark.timeout(900)
 def test_clients_stay_with_the_first_of_two_servers_of_a_home(serving: Serving) -> None:
     before = json.loads(serving.run("env", "--json"))
     with ports.kept() as keeper:

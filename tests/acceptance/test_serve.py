@@ -31,8 +31,6 @@ from support.processes import alive
 from support.script_jobs import training_request, tuning_request, upload
 from support.serving import REKINDLE, Serving, until
 
-pytestmark = pytest.mark.timeout(900)
-
 
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[Serving]:

@@ -19,7 +19,6 @@ from support.script_jobs import channel, training_request, tuning_request, uploa
 from support.seaweedfs import seaweedfs
 from support.serving import Serving, until
 
-pytestmark = pytest.mark.timeout(900)
 BUCKET = "lab-bucket"
 
 

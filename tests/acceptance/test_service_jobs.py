@@ -45,7 +45,7 @@ def create(app: App, spec: TuningJobSpec) -> None:
     create_tuning_job(app.store, app.executor, app.clock, app.owner, spec, RELAXED)
 
 
-def work(app: App, until: Callable[[], bool], seconds: float = 100.0) -> None:
+def work(app: App, until: Callable[[], bool], seconds: float = 400.0) -> None:
     end = time.monotonic() + seconds
     app.worker("tuning:1").run(lambda: until() or time.monotonic() > end)
     assert until(), "took too long"
@@ -59,7 +59,6 @@ def ended(app: App) -> bool:
     return app.store.tuning_job_by_id(1).status.is_terminal
 
 
-@pytest.mark.timeout(300)
 def test_a_killed_attempt_is_followed_by_another_of_the_same_name_with_its_checkpoints(app: App, tmp_path: Path) -> None:
     script = (
         "C=$SM_CHECKPOINT_DIR/step; if [ -e $C ]; then echo loss=$(cat $C); "
@@ -94,7 +93,6 @@ def test_a_killed_attempt_is_followed_by_another_of_the_same_name_with_its_check
     assert [[e.message for e in logs.events(app.owner, s, 0, 10) or ()] for s in streams] == [["begun", "half"], ["loss=0.25"]]
 
 
-@pytest.mark.timeout(300)
 def test_each_instance_has_a_log_and_a_stream_of_its_own(app: App, tmp_path: Path) -> None:
     spec = training("echo I am $SM_CURRENT_HOST; echo loss=1", resources=Resources(instance_count=2))
     create(app, tuning_spec(jobs=1, parallel=1, training=spec))
@@ -123,7 +121,6 @@ def test_each_instance_has_a_log_and_a_stream_of_its_own(app: App, tmp_path: Pat
     assert f"The log of {job.name} is not in this home folder" in elsewhere.stderr
 
 
-@pytest.mark.timeout(300)
 def test_several_definitions_run_and_what_does_not_go_with_them_is_refused(app: App) -> None:
     base = tuning_spec(jobs=8, parallel=2)
     good, poor = (

@@ -20,7 +20,7 @@ from rekindle.engine.ports import Executor, Report, Run, RunKey, RunState
 from support.processes import alive
 
 #: The longest that anything here may take before we call it stuck, in seconds.
-PATIENCE = 60.0
+PATIENCE = 400.0
 KEY = RunKey("job-1", 1)
 METRICS = (MetricDefinition("loss", r"loss=(\S+)"), MetricDefinition("acc", r"acc=(\S+)"))
 
@@ -97,7 +97,7 @@ class ExecutorSuite(ABC):
     """Inherit, and say how to make an executor and how to kill what watches over a run."""
 
     @abstractmethod
-    def make(self, home: Path, grace: float = 60.0, log_head: int = 1 << 20, log_keep: int = 10 << 20) -> Executor:
+    def make(self, home: Path, grace: float = 2 * PATIENCE, log_head: int = 1 << 20, log_keep: int = 10 << 20) -> Executor:
         """A new executor over the runs in ``home``, as another process would have it."""
 
     @abstractmethod

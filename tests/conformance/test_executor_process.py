@@ -64,7 +64,7 @@ def no_room(*_: object) -> None:
 
 
 class TestProcessExecutor(ExecutorSuite):
-    def make(self, home: Path, grace: float = 60.0, log_head: int = 1 << 20, log_keep: int = 10 << 20) -> Executor:
+    def make(self, home: Path, grace: float = 2 * PATIENCE, log_head: int = 1 << 20, log_keep: int = 10 << 20) -> Executor:
         return ProcessExecutor(Host(home, ENVIRONMENT, grace, log_head, log_keep), SystemClock())
 
     def kill_supervisor(self, executor: Executor, key: RunKey) -> None:

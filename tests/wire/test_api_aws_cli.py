@@ -33,7 +33,7 @@ def aws(sagemaker: Wire) -> Aws:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [program, "sagemaker", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     return run
 

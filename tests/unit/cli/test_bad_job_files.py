@@ -352,7 +352,7 @@ def test_there_are_enough_of_them():
 def test_is_refused_by_the_real_command(name, home, tmp_path):
     data, expected = BROKEN[name]
     command = [str(Path(sys.executable).with_name("rekindle")), "plan", write(tmp_path, data)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "REKINDLE_HOME": str(home)}, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "REKINDLE_HOME": str(home)})
     check_refusal(done.returncode, done.stdout, done.stderr, expected)
     assert not home.exists()
 

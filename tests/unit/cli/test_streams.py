@@ -31,9 +31,7 @@ def environ(tmp_path):
 def test_a_reader_that_went_away_is_no_failure_of_the_command(tmp_path, environ, argv):
     reading, writing = os.pipe()
     os.close(reading)
-    run = subprocess.run(
-        [REKINDLE, *argv], stdout=writing, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, text=True, timeout=60
-    )
+    run = subprocess.run([REKINDLE, *argv], stdout=writing, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, text=True)
     os.close(writing)
     assert (run.returncode, run.stderr) == (ExitCode.PIPE_CLOSED, "")
 
@@ -44,7 +42,7 @@ def test_a_reader_that_went_away_is_no_failure_of_the_command(tmp_path, environ,
 )
 def test_a_stream_that_the_caller_closed_changes_nothing_about_the_command(tmp_path, environ, argv, code, closed):
     line = f'"{REKINDLE}" {argv} {closed}'
-    run = subprocess.run(["bash", "-c", line], capture_output=True, env=environ, cwd=tmp_path, text=True, timeout=60)
+    run = subprocess.run(["bash", "-c", line], capture_output=True, env=environ, cwd=tmp_path, text=True)
     assert run.returncode == code
     assert "Error" not in run.stderr
 
@@ -61,24 +59,24 @@ def test_a_stream_that_the_caller_closed_changes_nothing_about_the_command(tmp_p
 def test_an_output_that_takes_no_more_says_what_became_of_the_tuning_job(tmp_path, environ, argv, told):
     with open("/dev/full", "w") as full:
         run = subprocess.run(
-            [REKINDLE, *argv.split()], stdout=full, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, text=True, timeout=60
+            [REKINDLE, *argv.split()], stdout=full, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, text=True
         )
     assert run.returncode == ExitCode.UNREACHABLE
     (error,) = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
     assert "No space left on device. The tuning job closed" in error
     assert told in error
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environ, "cwd": tmp_path, "text": True}
-    assert subprocess.run([REKINDLE, "show", "closed"], timeout=60, **streams).returncode == 0
+    assert subprocess.run([REKINDLE, "show", "closed"], **streams).returncode == 0
 
 
 @pytest.mark.parametrize("argv", ["tune job.yaml", "resume closed"])
 def test_a_reader_that_went_away_from_a_tuning_job_leaves_a_word_of_it(tmp_path, environ, argv):
     if argv.startswith("resume"):
-        subprocess.run([REKINDLE, "tune", "job.yaml", "--detach"], env=environ, cwd=tmp_path, check=True, timeout=60)
+        subprocess.run([REKINDLE, "tune", "job.yaml", "--detach"], env=environ, cwd=tmp_path, check=True)
     reading, writing = os.pipe()
     os.close(reading)
     run = subprocess.run(
-        [REKINDLE, *argv.split()], stdout=writing, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, text=True, timeout=60
+        [REKINDLE, *argv.split()], stdout=writing, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, text=True
     )
     os.close(writing)
     assert run.returncode == ExitCode.PIPE_CLOSED
@@ -92,7 +90,7 @@ def test_what_the_output_s_encoding_cannot_say_ends_no_command(tmp_path, environ
     environ = {**environ, "PYTHONIOENCODING": encoding}
 
     def told(*argv):
-        streams = {"capture_output": True, "env": environ, "cwd": tmp_path, "timeout": 60}
+        streams = {"capture_output": True, "env": environ, "cwd": tmp_path}
         run = subprocess.run([REKINDLE, *argv], **streams)
         assert (run.returncode, run.stderr) == (0, b"")
         return run.stdout.decode(encoding)

@@ -214,7 +214,6 @@ def test_who_can_never_be_served_keeps_nobody_waiting() -> None:
     assert made.engine.job("needs-8").waiting_for == "needs 8 GPUs; 4 on this host"
 
 
-@pytest.mark.timeout(400)
 @settings(max_examples=8, deadline=None)
 @given(
     sizes=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(2, 8)), min_size=2, max_size=4),

@@ -272,7 +272,6 @@ class Unplugged(BaseException):
     """The power goes."""
 
 
-@pytest.mark.timeout(400)
 @settings(max_examples=12, deadline=None)
 @given(at=st.integers(1, 45), after=st.booleans())
 def test_the_power_may_go_at_any_write_or_delivery_and_no_state_change_goes_untold(at: int, after: bool) -> None:

@@ -52,7 +52,6 @@ def arrivals(history: History, rung: int) -> list[Trial]:
     return sorted(there, key=lambda t: (t.curve[rung - 1].order, t.id))
 
 
-@pytest.mark.timeout(900)
 def test_a_thousand_training_jobs() -> None:
     engine = Engine(lambda h: replayed(h, seconds=0.5))
     engine.create(spec("hyperband", jobs=1000, parallel=50))

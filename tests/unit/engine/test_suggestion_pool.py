@@ -25,6 +25,9 @@ from support.engine import Engine
 from support.simulated import Script
 from support.specs import tuning_spec
 
+#: Seconds: each process imports the search, which on a crowded machine takes its time.
+PATIENCE = 400.0
+
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[SuggestionPool]:
@@ -45,7 +48,7 @@ def worker_of(engine: Engine, pool: SuggestionPool, holder: str = "a", **options
     return Worker(Step(engine.store, engine.executor, engine.clock, pool, **options), holder)  # type: ignore[arg-type]
 
 
-def run_all(engine: Engine, worker: Worker, names: list[str], seconds: float = 120.0) -> None:
+def run_all(engine: Engine, worker: Worker, names: list[str], seconds: float = PATIENCE) -> None:
     """Works until all have ended; real processes take real time, while the training jobs' clock is simulated."""
     deadline = time.monotonic() + seconds
     while not all(engine.job(name).status.is_terminal for name in names):
@@ -80,7 +83,7 @@ def test_killed_processes_cost_nothing(pool: SuggestionPool) -> None:
     for name in names:
         engine.create(tuning_spec(name, jobs=7, parallel=2, strategy=StrategyName.BAYESIAN))
     worker, killed = worker_of(engine, pool), set()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not all(engine.job(name).status.is_terminal for name in names):
         assert time.monotonic() < deadline
         worker.tick()
@@ -94,14 +97,13 @@ def test_killed_processes_cost_nothing(pool: SuggestionPool) -> None:
     assert set(engine.executor.launches.values()) == {1}
 
 
-@pytest.mark.timeout(300)
 def test_runs_that_are_lost_while_a_suggestion_is_made_leave_it_to_be_replayed(pool: SuggestionPool) -> None:
     """Hyperband's model looks at curves: a suggestion that comes back may have seen one that has begun again since."""
     engine = Engine(lambda h: Script([float(h["lr"]) + 1 / k for k in range(1, 28)], 27.0 + 10 * float(h["lr"])))
     spec = tuning_spec("job", strategy=StrategyName.HYPERBAND, jobs=10, parallel=3)
     engine.create(replace(spec, hyperband=Hyperband(1, 27, "bayesian")))
     worker, lost = worker_of(engine, pool), 0
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE
     while not engine.job("job").status.is_terminal:
         assert time.monotonic() < deadline
         worker.tick()
@@ -145,7 +147,7 @@ def test_what_no_longer_follows_is_thrown_away(pool: SuggestionPool) -> None:
 
 
 def made(pool: SuggestionPool) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not pool.answered():
         assert time.monotonic() < deadline
         time.sleep(0.01)

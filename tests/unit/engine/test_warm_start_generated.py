@@ -107,7 +107,6 @@ def families(draw: st.DrawFn) -> tuple[TuningJobSpec, list[Result], TuningJobSpe
 
 @given(families())
 @settings(max_examples=25 if settings.default.max_examples < 100 else settings.default.max_examples)
-@pytest.mark.timeout(600)
 def test_refused_is_not_stored_and_accepted_starts(family: tuple[TuningJobSpec, list[Result], TuningJobSpec]) -> None:
     parent, history, child = family
     engine = Engine(program=lambda given: Script((1.0,), seconds=1))
