@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+def send_at_once(transport: asyncio.BaseTransport) -> None:
+    """Has small pieces sent as they come. asyncio sees to that only where a socket was made with its protocol's number; else
+    the body of an answer waits some 40 ms for the client to confirm that it has the head."""
+    transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
 
 
 class Connection(H11Protocol):
@@ -19,6 +26,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The connection stands."""
         super().connection_made(transport)
+        send_at_once(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:

@@ -22,6 +22,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import structlog
 
 from rekindle.gateway.aws_names import is_aws
+from rekindle.gateway.connection import send_at_once
 from rekindle.gateway.origin import is_loopback
 from rekindle.gateway.tls import Authority
 
@@ -87,6 +88,7 @@ class Proxy:
         server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        send_at_once(writer.transport)
         try:
             await self._serve(reader, writer)
         except _Refused as refused:

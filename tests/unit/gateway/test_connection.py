@@ -11,7 +11,7 @@ from hashlib import sha256
 import pytest
 
 from rekindle.gateway.connection import Connection
-from support.gateway import gateway, serving
+from support.gateway import gateway, sends_at_once, serving
 
 _HEAD = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n"
 
@@ -37,6 +37,13 @@ def patient() -> Iterator[int]:
 def until_closed(connection: socket.socket) -> bytes:
     """All that is still sent."""
     return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_no_answer_waits_for_the_client_to_confirm_its_first_piece(patient: int) -> None:
+    with socket.create_connection(("127.0.0.1", patient), timeout=20) as connection:
+        connection.sendall(_HEAD + b"\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        assert sends_at_once(connection)
 
 
 def test_a_connection_that_says_nothing_is_closed(port: int) -> None:

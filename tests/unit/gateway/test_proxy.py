@@ -14,6 +14,7 @@ import pytest
 
 from rekindle.gateway import tls
 from rekindle.gateway.proxy import Proxy, ProxySettings
+from support.gateway import sends_at_once
 
 
 class Before(socketserver.StreamRequestHandler):
@@ -41,8 +42,9 @@ def before(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
         server.shutdown()
 
 
-def ask(folder: Path, upstream: str, target: str = "example.org:443") -> bytes:
-    """All that the proxy says to a client that sends one line through the tunnel."""
+@contextmanager
+def asking(folder: Path, upstream: str, target: str) -> Iterator[socket.socket]:
+    """A client that has asked for a tunnel and sent one line through it."""
     proxy = Proxy(ProxySettings(("127.0.0.1", 1), upstream=upstream), tls.load_or_create(folder, time.time))
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
@@ -50,6 +52,12 @@ def ask(folder: Path, upstream: str, target: str = "example.org:443") -> bytes:
         socket.create_connection(listening.getsockname(), timeout=10) as client,
     ):
         client.sendall(f"CONNECT {target} HTTP/1.1\r\n\r\nhello\n".encode())
+        yield client
+
+
+def ask(folder: Path, upstream: str, target: str = "example.org:443") -> bytes:
+    """All that the proxy says."""
+    with asking(folder, upstream, target) as client:
         return client.makefile("rb").read()
 
 
@@ -75,3 +83,9 @@ def test_one_that_hangs_up_is_told_of(tmp_path: Path) -> None:
 
 def test_a_name_that_no_host_can_have_is_refused(tmp_path: Path) -> None:
     assert ask(tmp_path, "", "x" * 64 + ".org:443").startswith(b"HTTP/1.1 400 ")
+
+
+def test_what_goes_through_is_not_held_back(tmp_path: Path) -> None:
+    with before(Before) as address, asking(tmp_path, address, "example.org:443") as client:
+        assert client.recv(1) == b"H"
+        assert sends_at_once(client)
