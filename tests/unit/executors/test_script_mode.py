@@ -28,10 +28,15 @@ IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2
 KEY = RunKey("job", 1)
 
 
+def environment(tmp_path: Path) -> dict[str, str]:
+    """What installs packages keeps them in the home folder, too: not in the user's, which need not be writable."""
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+
+
 @pytest.fixture
 def executor(tmp_path: Path) -> ProcessExecutor:
     rules = [ImageRule("sagemaker-scikit-learn", python=sys.executable)]
-    return ProcessExecutor(Host(tmp_path / "home", {"PATH": os.environ["PATH"]}, images=rules), SystemClock())
+    return ProcessExecutor(Host(tmp_path / "home", environment(tmp_path), images=rules), SystemClock())
 
 
 def archive(folder: Path, files: Mapping[str, str | bytes], name: str = "sourcedir.tar.gz") -> Path:
@@ -332,7 +337,7 @@ def test_a_rule_s_requirements_are_an_environment_of_their_own(tmp_path: Path) -
     (tmp_path / "wanted.txt").write_text(f"-r more.txt\n{tmp_path}/tiny_package-1.0-py3-none-any.whl\n")
     (tmp_path / "more.txt").write_text("\n")
     rule = ImageRule("sagemaker-*", python=sys.executable, requirements=tmp_path / "wanted.txt")
-    executor = ProcessExecutor(Host(tmp_path / "home", {"PATH": os.environ["PATH"]}, images=[rule]), SystemClock())
+    executor = ProcessExecutor(Host(tmp_path / "home", environment(tmp_path), images=[rule]), SystemClock())
     script = "import tiny_package\ntry:\n    import numpy\nexcept ImportError:\n    print('alone')\n"
     report, log = run(executor, submitted(archive(tmp_path, {"train.py": script})))
     assert report.state is RunState.COMPLETED, log

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.unit.executors.test_script_mode import archive, wheel
+from tests.unit.executors.test_script_mode import archive, environment, wheel
 
 from rekindle.domain.training_job import Algorithm, Channel, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
@@ -52,7 +51,7 @@ VALUES = {
 @pytest.fixture
 def executor(tmp_path: Path) -> ProcessExecutor:
     rules = [ImageRule("sagemaker-scikit-learn", python=sys.executable)]
-    return ProcessExecutor(Host(tmp_path / "home", {"PATH": os.environ["PATH"]}, images=rules), SystemClock())
+    return ProcessExecutor(Host(tmp_path / "home", environment(tmp_path), images=rules), SystemClock())
 
 
 def printed(
