@@ -51,7 +51,7 @@ def supervisor_of(bench_home: Path, key: RunKey) -> psutil.Process:
 def launch_and_die(command: list[str], seconds: float) -> None:
     """Starts a process that launches a run, and kills it once it has worked for ``seconds``."""
     victim = subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT)
-    victim.stdout.readline()
+    assert victim.stdout.readline() == b"go\n", "it did not come to launch anything"
     worked = lambda: victim.poll() is not None or psutil.Process(victim.pid).cpu_times().user  # noqa: E731
     began = 0.0 if (done := worked()) is True else done
     until(lambda: (now := worked()) is True or now >= began + seconds, "work")
@@ -452,7 +452,6 @@ from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Run, RunKey
 from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
-from support.processes import alive
 home, source, name = sys.argv[1:]
 executor = ProcessExecutor(Host(Path(home), dict(os.environ)), SystemClock())
 print("go", flush=True)
