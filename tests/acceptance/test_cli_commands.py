@@ -515,7 +515,7 @@ def test_delete_as_json_names_the_training_jobs_that_are_gone(cli):
 
 
 def test_stop_of_a_training_job_prints_its_record(cli):
-    slow = "import time; time.sleep(60)\n"
+    slow = "import time; time.sleep(900)\n"
     file = cli.job("slow", "limits: {jobs: 6, parallel: 3}", "limits: {jobs: 1}")
     (cli.folder / "slow").mkdir(exist_ok=True)
     (cli.folder / "slow" / "train.py").write_text(slow)

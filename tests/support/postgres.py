@@ -19,7 +19,7 @@ import psycopg
 
 #: PostgreSQL refuses to run as root; this account does it then.
 HELPER = "nobody"
-_START_SECONDS = 60
+_PATIENCE = 240
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def running_server() -> Iterator[str]:
             yield f"postgresql://postgres@/postgres?host={folder}"
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(timeout=30)
+            server.wait(timeout=_PATIENCE)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -85,7 +85,7 @@ def _start(folder: Path, binaries: Path) -> subprocess.Popen[bytes]:
     log = folder / "log"
     with log.open("wb") as output:
         server = subprocess.Popen(command, stdout=output, stderr=output, **_as_helper())
-    for _ in range(_START_SECONDS * 20):
+    for _ in range(_PATIENCE * 20):
         try:
             psycopg.connect(f"postgresql://postgres@/postgres?host={folder}").close()
             return server
