@@ -131,10 +131,11 @@ def test_two_accounts_see_only_their_own(served: Served) -> None:
     group = {"logGroupName": "/aws/sagemaker/TrainingJobs"}
     for pair, stranger in ((served.mine, served.other), (served.other, served.mine)):
         sagemaker, logs, s3 = (served.client(name, pair) for name in ("sagemaker", "logs", "s3"))
-        assert [j["TrainingJobName"] for j in sagemaker.list_training_jobs()["TrainingJobSummaries"]] == ["twin"]
+        listed = sagemaker.list_training_jobs(NameContains="twin")["TrainingJobSummaries"]
+        assert [j["TrainingJobName"] for j in listed] == ["twin"]
         shown = sagemaker.describe_training_job(TrainingJobName="twin")
         assert (shown["TrainingJobStatus"], shown["TrainingJobArn"].split(":")[4]) == ("Completed", pair.account)
-        (stream,) = logs.describe_log_streams(**group)["logStreams"]
+        (stream,) = logs.describe_log_streams(**group, logStreamNamePrefix="twin/")["logStreams"]
         events = logs.get_log_events(**group, logStreamName=stream["logStreamName"], startFromHead=True)["events"]
         assert [e["message"] for e in events] == [f"printed for {pair.account}"]
         s3.create_bucket(Bucket=f"of-{pair.account}")
