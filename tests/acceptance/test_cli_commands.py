@@ -368,7 +368,8 @@ def test_a_relaxed_warm_start_is_planned_explained_and_verified(cli, done):
     assert "4 of 4 suggestions follow" in cli.ok("verify", "other")
     assert cli.json("show", "other")["warm_start"]["names"] == {"done": {"y": "x"}}
     assert "weight then" in cli.ok("explain", cli.json("trials", "other")[3]["name"])
-    cli.ok("delete", done)
+    # With its training jobs: the next of its name has some that are called much like these.
+    cli.ok("delete", done, "--training-jobs", "--yes")
     assert "4 of 4 suggestions cannot be compared: they were made with the results of 'done'" in cli.ok("verify", "other")
     assert "1 of its parents was deleted since" in cli.ok("explain", "other")
 
@@ -476,8 +477,8 @@ def test_trials_tell_how_far_each_came(cli, folder):
     assert "Stopped at the end" in table
     assert "Stopped early" in table
     # Rows bring no curves: how often their programs printed a value is not known here, which is not 0.
-    cli.ok("export", "halved", "--to", str(folder / "rows.csv"))
-    cli.ok("import", path, str(folder / "rows.csv"), "--name", "moved")
+    cli.ok("export", "halved", "--to", str(folder / "halved.csv"))
+    cli.ok("import", path, str(folder / "halved.csv"), "--name", "moved")
     assert [t["epochs"] for t in cli.json("trials", "moved")] == [None, None]
 
 
