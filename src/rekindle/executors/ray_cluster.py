@@ -79,7 +79,12 @@ def ray_job_of(run: Run, folder: Path, host: Host, program: Program, environment
         },
     }
     script = (sys.executable, "-I", "-S", str(Path(ray_job.__file__)))
-    files = {launch: _launch(folder, control, program, environment), f"{control}/ray.json": json.dumps(told)}
+    files = {
+        launch: _launch(folder, control, program, environment),
+        f"{control}/ray.json": json.dumps(told),
+        # There before anybody looks for it: a network's file system remembers for a minute that a file is not there.
+        f"{control}/{ray_job.OUTPUT}": "",
+    }
     end = [*script, "end", host.ray]
     before = [*end, *pairs[:-2]] if run.key.attempt > 1 else []
     return RayJob(files, [*script, "run", f"{control}/ray.json"], [*end, *pairs[-2:]], before)

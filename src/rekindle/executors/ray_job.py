@@ -9,6 +9,7 @@ file, for the training job's folder is one that all nodes have.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -32,8 +33,12 @@ NO_FOLDER, _NOT_STARTED = 97, (126, 127)
 #: The files of an attempt: the script that runs the program, what this prints, its exit code, why the cluster lost it.
 LAUNCH, OUTPUT, EXIT, LOST = "launch.sh", "ray-output", "ray-exit", "lost"
 _WAY_OUT = "Set REKINDLE_RAY_ADDRESS to the URL of the cluster's dashboard, and RAY_AUTH_TOKEN where it wants a token"
+#: Bytes of a program's output that are passed on between two looks at the job.
+_PART = 1 << 20
 #: Characters of what is said of a program that cannot be started.
 _PROBLEM = 500
+#: What Ray says of a job that it does not have. A web server that is no Ray says 404, too, and knows nothing of what runs.
+_UNKNOWN = "does not exist"
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 #: Our own word for a job that waits in Ray's queue, which it cannot leave, and that will find nothing to run.
 _WITHDRAWN = "WITHDRAWN"
@@ -75,16 +80,16 @@ class Cluster:
         request = urllib.request.Request(self.address + path, data, self._headers, method=method)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310
-                found: dict[str, Any] = json.load(answer)
-                return found
+                return _as_ray_s(answer.read())
         except urllib.error.HTTPError as error:
-            if error.code == 404:
+            words = _text_of(error)
+            if error.code == 404 and _UNKNOWN in words:
                 return None
-            # A head that starts, and a proxy before it, answer so for a while.
-            kind = Silent if error.code in (502, 503, 504) else Refused
-            raise kind(f"{error.code}: {_last_line(error.read().decode('utf-8', 'replace'))}") from error
-        except (OSError, ValueError) as error:
-            raise Silent(str(getattr(error, "reason", error))) from error
+            # A head that starts or lacks a part, and a proxy before it, answer so for a while.
+            kind = Silent if error.code in (500, 502, 503, 504) else Refused
+            raise kind(f"{error.code}: {_last_line(words)}") from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise Silent(str(getattr(error, "reason", error)) or repr(error)) from error
 
 
 class Job:
@@ -93,8 +98,10 @@ class Job:
     def __init__(self, told: Mapping[str, Any]) -> None:
         self._told = told
         self._cluster = Cluster(told["address"])
-        #: How much of the program's output was passed on; None before there is any.
-        self._passed: int | None = None
+        #: How much of the program's output was passed on.
+        self._passed = 0
+        #: The beginning of it.
+        self._first = b""
         self._try = 1
         self._asked = threading.Event()
         self._began = time.monotonic()
@@ -116,6 +123,7 @@ class Job:
                 return _fail(f"The Ray cluster at {self._cluster.address} did not take the job: {error}. {_WAY_OUT}")
             found = self._followed()
             if found is None or found.get("error_type") not in _NEVER_BEGAN:
+                _discard(self._told["control"], OUTPUT)
                 return self._end(found)
             self._try += 1
         return 128 + signal.SIGTERM
@@ -127,38 +135,52 @@ class Job:
         """Raises Silent or Refused, and then the cluster surely does not have the job."""
         deadline, sent = time.monotonic() + _PATIENCE_SECONDS, False
         while True:
+            late = self._asked.is_set() or time.monotonic() > deadline
             try:
                 if self._cluster.job(self._id) is None:
                     sent = True
                     self._cluster.submit({**self._told["request"], "submission_id": self._id})
                 return
-            except Silent as error:
-                self._say(f"the Ray cluster at {self._cluster.address} does not answer ({error}); trying again.")
-                # A job that was sent may have arrived, though the answer did not.
-                if not sent and (self._asked.is_set() or time.monotonic() > deadline):
+            except (Silent, Refused) as error:
+                # A job that was sent may have arrived, though the answer did not, or was that its id is taken.
+                if (late or isinstance(error, Refused)) and (not sent or self._never_arrives()):
                     raise
+                self._say(f"the Ray cluster at {self._cluster.address} does not answer ({error}); trying again.")
             time.sleep(_GLANCE)
+
+    def _never_arrives(self) -> bool:
+        """Whether a job that was sent is not there and, should it arrive after all, finds nothing to run."""
+        with contextlib.suppress(Silent, Refused):
+            if self._cluster.job(self._id) is None:
+                withdraw(self._told["control"])
+                return self._cluster.job(self._id) is None
+        return False
 
     def _followed(self) -> dict[str, Any] | None:
         """What Ray says of the job at its end; None where it knows it no more. However long that takes: a head may be away
         while its jobs go on."""
-        told = False
+        told, heard = False, time.monotonic()
         while True:
-            with contextlib.suppress(Silent, Refused):
+            try:
                 if self._asked.is_set() and not told:
                     withdraw(self._told["control"])
                     self._cluster.stop(self._id)
                     told = True
                 found = self._cluster.job(self._id)
+                heard = time.monotonic()
                 if found is None or found["status"] in _ENDED:
-                    self._pass_on()
+                    while self._pass_on():
+                        pass
                     return found
                 if found["status"] == "PENDING" and told:
                     return {**found, "status": _WITHDRAWN}
                 if found["status"] == "PENDING" and time.monotonic() > self._began + _WAITING_SECONDS:
                     self._say(f"the job waits in the Ray cluster: {found.get('message')}")
-            self._pass_on()
-            time.sleep(_GLANCE)
+            except (Silent, Refused) as error:
+                if time.monotonic() > heard + _WAITING_SECONDS:
+                    self._say(f"the Ray cluster at {self._cluster.address} says nothing of the job ({error}); waiting for it.")
+            if not self._pass_on():
+                time.sleep(_GLANCE)
 
     def _end(self, found: Mapping[str, Any] | None) -> int:
         """What became of the job, as an exit code."""
@@ -166,7 +188,7 @@ class Job:
             return 0
         if found is not None and found["status"] == _WITHDRAWN:
             return 128 + signal.SIGTERM
-        code = self._exit_code()
+        noted = code = self._exit_code()
         if found is not None and found["status"] == "STOPPED":
             # Without a word of the program's end it was killed.
             stopped = 128 + signal.SIGKILL if code is None else code
@@ -174,7 +196,7 @@ class Job:
         code = found.get("driver_exit_code") if code is None and found is not None else code
         if code is None:
             return self._lost("it knows nothing of the job any more" if found is None else _last_line(found.get("message")))
-        if code == NO_FOLDER and self._passed is None:
+        if code == NO_FOLDER and noted is None:
             where = f"The node of the Ray cluster does not have the folder {self._told['folder']!r}, or may not enter it. "
             return _fail(where + "Set REKINDLE_HOME to a folder on a file system that all nodes share.")
         if code in _NOT_STARTED and (problem := self._problem_of_env()):
@@ -197,22 +219,25 @@ class Job:
 
     def _problem_of_env(self) -> str:
         """Why the program could not be started on its node, if it was that."""
-        with open(self._path(OUTPUT), encoding="utf-8", errors="replace") as file:
-            said = file.read(_PROBLEM)
+        said = self._first.decode("utf-8", "replace")
         return said.removeprefix("env: ").strip() if said.startswith("env: ") else ""
 
     def _path(self, name: str) -> str:
         return os.path.join(self._told["control"], name)
 
-    def _pass_on(self) -> None:
-        """Prints what the program has printed since the last look."""
+    def _pass_on(self) -> bool:
+        """Prints the next part of what the program has printed: all of it at once has no end where somebody prints faster than
+        we do. Whether there may be more."""
+        part = b""
         # Opened anew each time: that is what makes a network's file system look again.
-        with contextlib.suppress(FileNotFoundError), open(self._path(OUTPUT), "rb") as file:
-            file.seek(self._passed or 0)
-            while block := file.read(1 << 16):
-                sys.stdout.buffer.write(block)
-            self._passed = file.tell()
-            sys.stdout.buffer.flush()
+        with contextlib.suppress(OSError), open(self._path(OUTPUT), "rb") as file:
+            file.seek(self._passed)
+            part = file.read(_PART)
+        self._passed += len(part)
+        self._first += part[: _PROBLEM - len(self._first)]
+        sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
+        return len(part) == _PART
 
     def _say(self, words: str) -> None:
         if words != self._said:
@@ -223,8 +248,12 @@ class Job:
 
 def withdraw(attempt: str) -> None:
     """Takes away what a job would run: one that Ray has not begun by now never runs anything."""
+    _discard(attempt, LAUNCH)
+
+
+def _discard(attempt: str, name: str) -> None:
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(attempt, LAUNCH))
+        os.unlink(os.path.join(attempt, name))
 
 
 def end(address: str, former: Sequence[str]) -> None:
@@ -238,6 +267,7 @@ def end(address: str, former: Sequence[str]) -> None:
             try:
                 found = cluster.job(_name(first, number))
                 if found is None:
+                    _discard(attempt, OUTPUT)
                     break
                 if found["status"] not in _ENDED:
                     cluster.stop(_name(first, number))
@@ -284,6 +314,22 @@ def _token() -> str:
             return file.read().strip()
     except OSError:
         return ""
+
+
+def _as_ray_s(answer: bytes) -> dict[str, Any]:
+    """An answer of Ray's. Raises Refused for what somebody else says, such as the page of another server."""
+    with contextlib.suppress(ValueError):
+        if isinstance(found := json.loads(answer), dict):
+            return found
+    raise Refused("what answers there is not the Jobs API of Ray")
+
+
+def _text_of(error: urllib.error.HTTPError) -> str:
+    """What was said with an error; of a page its title only."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        words = error.read().decode("utf-8", "replace")
+        return str(error.reason) if words.lstrip().startswith("<") else words
+    return str(error.reason)
 
 
 def _last_line(text: str | None) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +127,134 @@ def test_a_cluster_that_never_answers_is_named(tmp_path: Path) -> None:
     reason = (tmp_path / "output" / "failure").read_text()
     assert reason.startswith(f"ClientError: The Ray cluster at {address} did not take the job: ")
     assert "REKINDLE_RAY_ADDRESS" in reason
+
+
+#: What is answered to a request, by its method and path, and to how manieth of its kind: code and body.
+Answer = Callable[[str, str, int], tuple[int, str]]
+UNKNOWN = (404, "Job it does not exist")
+
+
+@contextlib.contextmanager
+def head(answer: Answer) -> Iterator[tuple[str, list[str]]]:
+    """Something at an address that answers so; its address, and what it was asked. A body ending in `...` is cut short."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            what = f"{self.command} {self.path.rpartition('/')[2]}"
+            asked.append(what)
+            code, body = answer(self.command, self.path, asked.count(what))
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.removesuffix("...").encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+def follow(made: dict[str, Any], address: str) -> subprocess.Popen[bytes]:
+    """What a supervisor starts in the program's place; what it prints is in the file `said`."""
+    folder = Path(made["told"]["folder"])
+    (folder / "output").mkdir(exist_ok=True)
+    file = Path(made["made"].command[-1])
+    file.write_text(json.dumps({**made["told"], "address": address}))
+    with (folder / "said").open("wb") as said:
+        return subprocess.Popen(made["made"].command, cwd=folder / "code", stdout=said)
+
+
+def status(word: str, **more: object) -> tuple[int, str]:
+    return 200, json.dumps({"status": word, **more})
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((404, "<html>no such page</html>"), "404: Not Found"),
+        ((200, "<html>"), "what answers there is not"),
+        ((200, "[]"), "not"),
+    ],
+)
+def test_a_server_that_is_no_ray_takes_no_job_and_is_named(tmp_path: Path, answer: tuple[int, str], said: str) -> None:
+    with head(lambda *_: answer) as (address, _asked):
+        assert follow(job(tmp_path, "true"), address).wait(30) == 1
+    reason = (tmp_path / "output" / "failure").read_text()
+    assert reason.startswith(f"ClientError: The Ray cluster at {address} did not take the job: ")
+    assert said in reason
+    assert "REKINDLE_RAY_ADDRESS" in reason
+
+
+def test_a_server_that_is_no_ray_does_not_say_that_a_former_attempt_has_ended(tmp_path: Path) -> None:
+    with head(lambda _method, _path, time: UNKNOWN if time > 1 else (404, "not found")) as (address, asked):
+        script, *_ = (word for word in job(tmp_path, "true")["made"].command if word.endswith("ray_job.py"))
+        words = [sys.executable, script, "end", address, "it", str(tmp_path)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, asked) == (0, ["GET it", "GET it"])
+    assert done.stdout.startswith(f"rekindle: waiting for the Ray cluster at {address}, where a former attempt may run: 404")
+
+
+@pytest.mark.parametrize("taken", [400, 500])
+def test_a_job_that_arrived_though_the_answer_said_otherwise_is_followed(tmp_path: Path, taken: int) -> None:
+    def answer(method: str, _path: str, time: int) -> tuple[int, str]:
+        if method == "POST":
+            return (504, "too late") if time == 1 else (taken, "Job with submission_id it already exists")
+        return UNKNOWN if time <= 2 else status("SUCCEEDED")
+
+    with head(answer) as (address, asked):
+        assert follow(job(tmp_path, "true"), address).wait(30) == 0
+    assert asked.count("POST ") == 2
+
+
+def test_a_job_that_the_cluster_refuses_finds_nothing_to_run_should_it_have_it_after_all(tmp_path: Path) -> None:
+    made = job(tmp_path, "true")
+    with head(lambda method, *_: (400, "no such resource") if method == "POST" else UNKNOWN) as (address, _asked):
+        assert follow(made, address).wait(30) == 1
+    assert not (made["control"] / ray_job.LAUNCH).exists()
+    assert "did not take the job: 400: no such resource. " in (tmp_path / "output" / "failure").read_text()
+
+
+def test_an_answer_that_is_cut_short_is_asked_for_again(tmp_path: Path) -> None:
+    made = job(tmp_path, "true")
+    (made["control"] / ray_job.OUTPUT).write_text("all of it")
+    answers = [status("RUNNING"), (200, "{..."), status("SUCCEEDED")]
+    with head(lambda _method, _path, time: answers[time - 1]) as (address, asked):
+        assert follow(made, address).wait(30) == 0
+    assert len(asked) == 3
+    assert (tmp_path / "said").read_text() == "all of it"
+    # It is in the log now.
+    assert not (made["control"] / ray_job.OUTPUT).exists()
+
+
+def test_a_program_that_prints_faster_than_we_do_can_be_stopped(tmp_path: Path) -> None:
+    made = job(tmp_path, "true")
+    with (made["control"] / ray_job.OUTPUT).open("wb") as printed:
+        printed.truncate(1 << 40)
+    (tmp_path / "said").symlink_to(os.devnull)
+    with head(lambda method, *_: (200, "{}") if method == "POST" else status("RUNNING")) as (address, asked):
+        following = follow(made, address)
+        until(lambda: len(asked) > 1, 30)
+        following.terminate()
+        until(lambda: "POST stop" in asked, 15)
+        following.kill()
+        following.wait(30)
+
+
+def test_a_program_s_own_exit_code_is_none_of_the_folder_s(tmp_path: Path) -> None:
+    made = job(tmp_path, "sh", "-c", f"exit {ray_job.NO_FOLDER}")
+    # There before it is looked for: some file systems remember that a file is not there.
+    assert (made["control"] / ray_job.OUTPUT).read_text() == ""
+    assert on_node(made).wait(30) == ray_job.NO_FOLDER
+    with head(lambda *_: status("FAILED", driver_exit_code=ray_job.NO_FOLDER)) as (address, _asked):
+        assert follow(made, address).wait(30) == ray_job.NO_FOLDER
+    assert not (tmp_path / "output" / "failure").exists()
 
 
 @pytest.mark.parametrize(
