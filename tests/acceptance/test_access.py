@@ -17,8 +17,6 @@ from rekindle.settings import load_settings
 from support.script_jobs import training_request, upload
 from support.serving import Serving, until
 
-pytestmark = pytest.mark.timeout(900)
-
 #: Calls three services with nothing but what its environment says, and prints what they say.
 CALLS = """\
 import boto3, json, os

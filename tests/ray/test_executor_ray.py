@@ -16,8 +16,6 @@ from support.processes import alive
 
 from .conftest import TOKEN, RayHead
 
-pytestmark = pytest.mark.timeout(300)
-
 
 class TestRayExecutor(ExecutorSuite):
     @pytest.fixture(autouse=True)

@@ -28,8 +28,6 @@ from support.serving import REKINDLE
 
 from .conftest import TOKEN, RayHead
 
-pytestmark = pytest.mark.timeout(300)
-
 TRAINER = """\
 import os, sys
 print("on ray", "RAY_ADDRESS" in os.environ, os.environ["OMP_NUM_THREADS"], os.environ["TOKEN"])
