@@ -24,6 +24,8 @@ from rekindle.executors.runtimes import runs_container
 
 #: Variables of our own shell that say something of this machine, which a node is not.
 _OF_THIS_MACHINE = ("CUDA_VISIBLE_DEVICES", "HOSTNAME", "TMPDIR", "XDG_RUNTIME_DIR", "DISPLAY", "RAY_ADDRESS", RUN_MARK)
+#: Seconds that a node waits for the end of what is printed once the program has ended.
+_LINGER_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -115,18 +117,31 @@ def _launch(folder: Path, control: str, program: Program, environment: Mapping[s
         exit=ray_job.EXIT,
         no_folder=ray_job.NO_FOLDER,
         mark=shlex.quote(mark),
+        linger=_LINGER_SECONDS,
         words=" ".join(shlex.quote(word) for word in words),
     )
 
 
-#: A shell's own word of how a program ended is none of the program's. What it has left running is found by its mark.
+#: Ray's signals reach all processes of a job, and are the program's alone. It prints into a pipe, as elsewhere: a file would be
+#: emptied by who opens /dev/stderr anew. What it has left running is found by its mark; we do not wait long for the output of
+#: who has got rid of that. A shell's own word of how a program ended is none of the program's.
 _SCRIPT = """\
 control={control}
-cd {code} && exec > "$control/{output}" 2>&1 || exit {no_folder}
-trap : TERM
-{words} &
-{{ wait $!; code=$?; while kill -0 $!; do wait $!; code=$?; done; }} 2> /dev/null
-grep -lzxF {mark} /proc/[0-9]*/environ 2> /dev/null | while IFS=/ read -r _ _ left _; do kill -KILL "$left"; done
+pipe=$control/ray-pipe
+cd {code} && : > "$control/{output}" && rm -f "$pipe" && mkfifo "$pipe" || exit {no_folder}
+trap '' TERM
+cat "$pipe" > "$control/{output}" &
+reader=$!
+(trap - TERM; exec {words} > "$pipe" 2>&1) &
+program=$!
+exec 2> /dev/null
+wait $program
+code=$?
+grep -lzxF {mark} /proc/[0-9]*/environ | while IFS=/ read -r _ _ left _; do kill -KILL "$left"; done
+(sleep {linger}; kill -KILL $reader) &
+limit=$!
+wait $reader
+kill -KILL $limit
 echo $code > "$control/{exit}.new" && mv "$control/{exit}.new" "$control/{exit}"
 exit $code
 """

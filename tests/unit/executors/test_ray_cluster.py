@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -50,6 +51,18 @@ def job(folder: Path, *argv: str, attempt: int = 1, resources: Resources = PLAIN
     return {"made": made, "told": told, "control": Path(told["control"])}
 
 
+@pytest.fixture(params=["dash", "bash"])
+def shell(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a node has as `sh`."""
+    found = shutil.which(request.param)
+    if found is None:
+        pytest.skip(f"there is no {request.param} here")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sh").symlink_to(found)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    return str(request.param)
+
+
 def on_node(job: dict[str, Any]) -> subprocess.Popen[bytes]:
     """Ray's part: a shell that is given the entry point."""
     return subprocess.Popen(["sh", "-c", job["told"]["request"]["entrypoint"]], start_new_session=True)
@@ -77,6 +90,7 @@ def test_a_second_attempt_begins_with_the_end_of_the_first(tmp_path: Path) -> No
     assert second["told"]["id"].removesuffix("2") == former.removesuffix("1")
 
 
+@pytest.mark.usefixtures("shell")
 def test_a_node_notes_what_is_printed_and_how_the_program_ended(tmp_path: Path) -> None:
     made = job(tmp_path, "sh", "-c", 'pwd; echo "$A" >&2; exit 7')
     assert on_node(made).wait(30) == 7
@@ -84,6 +98,7 @@ def test_a_node_notes_what_is_printed_and_how_the_program_ended(tmp_path: Path) 
     assert (made["control"] / ray_job.EXIT).read_text() == "7\n"
 
 
+@pytest.mark.usefixtures("shell")
 def test_a_signal_is_the_program_s_and_the_node_waits_for_it(tmp_path: Path) -> None:
     made = job(tmp_path, "sh", "-c", "trap 'sleep 0.3; exit 5' TERM; echo ready; while :; do sleep 0.05; done")
     node = on_node(made)
@@ -94,12 +109,27 @@ def test_a_signal_is_the_program_s_and_the_node_waits_for_it(tmp_path: Path) -> 
     assert (made["control"] / ray_job.EXIT).read_text() == "5\n"
 
 
+@pytest.mark.usefixtures("shell")
 def test_a_node_ends_what_the_program_has_left_running(tmp_path: Path) -> None:
     left = "import subprocess, sys; print(subprocess.Popen(['sleep', '1000'], start_new_session=True).pid)"
     made = job(tmp_path, sys.executable, "-c", left)
     assert on_node(made).wait(30) == 0
     pid = int((made["control"] / ray_job.OUTPUT).read_text())
     until(lambda: not alive(pid), 30)
+
+
+@pytest.mark.usefixtures("shell")
+def test_nothing_is_lost_where_a_program_opens_its_output_anew(tmp_path: Path) -> None:
+    made = job(tmp_path, "sh", "-c", "echo loss=1; echo anew > /dev/stderr; echo again > /dev/stdout; echo loss=2")
+    assert on_node(made).wait(30) == 0
+    assert (made["control"] / ray_job.OUTPUT).read_text() == "loss=1\nanew\nagain\nloss=2\n"
+
+
+@pytest.mark.usefixtures("shell")
+def test_a_node_does_not_wait_for_who_has_escaped_it(tmp_path: Path) -> None:
+    made = job(tmp_path, "sh", "-c", "env -i setsid sleep 1000 & echo $!; exit 3")
+    assert on_node(made).wait(60) == 3
+    os.kill(int((made["control"] / ray_job.OUTPUT).read_text()), signal.SIGKILL)
 
 
 def test_a_job_that_was_withdrawn_or_has_no_folder_runs_nothing(tmp_path: Path) -> None:
