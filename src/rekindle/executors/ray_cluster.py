@@ -22,8 +22,17 @@ from rekindle.executors.leftovers import RUN_MARK
 from rekindle.executors.programs import Program
 from rekindle.executors.runtimes import runs_container
 
-#: Variables of our own shell that say something of this machine, which a node is not.
-_OF_THIS_MACHINE = ("CUDA_VISIBLE_DEVICES", "HOSTNAME", "TMPDIR", "XDG_RUNTIME_DIR", "DISPLAY", "RAY_ADDRESS", RUN_MARK)
+#: Variables of our own shell that say something of this machine, which a node is not, or of the Ray job that we run in.
+_OURS_ALONE = (
+    "CUDA_VISIBLE_DEVICES",
+    "HOSTNAME",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "DISPLAY",
+    "RAY_ADDRESS",
+    "RAY_JOB_CONFIG_JSON_ENV_VAR",
+    RUN_MARK,
+)
 #: Seconds that a node waits for the end of what is printed once the program has ended.
 _LINGER_SECONDS = 5
 
@@ -51,7 +60,7 @@ def check(spec: TrainingSpec, host: Host) -> None:
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
     """What a program on a node has of our environment."""
-    return {name: value for name, value in environment.items() if name not in _OF_THIS_MACHINE}
+    return {name: value for name, value in environment.items() if name not in _OURS_ALONE}
 
 
 def cpus(run: Run, host: Host) -> float:

@@ -306,7 +306,7 @@ def _fail(words: str) -> int:
 
 def _token() -> str:
     """The token of a cluster that wants one, as Ray's own clients find it."""
-    if token := os.environ.get("RAY_AUTH_TOKEN", ""):
+    if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
         return token
     path = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")
     try:

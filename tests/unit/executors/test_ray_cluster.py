@@ -310,4 +310,5 @@ def test_what_does_not_run_there_is_refused_and_says_why(tmp_path: Path, spec: T
 
 def test_a_node_does_not_hear_of_what_only_this_machine_has() -> None:
     ours = {"PATH": "/bin", "TMPDIR": "/scratch", "CUDA_VISIBLE_DEVICES": "0", "RAY_AUTH_TOKEN": "t"}
+    ours |= {"RAY_ADDRESS": "auto", "RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"}
     assert inherited(ours) == {"PATH": "/bin", "RAY_AUTH_TOKEN": "t"}
