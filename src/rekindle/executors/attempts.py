@@ -119,7 +119,7 @@ class Attempt:
     def _end_as_lost(self, at: float) -> None:
         leftovers.kill_marked(str(self.folder))
         ordered = records.unpack((self.folder / workdir.ORDERS).read_bytes())
-        leftovers.remove_containers(ordered.get("remove", []), ordered.get("environment", []))
+        leftovers.end_elsewhere(ordered.get("remove", []), ordered.get("environment", []))
         with (self.folder / workdir.JOURNAL).open("ab") as journal:
             # A line that was cut short is ended first, and then fails to parse on its own.
             journal.write(b"\n" + records.end(RunState.LOST.value, at, None, LOST, None))

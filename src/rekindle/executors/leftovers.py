@@ -18,12 +18,12 @@ _REST = 0.2
 _SUPERVISOR = "rekindle.executors.supervisor"
 #: Seconds that a guard gets to clean up; it takes no longer itself.
 _GUARD_PATIENCE = 15.0
-#: Seconds that a container engine gets to remove containers.
+#: Seconds that a container engine or a cluster gets to end what runs there.
 _PATIENCE = 60.0
 
 
-def remove_containers(removal: Sequence[str], environment: Sequence[str]) -> None:
-    """Runs the command that removes a run's containers, if it has any; ``environment`` is ``NAME=value``."""
+def end_elsewhere(removal: Sequence[str], environment: Sequence[str]) -> None:
+    """Runs the command that ends what a run has in containers or on a cluster, if any; ``environment`` is ``NAME=value``."""
     if removal:
         variables = dict(item.split("=", 1) for item in environment)
         with contextlib.suppress(OSError, subprocess.SubprocessError):

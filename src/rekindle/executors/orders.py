@@ -29,7 +29,7 @@ _FOLDERS = ("input/config", "input/data", "model", "output/data", "code")
 _HOST_FOLDERS = ("input/config", "input/data", "output", "code")
 #: Where a package that is only loaded by path is found: what the supervisor scans metrics with.
 _ENGINE = "re2"
-#: Seconds that a container engine has, besides the grace, to end a container.
+#: Seconds that a container engine or a cluster has, besides the grace, to end a program.
 _ENGINE_SECONDS = 10.0
 #: How a program can have its data. A program cannot tell FastFile, which fetches a file when it is first read, from File.
 _INPUT_MODES = ("File", "FastFile")

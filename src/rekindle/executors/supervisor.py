@@ -46,7 +46,7 @@ _KEYS_WANTED = (
     b"rekindle: the object store refuses the keys; trying again. Put new ones into the shared credentials file, or "
     b"start rekindle again with new ones in its environment.\n"
 )
-#: Seconds that a container engine gets to remove containers.
+#: Seconds that a container engine or a cluster gets to end what runs there.
 _REMOVAL_SECONDS = 60.0
 #: The longest that we sleep at a time: poll's clock is an int.
 _DAY_MS = 86_400_000
@@ -227,7 +227,7 @@ class Supervisor:
             raise Ended("failed", reason=f"ClientError: The command could not be started: {error}") from error
         finally:
             if crew.was_killed and self._orders["remove"]:
-                self._remove_containers()
+                self._end_elsewhere()
         code = os.waitstatus_to_exitcode(member.status or 0)
         exit_code = code if code >= 0 else 128 - code
         # Whoever ended us may have ended it first: its exit then says nothing about the program.
@@ -378,8 +378,8 @@ class Supervisor:
         except (OSError, KeyError, ValueError):
             return self._orders["transfer environment"]
 
-    def _remove_containers(self) -> None:
-        """Ends the containers of programs that were killed before they could do so themselves."""
+    def _end_elsewhere(self) -> None:
+        """Ends what programs that were killed had started elsewhere, in containers or on a cluster."""
         try:
             pid = self._spawn_unheard("remove", self._orders["environment"])
         except CannotStart:
