@@ -129,6 +129,7 @@ def test_regions_are_those_of_aws_and_ones_own() -> None:
     assert [load_settings({"REKINDLE_REGION": r}).region for r in ("", "eu-west-1", "lab")] == ["us-east-1", "eu-west-1", "lab"]
 
 
+@pytest.mark.parametrize("variable", ["REKINDLE_S3_ENDPOINT", "REKINDLE_RAY_ADDRESS"])
 @pytest.mark.parametrize(
     "url",
     [
@@ -142,14 +143,17 @@ def test_regions_are_those_of_aws_and_ones_own() -> None:
         "host:9000",
     ],
 )
-def test_what_is_no_endpoint_is_refused_before_anybody_calls_it(url: str) -> None:
-    with pytest.raises(InvalidValue, match=r"REKINDLE_S3_ENDPOINT: .*: not a URL of the form"):
-        load_settings({"REKINDLE_S3_ENDPOINT": url})
+def test_what_is_no_endpoint_is_refused_before_anybody_calls_it(variable: str, url: str) -> None:
+    with pytest.raises(InvalidValue, match=rf"{variable}: .*: not a URL of the form"):
+        load_settings({variable: url})
 
 
-def test_keys_do_not_belong_into_the_endpoint_and_are_not_repeated() -> None:
-    with pytest.raises(InvalidValue, match="AWS_ACCESS_KEY_ID") as refused:
-        load_settings({"REKINDLE_S3_ENDPOINT": "https://key:secret@s3.lab"})
+@pytest.mark.parametrize(
+    ("variable", "way_out"), [("REKINDLE_S3_ENDPOINT", "AWS_ACCESS_KEY_ID"), ("REKINDLE_RAY_ADDRESS", "RAY_AUTH_TOKEN")]
+)
+def test_keys_do_not_belong_into_the_endpoint_and_are_not_repeated(variable: str, way_out: str) -> None:
+    with pytest.raises(InvalidValue, match=way_out) as refused:
+        load_settings({variable: "https://key:secret@s3.lab"})
     assert "secret@" not in str(refused.value)
 
 
