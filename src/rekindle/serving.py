@@ -245,7 +245,7 @@ def program_variables(settings: Settings, address: Address, credentials: Credent
     leads_here = credentials.find(inherited.get("AWS_ACCESS_KEY_ID", "")) is not None
     if pair is None or (access.is_said_by(inherited) and not leads_here):
         return {}
-    return _variables(address, pair, owner.region)
+    return {**_variables(address, pair, owner.region), **_past_proxies(settings, address)}
 
 
 def _variables(address: Address, pair: KeyPair, region: str) -> dict[str, str]:
@@ -283,10 +283,9 @@ def proxied_environment(settings: Settings, address: Address) -> dict[str, str]:
     chosen = [environ.get(name, "") for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")]
     others = tls.public_authorities(next((c for c in chosen if c and Path(c) != bundle), None))
     bundle = tls.write_bundle(settings.home, tls.load_or_create(settings.home, SystemClock().now), others)
-    direct = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").split(",")
     return client_environment(settings, address) | {
         "HTTPS_PROXY": address.proxy_url,
-        "NO_PROXY": ",".join(dict.fromkeys(name.strip() for name in (*_LOOPBACK, address.reached_at, *direct) if name.strip())),
+        "NO_PROXY": _direct(environ, address),
         "AWS_CA_BUNDLE": str(bundle),
         "REQUESTS_CA_BUNDLE": str(bundle),
     }
@@ -297,7 +296,21 @@ def embedded_store_variables(settings: Settings, address: Address, credentials: 
     pair = credentials.for_account(owner.account)
     keys = {"AWS_ACCESS_KEY_ID": pair.access_key, "AWS_SECRET_ACCESS_KEY": pair.secret_key} if pair else {}
     told = {"AWS_DEFAULT_REGION": settings.region, "AWS_EC2_METADATA_DISABLED": "true"}
-    return {"AWS_ENDPOINT_URL_S3": address.url, **told, **keys}
+    return {"AWS_ENDPOINT_URL_S3": address.url, **told, **keys, **_past_proxies(settings, address)}
+
+
+def _past_proxies(settings: Settings, address: Address) -> dict[str, str]:
+    """What keeps processes that inherit a proxy for plain HTTP from asking it for this server."""
+    inherited = {name.lower(): value for name, value in settings.environment.items() if value}
+    if not inherited.keys() & {"http_proxy", "all_proxy"} or inherited.get("no_proxy") == "*":
+        return {}
+    return dict.fromkeys(("NO_PROXY", "no_proxy"), _direct(settings.environment, address))
+
+
+def _direct(environ: Mapping[str, str], address: Address) -> str:
+    """The hosts that are reached past any proxy: this server's, and those of the environment."""
+    others = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").split(",")
+    return ",".join(dict.fromkeys(name.strip() for name in (*_LOOPBACK, address.reached_at, *others) if name.strip()))
 
 
 def sdk_config(settings: Settings) -> Path:

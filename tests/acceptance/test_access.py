@@ -14,6 +14,7 @@ from rekindle.domain.training_job import Owner
 from rekindle.gateway.credentials import Credentials, KeyPair
 from rekindle.serving import Address, program_variables
 from rekindle.settings import load_settings
+from support.ports import kept, number
 from support.script_jobs import training_request, upload
 from support.serving import Serving, until
 
@@ -67,6 +68,17 @@ def test_a_script_s_own_calls_are_those_of_its_job_s_account(serving: Serving) -
     assert found["Body"].read() == b"1,2\n"
 
 
+def test_a_proxy_before_us_is_not_asked_for_what_is_here(tmp_path: Path) -> None:
+    with kept() as nobody:
+        serving = Serving(tmp_path / "home", HTTP_PROXY=f"http://127.0.0.1:{number(nobody)}", no_proxy="lab")
+        try:
+            (bucket,) = [b["Name"] for b in serving.client("s3").list_buckets()["Buckets"]]
+            checkpoints = {"S3Uri": f"s3://{bucket}/checkpoints"}
+            assert output(serving, "behind", bucket, CALLS, CheckpointConfig=checkpoints).endswith("InProgress")
+        finally:
+            serving.end(signal.SIGTERM)
+
+
 def test_under_isolation_and_beside_what_the_job_says_there_is_nothing_of_ours(serving: Serving) -> None:
     (bucket,) = [b["Name"] for b in serving.client("s3").list_buckets()["Buckets"]]
     assert output(serving, "isolated", bucket, TOLD, EnableNetworkIsolation=True) == "[]"
@@ -91,3 +103,10 @@ def test_what_the_server_inherits_for_elsewhere_stays_and_its_own_keys_are_broug
     assert told(**before) == here
     assert told(OTHER, **before)["AWS_ACCESS_KEY_ID"] == theirs.access_key
     assert told("999999999999") == {}
+
+
+def test_the_nodes_of_a_cluster_are_told_of_an_address_that_they_can_reach(tmp_path: Path) -> None:
+    settings = load_settings({"REKINDLE_HOME": str(tmp_path), "REKINDLE_RAY_ADDRESS": "http://head:8265"})
+    ours, owner = Credentials.of(KeyPair("REKINDLEOURS", "secret")), Owner("000000000000", "eu-west-1")
+    assert program_variables(settings, Address("0.0.0.0"), ours, owner) == {}
+    assert program_variables(settings, Address("lab"), ours, owner)["AWS_ENDPOINT_URL_S3"] == "http://lab:8421"
