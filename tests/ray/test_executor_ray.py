@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.executor_suite import ExecutorSuite, until
+from conformance.executor_suite import PATIENCE, ExecutorSuite, until
 from conformance.test_executor_process import ENVIRONMENT, supervisor_of
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Executor, RunKey
@@ -22,7 +22,7 @@ class TestRayExecutor(ExecutorSuite):
     def _cluster(self, head: RayHead) -> None:
         self.address = head.address
 
-    def make(self, home: Path, grace: float = 60.0, log_head: int = 1 << 20, log_keep: int = 10 << 20) -> Executor:
+    def make(self, home: Path, grace: float = 2 * PATIENCE, log_head: int = 1 << 20, log_keep: int = 10 << 20) -> Executor:
         return ProcessExecutor(
             Host(home, {**ENVIRONMENT, "RAY_AUTH_TOKEN": TOKEN}, grace, log_head, log_keep, ray=self.address), SystemClock()
         )

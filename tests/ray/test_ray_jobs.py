@@ -98,7 +98,7 @@ def test_an_attempt_begins_with_the_end_of_the_one_before_though_all_who_watched
     assert alive(former)
     # What a lost attempt's orders say would end it by itself; here a machine without them takes over.
     orders = bench.home / "tuning" / KEY.name / ".rekindle" / "1" / "orders"
-    orders.write_bytes(orders.read_bytes().replace(b"\0end\0", b"\0run\0"))
+    orders.write_bytes(orders.read_bytes().replace(b"\0ask\0", b"\0not\0"))
     again = RunKey(KEY.name, 2)
     after = executor_of(bench, head)
     after.launch(bench.run(f"print(os.path.exists('/proc/{former}/cmdline') and 'both run' or 'alone')", key=again))

@@ -123,7 +123,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         # One process fetches everything: its start would cost more than most data.
         "fetch all": [*host.transfer, "download", *wanted] if wanted else [],
         "command": described.command or list(program.argv),
-        "before": described.before,
+        "before": ray_cluster.end_of_former(run, folder),
         "remove": described.removal,
         "grace": [str(host.grace_seconds + (_ENGINE_SECONDS if described.command else 0))],
         "toolkit": [program.shown] if program.is_script else [],
@@ -158,12 +158,11 @@ def _program(run: Run, host: Host) -> Program:
 @dataclass(frozen=True)
 class _Described:
     """A program that something else starts: its description in files, the command that follows it, the one that ends it if
-    nobody else does, and the one that ends former attempts."""
+    nobody else does."""
 
     files: Mapping[str, str] = field(default_factory=dict)
     command: list[str] = field(default_factory=list)
     removal: list[str] = field(default_factory=list)
-    before: list[str] = field(default_factory=list)
 
 
 def _elsewhere(run: Run, folder: Path, host: Host, program: Program, environment: Mapping[str, str]) -> _Described:
@@ -171,7 +170,7 @@ def _elsewhere(run: Run, folder: Path, host: Host, program: Program, environment
     if host.ray:
         ray_cluster.check(run.spec, host)
         job = ray_cluster.ray_job_of(run, folder, host, program, environment)
-        return _Described(job.files, job.command, job.removal, job.before)
+        return _Described(job.files, job.command, job.removal)
     return _Described() if program.container is None else _container(run, folder, host, program, program.container)
 
 

@@ -33,18 +33,19 @@ _OURS_ALONE = (
     "RAY_JOB_CONFIG_JSON_ENV_VAR",
     RUN_MARK,
 )
+#: The program that follows a job.
+_FOLLOWER = (sys.executable, "-I", "-S", str(Path(ray_job.__file__)))
 #: Seconds that a node waits for the end of what is printed once the program has ended.
 _LINGER_SECONDS = 5
 
 
 @dataclass(frozen=True)
 class RayJob:
-    """The files that the job needs, by their paths, and the commands: to run it, to end it, and to end former attempts."""
+    """The files that the job needs, by their paths, and the commands that run it and end it."""
 
     files: Mapping[str, str]
     command: list[str]
     removal: list[str]
-    before: list[str]
 
 
 def check(spec: TrainingSpec, host: Host) -> None:
@@ -73,14 +74,12 @@ def ray_job_of(run: Run, folder: Path, host: Host, program: Program, environment
     """A run's program as a Ray job."""
     control = workdir.attempt_of(folder, run.key.attempt)
     launch = f"{control}/{ray_job.LAUNCH}"
-    name = f"rekindle-{run.key.name}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
-    names = [f"{name}-{attempt}" for attempt in range(1, run.key.attempt + 1)]
-    pairs = [word for at, one in enumerate(names, start=1) for word in (one, workdir.attempt_of(folder, at))]
     told = {
         "address": host.ray,
-        "id": names[-1],
+        "id": f"rekindle-{run.key.name}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}-{run.key.attempt}",
         "folder": str(folder),
         "control": control,
+        "lost": f"{control}/{workdir.LOST}",
         "request": {
             # Not the program with its variables: whoever may see the cluster's dashboard would see them.
             "entrypoint": f"[ -r {shlex.quote(launch)} ] || exit {ray_job.NO_FOLDER}; exec sh {shlex.quote(launch)}",
@@ -89,16 +88,21 @@ def ray_job_of(run: Run, folder: Path, host: Host, program: Program, environment
             **_resources(run, host),
         },
     }
-    script = (sys.executable, "-I", "-S", str(Path(ray_job.__file__)))
     files = {
         launch: _launch(folder, control, program, environment),
-        f"{control}/ray.json": json.dumps(told),
+        f"{control}/{ray_job.DESCRIPTION}": json.dumps(told),
         # There before anybody looks for it: a network's file system remembers for a minute that a file is not there.
         f"{control}/{ray_job.OUTPUT}": "",
     }
-    end = [*script, "end", host.ray]
-    before = [*end, *pairs[:-2]] if run.key.attempt > 1 else []
-    return RayJob(files, [*script, "run", f"{control}/ray.json"], [*end, *pairs[-2:]], before)
+    return RayJob(files, [*_FOLLOWER, "run", control], [*_FOLLOWER, "ask", control])
+
+
+def end_of_former(run: Run, folder: Path) -> list[str]:
+    """The command that ends a run's former attempts in the clusters that they were sent to, whatever the settings say by now;
+    empty where there are none."""
+    former = [workdir.attempt_of(folder, attempt) for attempt in range(1, run.key.attempt)]
+    sent = [attempt for attempt in former if os.path.exists(os.path.join(attempt, ray_job.DESCRIPTION))]
+    return [*_FOLLOWER, "end", *sent] if sent else []
 
 
 def _resources(run: Run, host: Host) -> dict[str, float]:
@@ -123,6 +127,7 @@ def _launch(folder: Path, control: str, program: Program, environment: Mapping[s
         code=shlex.quote(str(folder / "code")),
         control=shlex.quote(control),
         output=ray_job.OUTPUT,
+        pipe=ray_job.PIPE,
         exit=ray_job.EXIT,
         no_folder=ray_job.NO_FOLDER,
         mark=shlex.quote(mark),
@@ -136,7 +141,7 @@ def _launch(folder: Path, control: str, program: Program, environment: Mapping[s
 #: who has got rid of that. A shell's own word of how a program ended is none of the program's.
 _SCRIPT = """\
 control={control}
-pipe=$control/ray-pipe
+pipe=$control/{pipe}
 cd {code} && : > "$control/{output}" && rm -f "$pipe" && mkfifo "$pipe" || exit {no_folder}
 trap '' TERM
 cat "$pipe" > "$control/{output}" &

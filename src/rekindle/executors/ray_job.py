@@ -1,9 +1,10 @@
 """A training job on a Ray cluster, within the job's own process: submits it, follows it to its end, stops it.
 
-``ray_job.py run FILE`` and ``ray_job.py end ADDRESS [ID ATTEMPT]...``. Standard library only: Ray's Jobs API is HTTP, so that
-no Ray need be installed here. A Ray job's id follows from the training job and its attempt, and Ray takes an id once: nobody
-starts the same attempt twice, and an attempt begins with the end of those before it. What the program prints comes by a
-file, for the training job's folder is one that all nodes have.
+``ray_job.py run ATTEMPT``; ``ray_job.py end|ask ATTEMPT...`` for what others have left running: ``ask`` does not wait for a
+cluster that is silent. Standard library only: Ray's Jobs API is HTTP, so that no Ray need be installed here. A Ray job's id
+follows from the training job and its attempt, and Ray takes an id once: nobody starts the same attempt twice, and an attempt
+begins with the end of those before it. What the program prints comes by a file, for the training job's folder is one that all
+nodes have.
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-#: Seconds between two looks at a job, and that an answer may take.
-_GLANCE, _ANSWER_SECONDS = 0.5, 30.0
+#: Seconds between two looks at a job, that an answer may take, and that it may where somebody waits for us.
+_GLANCE, _ANSWER_SECONDS, _GLIMPSE_SECONDS = 0.5, 30.0, 5.0
+#: Seconds after which a node surely has ended what a head that is gone had told it to run: it notices after 60.
+_ORPHAN_SECONDS = 75.0
 #: Seconds that a cluster may be silent when a job is to be submitted.
 _PATIENCE_SECONDS = 300.0
 #: Seconds after which it is told that a job waits.
 _WAITING_SECONDS = 60.0
 #: The exit code of a job whose node does not have the training job's folder, and those of a program that cannot be started.
 NO_FOLDER, _NOT_STARTED = 97, (126, 127)
-#: The files of an attempt: the script that runs the program, what this prints, its exit code, why the cluster lost it.
-LAUNCH, OUTPUT, EXIT, LOST = "launch.sh", "ray-output", "ray-exit", "lost"
+#: The files of an attempt: what we are told, the script that runs the program, what it prints and by which pipe, its exit code.
+DESCRIPTION, LAUNCH, OUTPUT, PIPE, EXIT = "ray.json", "launch.sh", "ray-output", "ray-pipe", "ray-exit"
 _WAY_OUT = "Set REKINDLE_RAY_ADDRESS to the URL of the cluster's dashboard, and RAY_AUTH_TOKEN where it wants a token"
 #: Bytes of a program's output that are passed on between two looks at the job.
 _PART = 1 << 20
@@ -57,8 +60,9 @@ class Refused(Exception):
 class Cluster:
     """A cluster's Jobs API."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, seconds: float = _ANSWER_SECONDS) -> None:
         self.address = address
+        self._seconds = seconds
         token = _token()
         self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
 
@@ -79,7 +83,7 @@ class Cluster:
         # The address is one of http or https: the settings see to that.
         request = urllib.request.Request(self.address + path, data, self._headers, method=method)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self._seconds) as answer:  # noqa: S310
                 return _as_ray_s(answer.read())
         except urllib.error.HTTPError as error:
             words = _text_of(error)
@@ -213,7 +217,7 @@ class Job:
 
     def _lost(self, message: str) -> int:
         """Not the program's doing: a node or the head went down."""
-        with open(self._path(LOST), "w", encoding="utf-8") as file:
+        with open(self._told["lost"], "w", encoding="utf-8") as file:
             file.write(f"The Ray cluster lost the training job: {message}")
         return os.EX_TEMPFAIL
 
@@ -256,31 +260,61 @@ def _discard(attempt: str, name: str) -> None:
         os.unlink(os.path.join(attempt, name))
 
 
-def end(address: str, former: Sequence[str]) -> None:
-    """Returns once none of the jobs runs any more, however long the cluster is silent. ``former`` are ids and the folders of
-    their attempts, by turns."""
-    cluster, told = Cluster(address), False
-    for first, attempt in zip(former[::2], former[1::2], strict=True):
+def end(attempts: Sequence[str], waits: bool) -> None:
+    """Returns once no job of the attempts, given by their folders, runs any more. A cluster that is silent is waited for, as
+    long as that takes or until the attempt's description is removed; unless ``waits``, it is left alone."""
+    for attempt in attempts:
         withdraw(attempt)
-        number = 1
-        while True:
+        said = False
+        while (told := _description(attempt)) is not None:
             try:
-                found = cluster.job(_name(first, number))
-                if found is None:
-                    _discard(attempt, OUTPUT)
-                    break
-                if found["status"] not in _ENDED:
-                    cluster.stop(_name(first, number))
-                if found["status"] in (*_ENDED, "PENDING"):
-                    number += 1
-                    continue
+                _end_all(told, waits)
+                break
             except (Silent, Refused) as error:
-                if not told:
-                    words = f"waiting for the Ray cluster at {address}, where a former attempt may run: {error}"
-                    sys.stdout.write(f"rekindle: {words}\n")
+                if not waits:
+                    break
+                if not said:
+                    words = f"waiting for the Ray cluster at {told['address']}, where a former attempt may run: {error}"
+                    way_out = f"If that cluster is gone for good, remove {os.path.join(attempt, DESCRIPTION)}"
+                    sys.stdout.write(f"rekindle: {words}. {way_out}\n")
                     sys.stdout.flush()
-                told = True
+                said = True
             time.sleep(_GLANCE)
+
+
+def _description(attempt: str) -> dict[str, Any] | None:
+    """What ``ray_cluster`` wrote of an attempt; None where it has sent no job to a cluster."""
+    try:
+        with open(os.path.join(attempt, DESCRIPTION), encoding="utf-8") as file:
+            told: dict[str, Any] = json.load(file)
+            return told
+    except (OSError, ValueError):
+        # Half a description is that of a job that was never sent.
+        return None
+
+
+def _end_all(told: Mapping[str, Any], waits: bool) -> None:
+    """Returns once none of an attempt's tries runs. Raises Silent or Refused."""
+    cluster, number = Cluster(told["address"], _ANSWER_SECONDS if waits else _GLIMPSE_SECONDS), 1
+    while (found := cluster.job(_name(told["id"], number))) is not None:
+        if found["status"] not in _ENDED:
+            cluster.stop(_name(told["id"], number))
+        if found["status"] in (*_ENDED, "PENDING"):
+            number += 1
+        else:
+            time.sleep(_GLANCE)
+    if number == 1 and waits:
+        _await_orphan(told["control"])
+    _discard(told["control"], OUTPUT)
+
+
+def _await_orphan(attempt: str) -> None:
+    """A head that was started anew knows nothing of what its nodes still run: they take a minute to notice, and end it then."""
+    deadline = time.monotonic() + _ORPHAN_SECONDS
+    while os.path.exists(os.path.join(attempt, PIPE)) and not os.path.exists(os.path.join(attempt, EXIT)):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(_GLANCE)
 
 
 def _name(first: str, number: int) -> str:
@@ -337,11 +371,11 @@ def _last_line(text: str | None) -> str:
     return lines[-1].strip()[:_PROBLEM] if lines else "no word of why"
 
 
-def main(verb: str, *words: str) -> None:
+def main(verb: str, *attempts: str) -> None:
     """The command line."""
-    if verb == "end":
-        return end(words[0], words[1:])
-    with open(words[0], encoding="utf-8") as file:
+    if verb != "run":
+        return end(attempts, waits={"end": True, "ask": False}[verb])
+    with open(os.path.join(attempts[0], DESCRIPTION), encoding="utf-8") as file:
         told = json.load(file)
     sys.exit(Job(told).run())
 

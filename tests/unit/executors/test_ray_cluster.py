@@ -27,6 +27,7 @@ from rekindle.executors.host import Host
 from rekindle.executors.images import ImageRule
 from rekindle.executors.instances import parse_instances
 from rekindle.executors.leftovers import RUN_MARK
+from rekindle.executors.orders import orders_of
 from rekindle.executors.process import ProcessExecutor
 from rekindle.executors.programs import Program
 from rekindle.executors.ray_cluster import inherited, ray_job_of
@@ -47,7 +48,7 @@ def job(folder: Path, *argv: str, attempt: int = 1, resources: Resources = PLAIN
     for path, text in made.files.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text)
-    told = json.loads(Path(made.command[-1]).read_text())
+    told = json.loads(Path(made.command[-1], ray_job.DESCRIPTION).read_text())
     return {"made": made, "told": told, "control": Path(told["control"])}
 
 
@@ -82,12 +83,16 @@ def test_it_asks_for_what_the_job_or_its_instance_type_needs(tmp_path: Path) -> 
     assert [n for n in plain if n.startswith("entrypoint_")] == ["entrypoint_num_cpus"]
 
 
-def test_a_second_attempt_begins_with_the_end_of_the_first(tmp_path: Path) -> None:
-    assert job(tmp_path, "true")["made"].before == []
+@pytest.mark.parametrize("ray", [ADDRESS, "http://another:8265", ""])
+def test_a_second_attempt_begins_with_the_end_of_the_first_wherever_that_was_sent(tmp_path: Path, ray: str) -> None:
+    run = Run(RunKey("job", 2), TrainingSpec(Algorithm(command="true")), {})
+    host = Host(tmp_path / "home", {"PATH": os.environ["PATH"]}, ray=ray)
+    assert orders_of(run, tmp_path, host)["before"] == []
+    first = job(tmp_path, "true")
+    *_, verb, folder = orders_of(run, tmp_path, host)["before"]
+    assert (verb, folder) == ("end", str(first["control"]))
     second = job(tmp_path, "true", attempt=2)
-    *_, verb, address, former, folder = second["made"].before
-    assert (verb, address, folder) == ("end", ADDRESS, f"{tmp_path}/.rekindle/1")
-    assert second["told"]["id"].removesuffix("2") == former.removesuffix("1")
+    assert second["told"]["id"].removesuffix("2") == first["told"]["id"].removesuffix("1")
 
 
 @pytest.mark.usefixtures("shell")
@@ -146,12 +151,17 @@ def test_a_cluster_that_never_answers_is_named(tmp_path: Path) -> None:
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         made = job(tmp_path, "true")
         (tmp_path / "output").mkdir()
-        file = Path(made["made"].command[-1])
+        file = Path(made["made"].command[-1], ray_job.DESCRIPTION)
         file.write_text(json.dumps({**made["told"], "address": address}))
-        impatient = (
-            f"from rekindle.executors import ray_job\nray_job._PATIENCE_SECONDS = 0.5\nray_job.main('run', {str(file)!r})"
+        impatient = """
+import sys
+from rekindle.executors import ray_job
+ray_job._PATIENCE_SECONDS = 0.5
+ray_job.main("run", sys.argv[1])
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", impatient, file.parent], cwd=tmp_path / "code", capture_output=True, text=True
         )
-        done = subprocess.run([sys.executable, "-c", impatient], cwd=tmp_path / "code", capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout.startswith(f"rekindle: the Ray cluster at {address} does not answer (")
     reason = (tmp_path / "output" / "failure").read_text()
@@ -195,7 +205,7 @@ def follow(made: dict[str, Any], address: str) -> subprocess.Popen[bytes]:
     """What a supervisor starts in the program's place; what it prints is in the file `said`."""
     folder = Path(made["told"]["folder"])
     (folder / "output").mkdir(exist_ok=True)
-    file = Path(made["made"].command[-1])
+    file = Path(made["made"].command[-1], ray_job.DESCRIPTION)
     file.write_text(json.dumps({**made["told"], "address": address}))
     with (folder / "said").open("wb") as said:
         return subprocess.Popen(made["made"].command, cwd=folder / "code", stdout=said)
@@ -222,13 +232,48 @@ def test_a_server_that_is_no_ray_takes_no_job_and_is_named(tmp_path: Path, answe
     assert "REKINDLE_RAY_ADDRESS" in reason
 
 
+def ender(made: dict[str, Any], verb: str, address: str) -> subprocess.Popen[str]:
+    """What ends an attempt that others have left running."""
+    file = made["control"] / ray_job.DESCRIPTION
+    file.write_text(json.dumps({**made["told"], "address": address}))
+    words = [sys.executable, ray_job.__file__, verb, str(made["control"])]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+
 def test_a_server_that_is_no_ray_does_not_say_that_a_former_attempt_has_ended(tmp_path: Path) -> None:
+    made = job(tmp_path, "true")
     with head(lambda _method, _path, time: UNKNOWN if time > 1 else (404, "not found")) as (address, asked):
-        script, *_ = (word for word in job(tmp_path, "true")["made"].command if word.endswith("ray_job.py"))
-        words = [sys.executable, script, "end", address, "it", str(tmp_path)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=30)
-    assert (done.returncode, asked) == (0, ["GET it", "GET it"])
-    assert done.stdout.startswith(f"rekindle: waiting for the Ray cluster at {address}, where a former attempt may run: 404")
+        said, _ = ender(made, "end", address).communicate(timeout=30)
+    assert asked == [f"GET {made['told']['id']}"] * 2
+    assert said.startswith(f"rekindle: waiting for the Ray cluster at {address}, where a former attempt may run: 404")
+
+
+def test_a_cluster_that_is_gone_for_good_is_waited_for_until_somebody_says_so(tmp_path: Path) -> None:
+    made = job(tmp_path, "true")
+    with ender(made, "end", "http://127.0.0.1:9") as ending:
+        assert f"If that cluster is gone for good, remove {made['control']}/ray.json" in ending.stdout.readline()
+        assert ending.poll() is None
+        (made["control"] / ray_job.DESCRIPTION).unlink()
+        assert ending.wait(30) == 0
+
+
+def test_who_waits_for_us_does_not_wait_for_a_cluster_that_is_silent(tmp_path: Path) -> None:
+    made = job(tmp_path, "true")
+    with ender(made, "ask", "http://127.0.0.1:9") as asking:
+        assert asking.wait(30) == 0
+    # Should the job be in a queue there, it finds nothing to run.
+    assert not (made["control"] / ray_job.LAUNCH).exists()
+
+
+def test_a_head_that_knows_nothing_of_a_job_that_began_is_not_believed_at_once(tmp_path: Path) -> None:
+    made = job(tmp_path, "true")
+    (made["control"] / ray_job.PIPE).touch()
+    with head(lambda *_: UNKNOWN) as (address, asked), ender(made, "end", address) as ending:
+        until(lambda: bool(asked), 30)
+        with pytest.raises(subprocess.TimeoutExpired):
+            ending.wait(2)
+        (made["control"] / ray_job.EXIT).write_text("0\n")
+        assert ending.wait(30) == 0
 
 
 @pytest.mark.parametrize("taken", [400, 500])
