@@ -37,8 +37,8 @@ test-sdk-v2 test-sdk-v3: test-sdk-%: setup
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" UV="$(UV)" bash scripts/setup-beside sdk-$*
 	@REKINDLE_COMMAND="$(abspath $(BIN))/rekindle" $(VENV)-sdk-$*/bin/python -m pytest -q -c tests/sdk/pytest.ini tests/sdk
 
-# Training jobs on a real Ray cluster of one node; with RAY_TESTS=tests/ray/test_ray_jobs.py without the executor's whole suite.
-RAY_TESTS ?= tests/ray
+# Training jobs on a real Ray cluster of one node; RAY_TESTS=tests/ray/test_ray_jobs.py is the share that CI has.
+RAY_TESTS ?= -m "" tests/ray
 test-ray: setup
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" UV="$(UV)" bash scripts/setup-beside ray
 	@RAY_COMMAND="$(abspath $(VENV))-ray/bin/ray" $(BIN)/python -m pytest -q --durations 10 $(RAY_TESTS)

@@ -160,6 +160,8 @@ def test_a_folder_that_the_nodes_do_not_have_is_named(head: RayHead, tmp_path: P
     assert "does not have the folder" in done.stderr
 
 
+# The nodes of a head that is gone get their minute.
+@pytest.mark.slow
 def test_a_job_that_goes_down_with_its_cluster_is_run_again(head: RayHead, bench: Bench) -> None:
     executor = executor_of(bench, head)
     executor.launch(bench.run(WAIT_FOREVER))
