@@ -98,7 +98,8 @@ def test_what_the_server_inherits_for_elsewhere_stays_and_its_own_keys_are_broug
     here = told()
     assert json.dumps(here).count("http://127.0.0.1:9999") == len([n for n in here if n.startswith("AWS_ENDPOINT_URL")]) == 7
     assert {here["AWS_REGION"], here["AWS_DEFAULT_REGION"]} == {"eu-west-1"}
-    assert told(AWS_PROFILE="lab") == told(AWS_ENDPOINT_URL="http://elsewhere") == told(AWS_ACCESS_KEY_ID="AKIA") == {}
+    assert told(AWS_PROFILE="lab") == told(AWS_CONTAINER_CREDENTIALS_FULL_URI="http://169.254.170.23/v1/credentials") == {}
+    assert told(AWS_ENDPOINT_URL="http://elsewhere") == told(AWS_ACCESS_KEY_ID="AKIA") == {}
     before = {"AWS_ACCESS_KEY_ID": ours.access_key, "AWS_ENDPOINT_URL": "http://127.0.0.1:8421"}
     assert told(**before) == here
     assert told(OTHER, **before)["AWS_ACCESS_KEY_ID"] == theirs.access_key

@@ -8,7 +8,16 @@ from rekindle.engine.ports import Run
 from rekindle.executors.host import Host
 
 #: Variables that say who we are to AWS's services.
-KEYS = frozenset(("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SHARED_CREDENTIALS_FILE"))
+KEYS = frozenset(
+    (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    )
+)
 _ENDPOINT = "AWS_ENDPOINT_URL"
 
 
