@@ -40,6 +40,7 @@ _WAY_OUT = "Set REKINDLE_RAY_ADDRESS to the URL of the cluster's dashboard, and 
 _PART = 1 << 20
 #: Characters of what is said of a program that cannot be started.
 _PROBLEM = 500
+_NO_RAY = "what answers there is not the Jobs API of Ray"
 #: What Ray says of a job that it does not have. A web server that is no Ray says 404, too, and knows nothing of what runs.
 _UNKNOWN = "does not exist"
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -68,7 +69,10 @@ class Cluster:
 
     def job(self, name: str) -> dict[str, Any] | None:
         """What Ray says of a job; None where it knows none of that id. Raises Silent or Refused."""
-        return self._ask("GET", f"/api/jobs/{quote(name)}")
+        found = self._ask("GET", f"/api/jobs/{quote(name)}")
+        if found is not None and "status" not in found:
+            raise Refused(_NO_RAY)
+        return found
 
     def submit(self, request: Mapping[str, Any]) -> None:
         """Submits a job. Raises Silent, where it may be submitted all the same, or Refused."""
@@ -355,7 +359,7 @@ def _as_ray_s(answer: bytes) -> dict[str, Any]:
     with contextlib.suppress(ValueError):
         if isinstance(found := json.loads(answer), dict):
             return found
-    raise Refused("what answers there is not the Jobs API of Ray")
+    raise Refused(_NO_RAY)
 
 
 def _text_of(error: urllib.error.HTTPError) -> str:

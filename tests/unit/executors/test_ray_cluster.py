@@ -220,7 +220,8 @@ def status(word: str, **more: object) -> tuple[int, str]:
     [
         ((404, "<html>no such page</html>"), "404: Not Found"),
         ((200, "<html>"), "what answers there is not"),
-        ((200, "[]"), "not"),
+        ((200, "[]"), "what answers there is not"),
+        ((200, "{}"), "what answers there is not"),
     ],
 )
 def test_a_server_that_is_no_ray_takes_no_job_and_is_named(tmp_path: Path, answer: tuple[int, str], said: str) -> None:
