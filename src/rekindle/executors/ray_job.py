@@ -10,18 +10,19 @@ nodes have.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import signal
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+# HTTP is loaded where it is spoken: processes that only take our names, as every command does, have no cluster to ask.
+if TYPE_CHECKING:
+    from urllib.error import HTTPError
 
 #: Seconds between two looks at a job, that an answer may take, and that it may where somebody waits for us.
 _GLANCE, _ANSWER_SECONDS, _GLIMPSE_SECONDS = 0.5, 30.0, 5.0
@@ -83,6 +84,10 @@ class Cluster:
         self._ask("POST", f"/api/jobs/{quote(name)}/stop")
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        import http.client
+        import urllib.error
+        import urllib.request
+
         data = None if body is None else json.dumps(body).encode()
         # The address is one of http or https: the settings see to that.
         request = urllib.request.Request(self.address + path, data, self._headers, method=method)  # noqa: S310
@@ -362,8 +367,10 @@ def _as_ray_s(answer: bytes) -> dict[str, Any]:
     raise Refused(_NO_RAY)
 
 
-def _text_of(error: urllib.error.HTTPError) -> str:
+def _text_of(error: HTTPError) -> str:
     """What was said with an error; of a page its title only."""
+    import http.client
+
     with contextlib.suppress(OSError, http.client.HTTPException):
         words = error.read().decode("utf-8", "replace")
         return str(error.reason) if words.lstrip().startswith("<") else words
