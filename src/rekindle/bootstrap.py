@@ -85,10 +85,9 @@ def build(
     *,
     slots: int | None = None,
 ) -> App:
-    """Opens the home folder and its store, making both where they are not there yet. ``served`` is given where the
-    object store is the home's own folder, which the processes that move objects open themselves; what else goes the way of the
-    server's port is told there. ``slots`` is how many training jobs run at once where
-    the settings do not say."""
+    """Opens the home folder and its store, making both where they are not there yet. ``served`` is given where the object store
+    is the home's own folder, which the processes that move objects open themselves; what else goes the way of the server's port
+    is told there. ``slots`` is how many training jobs run at once where the settings do not say."""
     from rekindle.executors.host import Host
     from rekindle.executors.process import ProcessExecutor
     from rekindle.storage.store import open_store
@@ -104,7 +103,7 @@ def build(
         grace_seconds=settings.stop_grace_seconds,
         transfer=_folder_transfer(settings) if served else (sys.executable, "-I", "-m", "rekindle.objects.transfer"),
         transfer_variables=_transfer_variables(settings, served),
-        program_variables=served.by_programs if served else lambda _owner: _own_endpoint(settings, settings.environment),
+        program_variables=served.by_programs if served else lambda _owner: own_endpoint(settings, settings.environment),
         images=settings.images,
         hidden=(settings.home,),
         slots=slots,
@@ -178,10 +177,10 @@ def _suggestion_pool() -> Suggester:
 
 def _transfer_variables(settings: Settings, served: Served | None) -> Callable[[Owner], Mapping[str, str]]:
     """What the processes that move an owner's objects are told."""
-    return lambda owner: {_ACCOUNT: owner.account, **(served.by_transfers(owner) if served else _own_endpoint(settings))}
+    return lambda owner: {_ACCOUNT: owner.account, **(served.by_transfers(owner) if served else own_endpoint(settings))}
 
 
-def _own_endpoint(settings: Settings, known: Collection[str] = ()) -> Mapping[str, str]:
+def own_endpoint(settings: Settings, known: Collection[str] = ()) -> Mapping[str, str]:
     """Where an object store of one's own is, if there is one, unless its variable is ``known``; its keys are inherited."""
     return {_ENDPOINT: settings.s3_endpoint} if settings.s3_endpoint and _ENDPOINT not in known else {}
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from rekindle.api.app import create_app as sagemaker_app
 from rekindle.api.service_model import preload
-from rekindle.bootstrap import App, Served, build, own_objects
+from rekindle.bootstrap import App, Served, build, own_endpoint, own_objects
 from rekindle.companions.identity import iam_app, sts_app
 from rekindle.companions.logs import logs_app
 from rekindle.companions.metrics import cloudwatch_app
@@ -230,9 +230,8 @@ def client_environment(settings: Settings, address: Address) -> dict[str, str]:
     """The variables that point any AWS client at the server and at nothing else."""
     pair = known_credentials(settings).for_account(settings.account)
     assert pair is not None
-    own_store = {"AWS_ENDPOINT_URL_S3": settings.s3_endpoint} if settings.s3_endpoint else {}
     sdk = {"SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk_config(settings)), "SAGEMAKER_ROLE": settings.role_arn}
-    return {**_variables(address, pair, settings.region), **sdk, **own_store}
+    return {**_variables(address, pair, settings.region), **sdk, **own_endpoint(settings)}
 
 
 def program_variables(settings: Settings, address: Address, credentials: Credentials, owner: Owner) -> Mapping[str, str]:

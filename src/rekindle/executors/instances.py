@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.domain.training_job import Resources
 from rekindle.executors.ledger import Amount
 
 _SETTING = "REKINDLE_INSTANCES"
@@ -30,6 +31,13 @@ def parse_instances(text: str) -> tuple[InstanceType, ...]:
 def instance_of(table: tuple[InstanceType, ...], name: str) -> InstanceType:
     """What the table says of a type; nothing, where it does not name it."""
     return next((entry for entry in table if fnmatchcase(name, entry.pattern)), InstanceType(name))
+
+
+def asked(table: tuple[InstanceType, ...], resources: Resources) -> InstanceType:
+    """What each instance of a training job takes: as the job says, else as the table says of its type."""
+    each = instance_of(table, resources.instance_type)
+    cpus = resources.cpus or each.amount.cpus
+    return InstanceType(resources.instance_type, Amount(cpus, each.amount.memory), resources.gpus or each.gpus)
 
 
 def _entry(text: str) -> InstanceType:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from rekindle.domain.training_job import FAILURE_REASON_LIMIT, SUBMITTED, Channe
 from rekindle.engine.ports import Run
 from rekindle.executors import access, container, contract, locations, machine, ray_cluster, records, workdir
 from rekindle.executors.host import Host
-from rekindle.executors.instances import instance_of
+from rekindle.executors.instances import asked
 from rekindle.executors.leftovers import RUN_MARK
-from rekindle.executors.programs import Container, Program, command_program
+from rekindle.executors.programs import Container, Elsewhere, Program, command_program, name_elsewhere
 from rekindle.executors.runtimes import JUMPSTART, image_program, view, with_code
 from rekindle.executors.slots import Held
 
@@ -101,16 +100,17 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
     others = spec.resources.hosts[1:]
     told = {name: _told(run, _home(folder, name), host, program, name) for name in (contract.HOST, *others)}
     files = {f"{t.folder}/{path}": text for t in told.values() for path, text in contract.config_files(t).items()}
-    seen = {n: _environment(run, folder, host, program, t) for n, t in told.items()}
-    described = _elsewhere(run, folder, host, program, seen[contract.HOST])
-    if described.files:
+    elsewhere = _elsewhere(run, folder, host, program, told[contract.HOST])
+    if elsewhere is None:
+        environments = {n: lines(_environment(run, folder, host, program, t)) for n, t in told.items()}
+    else:
         # The program's own variables are in its description; these are those of the client that starts it.
-        seen = {n: {**host.environment, RUN_MARK: workdir.attempt_of(folder, run.key.attempt)} for n in told}
-    environments = {n: lines(variables) for n, variables in seen.items()}
+        client = {**host.environment, RUN_MARK: workdir.attempt_of(folder, run.key.attempt)}
+        environments = dict.fromkeys(told, lines(client))
     return _base(run, folder, host) | {
         "refusal": [],
         "folders": [*_FOLDERS, checkpoints or "checkpoints", *(f"hosts/{n}/{f}" for n in others for f in _HOST_FOLDERS)],
-        "files": _by_turns({**files, **described.files}),
+        "files": _by_turns({**files, **(elsewhere.files if elsewhere else {})}),
         "links": _by_turns({**inputs, **program.links, **_host_links(spec, program, folder, others)}),
         "hosts": list(others),
         "code": ["code", *(f"hosts/{name}/code" for name in others)],
@@ -122,10 +122,10 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "inputs": [channel.name for channel in spec.channels],
         # One process fetches everything: its start would cost more than most data.
         "fetch all": [*host.transfer, "download", *wanted] if wanted else [],
-        "command": described.command or list(program.argv),
+        "command": elsewhere.command if elsewhere else list(program.argv),
         "before": ray_cluster.end_of_former(run, folder),
-        "remove": described.removal,
-        "grace": [str(host.grace_seconds + (_ENGINE_SECONDS if described.command else 0))],
+        "remove": elsewhere.removal if elsewhere else [],
+        "grace": [str(host.grace_seconds + (_ENGINE_SECONDS if elsewhere else 0))],
         "toolkit": [program.shown] if program.is_script else [],
         "hint": [program.hint] if program.hint else [],
         "environment": environments[contract.HOST],
@@ -155,32 +155,20 @@ def _program(run: Run, host: Host) -> Program:
     return image_program(algorithm, hyperparameters, host.path, host.root / ENVIRONMENTS, host.images)
 
 
-@dataclass(frozen=True)
-class _Described:
-    """A program that something else starts: its description in files, the command that follows it, the one that ends it if
-    nobody else does."""
-
-    files: Mapping[str, str] = field(default_factory=dict)
-    command: list[str] = field(default_factory=list)
-    removal: list[str] = field(default_factory=list)
-
-
-def _elsewhere(run: Run, folder: Path, host: Host, program: Program, environment: Mapping[str, str]) -> _Described:
+def _elsewhere(run: Run, folder: Path, host: Host, program: Program, told: contract.Told) -> Elsewhere | None:
     """The program where it does not run as a process of ours."""
     if host.ray:
         ray_cluster.check(run.spec, host)
-        job = ray_cluster.ray_job_of(run, folder, host, program, environment)
-        return _Described(job.files, job.command, job.removal)
-    return _Described() if program.container is None else _container(run, folder, host, program, program.container)
+        return ray_cluster.ray_job_of(run, folder, host, program, _environment(run, folder, host, program, told))
+    return None if program.container is None else _container(run, folder, host, program, program.container)
 
 
-def _container(run: Run, folder: Path, host: Host, program: Program, wanted: Container) -> _Described:
+def _container(run: Run, folder: Path, host: Host, program: Program, wanted: Container) -> Elsewhere:
     hosts = run.spec.resources.hosts
     local = run.spec.checkpoints.local_path if run.spec.checkpoints else ""
     described: dict[str, Any] = {
         "engine": wanted.engine,
-        # A name's letters are those of a container's name, but for the run's place: jobs of one name may be several owners'.
-        "name": f"rekindle-{run.key.name}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}",
+        "name": name_elsewhere(run.key.name, folder),
         "attempt": run.key.attempt,
         "run": workdir.attempt_of(folder, run.key.attempt),
         "hosts": hosts,
@@ -200,7 +188,7 @@ def _container(run: Run, folder: Path, host: Host, program: Program, wanted: Con
     made = [container.names(described, name)[-1] for name in hosts]
     place = f"{workdir.attempt_of(folder, run.key.attempt)}/container.json"
     removal = [wanted.engine, "rm", "--force", "--volumes", *made]
-    return _Described({place: json.dumps(described)}, [*program.argv, place], removal)
+    return Elsewhere({place: json.dumps(described)}, [*program.argv, place], removal)
 
 
 def skipped(spec: TrainingSpec, host: Host) -> list[str]:
@@ -310,11 +298,8 @@ def _names(run: Run) -> dict[str, str]:
 
 def _cpus(run: Run, host: Host) -> int:
     """How many CPUs each of a job's programs is meant to use: as it asks for, as its instance type has, or its share."""
-    resources = run.spec.resources
-    if host.ray:
-        return max(1, int(ray_cluster.cpus(run, host)))
-    by_type = instance_of(host.instances, resources.instance_type).amount.cpus
-    return max(1, int(resources.cpus or by_type or machine.cpus() / _processes(run)))
+    share = 1.0 if host.ray else machine.cpus() / _processes(run)
+    return max(1, int(asked(host.instances, run.spec.resources).amount.cpus or share))
 
 
 def _processes(run: Run) -> int:
@@ -325,13 +310,13 @@ def _processes(run: Run) -> int:
 def _gpus_each(run: Run, host: Host) -> int:
     """How many GPUs each of a job's programs is to see: those that the job chooses, else as many as it asks for, as its
     instance type has, or its share."""
-    resources, names = run.spec.resources, machine.gpus(host.environment)
     if "CUDA_VISIBLE_DEVICES" in run.spec.environment:
         return len(machine.gpus(run.spec.environment))
-    by_type = instance_of(host.instances, resources.instance_type).gpus
+    wanted = asked(host.instances, run.spec.resources).gpus
     if host.ray:
-        return resources.gpus or by_type
-    return min(len(names), resources.gpus or by_type or max(1, len(names) // _processes(run)))
+        return wanted
+    names = machine.gpus(host.environment)
+    return min(len(names), wanted or max(1, len(names) // _processes(run)))
 
 
 def _gpus(run: Run, host: Host) -> list[str]:

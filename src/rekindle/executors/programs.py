@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -61,6 +62,21 @@ class Program:
     container: Container | None = None
     hint: str = ""
     shown: str = ""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A program that does not run as a process of ours: its description in files, by their paths, the command that starts and
+    follows it, and the one that ends it if nobody else does."""
+
+    files: Mapping[str, str]
+    command: list[str]
+    removal: list[str]
+
+
+def name_elsewhere(training_job: str, folder: Path) -> str:
+    """What a training job's program is called there. By its folder, too: jobs of one name may be several owners'."""
+    return f"rekindle-{training_job}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
 
 
 def command_program(algorithm: Algorithm, hyperparameters: Mapping[str, str]) -> Program:

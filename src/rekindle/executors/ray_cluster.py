@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from rekindle.domain.errors import Unsupported
@@ -17,9 +15,9 @@ from rekindle.domain.training_job import TrainingSpec
 from rekindle.engine.ports import Run
 from rekindle.executors import ray_job, workdir
 from rekindle.executors.host import Host
-from rekindle.executors.instances import instance_of
+from rekindle.executors.instances import asked
 from rekindle.executors.leftovers import RUN_MARK
-from rekindle.executors.programs import Program
+from rekindle.executors.programs import Elsewhere, Program, name_elsewhere
 from rekindle.executors.runtimes import runs_container
 
 #: Variables of our own shell that say something of this machine, which a node is not, or of the Ray job that we run in.
@@ -39,15 +37,6 @@ _FOLLOWER = (sys.executable, "-I", "-S", str(Path(ray_job.__file__)))
 _LINGER_SECONDS = 5
 
 
-@dataclass(frozen=True)
-class RayJob:
-    """The files that the job needs, by their paths, and the commands that run it and end it."""
-
-    files: Mapping[str, str]
-    command: list[str]
-    removal: list[str]
-
-
 def check(spec: TrainingSpec, host: Host) -> None:
     """Raises Unsupported for a training job that cannot be run on a Ray cluster."""
     if spec.resources.instance_count > 1:
@@ -64,19 +53,13 @@ def inherited(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in _OURS_ALONE}
 
 
-def cpus(run: Run, host: Host) -> float:
-    """How many of the cluster's CPUs a training job asks for."""
-    resources = run.spec.resources
-    return resources.cpus or instance_of(host.instances, resources.instance_type).amount.cpus or 1.0
-
-
-def ray_job_of(run: Run, folder: Path, host: Host, program: Program, environment: Mapping[str, str]) -> RayJob:
+def ray_job_of(run: Run, folder: Path, host: Host, program: Program, environment: Mapping[str, str]) -> Elsewhere:
     """A run's program as a Ray job."""
     control = workdir.attempt_of(folder, run.key.attempt)
     launch = f"{control}/{ray_job.LAUNCH}"
     told = {
         "address": host.ray,
-        "id": f"rekindle-{run.key.name}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}-{run.key.attempt}",
+        "id": f"{name_elsewhere(run.key.name, folder)}-{run.key.attempt}",
         "folder": str(folder),
         "control": control,
         "lost": f"{control}/{workdir.LOST}",
@@ -94,7 +77,7 @@ def ray_job_of(run: Run, folder: Path, host: Host, program: Program, environment
         # There before anybody looks for it: a network's file system remembers for a minute that a file is not there.
         f"{control}/{ray_job.OUTPUT}": "",
     }
-    return RayJob(files, [*_FOLLOWER, "run", control], [*_FOLLOWER, "ask", control])
+    return Elsewhere(files, [*_FOLLOWER, "run", control], [*_FOLLOWER, "ask", control])
 
 
 def end_of_former(run: Run, folder: Path) -> list[str]:
@@ -106,14 +89,13 @@ def end_of_former(run: Run, folder: Path) -> list[str]:
 
 
 def _resources(run: Run, host: Host) -> dict[str, float]:
-    resources = run.spec.resources
-    each = instance_of(host.instances, resources.instance_type)
-    asked = {
-        "entrypoint_num_cpus": cpus(run, host),
-        "entrypoint_num_gpus": float(resources.gpus or each.gpus),
+    each = asked(host.instances, run.spec.resources)
+    wanted = {
+        "entrypoint_num_cpus": each.amount.cpus or 1.0,
+        "entrypoint_num_gpus": float(each.gpus),
         "entrypoint_memory": int(each.amount.memory * 1e9),
     }
-    return {name: value for name, value in asked.items() if value}
+    return {name: value for name, value in wanted.items() if value}
 
 
 def _launch(folder: Path, control: str, program: Program, environment: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from rekindle.domain.errors import Unsupported
 from rekindle.domain.training_job import TrainingSpec
 from rekindle.executors import locks, machine
 from rekindle.executors.host import Host
-from rekindle.executors.instances import instance_of
+from rekindle.executors.instances import asked
 from rekindle.executors.ledger import Amount, Ledger
 
 #: The folders, below the root, of the slots' locks and of the ledger.
@@ -112,13 +112,10 @@ class Slots:
         """How many GPUs of this host a job takes; one that chooses devices itself takes none."""
         if self._elsewhere or "CUDA_VISIBLE_DEVICES" in spec.environment:
             return 0
-        resources = spec.resources
-        return (resources.gpus or instance_of(self._instances, resources.instance_type).gpus) * resources.instance_count
+        return asked(self._instances, spec.resources).gpus * spec.resources.instance_count
 
     def _amount_of(self, spec: TrainingSpec) -> Amount:
-        resources = spec.resources
-        each = instance_of(self._instances, resources.instance_type).amount
-        return Amount(resources.cpus or each.cpus, each.memory) * resources.instance_count
+        return asked(self._instances, spec.resources).amount * spec.resources.instance_count
 
     def _lack(self, spec: TrainingSpec) -> tuple[str, object, str] | None:
         """The field that asks for more than this host has, its value, and the reason."""
