@@ -54,12 +54,23 @@ def show_why(console: Console) -> None:
     for count in (1, 2, 3, 5, 10, 24):
         table.add_row(str(count), *(f"{best[count - 1]:.4f}" if count <= len(best) else "" for best in (cold, warm)))
     console.print(table)
-    reached = next((i for i, value in enumerate(cold, start=1) if value >= warm[0]), None)
-    took = (
-        f"the first job took {reached} training jobs" if reached else f"none of the first job's {len(cold)} training jobs did"
-    )
-    console.print(
-        f"The second job's very first training job reached {warm[0]:.4f}; to get there {took}.\n"
+    console.print(worth(cold, warm))
+
+
+def worth(cold: list[float], warm: list[float]) -> str:
+    """What the warm start was worth, where it was farthest ahead of the first job."""
+
+    def needed(value: float) -> int:
+        return next((i for i, best in enumerate(cold, start=1) if best >= value), len(cold) + 1)
+
+    count = max(range(1, len(warm) + 1), key=lambda n: (needed(warm[n - 1]) - n, -n))
+    value, took = warm[count - 1], needed(warm[count - 1])
+    if took <= count:
+        return "This time the warm start was no faster than the first job; `rekindle explain` says what it made of its parent."
+    jobs = "Its very first training job" if count == 1 else f"With {count} training jobs the second job"
+    first = f"the first job took {took}" if took <= len(cold) else f"none of the first job's {len(cold)} training jobs did"
+    return (
+        f"{jobs} reached {value:.4f}; to get there {first}.\n"
         "It began with what its parent had learnt, instead of with a look around."
     )
 
@@ -81,6 +92,7 @@ def show_end(console: Console) -> None:
     console.print(f"  export REKINDLE_HOME={HOME}")
     console.print(f"  {here}/rekindle trials digits-svm-2 --sort objective        every training job, the best first")
     console.print(f"  {here}/rekindle explain digits-svm-2                        what it took from its parent")
+    console.print(f"  {here}/rekindle report digits-svm-2                         the same as a page with charts")
     console.print(f"  {here}/rekindle plan examples/random-or-bayesian/job.yaml   how a job file is checked; make it yours")
 
 
@@ -92,7 +104,7 @@ def main() -> None:
     rekindle("tune", str(JOBS / "job.yaml"))
     console.rule("2. A second tuning job that warm-starts from the first", align="left")
     rekindle("tune", str(JOBS / "job-2.yaml"))
-    console.rule("3. Why it helped", align="left")
+    console.rule("3. What the warm start was worth", align="left")
     show_why(console)
     show_end(console)
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -401,6 +402,111 @@ def test_the_page_names_every_key_of_json(cli, done, tmp_path):
     assert {key for document in documents for key in document if f"`{key}`" not in page} == set()
     assert imported["best"]["source"] == "imported"
     assert shown.keys() - imported.keys() == {"failure_causes", "importances", "notes", "waiting"}
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its elements, and its text. Fails on an element that is not closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.text, self.elements, self._open = "", [], []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag != "meta":
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def of(self, *kinds):
+        """The elements of all of these classes."""
+        return [e for e in self.elements if set(kinds) <= set(e[1].get("class", "").split())]
+
+
+def report_of(cli, name, folder):
+    """The page of a tuning job; it is one file that asks for nothing and runs nothing."""
+    place = folder / f"{name}.html"
+    assert cli.ok("report", name, "--to", str(place)).startswith(f"{place}: ")
+    page = Page(place.read_text())
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "img", "a", "link", "iframe", "object", "embed", "form", "use", "image", "foreignobject"}
+    assert not {key for _, attrs in page.elements for key in attrs if key.startswith("on") or key in ("href", "src", "style")}
+    return page
+
+
+def test_a_report_shows_what_the_commands_tell(cli, done, tmp_path):
+    page = report_of(cli, done, tmp_path)
+    best, trials = cli.json("best", done)["best"], cli.json("trials", done)
+    assert f"{best['objective']:.6g}" in page.text
+    assert best["name"] in page.text
+    assert len(page.of("point", "drawn")) == 1 + 3 * len(trials)  # the legend's; by number, and by each hyperparameter
+    assert len(page.of("point", "best")) == 3
+    rows = [attrs for tag, attrs in page.elements if tag == "span" and "title" in attrs]
+    assert [r["title"] for r in rows] == [t["name"] for t in sorted(trials, key=lambda t: t["objective"])]
+
+
+def test_a_report_tells_of_the_parents(cli, done, tmp_path):
+    warm = f"warm_start: {{type: identical, parents: [{done}]}}\n"
+    cli.ok("tune", cli.job("follower", "strategy: random", "strategy: bayesian", warm), "--quiet")
+    page = report_of(cli, "follower", tmp_path)
+    told, parent = cli.ok("explain", "follower"), cli.json("best", done)["best"]
+    sentences = [line for line in told.splitlines() if line.startswith(("done: ", "#", "Best here"))]
+    assert len(sentences) >= 3
+    assert [line for line in sentences if line not in page.text] == []
+    assert "by value, same range" in page.text
+    assert f"{parent['objective']:.6g}" in page.text
+    assert [attrs.keys() >= {"x1", "y1"} for _, attrs in page.of("level")] == [True, True]
+
+
+def test_a_report_takes_no_word_of_a_user_for_markup(cli, tmp_path):
+    hostile = "</title><script>alert(1)</script><img src=x onerror=alert(2)>&amp;"
+    file = Path(cli.job("hostile", "k: [a, b]", f"'<b>k': ['{hostile}', b]"))
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f"x,<b>k,objective\n0.1,{hostile},1.0\n0.2,b,2.0\n0.3,b,\n")
+    cli.ok("import", str(file), str(rows), "--column", "<b>k=<b>k")
+    page = report_of(cli, "hostile", tmp_path)
+    assert hostile in page.text
+    assert "<b>k" in page.text
+
+
+def test_a_report_of_failures_and_of_nothing(cli, tmp_path):
+    cli("tune", cli.job("wrecked", "fail: no", "fail: yes"))
+    page = report_of(cli, "wrecked", tmp_path)
+    assert "no such data: " in page.text
+    assert len(page.of("failed")) == 1 + len([t for t in cli.json("trials", "wrecked") if t["status"] == "Failed"])
+    cli.ok("tune", cli.job("waiting"), "--detach")
+    assert "0 of 6" in report_of(cli, "waiting", tmp_path).text
+    cli.ok("stop", "waiting", "--no-wait")
+
+
+def test_a_report_draws_what_training_jobs_emitted(cli, folder, tmp_path):
+    cli.ok("tune", cli.job("curved", "jobs: 6, parallel: 3", "jobs: 2"), "--quiet")
+    page = report_of(cli, "curved", tmp_path)
+    # 9.5, and then the result: the best and another one.
+    assert "While training jobs ran" in page.text
+    assert len(page.of("line-other")) == 1
+    assert "after 2" in page.text
+
+
+def test_a_report_replaces_an_older_one_and_nothing_else(cli, done, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.ok("report", done).startswith("done.html: ")
+    first = (tmp_path / "done.html").read_text()
+    cli.ok("report", done)
+    assert (tmp_path / "done.html").read_text()[:100] == first[:100]
+    (tmp_path / "notes.html").write_text("<!doctype html>\n<p>mine")
+    assert "is no report: it is not overwritten" in cli.refused(2, "report", done, "--to", "notes.html")
+    assert (tmp_path / "notes.html").read_text() == "<!doctype html>\n<p>mine"
+    for place in ("done.html/below.html", "/proc/none/x.html", str(tmp_path)):
+        assert "--to" in cli.refused(2, "report", done, "--to", place)
+    cli.refused(3, "report", "nobody")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["done.html", "notes.html"]
 
 
 def test_history_goes_out_and_comes_back_through_a_study(cli, done, folder):

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rekindle.bootstrap import App
+    from rekindle.domain.decisions import Snapshot
     from rekindle.domain.training_job import TrainingJob
     from rekindle.domain.tuning_job import TuningJob
     from rekindle.engine.ports import JobFilter
+    from rekindle.engine.queries import TuningJobView
 
 #: What ``trials`` can sort by besides the names of hyperparameters.
 SORT_KEYS = ("number", "objective", "status", "started", "seconds", "name")
@@ -88,30 +90,31 @@ def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     """Show a tuning job: state, counters, best training job, what waits and why, what failed, and what is worth knowing."""
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import write_json
-    from rekindle.cli.records import (
-        failure_causes,
-        followed_record,
-        importance_records,
-        waiting_records,
-    )
     from rekindle.domain.decisions import Snapshot
-    from rekindle.engine.health import notes_on
-    from rekindle.engine.queries import describe, waiting_for
+    from rekindle.engine.queries import describe
 
     app = open_app()
     view = describe(app.store, app.owner, name)
-    snapshot = Snapshot(view.job, app.store.jobs_of(view.job.id))
-    record = {
+    record = show_record(app, view, Snapshot(view.job, app.store.jobs_of(view.job.id)))
+    if as_json:
+        write_json(record)
+    else:
+        _show_record(record)
+
+
+def show_record(app: App, view: TuningJobView, snapshot: Snapshot) -> dict[str, Any]:
+    """All that ``show`` tells of a tuning job."""
+    from rekindle.cli.records import failure_causes, followed_record, importance_records, waiting_records
+    from rekindle.engine.health import notes_on
+    from rekindle.engine.queries import waiting_for
+
+    return {
         **followed_record(view, snapshot.jobs, app.store),
         "waiting": waiting_records(snapshot, waiting_for(app.store, view.job, app.home)),
         "failure_causes": failure_causes(snapshot.jobs),
         "importances": importance_records(snapshot),
         "notes": [{"kind": n.kind, "text": n.text, **n.facts} for n in notes_on(app.executor, snapshot)],
     }
-    if as_json:
-        write_json(record)
-    else:
-        _show_record(record)
 
 
 def best(name: TuningJobArgument, as_json: JsonOption = False) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rekindle.cli.printing import cell
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 #: The least rank correlation that bears a parent out, and that says anything for it; negative, against it.
 _BORNE_OUT, _SOMETHING = 0.5, 0.2
@@ -27,7 +24,7 @@ _SOURCES = {
 
 def show_warm_start(found: Mapping[str, Any]) -> None:
     """The whole report on stdout."""
-    from rekindle.cli.printing import show, show_rows, tell
+    from rekindle.cli.printing import show, show_rows, table, tell
 
     warm = found["warm_start"]
     if not warm["looks_at_parents"]:
@@ -43,13 +40,23 @@ def show_warm_start(found: Mapping[str, Any]) -> None:
     for line in _evidence(warm):
         tell(line)
     if warm["looks_at_parents"]:
-        show("", _readings(warm["parents"]))
+        show("", table(*readings(warm["parents"])))
         for line in _unread(warm["parents"]):
             tell(line)
         show("")
     for line in _suggestions(warm["suggestions"]):
         tell(line)
     tell(_compared(found))
+
+
+def sentences(found: Mapping[str, Any]) -> Iterator[str]:
+    """What the report says in words."""
+    warm = found["warm_start"]
+    yield from _evidence(warm)
+    if warm["looks_at_parents"]:
+        yield from _unread(warm["parents"])
+    yield from _suggestions(warm["suggestions"])
+    yield _compared(found)
 
 
 _COLUMNS = ("parent", "used", "counts", "weight", "agreement", "its best")
@@ -193,10 +200,8 @@ def _change(p: Mapping[str, Any]) -> str:
     return f"stays at {now}" if before == now else f"went from {before} to {now}"
 
 
-def _readings(parents: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """How each parameter was read, one row for each: the same reading of several parents stands once."""
-    from rekindle.cli.printing import table
-
+def readings(parents: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """How each parameter was read, a heading and one row for each: the same reading of several parents stands once."""
     rows: list[list[str]] = []
     for name in [m["parameter"] for m in (parents[0]["parameters"] if parents else ())]:
         by_reading: dict[str, list[str]] = {}
@@ -205,7 +210,7 @@ def _readings(parents: Sequence[Mapping[str, Any]]) -> RenderableType:
         for i, (reading, names) in enumerate(by_reading.items()):
             whose = "" if len(by_reading) == 1 else ", ".join(names)
             rows.append(["" if i else name, reading, whose])
-    return table(["parameter", "read", "in" if any(r[2] for r in rows) else ""], rows)
+    return ["parameter", "read", "in" if any(r[2] for r in rows) else ""], rows
 
 
 def _unread(parents: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rekindle.cli import beside, change, events, history, jobs, keys, logs, metrics, plan, replay, run, serve, tune
+from rekindle.cli import beside, change, events, history, jobs, keys, logs, metrics, plan, replay, report, run, serve, tune
 from rekindle.cli.problems import Interrupted
 
 EPILOG = (
@@ -30,6 +30,7 @@ COMMANDS = (
     history.export,
     replay.explain,
     replay.verify,
+    report.report,
     tune.worker,
     serve.serve,
     serve.env,

@@ -48,6 +48,7 @@ Rekindle runs here. It serves SageMaker's API and S3 to AWS clients, and has no 
   eval "$(rekindle env)"     in a terminal points boto3, the aws CLI and SageMaker's SDKs here
   rekindle jobs              lists the tuning jobs
   rekindle show JOB          one of them: its state, its best, what waits and what failed
+  rekindle report JOB        makes a page of one, with charts
 
   /healthz                   whether all is well
   /metrics                   figures for Prometheus

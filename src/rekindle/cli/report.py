@@ -1,0 +1,86 @@
+"""``report``: a tuning job as a page with charts, to look at in a browser, to keep and to send."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rekindle.cli.options import TuningJobArgument
+from rekindle.cli.printing import tell
+
+if TYPE_CHECKING:
+    from rekindle.bootstrap import App
+    from rekindle.domain.decisions import Snapshot
+    from rekindle.pages.report import Told
+
+
+def report(
+    name: TuningJobArgument,
+    to: Annotated[str | None, typer.Option("--to", help="A file.", show_default="JOB.html in this folder")] = None,
+) -> None:
+    """Write a tuning job as a page with charts: one file for any browser, without scripts. An older report is replaced."""
+    from rekindle.cli.opened import open_app
+    from rekindle.domain.decisions import Snapshot
+    from rekindle.engine.queries import describe
+    from rekindle.pages.report import page
+
+    app = open_app()
+    job = describe(app.store, app.owner, name).job
+    told = gather(app, Snapshot(job, app.store.jobs_of(job.id)))
+    place = Path(to or f"{job.name}.html")
+    _write(place, page(told))
+    tell(f"{place}: {job.name} as a page")
+
+
+def gather(app: App, snapshot: Snapshot) -> Told:
+    """All that a page tells of a tuning job."""
+    from rekindle.cli.jobs import show_record
+    from rekindle.cli.kin import readings, sentences
+    from rekindle.cli.records import moment, range_record, trial_record
+    from rekindle.engine.explain import explain_tuning_job
+    from rekindle.engine.queries import describe_job
+    from rekindle.pages.report import Told
+
+    job = snapshot.job
+    why = explain_tuning_job(app.store, app.owner, job.name)
+    warm = why["warm_start"]
+    return Told(
+        job=show_record(app, describe_job(app.store, job), snapshot),
+        trials=[trial_record(t, job) for t in snapshot.jobs],
+        why=why,
+        definitions=[(d.name, [range_record(p) for p in d.ranges]) for d in job.spec.definitions],
+        sentences=[] if warm is None else list(sentences(why)),
+        readings=readings(warm["parents"]) if warm is not None and warm["looks_at_parents"] else ((), ()),
+        curves=_curves(app, snapshot),
+        made_at=f"{(moment(app.clock.now()) or '')[:16].replace('T', ' ')} UTC",
+    )
+
+
+def _curves(app: App, snapshot: Snapshot) -> Mapping[str, Sequence[tuple[float, float]]]:
+    names = {t.id: t.name for t in snapshot.jobs}
+    found: Mapping[int, Any] = app.store.curves(snapshot.job.id)
+    return {names[i]: [(c.observation.step, c.observation.value) for c in curve] for i, curve in found.items() if i in names}
+
+
+def _write(place: Path, text: str) -> None:
+    """Whole or not at all. What is no report is not replaced."""
+    from rekindle.domain.errors import InvalidValue
+    from rekindle.pages.report import MARK
+
+    aside = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        if place.exists() and not place.read_bytes().startswith(MARK.encode()):
+            raise InvalidValue("--to", str(place), "exists already and is no report: it is not overwritten", "Choose another.")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(place)
+    except (OSError, ValueError) as error:
+        raise InvalidValue("--to", str(place), f"cannot be written ({getattr(error, 'strerror', None) or error})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()
