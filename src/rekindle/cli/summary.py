@@ -117,6 +117,7 @@ def _next(view: TuningJobView, last: str | None) -> list[tuple[str, str]]:
     found = [
         (f"rekindle trials {name} --sort objective", "every training job, the best first"),
         (f"rekindle logs {view.best.name}", "what the best one printed"),
+        (f"rekindle report {name}", "a page with charts"),
     ]
     # A tuning job of several definitions is nobody's parent.
     if len(view.job.spec.definitions) == 1:

@@ -81,12 +81,17 @@ def progress(trials: Sequence[Record], objective: Record, parents_best: float | 
     return frame.drawn(f"{objective['metric']} of each training job, by number", *marks)
 
 
+def has_arrows(chart: Element) -> bool:
+    """Whether results stand at an edge, far beyond which they lie."""
+    return any(mark.tag == "path" and "point" in mark.attrib["class"].split() for mark in chart)
+
+
 def parameter(trials: Sequence[Record], declared: Record, objective: Record) -> Element:
     """The objective over the values of one hyperparameter, on the scale on which it is searched."""
     minimise, name = objective["goal"] == "minimize", declared["name"]
     there = [t for t in trials if t["objective"] is not None and name in t["values"]]
     scale = of_range(declared)
-    deep = 74.0 if isinstance(scale, Categories) and len(scale.values) > 4 else 34.0
+    deep = 92.0 if isinstance(scale, Categories) and len(scale.values) > 4 else 34.0
     frame = Frame(scale, of_objective([t["objective"] for t in there], minimise), 312.0, 156.0 + deep, 58.0, deep)
     marks = _points(frame, _fewer(there, minimise), name, objective["metric"])
     return frame.drawn(f"{objective['metric']} by {name}", *marks)

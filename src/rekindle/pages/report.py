@@ -20,7 +20,8 @@ MARK = '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name=
 _MOST_ROWS = 1000
 #: What a browser may do for the page: draw it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-_HOW_TO_READ = "Arrows at an edge are results far beyond it. A mark tells more where the mouse rests on it."
+_ARROWS = "Arrows at an edge are results far beyond it. "
+_MOUSE = "A mark tells more where the mouse rests on it."
 _WORDS = (("completed", "completed"), ("stopped", "stopped"), ("non_retryable_error", "failed"), ("in_progress", "running"))
 
 

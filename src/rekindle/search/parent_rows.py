@@ -15,8 +15,9 @@ from rekindle.search.space import Categorical, Configuration, Parameter, Space, 
 
 Array = NDArray[np.float64]
 
-#: A categorical parameter is left out of a parent when more than this share of its rows has values unknown here.
-_UNKNOWN_SHARE = 0.5
+#: A categorical parameter is left out of a parent when more than this share of its rows has values unknown here, and fewer
+#: than so many rows are left.
+_UNKNOWN_SHARE, _TELLING = 0.5, 8
 #: Coordinates end one range's width outside the range. What lies beyond would be read as if it were nearer: it is left out,
 #: where at least so many rows are left.
 _FARTHEST, _ENOUGH = 1.0 - 1e-9, 8
@@ -164,7 +165,7 @@ def _column_map(parameter: Parameter, theirs: Space, u: Array) -> ColumnMap:
         return ColumnMap(name, "missing", "the parent does not have this parameter")
     if not readable.any():
         return ColumnMap(name, "missing", "no trial of the parent has a value that this range can read")
-    if isinstance(parameter, Categorical) and readable.mean() < _UNKNOWN_SHARE:
+    if isinstance(parameter, Categorical) and readable.mean() < _UNKNOWN_SHARE and readable.sum() < _TELLING:
         return ColumnMap(name, "missing", f"only {readable.mean():.0%} of the parent's values are values here")
     if old.size == 1:
         return ColumnMap(name, "constant", f"the parent held it at {_only(old)!r}")
