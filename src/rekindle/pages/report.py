@@ -71,10 +71,9 @@ def _parts(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
     if trials:
         yield node("h2", "The search")
         yield node("div", *(_key(kind, text) for kind, text in _legend(told, trials)), class_="legend")
-        yield charts.progress(trials, job["objective"], _parents_best(told.why))
-        yield node(
-            "p", "Arrows at an edge: results far beyond it. A mark tells more where the mouse rests on it.", class_="soft"
-        )
+        chart = charts.progress(trials, job["objective"], _parents_best(told.why))
+        yield chart
+        yield node("p", *[_ARROWS] * charts.has_arrows(chart), _MOUSE, class_="soft")
     yield from _parameters(told, trials)
     yield from _warm_start(told)
     yield from _curves(told, trials)
