@@ -15,12 +15,13 @@ from rekindle.search.space import Categorical, Configuration, Parameter, Space, 
 
 Array = NDArray[np.float64]
 
-#: A categorical parameter is left out of a parent when more than this share of its rows has values unknown here, and fewer
-#: than so many rows are left.
-_UNKNOWN_SHARE, _TELLING = 0.5, 8
-#: Coordinates end one range's width outside the range. What lies beyond would be read as if it were nearer: it is left out,
-#: where at least so many rows are left.
-_FARTHEST, _ENOUGH = 1.0 - 1e-9, 8
+#: Rows that the search cannot read, or that lie too far away, are left out where at least so many are left.
+_ENOUGH = 8
+#: Where fewer would be left, a categorical parameter of which more than this share of the rows has values unknown here is left
+#: out instead.
+_UNKNOWN_SHARE = 0.5
+#: Coordinates end one range's width outside the range. What lies beyond would be read as if it were nearer.
+_FARTHEST = 1.0 - 1e-9
 #: At most this many rows of one parent are used: the best half, the rest spread over the ranks.
 MAX_ROWS = 240
 
@@ -75,10 +76,10 @@ class ParentRows:
 def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int = MAX_ROWS) -> ParentRows:
     """The rows of ``parent``, at most ``limit``, that a search over ``encoding.space`` can use.
 
-    Dropped are rows with a category that this space does not have (unless they are the greater part: then the whole
-    parameter counts as missing), rows that lack a parameter that others have, rows far outside the ranges, and what is beyond
-    ``limit``. A row with a value not so far outside a range is kept where it is, outside the cube; ``clipped`` counts these:
-    the name is older than that.
+    Dropped are rows with a category that this space does not have (where they are the greater part and fewer than eight would
+    be left, the whole parameter counts as missing instead), rows that lack a parameter that others have, rows far outside the
+    ranges, and what is beyond ``limit``. A row with a value not so far outside a range is kept where it is, outside the cube;
+    ``clipped`` counts these: the name is older than that.
     """
     space = encoding.space
     coordinates = [coordinates_of(p, parent) for p in space.parameters]
@@ -165,7 +166,7 @@ def _column_map(parameter: Parameter, theirs: Space, u: Array) -> ColumnMap:
         return ColumnMap(name, "missing", "the parent does not have this parameter")
     if not readable.any():
         return ColumnMap(name, "missing", "no trial of the parent has a value that this range can read")
-    if isinstance(parameter, Categorical) and readable.mean() < _UNKNOWN_SHARE and readable.sum() < _TELLING:
+    if isinstance(parameter, Categorical) and readable.mean() < _UNKNOWN_SHARE and readable.sum() < _ENOUGH:
         return ColumnMap(name, "missing", f"only {readable.mean():.0%} of the parent's values are values here")
     if old.size == 1:
         return ColumnMap(name, "constant", f"the parent held it at {_only(old)!r}")

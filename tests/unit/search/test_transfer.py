@@ -422,11 +422,28 @@ def test_a_category_unknown_to_the_child_drops_the_row() -> None:
     assert rows.counts["dropped: a value that this search does not have"] == 1
 
 
-def test_when_most_categories_are_unknown_the_parameter_counts_as_missing() -> None:
+@pytest.mark.parametrize(("there", "how", "used"), [(8, "new range", 8), (7, "missing", 27)])
+def test_where_few_rows_have_categories_known_here_the_parameter_counts_as_missing(there: int, how: str, used: int) -> None:
     old = Space([MIXED.parameters[0], MIXED.parameters[1], Categorical("act", ["relu", "elu"])])
-    rows = mapped(old, [(row(), 1.0), (row(act="elu"), 2.0), (row(act="elu"), 0.0)])
-    assert rows.columns[2].how == "missing"
-    assert rows.counts["used"] == 3
+    rows = mapped(old, [(row(act="relu" if i < there else "elu"), float(i)) for i in range(there + 20)])
+    assert (rows.columns[2].how, rows.counts["used"]) == (how, used)
+
+
+def test_an_identical_parent_lends_its_rows_though_most_are_of_a_category_that_is_gone() -> None:
+    whole = Space([*SPACE.parameters, Categorical("k", ["a", "b", "gone"])])
+    rng = np.random.default_rng(0)
+    names = ["a", "b", *["gone"] * 4]
+    # What is gone is best elsewhere.
+    trials: list[tuple[Configuration, float | None]] = [
+        ({**c, "k": k}, bowl(c, 0.1, 0.9) - 1.0 if k == "gone" else bowl(c) + (k == "b"))
+        for c, k in ((SPACE.decode(rng.random(2)), names[i % 6]) for i in range(60))
+    ]
+    parent = Parent(whole, trials, kind="identical")
+    child = Space([*SPACE.parameters, Categorical("k", ["a", "b"])])
+    tuner = Tuner(child, strategy="bayesian", direction="minimize", seed=0, parents=[parent])
+    first = tuner.ask().values
+    assert first["k"] == "a"
+    assert bowl(first) <= min(v for c, v in trials if c["k"] == "a" and v is not None)
 
 
 def test_categories_written_alike_are_the_same() -> None:
