@@ -1,0 +1,69 @@
+"""Pages of what the commands' records can hold that no quick training job shows."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rekindle.pages import charts
+from rekindle.pages.report import Told, page
+
+STATES = ("completed", "stopped", "non_retryable_error", "in_progress")
+
+
+def trial(number: int, objective: float | None, **more: Any) -> dict[str, Any]:
+    made = {"number": number, "name": f"job-{number:03d}", "definition": None, "status": "Completed", "objective": objective}
+    made |= {"values": {"lr": 0.1 * number}, "source": "model", "stopped_early": False, "seconds": 1.0, "failure_reason": None}
+    return {**made, **more}
+
+
+def told(trials: list[dict[str, Any]], **more: Any) -> Told:
+    job = {
+        "name": "job",
+        "status": "InProgress",
+        "strategy": "Bayesian",
+        "ended_because": None,
+        "failure_reason": None,
+        "objective": {"metric": "loss", "goal": "minimize"},
+        "limits": {"jobs": None, "parallel": 1},
+        "best": None,
+        "overall_best": None,
+        "training_jobs": dict.fromkeys(STATES, 0),
+        "early_stopping": None,
+        "failure_causes": [],
+        "notes": [],
+        "importances": [],
+    }
+    linear = {"name": "lr", "type": "continuous", "min": 0.0, "max": 10.0, "resolved_scaling": "Linear"}
+    given = {"definitions": [(None, [linear])], "why": {"warm_start": None, "objective": job["objective"]}, **more}
+    return Told(job=job, trials=trials, **given)
+
+
+def test_each_definition_has_charts_of_its_own_ranges() -> None:
+    ranges = [{"name": name, "type": "categorical", "values": ["a", "b"]} for name in ("act", "opt")]
+    trials = [trial(n, float(n), definition="one", values={"act": "a"}) for n in (1, 2)]
+    trials += [trial(n, float(n), definition="two", values={"opt": "b"}) for n in (3, 4)]
+    made = page(told(trials, definitions=[("one", ranges[:1]), ("two", ranges[1:])]))
+    assert "Hyperparameters of one" in made
+    assert "<title>loss by act</title>" in made
+    assert "<title>loss by opt</title>" in made
+    assert "<th>definition</th>" in made
+
+
+def test_of_many_training_jobs_the_better_ones_are_drawn_and_all_are_counted() -> None:
+    many = 3 * charts.MOST_POINTS
+    made = page(told([trial(n, float(n)) for n in range(1, many + 1)]))
+    assert f"<b>{many}</b>" in made
+    assert 2 * charts.MOST_POINTS * 0.7 < made.count("<circle") <= 2 * charts.MOST_POINTS + 1
+    assert "The best 1000 of 6000." in made
+    assert '<span title="job-1000">' in made
+    assert '<span title="job-1001">' not in made
+
+
+def test_values_that_are_no_numbers_stop_no_page() -> None:
+    trials = [trial(1, None, status="InProgress", seconds=None, source=None), trial(2, float("inf")), trial(3, -1e308)]
+    trials += [trial(4, 1e308), trial(5, 0.5, values={}), trial(6, None, status="Failed", failure_reason="x" * 1000)]
+    curves = {"job-003": [(1, float("nan")), (2, float("inf"))], "job-004": [(1, 1.0), (2, 2.0)]}
+    made = page(told(trials, curves=curves))
+    assert "While training jobs ran" in made
+    assert not re.search(r"\b(nan|inf)\b", re.sub(r"<title>.*?</title>|<td.*?</td>", "", made, flags=re.DOTALL))
