@@ -101,7 +101,10 @@ def _criterion(job: TuningJob, jobs: Sequence[TrainingJob]) -> Ending | None:
     criteria, objective = job.spec.completion, job.spec.definition.objective
     direction, metric = objective.direction, objective.metric
     best = best_job(jobs, direction)
-    if criteria.target is not None and best is not None and best.objective_value is not None:
+    if best is None or best.objective_value is None:
+        # There is no best to reach or to improve yet: a search in which nothing succeeds is fruitless, not complete.
+        return None
+    if criteria.target is not None:
         if not better(criteria.target, best.objective_value, direction):
             reached = f"{metric} = {best.objective_value:g} of {best.name} reaches the target, {criteria.target:g}"
             return Ending(TuningJobStatus.COMPLETED, because=reached)

@@ -95,6 +95,20 @@ def test_five_without_a_gain_of_one_percent_end_it_and_stop_the_rest() -> None:
     assert (len(engine.trials("job")), job.not_improving) == (9, 5)
 
 
+def test_where_nothing_has_succeeded_there_is_no_best_to_improve() -> None:
+    criteria = CompletionCriteria(max_not_improving=3)
+    engine = by_turns(*["no such file"] * 4, 1.0)
+    engine.create(tuning_spec(jobs=50, parallel=1, completion=criteria))
+    job = engine.run("job")
+    assert (job.status, len(engine.trials("job")), job.not_improving) == (TuningJobStatus.COMPLETED, 8, 3)
+    assert (job.ended_because or "").startswith("3 training jobs in a row have not improved")
+    engine = by_turns("no such file")
+    engine.create(tuning_spec(jobs=50, parallel=1, completion=criteria))
+    job = engine.run("job")
+    assert (job.status, len(engine.trials("job"))) == (TuningJobStatus.FAILED, 5)
+    assert (job.failure_reason or "").startswith("No training job succeeded after 5 attempts.")
+
+
 def test_a_criterion_stops_running_training_jobs_cleanly() -> None:
     engine = Engine(lambda h: Script((0.5,) * 8, seconds=5 if float(h["lr"]) > 1e-3 else 500))
     engine.create(tuning_spec(jobs=30, parallel=6, completion=CompletionCriteria(target=0.5)))
