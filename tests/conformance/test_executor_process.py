@@ -320,6 +320,23 @@ class TestProcessExecutor(ExecutorSuite):
         report = finished(executor)
         assert (report.state, another.report(KEY)) == (RunState.COMPLETED, report)
 
+    def test_two_at_once_remove_a_job_without_a_complaint(self, bench: Bench, executor: Executor) -> None:
+        executor.launch(bench.run("for i in range(300): os.makedirs(f'a/{i}')"))
+        finished(executor)
+        start = threading.Barrier(2)
+
+        def forget() -> None:
+            start.wait()
+            executor.forget(KEY.owner, KEY.name)
+
+        with capture_logs() as logs:
+            both = [threading.Thread(target=forget) for _ in range(2)]
+            for one in both:
+                one.start()
+            for one in both:
+                one.join()
+        assert (logs, list(bench.home.rglob(KEY.name))) == ([], [])
+
     # What it costs us.
 
     def test_nothing_leaks(self, bench: Bench, executor: Executor) -> None:

@@ -405,7 +405,7 @@ def test_training_jobs_stop_once(sagemaker: Wire) -> None:
 
 
 def test_a_name_whose_files_outlived_their_record_says_how_to_free_it(sagemaker: Wire) -> None:
-    """As a deletion leaves it that was killed half-way: no record to delete once more."""
+    """As where an older copy of the database was put back: no record to delete once more."""
     request = training_request()
     name = request["TrainingJobName"]
     sagemaker.client.create_training_job(**request)

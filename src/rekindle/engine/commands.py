@@ -54,7 +54,7 @@ Extras = Mapping[str, Any]
 
 #: Parents and ancestors of one tuning job are at most this many; the nearest count.
 MAX_FAMILY = 20
-#: Where a deletion was interrupted, or a store was made anew over the same home.
+#: Where a store was made anew over the same home, or an older copy of it put back.
 _LEFT_FILES = (
     "The files of a former one are still here, though it has no record: choose another name, or, once nothing of it runs and "
     "nobody needs them, remove the folder of this name in `runs` of the home folder."
@@ -321,8 +321,9 @@ def delete_training_job(store: JobStore, executor: Executor, owner: Owner, name:
     if job.is_running:
         raise _not_ended("training job", job.name, job.shown_status.value)
     _check_not_counted(store, job)
-    store.delete_training_job(job.id)
+    # The record last: by it a deletion that was interrupted is found and finished by the next.
     executor.forget(job.owner, job.name)
+    store.delete_training_job(job.id)
     return job
 
 

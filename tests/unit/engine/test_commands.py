@@ -27,6 +27,7 @@ from rekindle.engine.ports import JobStore, Run, RunKey
 from rekindle.storage.store import open_store
 from support.engine import Engine
 from support.jobs import OWNER, training_job, tuning_job
+from support.power import Unplugged
 from support.simulated import SimulatedExecutor
 from support.specs import tuning_spec
 
@@ -142,6 +143,27 @@ def test_what_still_runs_is_not_deleted_nor_what_a_tuning_job_counts() -> None:
     assert not engine.executor.has_log(engine.owner, trial.name)
     with pytest.raises(NotFound):
         engine.store.training_job(engine.owner, trial.name)
+
+
+@pytest.mark.parametrize("step", ["forget", "delete_training_job"])
+def test_a_deletion_in_which_the_power_goes_is_finished_by_the_next(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=1, parallel=1))
+    engine.run("job")
+    (stored,) = engine.trials("job")
+    delete_tuning_job(engine.store, engine.owner, "job")
+
+    def unplug(*_: object) -> None:
+        raise Unplugged
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.executor if step == "forget" else engine.store, step, unplug)
+        with pytest.raises(Unplugged):
+            delete_training_job(engine.store, engine.executor, engine.owner, stored.name)
+    delete_training_job(engine.store, engine.executor, engine.owner, stored.name)
+    assert not engine.executor.has_log(engine.owner, stored.name)
+    with pytest.raises(NotFound):
+        engine.store.training_job(engine.owner, stored.name)
 
 
 def test_the_name_of_a_training_job_whose_files_are_still_here_is_in_use() -> None:
