@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,15 @@ class Opened:
 
     stored: Stored
     file: io.FileIO
+
+
+@contextlib.contextmanager
+def unless_deleted(bucket: str) -> Iterator[None]:
+    """Hold no lock while writing beside a bucket's objects: whoever deletes the bucket may remove the folder at any moment."""
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise S3Error("NoSuchBucket", BucketName=bucket) from None
 
 
 class BucketFolder:
@@ -83,9 +92,10 @@ class BucketFolder:
         """Make the finished file `draft` the object under `key`, unless `check` refuses. One rename does it."""
         stored = Stored(key, _identity(draft.stat()), metadata)
         document = self._document(key, stored.identity)
-        write_json(document, self._layout.scratch, documents.to_document(key, metadata))
+        with unless_deleted(self.name):
+            write_json(document, self._layout.scratch, documents.to_document(key, metadata))
         try:
-            changed = self._swap(key, draft, check)
+            changed = self._swap(key, draft, document, check)
         except BaseException:
             remove_quietly(document)
             raise
@@ -177,9 +187,10 @@ class BucketFolder:
 
     # --- changing, under the bucket's lock ---------------------------------------------------------------------------
 
-    def _swap(self, key: str, draft: Path, check: Check | None) -> list[Path]:
+    def _swap(self, key: str, draft: Path, document: Path, check: Check | None) -> list[Path]:
         with self._layout.locked(self.name):
-            if not self._root.is_dir():
+            # A bucket that was deleted has taken the document with it, though there may be one of its name again.
+            if not self._root.is_dir() or not document.exists():
                 raise S3Error("NoSuchBucket", BucketName=self.name)
             if check:
                 check(self.find(key))

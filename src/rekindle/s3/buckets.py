@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,11 +78,16 @@ class Buckets:
             self._forget(name)
 
     def _find(self, name: str) -> Bucket | None:
-        folder = self._layout.bucket(name)
-        if not _is_legal(name) or folder.is_symlink() or not folder.is_dir():
+        if not _is_legal(name):
+            return None
+        try:
+            folder = self._layout.bucket(name).lstat()
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISDIR(folder.st_mode):
             return None
         record = read_json(self._layout.record(name))
-        return Bucket(name, **record) if record else Bucket(name, self._default_account, folder.stat().st_ctime, self._region)
+        return Bucket(name, **record) if record else Bucket(name, self._default_account, folder.st_ctime, self._region)
 
     def _make(self, bucket: Bucket) -> None:
         self._forget(bucket.name)

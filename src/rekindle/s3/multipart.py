@@ -19,11 +19,11 @@ from typing import Any
 
 from rekindle.s3 import checksums
 from rekindle.s3 import metadata as documents
-from rekindle.s3.bucket_folder import BucketFolder, Check
+from rekindle.s3.bucket_folder import BucketFolder, Check, unless_deleted
 from rekindle.s3.checksums import Checksum, Kind
 from rekindle.s3.drop import Drop
 from rekindle.s3.errors import S3Error
-from rekindle.s3.files import locked, make_folders, read_json, remove_quietly, sync_folder_if_there, write_json
+from rekindle.s3.files import locked, read_json, remove_quietly, sync_folder_if_there, write_json
 from rekindle.s3.layout import Layout
 from rekindle.s3.metadata import Metadata, Stored
 from rekindle.s3.payload import Received
@@ -92,8 +92,8 @@ class Uploads:
         """Begin an upload."""
         self._forget_old()
         upload = Upload(self._new_id(), key, self._layout.clock.now(), metadata, algorithm, kind)
-        make_folders(self._root / upload.id)
-        write_json(self._root / upload.id / "upload.json", self._layout.scratch, _to_document(upload))
+        with unless_deleted(self._bucket.name):
+            write_json(self._root / upload.id / "upload.json", self._layout.scratch, _to_document(upload))
         return upload
 
     def _new_id(self) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -15,6 +16,7 @@ from rekindle.s3.bucket_folder import HASHED_BY_HAND_BYTES
 from rekindle.s3.errors import S3Error
 from rekindle.s3.files import sync_folder_if_there
 from rekindle.s3.metadata import Metadata, Stored
+from rekindle.s3.multipart import Uploads
 from support.object_store import ACCOUNT, Shelf, memory_folder, shelf
 
 keys = st.sampled_from(
@@ -248,6 +250,34 @@ def test_a_bucket_with_anything_in_it_stays() -> None:
         assert made.buckets.of(ACCOUNT) == []
         with pytest.raises(S3Error, match="NoSuchBucket"):
             made.put("a", b"")
+
+
+def test_a_bucket_that_is_deleted_and_made_again_meanwhile_takes_objects_whole_or_not_at_all() -> None:
+    with shelf() as made:
+        done = threading.Event()
+
+        def upload() -> list[str]:
+            seen = []
+            while not done.is_set():
+                try:
+                    made.put("key", b"x", etag="told")
+                    stored = made.bucket.find("key")
+                    seen.append(stored.metadata.etag if stored else "gone")
+                    Uploads(made.layout, made.bucket).start("key", Metadata("e"), None, None)
+                except S3Error as error:
+                    seen.append(error.code)
+            return seen
+
+        with ThreadPoolExecutor() as threads:
+            uploads = [threads.submit(upload) for _ in range(2)]
+            for _ in range(50):
+                with contextlib.suppress(S3Error):
+                    made.bucket.delete("key")
+                    made.buckets.delete("shelf", ACCOUNT)
+                made.buckets.create("shelf", ACCOUNT, "us-east-1")
+            done.set()
+            seen = {code for found in uploads for code in found.result()}
+        assert seen <= {"told", "gone", "NoSuchBucket"}
 
 
 def test_a_folder_made_by_hand_is_a_bucket() -> None:
