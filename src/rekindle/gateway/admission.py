@@ -66,9 +66,11 @@ def admit_old_url(request: WireRequest, credentials: Credentials, now: datetime,
     return Caller(pair.access_key, pair.account, DEFAULT_REGION, "s3", sigv2.body_sha256(request))
 
 
-def anonymous(service: str, claim: Claim | None, account: str, region: str) -> Caller:
+def anonymous(request: WireRequest, service: str, claim: Claim | None, account: str, region: str) -> Caller:
     """The sender where no signature is asked for: the installation's account, in the region it speaks of, else in the given."""
-    return Caller("anonymous", account, claim.scope.region if claim else region, service)
+    declared = request.header("x-amz-content-sha256") or ""
+    expected = declared if sigv4.HEX64.fullmatch(declared) else None
+    return Caller("anonymous", account, claim.scope.region if claim else region, service, expected)
 
 
 def _pair(access_key: str, credentials: Credentials) -> KeyPair:

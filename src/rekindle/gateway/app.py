@@ -202,7 +202,7 @@ class Gateway:
         body = await self._body(exchange, claim)
         service = claim.scope.service if claim else guess_service(exchange.request, body or b"")
         exchange.record.service = _known(service)
-        return anonymous(service, claim, self.settings.account, self.settings.region), body
+        return anonymous(exchange.request, service, claim, self.settings.account, self.settings.region), body
 
     async def _body(self, exchange: _Exchange, claim: Claim | None) -> bytes | None:
         if not is_buffered(exchange.request, claim.scope.service if claim else None):

@@ -71,7 +71,6 @@ CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
             403,
             "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
         ),
-        "XAmzContentSHA256Mismatch": (400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
     }
 )
 

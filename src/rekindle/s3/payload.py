@@ -1,11 +1,11 @@
-"""The body of one upload: decoded, hashed, written, and checked against everything its headers promised."""
+"""The body of one upload: decoded, hashed, written, and checked against everything its headers promised, but for the hash of
+the whole (``x-amz-content-sha256``): whoever checks who asks checks that too, and once is enough."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -16,8 +16,6 @@ from rekindle.s3.errors import S3Error
 
 #: S3's limit on what one request may put.
 MAX_UPLOAD_BYTES = 5 << 30
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,6 @@ class Promise:
 
     size: int
     md5: bytes | None
-    sha256: str | None
     checksum: Checksum | None
     #: The algorithm whose checksum comes in the trailer.
     trailing: str | None
@@ -56,7 +53,6 @@ def read_promise(headers: Mapping[str, str]) -> Promise:
     return Promise(
         size=_size(headers, "x-amz-decoded-content-length" if chunked else "content-length"),
         md5=_md5(headers.get("content-md5")),
-        sha256=content if _SHA256.fullmatch(content) else None,
         checksum=checksum,
         trailing=trailing,
         chunked=chunked,
@@ -116,7 +112,6 @@ class Payload:
     def __init__(self, promise: Promise, verifier: ChunkVerifier | None = None, *, algorithm: str | None = None) -> None:
         self._promise = promise
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._sha256 = hashlib.sha256() if promise.sha256 else None
         self._algorithm = promise.checksum.algorithm if promise.checksum else promise.trailing or algorithm
         self._checksum = checksums.new_hasher(self._algorithm) if self._algorithm else None
         self._size = 0
@@ -128,8 +123,6 @@ class Payload:
 
     def take(self, data: bytes) -> Iterable[bytes]:
         """Take in a piece of the body and give the payload in it."""
-        if self._sha256:
-            self._sha256.update(data)
         for piece in self._decoder.feed(data) if self._decoder else (data,):
             self._size += len(piece)
             if self._size > self._promise.size:
@@ -144,8 +137,6 @@ class Payload:
         promise = self._promise
         if self._size != promise.size or (self._decoder and not self._decoder.complete):
             raise S3Error("IncompleteBody")
-        if self._sha256 and self._sha256.hexdigest() != promise.sha256:
-            raise S3Error("XAmzContentSHA256Mismatch")
         if promise.md5 not in (None, self._md5.digest()):
             raise S3Error("BadDigest", "The Content-MD5 you specified did not match what we received.")
         return Received(self._size, self._md5.hexdigest(), self._checked())
