@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import boto3
@@ -242,3 +243,14 @@ def test_an_upload_without_a_right_signature_is_refused_before_it_is_sent(port, 
     answer = connection.getresponse()
     assert (answer.status, b"<Code>AccessDenied</Code>" in answer.read()) == (403, True)
     connection.close()
+
+
+def test_the_call_after_a_refused_upload_is_answered(port):
+    """boto3 does not send the body of what is refused, and would use the connection again."""
+    stranger = client(port, "s3", KeyPair("REKINDLETESTNOBODY01", "secret", "333333333333"), read_timeout=20)
+    for _ in range(2):
+        assert (
+            refused(stranger.put_object, Bucket="bucket", Key="k", Body=BytesIO(b"abc"))["Error"]["Code"]
+            == "InvalidAccessKeyId"
+        )
+        assert refused(stranger.list_buckets)["Error"]["Code"] == "InvalidAccessKeyId"

@@ -259,10 +259,12 @@ class _Exchange:
             return
         service = None if self.record.service == "-" else self.record.service
         response = answer(refusal, dialect_of(self.request, service), self.record.request_id)
-        if not self._body_ended and refusal.reason not in (Reason.BODY_TOO_SLOW, Reason.ENDING):
-            await drain(self.request, self.receive)
-        if refusal.reason is Reason.TWO_LENGTHS:
+        # Who waits to be asked for a body does not send it now, and the next request would be taken for it.
+        waits = self.request.header("expect") is not None and not self.record.bytes_in
+        if waits or refusal.reason is Reason.TWO_LENGTHS:
             response.headers["connection"] = "close"
+        if not (waits or self._body_ended or refusal.reason in (Reason.BODY_TOO_SLOW, Reason.ENDING)):
+            await drain(self.receive)
         await response(self.scope, self.receive, self._emit)
 
     def finished(self) -> Record:

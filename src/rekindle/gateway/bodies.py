@@ -99,10 +99,8 @@ class WatchedBody:
             raise self.failure
 
 
-async def drain(request: WireRequest, receive: Receive) -> None:
-    """Reads what is left of a refused body, up to a bound; nothing where the sender waits to be asked for it."""
-    if request.header("expect") is not None:
-        return
+async def drain(receive: Receive) -> None:
+    """Reads what is left of a refused body, up to a bound."""
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
             await _collect(receive, _DRAIN_BYTES)
