@@ -397,6 +397,14 @@ def test_who_is_refused_in_the_middle_of_a_body_gets_to_read_why(url: str, bucke
         assert (answer.status, b"'no chunk'" in answer.read()) == (400, True)
 
 
+def test_who_sends_a_large_body_that_is_refused_gets_to_read_why(url: str) -> None:
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)) as connection:
+        for _ in range(2):
+            connection.request("PUT", "/no-such-bucket/k", bytes(64 << 20))
+            answer = connection.getresponse()
+            assert (answer.status, b"NoSuchBucket" in answer.read()) == (404, True)
+
+
 def test_nothing_is_read_for_a_client_that_is_gone(url: str, s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=bytes(64 << 20))
     reads: list[int | None] = []

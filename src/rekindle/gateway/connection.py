@@ -17,7 +17,8 @@ def send_at_once(transport: asyncio.BaseTransport) -> None:
 
 
 class Connection(H11Protocol):
-    """Closes where a new connection says nothing, or the head of a request does not end, for ``head_seconds``."""
+    """Closes where a new connection says nothing, or the head of a request does not end, for ``head_seconds``; or where a body
+    whose request was answered before its end goes on for as long, which is read so that its sender gets to the answer."""
 
     head_seconds: ClassVar[float] = 30.0
 
@@ -45,7 +46,7 @@ class Connection(H11Protocol):
         return False
 
     def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
+        if self.conn.their_state is not h11.IDLE and self.conn.our_state is not h11.DONE:
             self._forget()
         elif self._ends is None:
             self._ends = self.loop.call_later(self.head_seconds, self.timeout_keep_alive_handler)

@@ -209,12 +209,14 @@ class ObjectStoreApp:
         await reply.body(b"")
 
     async def _refuse(self, scope: Scope, body: Body, reply: Reply, error: S3Error) -> None:
-        # A client that still waits for `100 Continue` has not sent its body and must not be asked for it.
-        if body.is_begun or not any(name == b"expect" for name, _ in scope["headers"]):
+        # A client that still waits for `100 Continue` has not sent its body and must not be asked for it: its next request
+        # would be taken for that.
+        waits = not body.is_begun and any(name == b"expect" for name, _ in scope["headers"])
+        if not waits:
             with anyio.move_on_after(DRAIN_SECONDS):
                 await body.drain(DRAIN_BYTES)
-        # What is still unread would be taken for the next request.
-        headers = {} if body.is_read else {"connection": "close"}
+        # Of a longer body the server reads on as it is sent: were it to close, the client would not get to the answer.
+        headers = {"connection": "close"} if waits else {}
         await reply.answer(Answer(error.status, headers, body=error_document(error, reply)))
 
 
@@ -242,11 +244,6 @@ class Body:
         self._more = True
         #: Whether any of it was asked for.
         self.is_begun = False
-
-    @property
-    def is_read(self) -> bool:
-        """Whether nothing of it is left."""
-        return not self._more
 
     async def _next(self) -> bytes:
         self.is_begun = True

@@ -89,6 +89,25 @@ def test_a_body_that_takes_its_time_is_waited_for(port: int) -> None:
         assert until_closed(connection).count(sha256(b"xy").hexdigest().encode()) == 2
 
 
+def test_a_body_that_goes_on_after_the_answer_is_read_for_a_while(port: int) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: elsewhere.example\r\ncontent-length: %d\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(head % (32 << 20) + bytes(32 << 20) + head % (64 << 20) + bytes(32 << 20))
+        began, closed, answers = time.monotonic(), False, b""
+        connection.settimeout(0.05)
+        while not closed and time.monotonic() - began < 20:
+            try:
+                connection.sendall(b"x")
+                got = connection.recv(65536)
+                closed, answers = not got, answers + got
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                closed = True
+        assert closed
+        assert answers.count(b"HTTP/1.1 403") == 2
+
+
 @pytest.mark.parametrize("offer", ["h2c", "websocket"])
 def test_an_offer_to_speak_otherwise_is_passed_over_without_a_word(
     patient: int, offer: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
