@@ -184,3 +184,16 @@ def test_what_a_killed_attempt_left_half_way_is_removed(source: Path, tmp_path: 
     archive.store(str(source), str(out / target))
     kept = {"model": {".model.tar.gz.345"}, "model.tar.gz": {".model.12"}}
     assert {p.name for p in out.iterdir()} == {target, ".model.of-mine", *kept[target]}
+
+
+def test_links_that_lead_in_a_circle_are_dealt_once(tmp_path: Path) -> None:
+    source, outside, targets = tmp_path / "source", tmp_path / "outside", [tmp_path / "one", tmp_path / "two"]
+    for folder, link, to in ((source, "loop", "."), (source / "deep", "up", ".."), (outside, "back", source / "deep")):
+        folder.mkdir()
+        (folder / "a.csv").write_text(folder.name)
+        (folder / link).symlink_to(to)
+    (source / "twin").symlink_to("deep")
+    (source / "deep" / "out").symlink_to(outside)
+    workdir.deal(str(source), [str(target) for target in targets])
+    dealt = [{p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_symlink()} for target in targets]
+    assert dealt == [{"a.csv", "deep/out/a.csv", "twin/out/a.csv"}, {"deep/a.csv", "twin/a.csv"}]
