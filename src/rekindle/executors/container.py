@@ -7,6 +7,8 @@ former one left running. The engine's client is docker's or podman's; both take 
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import signal
@@ -93,15 +95,25 @@ def create_words(told: Mapping[str, Any], folder: str, host: str) -> list[str]:
     # Where SELinux labels files, a container may not read ours otherwise, and we may not label the user's.
     words += ["--security-opt", "label=disable"]
     # Our own files hold the environment of whoever runs us.
-    words += ["--volume", f"{folder}:{PLACE}", "--mount", f"type=tmpfs,destination={PLACE}/.rekindle"]
+    words += [*_bind(folder, PLACE), "--mount", f"type=tmpfs,destination={PLACE}/.rekindle"]
     for path, writable in mounts(folder):
-        words += ["--volume", f"{path}:{path}" + ("" if writable else ":ro")]
+        words += _bind(path, path, writable)
     if told["checkpoints"]:
-        words += ["--volume", f"{os.path.join(folder, 'checkpoints')}:{told['checkpoints']}"]
+        words += _bind(os.path.join(folder, "checkpoints"), told["checkpoints"])
     words += [*_devices(told["engine"]), *_variables(told["environment"]), *told["options"]]
     if entrypoint:
         words += ["--entrypoint", entrypoint[0]]
     return [*words, told["image"], *entrypoint[1:], *(arguments or ([] if entrypoint else ["train"]))]
+
+
+def _bind(source: str, target: str, writable: bool = True) -> list[str]:
+    """Shows the container what lies here at a path of its own."""
+    if ":" not in source + target:
+        return ["--volume", f"{source}:{target}" + ("" if writable else ":ro")]
+    # A line of CSV, in which a colon is nothing special. It knows no source that is not there, which `--volume` makes.
+    fields, line = ["type=bind", f"source={source}", f"target={target}"], io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields if writable else [*fields, "readonly"])
+    return ["--mount", line.getvalue()]
 
 
 def client_environment(told: Mapping[str, Any]) -> dict[str, str]:

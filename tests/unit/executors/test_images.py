@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -149,6 +151,26 @@ def test_what_a_built_in_algorithm_needs_may_be_in_its_container_alone(tmp_path:
 )
 def test_a_container_is_of_the_host_whose_folder_it_has_whatever_its_tuning_job_is_called(folder: str, host: str) -> None:
     assert container.host_of(folder, ["algo-1", "algo-2"]) == host
+
+
+def test_what_a_container_sees_may_have_a_colon_in_its_path(tmp_path: Path) -> None:
+    plain, odd, folder = tmp_path / "plain.csv", tmp_path / '12:30, "late".csv', tmp_path / "job"
+    (folder / "input" / "data" / "train").mkdir(parents=True)
+    for file in (plain, odd):
+        file.touch()
+        (folder / "input" / "data" / "train" / file.name).symlink_to(file)
+    told = {"engine": "docker", "name": "rekindle-job", "attempt": 1, "run": "r", "hosts": ["algo-1"], "image": "mine:1"}
+    others = {"options": [], "entrypoint": [], "arguments": [], "environment": {}, "isolated": False, "checkpoints": "/a:b"}
+    words = container.create_words({**told, **others}, str(folder), "algo-1")
+    assert [b for a, b in itertools.pairwise(words) if a == "--volume"] == [
+        f"{folder}:/opt/ml",
+        f"{plain}:{plain}:ro",
+    ]
+    _, *mounts = [next(csv.reader([b])) for a, b in itertools.pairwise(words) if a == "--mount"]
+    assert mounts == [
+        ["type=bind", f"source={odd}", f"target={odd}", "readonly"],
+        ["type=bind", f"source={folder}/checkpoints", "target=/a:b"],
+    ]
 
 
 def test_a_rule_comes_before_what_is_known(tmp_path: Path, engine: Path) -> None:
