@@ -933,6 +933,20 @@ def test_metrics(cli):
     assert "--log" in cli.refused(2, "metrics", file, "--log", str(cli.folder / "no-log"))
 
 
+def test_of_a_built_in_algorithms_metrics_those_are_shown_that_a_log_has(cli):
+    file = cli.job("built-in", PROGRAM, "algorithm: xgboost\nobjective: validation:logloss\nranges: {eta: {min: 0, max: 1}}\n")
+    (cli.folder / "log").write_text("[0]\t#011train-rmse:0.5#011validation-rmse:0.7\n")
+    code, out, _ = cli("metrics", file, "--log", str(cli.folder / "log"))
+    *rows, objective, others = out.splitlines()[2:]
+    assert [row.split()[:3] for row in rows] == [
+        ["validation:logloss", "(objective)", "0"],
+        ["validation:rmse", "1", "0.7"],
+        ["train:rmse", "1", "0.5"],
+    ]
+    assert objective.startswith("validation:logloss: nothing in the log matches")
+    assert (code, others) == (1, "Not in the log: 34 other metrics of xgboost.")
+
+
 def test_a_reader_that_goes_away(cli, done):
     command = f"{Path(sys.executable).with_name('rekindle')} trials {done} --json | head -c 1"
     run = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env=os.environ)

@@ -40,16 +40,22 @@ def metrics(
     as_json: JsonOption = False,
 ) -> None:
     """Test the metrics' regular expressions against a sample log. Exit code 1: the objective was not found."""
-    from rekindle.cli.printing import write_json
+    from rekindle.cli.printing import counted, write_json
     from rekindle.cli.source import load_source
+    from rekindle.domain.builtins.catalogue import builtin_of
 
-    spec = load_source(job_file).spec
-    objective = spec.definition.objective.metric
-    catches = catch(spec.definition.training.algorithm.metrics, objective, _read_lines(log))
+    definition = load_source(job_file).spec.definition
+    catches = catch(definition.training.algorithm.metrics, definition.objective.metric, _read_lines(log))
+    builtin = builtin_of(definition.training.algorithm, definition.statics)
     if as_json:
         write_json([asdict(c) for c in catches])
-    else:
+    elif builtin is None:
         _show(catches)
+    else:
+        # Nobody has asked for all that it could emit.
+        told = [c for c in catches if c.objective or c.count or c.not_numbers]
+        _show(told)
+        tell(f"Not in the log: {counted(len(catches) - len(told), 'other metric')} of {builtin.name}.")
     if not any(c.objective and c.count for c in catches):
         raise typer.Exit(ExitCode.FAILED)
 
