@@ -247,13 +247,13 @@ def program_variables(settings: Settings, address: Address, credentials: Credent
     return {**_variables(address, pair, owner.region), **_past_proxies(settings, address)}
 
 
-def _variables(address: Address, pair: KeyPair, region: str) -> dict[str, str]:
+def _variables(address: Address, pair: KeyPair | None, region: str) -> dict[str, str]:
     """What points any AWS client at the server, for the account of a pair of keys."""
+    keys = {"AWS_ACCESS_KEY_ID": pair.access_key, "AWS_SECRET_ACCESS_KEY": pair.secret_key} if pair else {}
     return {
         "AWS_ENDPOINT_URL": address.url,
         **{f"AWS_ENDPOINT_URL_{service}": address.url for service in SERVICES},
-        "AWS_ACCESS_KEY_ID": pair.access_key,
-        "AWS_SECRET_ACCESS_KEY": pair.secret_key,
+        **keys,
         "AWS_DEFAULT_REGION": region,
         "AWS_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -292,10 +292,8 @@ def proxied_environment(settings: Settings, address: Address) -> dict[str, str]:
 
 def embedded_store_variables(settings: Settings, address: Address, credentials: Credentials, owner: Owner) -> Mapping[str, str]:
     """What a process of ours needs to reach the embedded object store for an owner: the keys of the owner's account."""
-    pair = credentials.for_account(owner.account)
-    keys = {"AWS_ACCESS_KEY_ID": pair.access_key, "AWS_SECRET_ACCESS_KEY": pair.secret_key} if pair else {}
-    told = {"AWS_DEFAULT_REGION": settings.region, "AWS_EC2_METADATA_DISABLED": "true"}
-    return {"AWS_ENDPOINT_URL_S3": address.url, **told, **keys, **_past_proxies(settings, address)}
+    told = _variables(address, credentials.for_account(owner.account), settings.region)
+    return {**told, **_past_proxies(settings, address)}
 
 
 def _past_proxies(settings: Settings, address: Address) -> dict[str, str]:

@@ -161,14 +161,14 @@ def target(head: bytes) -> tuple[str, int]:
         raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED, "This port is an HTTPS proxy; it knows CONNECT alone.")
     host, colon, port = words[1].rpartition(":")
     host = host.strip("[]") if host.startswith("[") else host.lower().rstrip(".")
-    named = _HOST.fullmatch(host) or (":" in host and is_address_text(host))
+    named = _HOST.fullmatch(host) or _is_ipv6(host)
     if not (colon and named and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise _Refused(HTTPStatus.BAD_REQUEST, "CONNECT needs host:port.")
     return host, int(port)
 
 
-def is_address_text(host: str) -> bool:
-    """Whether the text is an IPv6 address."""
+def _is_ipv6(host: str) -> bool:
+    """Whether the text is an IPv6 address without a zone, in which Python's own lets any character pass."""
     try:
         socket.inet_pton(socket.AF_INET6, host)
     except OSError:

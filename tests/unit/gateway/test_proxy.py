@@ -82,7 +82,8 @@ def test_one_that_hangs_up_is_told_of(tmp_path: Path) -> None:
 
 
 def test_a_name_that_no_host_can_have_is_refused(tmp_path: Path) -> None:
-    assert ask(tmp_path, "", "x" * 64 + ".org:443").startswith(b"HTTP/1.1 400 ")
+    for strange in ("x" * 64 + ".org:443", "[fe80::1%\nx]:443"):
+        assert ask(tmp_path, "", strange).startswith(b"HTTP/1.1 400 ")
 
 
 def test_what_goes_through_is_not_held_back(tmp_path: Path) -> None:
