@@ -59,6 +59,23 @@ FRAMEWORKS = {
 JUMPSTART = ("s3://jumpstart-cache-", "s3://jumpstart-private-cache-")
 #: The registry of the Marketplace's images.
 _MARKETPLACE = "865070037744"
+#: Repositories of Amazon's own algorithms, from which nobody may pull; the others run built in.
+_AT_AMAZON_ALONE = (
+    "blazingtext",
+    "factorization-machines",
+    "forecasting-deepar",
+    "image-classification",
+    "ipinsights",
+    "kmeans",
+    "lda",
+    "ntm",
+    "object-detection",
+    "object2vec",
+    "pca",
+    "randomcutforest",
+    "semantic-segmentation",
+    "seq2seq",
+)
 #: Where a container finds its channels.
 _CHANNELS = re.compile(r"/opt/ml/input/data/([^/]+)/(.+)")
 #: Where in a run's folder, and so in a container, code is that was brought here for it.
@@ -181,6 +198,10 @@ def _way(algorithm: Algorithm, rules: Sequence[ImageRule]) -> ImageRule:
     if f"{_MARKETPLACE}.dkr.ecr." in algorithm.image:
         message = f"image: {algorithm.image!r}: an image of the AWS Marketplace, which its seller lets run on AWS only."
         raise Unsupported(message, "Name another image, or give a command to run.", "image")
+    if ".dkr.ecr." in algorithm.image and repository(algorithm.image) in _AT_AMAZON_ALONE:
+        message = f"image: {algorithm.image!r}: an algorithm of Amazon's, whose image AWS lets nobody pull: it runs there only."
+        built_in = ", ".join(builtin.name for builtin in BUILTINS)
+        raise Unsupported(message, f"Built in here are {built_in}; or train by a script or an image of your own.", "image")
     if repository(algorithm.image) not in FRAMEWORKS and builtin_named(algorithm.image) is None:
         known = ", ".join(sorted({*FRAMEWORKS, *(image for builtin in BUILTINS for image in builtin.images)}))
         raise Unsupported(

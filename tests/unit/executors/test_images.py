@@ -106,7 +106,11 @@ def test_the_home_s_file_is_read_and_another_must_be_there(tmp_path: Path) -> No
     [
         (Algorithm(name="arn:aws:sagemaker:us-east-1:1:algorithm/x"), "algorithms of the AWS Marketplace"),
         (Algorithm(image="865070037744.dkr.ecr.us-east-1.amazonaws.com/seller/x:1"), "an image of the AWS Marketplace"),
-        (Algorithm(image=f"{ECR}/blazingtext:1"), "Say it in the file images.yaml"),
+        (
+            Algorithm(image=f"{ECR}/blazingtext:1"),
+            "AWS lets nobody pull: .* Built in here are xgboost, linear-learner, knn",
+        ),
+        (Algorithm(image=f"{ECR}/mine:1"), "Say it in the file images.yaml"),
     ],
 )
 def test_what_only_aws_has_is_refused_with_the_reason(algorithm: Algorithm, words: str) -> None:
