@@ -63,6 +63,7 @@ class Serving:
         return [p.pid for p in here if p.info["ppid"] not in {other.pid for other in here}]
 
     def _listens(self) -> bool:
+        assert self.process.poll() is None, f"it has ended:\n{self.log.read_text(errors='replace')[-2000:]}"
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
