@@ -550,3 +550,6 @@ class ExecutorSuite(ABC):
         assert executor.report(KEY) is None
         assert executor.read_log(KEY.owner, KEY.name) == (b"", 0)
         assert not list(bench.home.rglob(KEY.name))
+        executor.launch(bench.run("mark('again')"))
+        assert finished(executor).state is RunState.COMPLETED
+        assert bench.marked("again") == 1

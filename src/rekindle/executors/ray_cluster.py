@@ -17,7 +17,7 @@ from rekindle.executors import ray_job, workdir
 from rekindle.executors.host import Host
 from rekindle.executors.instances import asked
 from rekindle.executors.leftovers import RUN_MARK
-from rekindle.executors.programs import Elsewhere, Program, name_elsewhere
+from rekindle.executors.programs import Elsewhere, Program
 from rekindle.executors.runtimes import runs_container
 
 #: Variables of our own shell that say something of this machine, which a node is not, or of the Ray job that we run in.
@@ -57,22 +57,26 @@ def ray_job_of(run: Run, folder: Path, host: Host, program: Program, environment
     """A run's program as a Ray job."""
     control = workdir.attempt_of(folder, run.key.attempt)
     launch = f"{control}/{ray_job.LAUNCH}"
+    # Drawn, for Ray never forgets an id: a job that is made again under its name would be taken for the former, and end as that
+    # did. An attempt begins once, by these orders alone.
+    job = f"rekindle-{run.key.name}-{os.urandom(4).hex()}-{run.key.attempt}"
     told = {
         "address": host.ray,
-        "id": f"{name_elsewhere(run.key.name, folder)}-{run.key.attempt}",
+        "id": job,
         "folder": str(folder),
         "control": control,
         "lost": f"{control}/{workdir.LOST}",
         "request": {
             # Not the program with its variables: whoever may see the cluster's dashboard would see them.
-            "entrypoint": f"[ -r {shlex.quote(launch)} ] || exit {ray_job.NO_FOLDER}; exec sh {shlex.quote(launch)}",
+            # By its first line, for what waits in Ray's queue may be of a former job in this very folder.
+            "entrypoint": f"{_looks_for(job)} {shlex.quote(launch)} || exit {ray_job.NO_FOLDER}; exec sh {shlex.quote(launch)}",
             "metadata": {"rekindle": run.key.name},
             "runtime_env": {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(math.ceil(host.grace_seconds))}},
             **_resources(run, host),
         },
     }
     files = {
-        launch: _launch(folder, control, program, environment),
+        launch: _launch(job, folder, control, program, environment),
         f"{control}/{ray_job.DESCRIPTION}": json.dumps(told),
         # There before anybody looks for it: a network's file system remembers for a minute that a file is not there.
         f"{control}/{ray_job.OUTPUT}": "",
@@ -98,7 +102,12 @@ def _resources(run: Run, host: Host) -> dict[str, float]:
     return {name: value for name, value in wanted.items() if value}
 
 
-def _launch(folder: Path, control: str, program: Program, environment: Mapping[str, str]) -> str:
+def _looks_for(job: str) -> str:
+    """The shell command that finds a job's own launch file."""
+    return f"grep -qsxF {shlex.quote(f'# {job}')}"
+
+
+def _launch(job: str, folder: Path, control: str, program: Program, environment: Mapping[str, str]) -> str:
     """The shell script that runs the program on its node. What Ray says to a job, such as which GPUs are its own, is seen by
     the program, too. A signal of Ray's reaches both; the script only waits, for it is to tell how the program ended."""
     # Not the mark of our own processes: a node may be this very machine.
@@ -106,6 +115,7 @@ def _launch(folder: Path, control: str, program: Program, environment: Mapping[s
     variables = [f"{name}={value}" for name, value in environment.items() if name != RUN_MARK]
     words = ("env", *variables, mark, *program.argv)
     return _SCRIPT.format(
+        job=job,
         code=shlex.quote(str(folder / "code")),
         control=shlex.quote(control),
         output=ray_job.OUTPUT,
@@ -122,6 +132,7 @@ def _launch(folder: Path, control: str, program: Program, environment: Mapping[s
 #: emptied by who opens /dev/stderr anew. What it has left running is found by its mark; we do not wait long for the output of
 #: who has got rid of that. A shell's own word of how a program ended is none of the program's.
 _SCRIPT = """\
+# {job}
 control={control}
 pipe=$control/{pipe}
 cd {code} && : > "$control/{output}" && rm -f "$pipe" && mkfifo "$pipe" || exit {no_folder}

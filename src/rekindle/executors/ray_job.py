@@ -2,8 +2,8 @@
 
 ``ray_job.py run ATTEMPT``; ``ray_job.py end|ask ATTEMPT...`` for what others have left running: ``ask`` does not wait for a
 cluster that is silent. Standard library only: Ray's Jobs API is HTTP, so that no Ray need be installed here. A Ray job's id
-follows from the training job and its attempt, and Ray takes an id once: nobody starts the same attempt twice, and an attempt
-begins with the end of those before it. What the program prints comes by a file, for the training job's folder is one that all
+is that of one attempt, and Ray takes an id once: nobody starts the same attempt twice, and an attempt begins with the end of
+those before it. What the program prints comes by a file, for the training job's folder is one that all
 nodes have.
 """
 

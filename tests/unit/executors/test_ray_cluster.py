@@ -91,8 +91,17 @@ def test_a_second_attempt_begins_with_the_end_of_the_first_wherever_that_was_sen
     first = job(tmp_path, "true")
     *_, verb, folder = orders_of(run, tmp_path, host)["before"]
     assert (verb, folder) == ("end", str(first["control"]))
-    second = job(tmp_path, "true", attempt=2)
-    assert second["told"]["id"].removesuffix("2") == first["told"]["id"].removesuffix("1")
+
+
+def test_a_job_made_again_under_its_name_is_another_to_ray_and_a_former_one_in_its_queue_runs_nothing(tmp_path: Path) -> None:
+    former = job(tmp_path, "touch", "ran")
+    shutil.rmtree(former["control"])
+    again = job(tmp_path, "touch", "ran")
+    assert again["told"]["id"] != former["told"]["id"]
+    assert on_node(former).wait(30) == ray_job.NO_FOLDER
+    assert list((tmp_path / "code").iterdir()) == []
+    assert on_node(again).wait(30) == 0
+    assert [path.name for path in (tmp_path / "code").iterdir()] == ["ran"]
 
 
 @pytest.mark.usefixtures("shell")
