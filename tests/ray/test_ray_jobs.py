@@ -123,6 +123,22 @@ def test_a_head_that_is_silent_for_a_while_changes_nothing(head: RayHead, bench:
     assert (report.state, report.failure_reason) == (RunState.COMPLETED, None)
 
 
+def test_a_program_is_ended_though_the_head_is_silent(head: RayHead, bench: Bench) -> None:
+    executor = executor_of(bench, head)
+    goodbye = "signal.signal(signal.SIGTERM, lambda *_: (print('goodbye', flush=True), os._exit(5)))\n"
+    executor.launch(bench.run(goodbye + WAIT_FOREVER))
+    bench.await_mark("ready")
+    dashboard = head.dashboard()
+    dashboard.send_signal(signal.SIGSTOP)
+    try:
+        executor.stop(KEY)
+        report = finished(executor)
+    finally:
+        dashboard.send_signal(signal.SIGCONT)
+    assert (report.state, report.exit_code) == (RunState.STOPPED, 5)
+    assert executor.read_log(KEY.owner, KEY.name)[0] == b"goodbye\n"
+
+
 def test_who_stops_the_job_in_ray_is_told_of(head: RayHead, bench: Bench) -> None:
     executor = executor_of(bench, head)
     executor.launch(bench.run(WAIT_FOREVER))

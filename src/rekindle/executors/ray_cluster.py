@@ -35,6 +35,8 @@ _OURS_ALONE = (
 _FOLLOWER = (sys.executable, "-I", "-S", str(Path(ray_job.__file__)))
 #: Seconds that a node waits for the end of what is printed once the program has ended.
 _LINGER_SECONDS = 5
+#: Seconds between two looks of a node whether its program is still wanted.
+_LOOK_SECONDS = 5
 
 
 def check(spec: TrainingSpec, host: Host) -> None:
@@ -76,7 +78,7 @@ def ray_job_of(run: Run, folder: Path, host: Host, program: Program, environment
         },
     }
     files = {
-        launch: _launch(job, folder, control, program, environment),
+        launch: _launch(job, run, folder, host, program, environment),
         f"{control}/{ray_job.DESCRIPTION}": json.dumps(told),
         # There before anybody looks for it: a network's file system remembers for a minute that a file is not there.
         f"{control}/{ray_job.OUTPUT}": "",
@@ -107,15 +109,21 @@ def _looks_for(job: str) -> str:
     return f"grep -qsxF {shlex.quote(f'# {job}')}"
 
 
-def _launch(job: str, folder: Path, control: str, program: Program, environment: Mapping[str, str]) -> str:
+def _launch(job: str, run: Run, folder: Path, host: Host, program: Program, environment: Mapping[str, str]) -> str:
     """The shell script that runs the program on its node. What Ray says to a job, such as which GPUs are its own, is seen by
     the program, too. A signal of Ray's reaches both; the script only waits, for it is to tell how the program ended."""
+    control = workdir.attempt_of(folder, run.key.attempt)
     # Not the mark of our own processes: a node may be this very machine.
-    mark = f"{RUN_MARK}={control}/ray"
+    mark = f"{RUN_MARK}={control}/{job}"
     variables = [f"{name}={value}" for name, value in environment.items() if name != RUN_MARK]
     words = ("env", *variables, mark, *program.argv)
     return _SCRIPT.format(
         job=job,
+        wanted=_looks_for(job),
+        home=shlex.quote(str(host.root)),
+        look=_LOOK_SECONDS,
+        grace=math.ceil(host.grace_seconds),
+        launch=ray_job.LAUNCH,
         code=shlex.quote(str(folder / "code")),
         control=shlex.quote(control),
         output=ray_job.OUTPUT,
@@ -130,21 +138,45 @@ def _launch(job: str, folder: Path, control: str, program: Program, environment:
 
 #: Ray's signals reach all processes of a job, and are the program's alone. It prints into a pipe, as elsewhere: a file would be
 #: emptied by who opens /dev/stderr anew. What it has left running is found by its mark; we do not wait long for the output of
-#: who has got rid of that. A shell's own word of how a program ended is none of the program's.
+#: who has got rid of that. A shell's own word of how a program ended is none of the program's. The watcher is for a stop that
+#: the cluster does not hear of, or nobody sends: twice in a row the launch file is not what it was, though the home is there. A
+#: signal of Ray's ends it: then Ray sees to the rest.
 _SCRIPT = """\
 # {job}
 control={control}
 pipe=$control/{pipe}
 cd {code} && : > "$control/{output}" && rm -f "$pipe" && mkfifo "$pipe" || exit {no_folder}
+tell() {{
+  grep -lzxF {mark} /proc/[0-9]*/environ | while IFS=/ read -r _ _ one _; do kill -"$1" "$one"; done
+}}
 trap '' TERM
 cat "$pipe" > "$control/{output}" &
 reader=$!
 (trap - TERM; exec {words} > "$pipe" 2>&1) &
 program=$!
 exec 2> /dev/null
+(
+  trap - TERM
+  unwanted=0
+  while [ $unwanted -lt 2 ]; do
+    sleep {look}
+    kill -0 $$ || exit
+    if [ -d {home} ] && ! {wanted} "$control/{launch}"; then unwanted=$((unwanted + 1)); else unwanted=0; fi
+  done
+  tell TERM
+  waited=0
+  while [ $waited -lt {grace} ]; do
+    sleep 1
+    kill -0 $$ || exit
+    waited=$((waited + 1))
+  done
+  tell KILL
+) &
+watcher=$!
 wait $program
 code=$?
-grep -lzxF {mark} /proc/[0-9]*/environ | while IFS=/ read -r _ _ left _; do kill -KILL "$left"; done
+kill -KILL $watcher
+tell KILL
 (sleep {linger}; kill -KILL $reader) &
 limit=$!
 wait $reader

@@ -182,14 +182,17 @@ class Job:
                 found = self._cluster.job(self._id)
                 heard = time.monotonic()
                 if found is None or found["status"] in _ENDED:
-                    while self._pass_on():
-                        pass
+                    self._pass_on_all()
                     return found
                 if found["status"] == "PENDING" and told:
                     return {**found, "status": _WITHDRAWN}
                 if found["status"] == "PENDING" and time.monotonic() > self._began + _WAITING_SECONDS:
                     self._say(f"the job waits in the Ray cluster: {found.get('message')}")
             except (Silent, Refused) as error:
+                if self._asked.is_set() and _noted(self._told["control"]) is not None:
+                    # The node has seen for itself that the program was to end.
+                    self._pass_on_all()
+                    return None
                 if time.monotonic() > heard + _WAITING_SECONDS:
                     self._say(f"the Ray cluster at {self._cluster.address} says nothing of the job ({error}); waiting for it.")
             if not self._pass_on():
@@ -201,7 +204,7 @@ class Job:
             return 0
         if found is not None and found["status"] == _WITHDRAWN:
             return 128 + signal.SIGTERM
-        noted = code = self._exit_code()
+        noted = code = _noted(self._told["control"])
         if found is not None and found["status"] == "STOPPED":
             # Without a word of the program's end it was killed.
             stopped = 128 + signal.SIGKILL if code is None else code
@@ -215,14 +218,6 @@ class Job:
         if code in _NOT_STARTED and (problem := self._problem_of_env()):
             return _fail(f"The command could not be started: {problem}")
         return _as_ended(code)
-
-    def _exit_code(self) -> int | None:
-        """The program's, as its node has noted it; None where it has not."""
-        try:
-            with open(self._path(EXIT), encoding="ascii") as file:
-                return int(file.read())
-        except (OSError, ValueError):
-            return None
 
     def _lost(self, message: str) -> int:
         """Not the program's doing: a node or the head went down."""
@@ -252,6 +247,10 @@ class Job:
         sys.stdout.buffer.flush()
         return len(part) == _PART
 
+    def _pass_on_all(self) -> None:
+        while self._pass_on():
+            pass
+
     def _say(self, words: str) -> None:
         if words != self._said:
             self._said = words
@@ -260,8 +259,18 @@ class Job:
 
 
 def withdraw(attempt: str) -> None:
-    """Takes away what a job would run: one that Ray has not begun by now never runs anything."""
+    """Takes away what a job would run: one that Ray has not begun by now never runs anything, and what has begun ends, should
+    the cluster not hear of it."""
     _discard(attempt, LAUNCH)
+
+
+def _noted(attempt: str) -> int | None:
+    """The program's exit code, as its node has noted it; None where it has not."""
+    try:
+        with open(os.path.join(attempt, EXIT), encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
 
 
 def _discard(attempt: str, name: str) -> None:
@@ -271,7 +280,8 @@ def _discard(attempt: str, name: str) -> None:
 
 def end(attempts: Sequence[str], waits: bool) -> None:
     """Returns once no job of the attempts, given by their folders, runs any more. A cluster that is silent is waited for, as
-    long as that takes or until the attempt's description is removed; unless ``waits``, it is left alone."""
+    long as that takes or until a node has noted the program's end, or the attempt's description is removed; unless ``waits``,
+    it is left alone."""
     for attempt in attempts:
         withdraw(attempt)
         said = False
@@ -280,7 +290,7 @@ def end(attempts: Sequence[str], waits: bool) -> None:
                 _end_all(told, waits)
                 break
             except (Silent, Refused) as error:
-                if not waits:
+                if not waits or _noted(attempt) is not None:
                     break
                 if not said:
                     words = f"waiting for the Ray cluster at {told['address']}, where a former attempt may run: {error}"

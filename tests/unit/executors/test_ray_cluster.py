@@ -16,13 +16,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from rekindle.domain.errors import Unsupported
 from rekindle.domain.training_job import Algorithm, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Run, RunKey
-from rekindle.executors import ray_job
+from rekindle.executors import ray_cluster, ray_job
 from rekindle.executors.host import Host
 from rekindle.executors.images import ImageRule
 from rekindle.executors.instances import parse_instances
@@ -146,6 +147,67 @@ def test_a_node_does_not_wait_for_who_has_escaped_it(tmp_path: Path) -> None:
     os.kill(int((made["control"] / ray_job.OUTPUT).read_text()), signal.SIGKILL)
 
 
+def unwanted_soon(monkeypatch: pytest.MonkeyPatch, folder: Path, *argv: str) -> tuple[dict[str, Any], subprocess.Popen[bytes]]:
+    """A job whose node looks often whether it is wanted; its program prints `ready` once it runs."""
+    monkeypatch.setattr(ray_cluster, "_LOOK_SECONDS", 0.2)
+    (folder / "home").mkdir()
+    made = job(folder, *argv, grace_seconds=1)
+    node = on_node(made)
+    until(lambda: (made["control"] / ray_job.OUTPUT).read_text().endswith("ready\n"), 30)
+    return made, node
+
+
+DEAF = ("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done")
+
+
+@pytest.mark.usefixtures("shell")
+@pytest.mark.parametrize(
+    ("argv", "code"), [(("sh", "-c", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done"), 5), (DEAF, 137)]
+)
+def test_a_node_ends_a_program_that_is_withdrawn_though_the_cluster_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], code: int
+) -> None:
+    made, node = unwanted_soon(monkeypatch, tmp_path, *argv)
+    ray_job.withdraw(str(made["control"]))
+    assert node.wait(30) == code
+    assert (made["control"] / ray_job.EXIT).read_text() == f"{code}\n"
+
+
+@pytest.mark.usefixtures("shell")
+def test_a_node_ends_a_program_whose_folder_is_gone_or_another_s_and_none_that_it_cannot_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, node = unwanted_soon(monkeypatch, tmp_path, *DEAF)
+    # A shared file system that is away for a while takes everything with it.
+    home, control = (tmp_path / "home").rename(tmp_path / "away"), made["control"].rename(tmp_path / "control")
+    with pytest.raises(subprocess.TimeoutExpired):
+        node.wait(2)
+    control.rename(made["control"])
+    home.rename(tmp_path / "home")
+    with pytest.raises(subprocess.TimeoutExpired):
+        node.wait(2)
+    shutil.rmtree(made["control"])
+    again = on_node(job(tmp_path, *DEAF, grace_seconds=1))
+    assert node.wait(30) == 137
+    with pytest.raises(subprocess.TimeoutExpired):
+        again.wait(2)
+    ray_job.withdraw(str(made["control"]))
+    assert again.wait(30) == 137
+
+
+@pytest.mark.usefixtures("shell")
+def test_who_looks_whether_a_program_is_wanted_does_not_outlive_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, node = unwanted_soon(monkeypatch, tmp_path, "sh", "-c", "echo ready; sleep 0.5")
+    assert node.wait(30) == 0
+    until(lambda: not [p for p in psutil.process_iter() if group_of(p) == node.pid], 30)
+
+
+def group_of(process: psutil.Process) -> int:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(process.pid)
+    return 0
+
+
 def test_a_job_that_was_withdrawn_or_has_no_folder_runs_nothing(tmp_path: Path) -> None:
     made = job(tmp_path, "touch", "ran")
     ray_job.withdraw(str(made["control"]))
@@ -164,7 +226,7 @@ def test_a_cluster_that_never_answers_is_named(tmp_path: Path) -> None:
         file.write_text(json.dumps({**made["told"], "address": address}))
         impatient = """
 import sys
-from rekindle.executors import ray_job
+from rekindle.executors import ray_cluster, ray_job
 ray_job._PATIENCE_SECONDS = 0.5
 ray_job.main("run", sys.argv[1])
 """
@@ -265,6 +327,27 @@ def test_a_cluster_that_is_gone_for_good_is_waited_for_until_somebody_says_so(tm
         assert ending.poll() is None
         (made["control"] / ray_job.DESCRIPTION).unlink()
         assert ending.wait(30) == 0
+
+
+def test_a_former_attempt_whose_end_its_node_has_noted_is_over_though_the_cluster_is_silent(tmp_path: Path) -> None:
+    made = job(tmp_path, "true")
+    with ender(made, "end", "http://127.0.0.1:9") as ending:
+        assert "where a former attempt may run" in ending.stdout.readline()
+        (made["control"] / ray_job.EXIT).write_text("143\n")
+        assert ending.wait(30) == 0
+
+
+def test_a_stop_that_the_cluster_does_not_hear_of_ends_with_the_program(tmp_path: Path) -> None:
+    made = job(tmp_path, "true")
+    with head(lambda *_: status("RUNNING")) as (address, asked):
+        following = follow(made, address)
+        until(lambda: bool(asked), 30)
+    following.terminate()
+    until(lambda: not (made["control"] / ray_job.LAUNCH).exists(), 30)
+    (made["control"] / ray_job.OUTPUT).write_text("all of it")
+    (made["control"] / ray_job.EXIT).write_text("5\n")
+    assert following.wait(30) == 5
+    assert (tmp_path / "said").read_text() == "all of it"
 
 
 def test_who_waits_for_us_does_not_wait_for_a_cluster_that_is_silent(tmp_path: Path) -> None:
