@@ -167,6 +167,14 @@ def test_a_job_waits_for_what_it_asks_for_and_can_be_stopped_then(head: RayHead,
     assert bench.marked("second") == 0
 
 
+def test_a_token_that_the_cluster_does_not_take_is_told_before_anything_runs(head: RayHead, tmp_path: Path) -> None:
+    done = tune(tmp_path, head, "env", "RAY_AUTH_TOKEN=of-another")
+    assert done.returncode == 4
+    asked = f"error: REKINDLE_RAY_ADDRESS: '{head.address}': no Ray cluster can be reached there: 403: Forbidden"
+    assert done.stderr.startswith(asked)
+    assert "RAY_AUTH_TOKEN" in done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs a view of its own")
 def test_a_folder_that_the_nodes_do_not_have_is_named(head: RayHead, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.object_names import check_names
+from rekindle.engine.ports import ClusterUnavailable
 from rekindle.objects.s3 import S3Objects
 from support.wire import IMAGE, ROLE, Json, Wire, changed, error_of, fresh, training_request, tuning_request, wire
 
@@ -751,6 +752,18 @@ def test_who_names_an_object_store_that_does_not_answer_is_told_which() -> None:
                 "Message": "s3://bucket/x: the object store does not answer. Please try again.",
             }
             assert refused.value.response["Error"] == told
+
+
+def test_a_cluster_that_is_away_is_told_but_not_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(*_: object) -> None:
+        raise ClusterUnavailable("http://head:8265: refused")
+
+    with wire() as service:
+        monkeypatch.setattr(service.engine.executor, "check", check)
+        with pytest.raises(ClientError) as refused:
+            service.client.create_training_job(**training_request())
+    told = "The Ray cluster on which training jobs run cannot be reached; the server's log says why. Please try again."
+    assert refused.value.response["Error"] == {"Code": "ServiceUnavailable", "Message": told}
 
 
 class Listed(OneBucket):

@@ -18,7 +18,7 @@ from rekindle.api.service_model import ServiceModel
 from rekindle.api.translate.errors import Context, api_error
 from rekindle.domain.errors import RekindleError
 from rekindle.domain.tuning_job import Quotas
-from rekindle.engine.ports import Clock, Executor, JobStore, StoreUnavailable
+from rekindle.engine.ports import Clock, ClusterUnavailable, Executor, JobStore, StoreUnavailable
 
 _LOG = structlog.get_logger("rekindle.api")
 #: Instance types that only we have: this machine, as the SDKs' local mode calls it.
@@ -69,10 +69,16 @@ def _with_wire_errors(name: str, handler: Handler, service: Service) -> Callable
             raise api_error(error, Context(name, call.owner, call.parameters)) from error
         except StoreUnavailable as error:
             _LOG.warning("not available", operation=name, request_id=call.request_id, reason=error.message, hint=error.hint)
-            # A URI is the caller's own word; where the database or an endpoint is, is none of the caller's business.
-            away = (
-                f"{error.uri}: the object store does not answer" if error.uri else "The service is not available at the moment"
-            )
-            raise ApiError(Code.UNAVAILABLE, f"{away}. Please try again.") from error
+            raise ApiError(Code.UNAVAILABLE, f"{_away(error)}. Please try again.") from error
 
     return answer
+
+
+def _away(error: StoreUnavailable) -> str:
+    """What is not there. A URI is the caller's own word; where the database, an endpoint or a cluster is, is none of the
+    caller's business."""
+    if error.uri:
+        return f"{error.uri}: the object store does not answer"
+    if isinstance(error, ClusterUnavailable):
+        return "The Ray cluster on which training jobs run cannot be reached; the server's log says why"
+    return "The service is not available at the moment"

@@ -22,7 +22,7 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     #: The named thing is not there, the name is taken, or its state does not allow it.
     WRONG_STATE = 3
-    #: The store or the home folder cannot be reached.
+    #: The store, the home folder or the cluster cannot be reached.
     UNREACHABLE = 4
     #: A defect in Rekindle.
     DEFECT = 70
@@ -53,13 +53,15 @@ def report(error: Exception) -> ExitCode:
 def explained(error: Exception) -> tuple[ExitCode, str]:
     """The exit code and the line for an error."""
     from rekindle.domain.errors import NameInUse, NotFound, RekindleError, WrongState
-    from rekindle.engine.ports import StoreUnavailable
+    from rekindle.engine.ports import ClusterUnavailable, StoreUnavailable
 
     match error:
         case NotFound() | NameInUse() | WrongState():
             return ExitCode.WRONG_STATE, sentence(error.message, error.hint)
         case RekindleError():
             return ExitCode.BAD_INPUT, sentence(error.message, error.hint)
+        case ClusterUnavailable():
+            return ExitCode.UNREACHABLE, sentence(error.message, error.hint)
         case StoreUnavailable():
             hint = error.hint or "Nothing is lost; try again."
             return ExitCode.UNREACHABLE, sentence(f"the store cannot be reached: {error.message}", hint)

@@ -32,6 +32,10 @@ class StoreUnavailable(WithHint):
         self.uri = uri
 
 
+class ClusterUnavailable(StoreUnavailable):
+    """The cluster on which training jobs run does not answer, or does not let us in."""
+
+
 class Clock(Protocol):
     """Time, so that tests can have their own."""
 
@@ -447,7 +451,8 @@ class Executor(Protocol):
 
     def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
         """Whether this machine could run it: program, source folder, input paths, image, and what the static
-        ``hyperparameters`` say of a script. Starts nothing. Raises InvalidValue or Unsupported, naming field and value."""
+        ``hyperparameters`` say of a script. Starts nothing. Raises InvalidValue or Unsupported, naming field and value, and
+        ClusterUnavailable."""
         ...
 
     def script_of(self, spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> tuple[str, str] | None:

@@ -73,6 +73,8 @@ class ProcessExecutor(Executor):
         orders.check_places(spec, self._host.transfer)
         orders.check_source(spec, self._host)
         orders.check_environment(spec)
+        if self._host.ray:
+            ray_cluster.check_answers(self._host)
 
     def script_of(self, spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> tuple[str, str] | None:
         """See Executor."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rekindle.domain.errors import Unsupported
 from rekindle.domain.training_job import TrainingSpec
-from rekindle.engine.ports import Run
+from rekindle.engine.ports import ClusterUnavailable, Run
 from rekindle.executors import ray_job, workdir
 from rekindle.executors.host import Host
 from rekindle.executors.instances import asked
@@ -48,6 +48,17 @@ def check(spec: TrainingSpec, host: Host) -> None:
     if runs_container(spec.algorithm, host.images):
         message = f"image: {spec.algorithm.image!r}: images are not run as containers on a Ray cluster."
         raise Unsupported(message, "Let images.yaml choose a Python environment that all nodes have (docs/ray.md).", "image")
+
+
+def check_answers(host: Host) -> None:
+    """Raises ClusterUnavailable where the cluster does not answer or does not let us in: told now, and not by the failure of
+    training jobs, one after the other."""
+    try:
+        # Any job will do: what counts is who says that it is not there.
+        ray_job.Cluster(host.ray, environ=host.environment).job("rekindle")
+    except (ray_job.Silent, ray_job.Refused) as error:
+        message = f"REKINDLE_RAY_ADDRESS: {host.ray!r}: no Ray cluster can be reached there: {error}"
+        raise ClusterUnavailable(message, f"{ray_job.WAY_OUT}.") from error
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:

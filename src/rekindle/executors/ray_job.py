@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 # HTTP is loaded where it is spoken: processes that only take our names, as every command does, have no cluster to ask.
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _WAITING_SECONDS = 60.0
 NO_FOLDER, _NOT_STARTED = 97, (126, 127)
 #: The files of an attempt: what we are told, the script that runs the program, what it prints and by which pipe, its exit code.
 DESCRIPTION, LAUNCH, OUTPUT, PIPE, EXIT = "ray.json", "launch.sh", "ray-output", "ray-pipe", "ray-exit"
-_WAY_OUT = "Set REKINDLE_RAY_ADDRESS to the URL of the cluster's dashboard, and RAY_AUTH_TOKEN where it wants a token"
+WAY_OUT = "Set REKINDLE_RAY_ADDRESS to the URL of the cluster's dashboard, and RAY_AUTH_TOKEN where it wants a token"
 #: Bytes of a program's output that are passed on between two looks at the job.
 _PART = 1 << 20
 #: Characters of what is said of a program that cannot be started.
@@ -60,12 +60,12 @@ class Refused(Exception):
 
 
 class Cluster:
-    """A cluster's Jobs API."""
+    """A cluster's Jobs API; ``environ`` has the token of one that wants it."""
 
-    def __init__(self, address: str, seconds: float = _ANSWER_SECONDS) -> None:
+    def __init__(self, address: str, seconds: float = _ANSWER_SECONDS, environ: Mapping[str, str] = os.environ) -> None:
         self.address = address
         self._seconds = seconds
-        token = _token()
+        token = _token(environ)
         self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
 
     def job(self, name: str) -> dict[str, Any] | None:
@@ -93,16 +93,18 @@ class Cluster:
         request = urllib.request.Request(self.address + path, data, self._headers, method=method)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=self._seconds) as answer:  # noqa: S310
+                _check_place(answer.url, request.full_url)
                 return _as_ray_s(answer.read())
         except urllib.error.HTTPError as error:
             words = _text_of(error)
+            _check_place(error.url, request.full_url)
             if error.code == 404 and _UNKNOWN in words:
                 return None
             # A head that starts or lacks a part, and a proxy before it, answer so for a while.
             kind = Silent if error.code in (500, 502, 503, 504) else Refused
-            raise kind(f"{error.code}: {_last_line(words)}") from error
+            raise kind(f"{error.code}: {_last_line(words)}{_by_proxy(self.address)}") from error
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise Silent(str(getattr(error, "reason", error)) or repr(error)) from error
+            raise Silent((str(getattr(error, "reason", error)) or repr(error)) + _by_proxy(self.address)) from error
 
 
 class Job:
@@ -133,7 +135,7 @@ class Job:
             except (Silent, Refused) as error:
                 if self._asked.is_set():
                     break
-                return _fail(f"The Ray cluster at {self._cluster.address} did not take the job: {error}. {_WAY_OUT}")
+                return _fail(f"The Ray cluster at {self._cluster.address} did not take the job: {error}. {WAY_OUT}")
             found = self._followed()
             if found is None or found.get("error_type") not in _NEVER_BEGAN:
                 _discard(self._told["control"], OUTPUT)
@@ -357,16 +359,32 @@ def _fail(words: str) -> int:
     return 1
 
 
-def _token() -> str:
+def _token(environ: Mapping[str, str]) -> str:
     """The token of a cluster that wants one, as Ray's own clients find it."""
-    if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
+    if token := environ.get("RAY_AUTH_TOKEN", "").strip():
         return token
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")
+    path = environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")
     try:
         with open(path, encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         return ""
+
+
+def _check_place(url: str, asked: str) -> None:
+    """Raises Refused where somebody else answers than was asked: what is to be submitted or stopped does not get there."""
+    if url != asked:
+        raise Refused(f"it sends us on to {url}")
+
+
+def _by_proxy(address: str) -> str:
+    """What to say of the proxy by way of which an address is asked; empty where there is none."""
+    import urllib.request
+
+    url = urlsplit(address)
+    if url.scheme not in urllib.request.getproxies() or urllib.request.proxy_bypass(url.netloc):
+        return ""
+    return f" (by way of the proxy in {url.scheme}_proxy; no_proxy names hosts that are asked without it)"
 
 
 def _as_ray_s(answer: bytes) -> dict[str, Any]:

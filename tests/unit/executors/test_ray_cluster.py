@@ -22,7 +22,7 @@ import pytest
 from rekindle.domain.errors import Unsupported
 from rekindle.domain.training_job import Algorithm, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
-from rekindle.engine.ports import Run, RunKey
+from rekindle.engine.ports import ClusterUnavailable, Run, RunKey
 from rekindle.executors import ray_cluster, ray_job
 from rekindle.executors.host import Host
 from rekindle.executors.images import ImageRule
@@ -258,6 +258,7 @@ def head(answer: Answer) -> Iterator[tuple[str, list[str]]]:
             code, body = answer(self.command, self.path, asked.count(what))
             self.send_response(code)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("Location", body) if code == 302 else None
             self.end_headers()
             self.wfile.write(body.removesuffix("...").encode())
 
@@ -302,6 +303,40 @@ def test_a_server_that_is_no_ray_takes_no_job_and_is_named(tmp_path: Path, answe
     assert reason.startswith(f"ClientError: The Ray cluster at {address} did not take the job: ")
     assert said in reason
     assert "REKINDLE_RAY_ADDRESS" in reason
+
+
+def asked_for(monkeypatch: pytest.MonkeyPatch, folder: Path, address: str) -> str:
+    """Why a training job is not accepted where the cluster's address is this."""
+    host = Host(folder, {"PATH": os.environ["PATH"]}, ray=address)
+    with pytest.raises(ClusterUnavailable) as caught:
+        ProcessExecutor(host, SystemClock()).check(TrainingSpec(Algorithm(command="true")))
+    assert caught.value.hint.startswith("Set REKINDLE_RAY_ADDRESS to ")
+    begin = f"REKINDLE_RAY_ADDRESS: {address!r}: no Ray cluster can be reached there: "
+    assert caught.value.message.startswith(begin)
+    return caught.value.message.removeprefix(begin)
+
+
+def test_a_cluster_that_is_none_or_does_not_let_us_in_is_told_before_a_training_job_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with head(lambda *_: (403, "Forbidden: Invalid authentication token")) as (address, _asked):
+        assert asked_for(monkeypatch, tmp_path, address) == "403: Forbidden: Invalid authentication token"
+    assert "refused" in asked_for(monkeypatch, tmp_path, address)
+    assert "no_proxy" not in asked_for(monkeypatch, tmp_path, address)
+    monkeypatch.setenv("http_proxy", "http://u:secret@127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    told = asked_for(monkeypatch, tmp_path, "http://head.invalid:8265")
+    assert told.endswith("(by way of the proxy in http_proxy; no_proxy names hosts that are asked without it)")
+    assert "secret" not in told
+
+
+@pytest.mark.parametrize("there", [UNKNOWN, (200, '{"status": "RUNNING"}')])
+def test_a_cluster_that_sends_us_on_is_told_with_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[int, str]
+) -> None:
+    with head(lambda *_: there) as (new, _), head(lambda *_: (302, f"{new}/api/jobs/rekindle")) as (old, _asked):
+        assert asked_for(monkeypatch, tmp_path, old) == f"it sends us on to {new}/api/jobs/rekindle"
 
 
 def ender(made: dict[str, Any], verb: str, address: str) -> subprocess.Popen[str]:
