@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -32,7 +33,7 @@ class RayHead:
 
     def __init__(self, command: str) -> None:
         self._command = command
-        self.port = _free_port()
+        self.port, self._gcs = _free_port(), _free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.start()
 
@@ -46,19 +47,40 @@ class RayHead:
         }
         words = [
             *(f"--{name}={port}" for name, port in ports.items()),
-            "--port=0",
+            f"--port={self._gcs}",
             "--num-cpus=4",
             f"--temp-dir={self._folder}",
         ]
+        self._process = self._started("--head", *words)
+        until(self._answers, 120)
+
+    @contextlib.contextmanager
+    def another_node(self, cpus: int) -> Iterator[psutil.Process]:
+        """One more node while the block lasts; its raylet."""
+        ports = [f"--dashboard-agent-listen-port={_free_port()}"]
+        process = self._started(f"--address=127.0.0.1:{self._gcs}", f"--num-cpus={cpus}", *ports)
+        family = psutil.Process(process.pid)
+
+        def raylets() -> list[psutil.Process]:
+            return [p for p in family.children(recursive=True) if p.name() == "raylet"]
+
+        try:
+            until(lambda: bool(raylets()), 120)
+            yield raylets()[0]
+        finally:
+            for one in (*family.children(recursive=True), family):
+                one.kill()
+            process.wait()
+
+    def _started(self, *words: str) -> subprocess.Popen[bytes]:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
-        self._process = subprocess.Popen(
-            [self._command, "start", "--head", "--block", "--disable-usage-stats", *words],
+        return subprocess.Popen(
+            [self._command, "start", "--block", "--disable-usage-stats", *words],
             env=environ,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until(self._answers, 120)
 
     def end(self) -> None:
         """As a machine that goes down: nothing is told to anybody."""

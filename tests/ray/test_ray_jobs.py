@@ -200,3 +200,21 @@ def test_a_job_that_goes_down_with_its_cluster_is_run_again(head: RayHead, bench
     executor.launch(bench.run("mark('again')", key=again))
     assert finished(executor, again).state is RunState.COMPLETED
     assert bench.marked("again") == 1
+
+
+# A node gets its minute.
+@pytest.mark.slow
+def test_a_job_does_not_run_on_beside_its_next_attempt_where_its_node_goes_down_alone(head: RayHead, bench: Bench) -> None:
+    executor = executor_of(bench, head, instances=parse_instances("ml.big=cpus:6"))
+    mine = f"open({str(bench.marks)!r} + '/pid', 'w').write(str(os.getpid()))\n"
+    with head.another_node(6) as raylet:
+        executor.launch(bench.run(mine + WAIT_FOREVER, resources=Resources(instance_type="ml.big")))
+        bench.await_mark("ready")
+        former = int((bench.marks / "pid").read_text())
+        raylet.kill()
+        report = finished(executor)
+        assert report.failure_reason.startswith("InternalServerError: The Ray cluster lost the training job: ")
+        again = RunKey(KEY.name, 2)
+        executor.launch(bench.run(f"print(os.path.exists('/proc/{former}/cmdline') and 'both run' or 'alone')", key=again))
+        assert finished(executor, again).state is RunState.COMPLETED
+        assert executor.read_log(KEY.owner, KEY.name)[0] == b"alone\n"

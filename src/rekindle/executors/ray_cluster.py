@@ -149,9 +149,10 @@ def _launch(job: str, run: Run, folder: Path, host: Host, program: Program, envi
 
 #: Ray's signals reach all processes of a job, and are the program's alone. It prints into a pipe, as elsewhere: a file would be
 #: emptied by who opens /dev/stderr anew. What it has left running is found by its mark; we do not wait long for the output of
-#: who has got rid of that. A shell's own word of how a program ended is none of the program's. The watcher is for a stop that
-#: the cluster does not hear of, or nobody sends: twice in a row the launch file is not what it was, though the home is there. A
-#: signal of Ray's ends it: then Ray sees to the rest.
+#: who has got rid of that. A shell's own word of how a program ended is none of the program's.
+#:
+#: The watcher is for a stop that the cluster does not hear of, or nobody sends: twice in a row the launch file is not what it
+#: was, though the home is there. And for a node that goes down alone: Ray kills this shell then, and not what it has started.
 _SCRIPT = """\
 # {job}
 control={control}
@@ -160,6 +161,9 @@ cd {code} && : > "$control/{output}" && rm -f "$pipe" && mkfifo "$pipe" || exit 
 tell() {{
   grep -lzxF {mark} /proc/[0-9]*/environ | while IFS=/ read -r _ _ one _; do kill -"$1" "$one"; done
 }}
+waited_for() {{
+  grep -qs '^State:.[^XZ]' /proc/$$/status
+}}
 trap '' TERM
 cat "$pipe" > "$control/{output}" &
 reader=$!
@@ -167,18 +171,17 @@ reader=$!
 program=$!
 exec 2> /dev/null
 (
-  trap - TERM
+  told=
+  trap told=1 TERM
   unwanted=0
-  while [ $unwanted -lt 2 ]; do
+  while waited_for && [ $unwanted -lt 2 ]; do
     sleep {look}
-    kill -0 $$ || exit
     if [ -d {home} ] && ! {wanted} "$control/{launch}"; then unwanted=$((unwanted + 1)); else unwanted=0; fi
   done
-  tell TERM
+  [ "$told" ] || tell TERM
   waited=0
-  while [ $waited -lt {grace} ]; do
+  while waited_for && [ $waited -lt {grace} ]; do
     sleep 1
-    kill -0 $$ || exit
     waited=$((waited + 1))
   done
   tell KILL

@@ -65,8 +65,7 @@ class Cluster:
     def __init__(self, address: str, seconds: float = _ANSWER_SECONDS, environ: Mapping[str, str] = os.environ) -> None:
         self.address = address
         self._seconds = seconds
-        token = _token(environ)
-        self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        self._environ = environ
 
     def job(self, name: str) -> dict[str, Any] | None:
         """What Ray says of a job; None where it knows none of that id. Raises Silent or Refused."""
@@ -88,9 +87,12 @@ class Cluster:
         import urllib.error
         import urllib.request
 
+        # Looked for each time: a file may hold another by now, and jobs run for days.
+        token = _token(self._environ)
+        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
         data = None if body is None else json.dumps(body).encode()
         # The address is one of http or https: the settings see to that.
-        request = urllib.request.Request(self.address + path, data, self._headers, method=method)  # noqa: S310
+        request = urllib.request.Request(self.address + path, data, headers, method=method)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=self._seconds) as answer:  # noqa: S310
                 _check_place(answer.url, request.full_url)
@@ -223,6 +225,7 @@ class Job:
 
     def _lost(self, message: str) -> int:
         """Not the program's doing: a node or the head went down."""
+        withdraw(self._told["control"])
         with open(self._told["lost"], "w", encoding="utf-8") as file:
             file.write(f"The Ray cluster lost the training job: {message}")
         return os.EX_TEMPFAIL
@@ -317,20 +320,23 @@ def _description(attempt: str) -> dict[str, Any] | None:
 def _end_all(told: Mapping[str, Any], waits: bool) -> None:
     """Returns once none of an attempt's tries runs. Raises Silent or Refused."""
     cluster, number = Cluster(told["address"], _ANSWER_SECONDS if waits else _GLIMPSE_SECONDS), 1
+    status = ""
     while (found := cluster.job(_name(told["id"], number))) is not None:
-        if found["status"] not in _ENDED:
+        status = found["status"]
+        if status not in _ENDED:
             cluster.stop(_name(told["id"], number))
-        if found["status"] in (*_ENDED, "PENDING"):
+        if status in (*_ENDED, "PENDING"):
             number += 1
         else:
             time.sleep(_GLANCE)
-    if number == 1 and waits:
+    if waits and status != "STOPPED":
         _await_orphan(told["control"])
     _discard(told["control"], OUTPUT)
 
 
 def _await_orphan(attempt: str) -> None:
-    """A head that was started anew knows nothing of what its nodes still run: they take a minute to notice, and end it then."""
+    """A head that was started anew knows nothing of what its nodes still run, and one that has lost sight of a node says that
+    its jobs have failed: nodes take a minute to notice, and end them then."""
     deadline = time.monotonic() + _ORPHAN_SECONDS
     while os.path.exists(os.path.join(attempt, PIPE)) and not os.path.exists(os.path.join(attempt, EXIT)):
         if time.monotonic() > deadline:
@@ -367,7 +373,7 @@ def _token(environ: Mapping[str, str]) -> str:
     try:
         with open(path, encoding="utf-8") as file:
             return file.read().strip()
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 

@@ -202,6 +202,15 @@ def test_who_looks_whether_a_program_is_wanted_does_not_outlive_it(tmp_path: Pat
     until(lambda: not [p for p in psutil.process_iter() if group_of(p) == node.pid], 30)
 
 
+@pytest.mark.usefixtures("shell")
+def test_a_program_does_not_outlive_the_shell_that_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, node = unwanted_soon(monkeypatch, tmp_path, *DEAF)
+    # What Ray does when a node's raylet has died: it kills the job's first process, and none that this has started.
+    node.kill()
+    node.wait(30)
+    until(lambda: not [p for p in psutil.process_iter() if group_of(p) == node.pid], 30)
+
+
 def group_of(process: psutil.Process) -> int:
     with contextlib.suppress(ProcessLookupError):
         return os.getpgid(process.pid)
@@ -246,8 +255,9 @@ UNKNOWN = (404, "Job it does not exist")
 
 
 @contextlib.contextmanager
-def head(answer: Answer) -> Iterator[tuple[str, list[str]]]:
-    """Something at an address that answers so; its address, and what it was asked. A body ending in `...` is cut short."""
+def head(answer: Answer, token: Callable[[], str] | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Something at an address that answers so, to who has the token if it wants one; its address, and what it was asked. A body
+    ending in `...` is cut short."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -256,6 +266,8 @@ def head(answer: Answer) -> Iterator[tuple[str, list[str]]]:
             what = f"{self.command} {self.path.rpartition('/')[2]}"
             asked.append(what)
             code, body = answer(self.command, self.path, asked.count(what))
+            if token and self.headers["Authorization"] != f"Bearer {token()}":
+                code, body = 403, "no such token"
             self.send_response(code)
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Location", body) if code == 302 else None
@@ -393,15 +405,40 @@ def test_who_waits_for_us_does_not_wait_for_a_cluster_that_is_silent(tmp_path: P
     assert not (made["control"] / ray_job.LAUNCH).exists()
 
 
-def test_a_head_that_knows_nothing_of_a_job_that_began_is_not_believed_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [UNKNOWN, (200, '{"status": "FAILED", "message": "The node died."}')])
+def test_a_head_that_has_lost_a_job_that_began_is_not_believed_at_once(tmp_path: Path, first: tuple[int, str]) -> None:
     made = job(tmp_path, "true")
     (made["control"] / ray_job.PIPE).touch()
-    with head(lambda *_: UNKNOWN) as (address, asked), ender(made, "end", address) as ending:
+    with (
+        head(lambda _, path, _time: UNKNOWN if path.endswith(".2") else first) as (address, asked),
+        ender(made, "end", address) as ending,
+    ):
         until(lambda: bool(asked), 30)
         with pytest.raises(subprocess.TimeoutExpired):
             ending.wait(2)
         (made["control"] / ray_job.EXIT).write_text("0\n")
         assert ending.wait(30) == 0
+
+
+def test_a_job_that_was_lost_with_its_node_is_not_wanted_there_any_more(tmp_path: Path) -> None:
+    made = job(tmp_path, "true")
+    with head(lambda *_: status("FAILED", message="The node died.")) as (address, _asked):
+        assert follow(made, address).wait(30) == os.EX_TEMPFAIL
+    assert (made["control"] / "lost").read_text() == "The Ray cluster lost the training job: The node died."
+    assert not (made["control"] / ray_job.LAUNCH).exists()
+
+
+def test_a_token_s_file_may_hold_another_by_now(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    with head(lambda *_: status("RUNNING"), lambda: token.read_text("latin-1").strip()) as (address, _asked):
+        cluster = ray_job.Cluster(address, environ={"RAY_AUTH_TOKEN_PATH": str(token)})
+        assert cluster.job("any")
+        token.write_text("second\n")
+        assert cluster.job("any")
+        token.write_bytes(b"\xff")
+        with pytest.raises(ray_job.Refused, match="no such token"):
+            cluster.job("any")
 
 
 @pytest.mark.parametrize("taken", [400, 500])
