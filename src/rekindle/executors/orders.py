@@ -122,6 +122,7 @@ def _orders(run: Run, folder: Path, host: Host) -> records.Fields:
         "inputs": [channel.name for channel in spec.channels],
         # One process fetches everything: its start would cost more than most data.
         "fetch all": [*host.transfer, "download", *wanted] if wanted else [],
+        "fetched": [place.removeprefix("../") for place in wanted[1::2]],
         "command": elsewhere.command if elsewhere else list(program.argv),
         "before": ray_cluster.end_of_former(run, folder),
         "remove": elsewhere.removal if elsewhere else [],

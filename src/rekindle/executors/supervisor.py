@@ -6,7 +6,7 @@ clock, for nobody is there to give it one.
 
 ::
 
-    orders -> build the tree -> fetch inputs -> run the command -> store results -> journal the end
+    orders -> build the tree -> fetch inputs -> run the command -> store results -> drop what was fetched -> journal the end
 """
 
 from __future__ import annotations
@@ -156,6 +156,15 @@ class Supervisor:
 
     def run(self) -> Ended:
         """Does all of it."""
+        ended = self._attempted()
+        if ended.state != "lost":
+            # Copies of what lies in the object store: a hundred training jobs would keep a hundred of them. An attempt that is
+            # lost has a next one, which begins by removing them, and the machine may be going down.
+            for inside in self._orders.get("fetched", []):
+                _clear(os.path.join(self._folder, inside))
+        return ended
+
+    def _attempted(self) -> Ended:
         try:
             self._phase("Starting", "Starting the training job")
             self._prepare()
@@ -452,12 +461,12 @@ class Supervisor:
         return f"{named}{told}"[: REASON_LIMIT - len(ending)] + ending
 
 
-def _clear(packed: str) -> None:
-    """Removes what was packed to be taken elsewhere: what it was packed from is still in the folder, and models are large."""
+def _clear(copy: str) -> None:
+    """Removes a copy of what is elsewhere: what was packed to be taken away, or was fetched. Data and models are large."""
     try:
-        workdir.remove_tree(packed)
+        workdir.remove_tree(copy)
     except OSError:
-        # Whatever came of the transfer is not to be undone for that.
+        # Whatever came of the run is not to be undone for that.
         pass
 
 

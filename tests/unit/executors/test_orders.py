@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from rekindle.api.translate.part import Part
 from rekindle.api.translate.training_request import training_spec
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Output, TrainingSpec
-from rekindle.executors.orders import check_channels, check_places
+from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, Output, TrainingSpec
+from rekindle.engine.ports import Run, RunKey
+from rekindle.executors.host import Host
+from rekindle.executors.orders import check_channels, check_places, orders_of
 from support.wire import training_request
 
 CHANNEL = Channel("train", "s3://bucket/data")
@@ -26,6 +29,16 @@ def spec(**changes: Any) -> TrainingSpec:
 @pytest.mark.parametrize("changes", [{}, {"input_mode": "FastFile"}, {"data_type": "ManifestFile"}])
 def test_what_can_be_brought(changes: dict[str, str]) -> None:
     check_channels(spec(**changes), TRANSFER)
+
+
+def test_all_that_is_brought_is_to_go_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "near").mkdir()
+    channels = (CHANNEL, Channel("near", str(tmp_path / "near")))
+    wanted = TrainingSpec(Algorithm(image="sagemaker-scikit-learn:1.2"), channels=channels)
+    run = Run(RunKey("job", 1), wanted, {PROGRAM: "train.sh", SUBMITTED: "s3://bucket/code/sourcedir.tar.gz"})
+    fields = orders_of(run, tmp_path / "job", Host(tmp_path, {"PATH": os.environ["PATH"]}, transfer=TRANSFER))
+    assert fields["fetch all"][3::2] == ["../input/data/train", "../input/sourcedir"]
+    assert fields["fetched"] == ["input/data/train", "input/sourcedir"]
 
 
 @pytest.mark.parametrize(
