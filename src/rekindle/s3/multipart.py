@@ -1,7 +1,8 @@
 """Multipart uploads: parts wait in a folder of their own until one rename makes them an object.
 
 A part is a file whose name tells all of it: number, time, MD5 and checksum. The upload's other facts are in `upload.json`;
-when the upload is complete, `completed.json` remains for a day so that a client which lost the answer may ask again.
+when the upload is complete, `completed.json` remains for a day so that a client which lost the answer may ask again. An upload
+with which nobody goes on for a week is given up.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ MIN_PART_BYTES = 5 << 20
 MAX_PARTS = 10_000
 #: How long a completed upload answers a repeated request.
 REMEMBER_SECONDS = 86_400.0
+#: How long an upload waits for its next part, or for its end: a client that was killed can give up nothing.
+ABANDONED_SECONDS = 7 * 86_400.0
 
 _ID = re.compile(r"[0-9a-f]{16}[A-Za-z0-9_-]{43}")
 
@@ -109,8 +112,7 @@ class Uploads:
 
     def all(self) -> list[Upload]:
         """All uploads under way, in S3's order: by key, then by age."""
-        names = os.listdir(self._root) if self._root.is_dir() else []
-        found = (self._read(name) for name in names)
+        found = (self._read(name) for name in self._ids())
         return sorted((u for u in found if u), key=lambda upload: (upload.key, upload.id))
 
     def add(self, upload: Upload, number: int, draft: Path, received: Received) -> Part:
@@ -193,11 +195,26 @@ class Uploads:
         document.pop("at")
         return Stored(key, identity, documents.from_document(document))
 
+    def _ids(self) -> list[str]:
+        names = os.listdir(self._root) if self._root.is_dir() else []
+        return [name for name in names if _ID.fullmatch(name)]
+
     def _forget_old(self) -> None:
-        for path in self._root.glob("*/completed.json"):
-            document = read_json(path)
-            if document and self._layout.clock.now() - document["at"] > REMEMBER_SECONDS:
-                self._discard(path.parent)
+        """What was completed a day ago, and what nobody has gone on with for a week. An id tells when its upload began: nothing
+        is read of those that are younger, however many they are."""
+        now = self._layout.clock.now()
+        for upload_id in self._ids():
+            if now - _moment(upload_id) > REMEMBER_SECONDS and self._is_old(upload_id, now):
+                with contextlib.suppress(S3Error), self._held(upload_id):
+                    self._discard(self._root / upload_id)
+
+    def _is_old(self, upload_id: str, now: float) -> bool:
+        folder = self._root / upload_id
+        done = read_json(folder / "completed.json")
+        if done is not None:
+            return bool(now - done["at"] > REMEMBER_SECONDS)
+        arrived = (_moment(entry.name.split(".")[1]) for entry in _scan(folder))
+        return now - max([_moment(upload_id), *arrived]) > ABANDONED_SECONDS
 
     def _discard(self, folder: Path) -> None:
         # Renamed away first: a crash leaves the upload whole or gone.
@@ -220,6 +237,11 @@ class Uploads:
     def _read(self, upload_id: str) -> Upload | None:
         document = read_json(self._root / upload_id / "upload.json") if _ID.fullmatch(upload_id) else None
         return _from_document(upload_id, document) if document else None
+
+
+def _moment(stamped: str) -> float:
+    """The time in seconds that an id, or a part's name, has in it."""
+    return int(stamped[:16], 16) / 1e9
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:

@@ -3,13 +3,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from rekindle.s3 import multipart
 from rekindle.s3.checksums import from_digest, new_hasher
 from rekindle.s3.errors import S3Error
 from rekindle.s3.metadata import Metadata
-from rekindle.s3.multipart import MIN_PART_BYTES, REMEMBER_SECONDS, Chosen, Promised, Upload, Uploads
+from rekindle.s3.multipart import ABANDONED_SECONDS, MIN_PART_BYTES, REMEMBER_SECONDS, Chosen, Promised, Upload, Uploads
 from rekindle.s3.payload import Received
 from support.object_store import Shelf, shelf
 
@@ -106,6 +108,34 @@ def test_completing_again_gives_the_same_answer_for_a_day(made: Shelf, uploads: 
     start(uploads)
     with pytest.raises(S3Error, match="NoSuchUpload"):
         uploads.complete(upload.id, "k", chosen, Promised(), None)
+
+
+def test_what_a_client_left_is_given_up_a_week_after_its_last_part(made: Shelf, uploads: Uploads) -> None:
+    left, slow = start(uploads), start(uploads)
+    add(made, uploads, left, 1, b"one")
+    made.clock.sleep(ABANDONED_SECONDS - 60)
+    chosen = [add(made, uploads, slow, 1, b"one")]
+    start(uploads)
+    assert [len(uploads.parts(upload)) for upload in (left, slow)] == [1, 1], "a week has not gone by"
+    made.clock.sleep(120)
+    newest = start(uploads)
+    with pytest.raises(S3Error, match="NoSuchUpload"):
+        uploads.get(left.id, "k")
+    assert {slow.id, newest.id} < {path.name for path in made.layout.uploads("shelf").iterdir()}
+    assert not any(made.layout.uploads("shelf").glob(f"{left.id}*"))
+    assert uploads.complete(slow.id, "k", chosen, Promised(), None).size == 3
+
+
+def test_to_begin_an_upload_reads_nothing_of_those_of_the_day(
+    made: Shelf, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        upload = start(uploads)
+        uploads.complete(upload.id, "k", [add(made, uploads, upload, 1, b"one")], Promised(), None)
+    opened: list[Path] = []
+    monkeypatch.setattr(multipart, "read_json", lambda path: opened.append(path))
+    start(uploads)
+    assert opened == []
 
 
 def test_completing_from_two_sides_at_once(made: Shelf, uploads: Uploads) -> None:
