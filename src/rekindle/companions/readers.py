@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from heapq import nsmallest
 from itertools import pairwise
+from operator import itemgetter
 
 from rekindle.companions.ports import LogEvent, LogStream, Point
 from rekindle.domain.errors import NotFound
@@ -26,12 +29,10 @@ class JobLogs:
         self._home = home
 
     def streams(self, owner: Owner, prefix: str, after: str, limit: int) -> Sequence[LogStream]:
-        """See TrainingLogs."""
-        found: list[LogStream] = []
-        for job in self._jobs(owner, prefix.partition("/")[0]):
-            named = ((log, log.stream_name(job)) for log in _logs_of(job))
-            found += [self._stream(job, log) for log, name in named if name.startswith(prefix) and name > after]
-        return sorted(found, key=lambda s: s.name)[:limit]
+        """See TrainingLogs. Only the logs of the streams that are returned are looked at."""
+        every = ((log.stream_name(job), job, log) for job in self._jobs(owner, prefix) for log in _logs_of(job))
+        found = nsmallest(limit, (s for s in every if s[0].startswith(prefix) and s[0] > after), key=itemgetter(0))
+        return [self._stream(job, log) for _, job, log in found]
 
     def events(self, owner: Owner, stream: str, position: int, limit: int) -> Sequence[LogEvent] | None:
         """See TrainingLogs."""
@@ -61,9 +62,16 @@ class JobLogs:
         if rest and count < limit and (log.attempt < job.attempt or not job.is_running):
             yield LogEvent(at_ms, _text(rest), position)
 
-    def _jobs(self, owner: Owner, name: str) -> Iterator[TrainingJob]:
+    def _jobs(self, owner: Owner, prefix: str) -> Iterator[TrainingJob]:
+        """The training jobs whose streams may have a prefix."""
+        name, slash, _ = prefix.partition("/")
+        if slash:
+            # The whole name of one: so the SDKs ask every few seconds, and a search by parts of names looks through all.
+            with suppress(NotFound):
+                yield self._store.training_job(owner, name)
+            return
         where, by_name = JobFilter(name_contains=name or None), Page(sort=SortKey.NAME)
-        return (j for j in every_training_job(self._store, owner, where, by_name) if j.name.startswith(name))
+        yield from (j for j in every_training_job(self._store, owner, where, by_name) if j.name.startswith(name))
 
     def _stream(self, job: TrainingJob, log: _Log) -> LogStream:
         found = self._executor.read_log(job.owner, job.name, 0, 1, log.host, log.attempt)[0]
