@@ -8,6 +8,11 @@ from typing import Any
 
 import pytest
 
+from rekindle.api import lookup
+from rekindle.api.translate.search_order import Order, page
+from rekindle.api.translate.search_properties import Kind, Property
+from rekindle.api.translate.training_view import training_job_search_record
+from rekindle.domain.training_job import TrainingJob
 from rekindle.engine.ports import RunState
 from support.engine import Engine
 from support.simulated import Script
@@ -247,6 +252,53 @@ def test_pages_hold_while_jobs_come(found: Wire) -> None:
         second = service.client.search(Resource="TrainingJob", NextToken=first["NextToken"], **options)
         shown = [r["TrainingJob"]["TrainingJobName"] for page in (first, second) for r in page["Results"]]
         assert shown == ["b", "d", "e", "f"]
+
+
+@pytest.mark.parametrize(
+    ("sought", "expected", "read"),
+    [
+        ({"Name": "TrainingJobName", "Value": "two"}, {"two"}, 1),
+        ({"Name": "TrainingJobName", "Operator": "Contains", "Value": "o"}, {"one", "two", "four"}, 3),
+        ({"Name": "TrainingJobStatus", "Value": "InProgress"}, {"five"}, 1),
+        ({"Name": "TrainingJobName", "Value": "TWO"}, set(), 1),
+        ({"Name": "TrainingJobName", "Operator": "NotEquals", "Value": "two"}, {"one", "three", "four", "five"}, 5),
+    ],
+)
+def test_what_the_store_finds_by_name_or_status_is_all_that_is_read(
+    found: Wire, monkeypatch: pytest.MonkeyPatch, sought: Json, expected: set[str], read: int
+) -> None:
+    seen: list[str] = []
+
+    def record(job: TrainingJob) -> Json:
+        seen.append(job.name)
+        return training_job_search_record(job)
+
+    monkeypatch.setattr(lookup, "training_job_search_record", record)
+    assert set(names(found, {"Filters": [sought]})) == expected
+    assert len(seen) == read
+    either = {"Operator": "Or", "Filters": [sought, {"Name": "TrainingJobName", "Value": "five"}]}
+    assert set(names(found, either)) == expected | {"five"}
+
+
+class Held:
+    """Something found; ``most`` of them were there at once."""
+
+    now = most = 0
+
+    def __init__(self) -> None:
+        Held.now += 1
+        Held.most = max(Held.most, Held.now)
+
+    def __del__(self) -> None:
+        Held.now -= 1
+
+
+def test_a_page_is_all_that_a_search_holds() -> None:
+    order = Order(Property("TrainingJobName", ("TrainingJobName",), Kind.TEXT), descending=True)
+    Held.now = Held.most = 0
+    found = (((1, 0.0, f"{n * 7919 % 1000:03}", ""), Held()) for n in range(1000))
+    shown, after = page(found, order, 10, None)
+    assert (len(shown), after is None, Held.most <= 13) == (10, False, True), Held.most
 
 
 @pytest.mark.parametrize(

@@ -24,12 +24,12 @@ def subject_of(store: JobStore, owner: Owner, arn: str) -> str:
     return f"training:{store.training_job(owner, resource.name).id}"
 
 
-def described(store: JobStore, owner: Owner, resource: str | None, now: float) -> Iterator[Json]:
-    """The descriptions of all resources of a kind."""
+def described(store: JobStore, owner: Owner, resource: str | None, where: JobFilter, now: float) -> Iterator[Json]:
+    """The descriptions of all resources of a kind that a filter lets through."""
     if resource == "TrainingJob":
-        yield from (training_job_search_record(job) for job in every_training_job(store, owner, JobFilter()))
+        yield from (training_job_search_record(job) for job in every_training_job(store, owner, where))
     elif resource == "HyperParameterTuningJob":
-        jobs = every_tuning_job(store, owner, JobFilter())
+        jobs = every_tuning_job(store, owner, where)
         yield from (tuning_job_search_record(describe_job(store, job), now) for job in jobs)
 
 

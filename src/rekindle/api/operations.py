@@ -189,7 +189,8 @@ def delete_tags(service: Service, owner: Owner, request: Json) -> Json:
 def search_resources(service: Service, owner: Owner, request: Json) -> Json:
     """Search."""
     query = search.query_of(request, service.shapes)
-    return search.answer(request, query, described(service.store, owner, query.resource, service.clock.now()))
+    found = described(service.store, owner, query.resource, query.where, service.clock.now())
+    return search.answer(request, query, found)
 
 
 def search_suggestions(service: Service, owner: Owner, request: Json) -> Json:

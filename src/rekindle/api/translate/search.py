@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from rekindle.api.translate.listing import DEFAULT_PAGE, cursor_of, token_of
-from rekindle.api.translate.search_expression import Searched, Test, test_of, visibility_of
+from rekindle.api.translate.search_expression import Searched, Test, filter_of, test_of, visibility_of
 from rekindle.api.translate.search_order import Order, page
 from rekindle.api.translate.search_properties import RESOURCES, Shapes
 from rekindle.api.translate.stamps import Json, present
+from rekindle.engine.ports import JobFilter
 
 #: How many names are suggested.
 MAX_SUGGESTIONS = 100
@@ -27,6 +28,8 @@ class Query:
     token: str | None
     #: What Search shows of a resource: Describe shows more.
     members: frozenset[str] = frozenset()
+    #: Lets all through that the test does: where the store finds what is searched for, the others are not read.
+    where: JobFilter = field(default_factory=JobFilter)
 
 
 def query_of(request: Mapping[str, Any], shapes: Shapes) -> Query:
@@ -45,17 +48,32 @@ def query_of(request: Mapping[str, Any], shapes: Shapes) -> Query:
     expressed = test_of(request.get("SearchExpression"), searched)
     visible = visibility_of(request.get("VisibilityConditions") or (), searched)
     members = frozenset(shapes.shape_for(RESOURCES[resource]).members)
-    return Query(resource, lambda described: expressed(described) and visible(described), order, size, token, members)
+    where = filter_of(request.get("SearchExpression"), resource)
+    return Query(resource, lambda described: expressed(described) and visible(described), order, size, token, members, where)
 
 
 def answer(request: Mapping[str, Any], query: Query, candidates: Iterable[Json]) -> Json:
     """One page of the candidates that the request's query is for."""
     if query.resource is None or query.order is None:
         return {"Results": [], "TotalHits": _hits(0)}
-    arn = f"{query.resource}Arn"
-    found = [(query.order.place(c, c[arn]), {query.resource: _shown(c, query)}) for c in candidates if query.test(c)]
-    results, after = page(found, query.order, query.size, query.token)
-    return present({"Results": results, "NextToken": token_of(request, after), "TotalHits": _hits(len(found))})
+    hits = _Counted(c for c in candidates if query.test(c))
+    found = ((query.order.place(c, c[f"{query.resource}Arn"]), c) for c in hits)
+    described, after = page(found, query.order, query.size, query.token)
+    results = [{query.resource: _shown(d, query)} for d in described]
+    return present({"Results": results, "NextToken": token_of(request, after), "TotalHits": _hits(hits.count)})
+
+
+@dataclass
+class _Counted:
+    """Items as they pass by, and how many have."""
+
+    items: Iterable[Json]
+    count: int = 0
+
+    def __iter__(self) -> Iterator[Json]:
+        for item in self.items:
+            self.count += 1
+            yield item
 
 
 def suggestions(request: Mapping[str, Any], names: Iterable[str]) -> Json:

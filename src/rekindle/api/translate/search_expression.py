@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rekindle.api.translate.search_properties import Kind, Property, Shapes, find_property, unknown_property
 from rekindle.api.translate.search_terms import Term, term_of
 from rekindle.domain.errors import InvalidValue
+from rekindle.engine.ports import JobFilter
 
 Json = Mapping[str, Any]
 Test = Callable[[Json], bool]
@@ -44,6 +45,20 @@ def test_of(expression: Json | None, searched: Searched) -> Test:
         reason = "'CONTAINS' operator usage limit of 1 exceeded."
         raise InvalidValue("searchExpression", len(contains), reason, code="verbatim")
     return _test(expression, searched)
+
+
+def filter_of(expression: Json | None, resource: str) -> JobFilter:
+    """A filter of the store's that lets through all that passes an expression which is valid, and maybe more."""
+    where = JobFilter()
+    if expression is None or expression.get("Operator") == "Or":
+        return where
+    for sent in expression.get("Filters", ()):
+        name, operator, value = sent["Name"], sent.get("Operator") or "Equals", sent.get("Value")
+        if name == f"{resource}Name" and operator in ("Equals", "Contains"):
+            where = replace(where, name_contains=value)
+        elif name == f"{resource}Status" and operator == "Equals":
+            where = replace(where, status=value)
+    return where
 
 
 def visibility_of(conditions: Sequence[Json], searched: Searched) -> Test:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import heapq
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from rekindle.api.translate.search_properties import Kind, Property
@@ -43,16 +45,16 @@ class Order:
         return (1, 0.0, str(value), arn)
 
 
-def page(places: Sequence[tuple[Place, Any]], order: Order, size: int, token: str | None) -> tuple[list[Any], str | None]:
-    """One page of what was found, and the token of the next, None at the end. Raises InvalidValue for a token that is
-    none."""
-    ordered = sorted(places, key=lambda found: found[0], reverse=order.descending)
+def page(found: Iterable[tuple[Place, Any]], order: Order, size: int, token: str | None) -> tuple[list[Any], str | None]:
+    """One page of what is found, and the token of the next, None at the end. No more is held than the page, however much is
+    found. Raises InvalidValue for a token that is none."""
     if token is not None:
         last = _decoded(token, order)
-        ordered = [f for f in ordered if (f[0] < last if order.descending else f[0] > last)]
-    shown = ordered[:size]
-    after = _encoded(shown[-1][0], order) if len(ordered) > size else None
-    return [item for _, item in shown], after
+        found = (f for f in found if (f[0] < last if order.descending else f[0] > last))
+    take = heapq.nlargest if order.descending else heapq.nsmallest
+    first = take(size + 1, found, key=itemgetter(0))
+    after = _encoded(first[size - 1][0], order) if len(first) > size else None
+    return [item for _, item in first[:size]], after
 
 
 def _encoded(place: Place, order: Order) -> str:
