@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from tests.conformance.store_suite import StoreSuite
 from tests.support.jobs import LONG, training_job, tuning_job
 
@@ -42,6 +42,13 @@ class TestMemory(StoreSuite):
         assert store.training_job_by_id(two.id).spec == replace(two.spec, extras={"a": 1})
         store.delete_training_job(two.id)
         assert specs() == 0
+
+    def test_where_nothing_has_changed_one_question_says_so(self, store):
+        job = store.create_tuning_job(tuning_job())
+        asked = []
+        event.listen(store.database.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        assert store.jobs_of(job.id, 0) == ()
+        assert len([statement for statement in asked if statement.startswith("SELECT")]) == 1, asked
 
     def test_extras_are_replaced_in_a_spec_that_an_earlier_version_wrote_in_other_words(self, store):
         job = store.create_training_job(training_job())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, func, or_, select
@@ -224,6 +224,9 @@ def _with_specs(connection: Connection, rows: Sequence[AnyRow]) -> list[Training
     return [training_job_of(row, specs[row.spec]) for row in rows]
 
 
-def _specs(connection: Connection, digests: Iterable[str]) -> dict[str, StoredSpec]:
+def _specs(connection: Connection, digests: Collection[str]) -> dict[str, StoredSpec]:
+    if not digests:
+        # A worker asks twice a second for what has changed in each tuning job, and mostly nothing has.
+        return {}
     found = connection.execute(_SPECS, {"digests": list(digests)}).all()
     return {row.digest: spec_of(row.digest, row.body) for row in found}
