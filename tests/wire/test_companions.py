@@ -7,7 +7,8 @@ import http.client
 import re
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from structlog.testing import capture_logs
 from rekindle.companions.identity import iam_app, sts_app
 from rekindle.companions.logs import GROUP, logs_app
 from rekindle.companions.metrics import cloudwatch_app
-from rekindle.companions.ports import Point
+from rekindle.companions.ports import LogEvent, LogStream, Point
 from rekindle.domain.training_job import Owner
 from rekindle.engine.ports import StoreUnavailable
 from rekindle.gateway.app import Gateway, GatewaySettings
@@ -254,6 +255,33 @@ def test_logs_are_filtered(client):
         # To begin anew would show a poller all events again.
         refused = code_of(lambda token=token: logs.filter_log_events(logGroupName=GROUP, nextToken=token))
         assert refused[:2] == (400, "InvalidParameterException")
+
+
+@dataclass(frozen=True)
+class CountedLogs(WrittenLogs):
+    """Counts the looks for streams, and the logs that are read."""
+
+    looks: list[str] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
+
+    def streams(self, owner: Owner, prefix: str, after: str, limit: int) -> Sequence[LogStream]:
+        self.looks.append(prefix)
+        return super().streams(owner, prefix, after, limit)
+
+    def events(self, owner: Owner, stream: str, position: int, limit: int) -> Sequence[LogEvent] | None:
+        self.read.append(stream)
+        return super().events(owner, stream, position, limit)
+
+
+def test_a_search_looks_for_streams_once_and_reads_those_of_its_time():
+    counted = CountedLogs({(ALICES, f"job-{n:03}/algo-1-7"): [(1000 + n, f"line {n}")] for n in range(130)})
+    apps = echo_apps(sts=sts_app(None), iam=iam_app(None), logs=logs_app(counted), monitoring=cloudwatch_app(METRICS))
+    with serving(Gateway(apps, CREDENTIALS, GatewaySettings(), time.time)) as port:
+        logs = making_clients(port)("logs")
+        found = logs.filter_log_events(logGroupName=GROUP, startTime=1125, endTime=1128)["events"]
+        assert [event["message"] for event in found] == ["line 125", "line 126", "line 127"]
+        assert set(counted.read) == {f"job-{n}/algo-1-7" for n in (125, 126, 127)}
+        assert len(counted.looks) == 1, "each look goes through all there are"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from rekindle.companions.wire import Call, JsonApp, ServiceError, flag, integer,
 GROUP: Final = "/aws/sagemaker/TrainingJobs"
 _MAX_EVENTS: Final = 10_000
 _MAX_STREAMS: Final = 50
+#: How many streams a search looks up at a time: each look goes through all of them.
+_LOOKED_UP: Final = 1000
 _ORDERS: Final = ("LogStreamName", "LastEventTime")
 #: CloudWatch's own limit on one answer: a megabyte, with this much for each event.
 _MAX_BYTES: Final = 1_048_576
@@ -144,7 +146,7 @@ def _shown_match(stream: str, event: LogEvent) -> dict[str, Any]:
 
 
 def _named_streams(logs: TrainingLogs, call: Call) -> Iterator[str]:
-    """The streams to search, by name: those listed, or those with the prefix."""
+    """The streams to search, by name: those listed, or those with the prefix and with events within the times asked for."""
     names, prefix = call.parameters.get("logStreamNames"), text(call, "logStreamNamePrefix", "")
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise ServiceError("SerializationException", "logStreamNames: Expected list of texts or null")
@@ -155,10 +157,17 @@ def _named_streams(logs: TrainingLogs, call: Call) -> Iterator[str]:
     if names:
         yield from sorted(set(names))
         return
-    after = ""
-    while page := logs.streams(call.owner, prefix, after, _MAX_STREAMS):
-        yield from (stream.name for stream in page)
+    (start, end), after = _times(call), ""
+    while page := logs.streams(call.owner, prefix, after, _LOOKED_UP):
+        yield from (stream.name for stream in page if _has_events(stream, start, end))
+        if len(page) < _LOOKED_UP:
+            return
         after = page[-1].name
+
+
+def _has_events(stream: LogStream, start: int, end: int) -> bool:
+    """Whether a stream may have events of a time: a log without any need not be read."""
+    return stream.first_ms is not None and stream.last_ms is not None and stream.first_ms < end and start <= stream.last_ms
 
 
 def _pattern(pattern: str) -> Callable[[str], bool]:
@@ -193,7 +202,7 @@ def _terms(pattern: str) -> Iterator[str]:
 
 def _events(logs: TrainingLogs, call: Call, stream: str, position: int) -> Iterator[tuple[int, LogEvent]]:
     """Each event within the times asked for, with the position that it begins at; ResourceNotFoundException for no stream."""
-    start, end = integer(call, "startTime", 0, _FOREVER, 0), integer(call, "endTime", 0, _FOREVER, _FOREVER)
+    start, end = _times(call)
     while True:
         page = logs.events(call.owner, stream, position, 1000)
         if page is None:
@@ -204,6 +213,11 @@ def _events(logs: TrainingLogs, call: Call, stream: str, position: int) -> Itera
             position = event.end
         if not page:
             return
+
+
+def _times(call: Call) -> tuple[int, int]:
+    """From when to when events are asked for."""
+    return integer(call, "startTime", 0, _FOREVER, 0), integer(call, "endTime", 0, _FOREVER, _FOREVER)
 
 
 def _forward(events: Iterator[tuple[int, LogEvent]], limit: int, position: int) -> tuple[list[LogEvent], int]:
