@@ -53,7 +53,13 @@ def _leaf(outer: tuple[str, ...], name: str) -> tuple[str, ...]:
 
 
 def _some_key(base: str, folder: str, names: Names) -> str | None:
-    """Any key in a folder: found without reading all of it."""
+    """Any key in a folder: found without reading all of it, unless the way down that comes first ends in an empty folder, as
+    people leave them."""
+    first, inside = base, folder
+    while (entry := next(_scan(inside, names, ()), None)) is not None:
+        first, inside = first + entry.name, entry.path
+        if not entry.name.endswith("/"):
+            return first
     ahead = [(base, folder)]
     while ahead:
         base, folder = ahead.pop()

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import os
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rekindle.s3 import listing
 from rekindle.s3.listing import page
 from support.object_store import shelf
 
@@ -62,8 +67,28 @@ def test_what_vanishes_during_the_walk_is_left_out() -> None:
         assert list(walk) == ["d"]
 
 
+def test_a_common_prefix_takes_a_look_at_one_key_however_many_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    look = listing._read
+
+    def counted(entry: os.DirEntry[str], *others: Any) -> Any:
+        looks.append(entry.name)
+        return look(entry, *others)
+
+    monkeypatch.setattr(listing, "_read", counted)
+    with shelf() as made:
+        for number in range(50):
+            made.put(f"out/job-{number}/output/model.tar.gz", b"")
+        found = page(made.bucket.walk("", "", "/"), made.bucket.find, prefix="", delimiter="/", after="", limit=10)
+    assert found.prefixes == ["out/"]
+    assert len(looks) == 4, "at out, one of the jobs, its output and its model"
+
+
 def test_an_empty_folder_is_no_common_prefix() -> None:
     with shelf() as made:
         made.put("b", b"")
         (made.root / "a" / "deep").mkdir(parents=True)
         assert made.keys() == ["b"]
+        assert list(made.bucket.walk("", "", "/")) == ["b"]
+        made.put("a/x/y", b"")
+        assert list(made.bucket.walk("", "", "/")) == ["a/x/y", "b"]
