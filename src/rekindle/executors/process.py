@@ -16,7 +16,7 @@ from rekindle.domain.capacity import Room
 from rekindle.domain.errors import WrongState
 from rekindle.domain.training_job import Owner, TrainingSpec
 from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, SourceSize
-from rekindle.executors import access, children, logfile, orders, ray_cluster, workdir
+from rekindle.executors import access, children, logfile, orders, ray_cluster, ray_job, workdir
 from rekindle.executors.attempts import LOST, Attempt
 from rekindle.executors.folders import Folders, safe
 from rekindle.executors.host import Host
@@ -35,6 +35,8 @@ _GLANCE = 0.01
 _COUNTED_FILES = 50_000
 #: Seconds between two complaints of a run that cannot be launched.
 _COMPLAINT_SECONDS = 60.0
+#: Seconds for which a cluster's last answer, or its having none, holds.
+_ANSWER_HOLDS_SECONDS = 20.0
 
 
 class ProcessExecutor(Executor):
@@ -56,6 +58,8 @@ class ProcessExecutor(Executor):
         self._refused: dict[RunKey, str] = {}
         #: When there may be another complaint of a run that cannot be launched now.
         self._complained: dict[RunKey, float] = {}
+        #: Why our cluster cannot be reached, and until when that holds.
+        self._absence, self._absence_holds = "", 0.0
 
     def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
         """See Executor. Where the static hyperparameters are given, what they say of a script is checked too."""
@@ -97,11 +101,22 @@ class ProcessExecutor(Executor):
 
     def room(self, spec: TrainingSpec) -> Room:
         """See Executor."""
-        return self._slots.room(spec)
+        why = self._absence_of_cluster()
+        return Room(0, f"waits for the Ray cluster, which cannot be reached: {why}") if why else self._slots.room(spec)
+
+    def _absence_of_cluster(self) -> str:
+        """Why our cluster takes nothing now; empty where it does, or there is none."""
+        if self._host.ray and self._clock.now() >= self._absence_holds:
+            self._absence = ray_cluster.absence(self._host, ray_job.GLIMPSE_SECONDS)
+            self._absence_holds = self._clock.now() + _ANSWER_HOLDS_SECONDS
+        return self._absence
 
     def launch(self, run: Run) -> None:
-        """See Executor. Where the machine has no room for it now, the run stays unlaunched, and launching it again helps."""
+        """See Executor. Where the machine has no room for it now, or its cluster cannot be reached, the run stays unlaunched,
+        and launching it again helps."""
         self._end_former_attempts(run.key)
+        if self._absence_of_cluster():
+            return
         try:
             self._launch(run)
         except OSError as error:

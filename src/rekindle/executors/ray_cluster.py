@@ -53,12 +53,19 @@ def check(spec: TrainingSpec, host: Host) -> None:
 def check_answers(host: Host) -> None:
     """Raises ClusterUnavailable where the cluster does not answer or does not let us in: told now, and not by the failure of
     training jobs, one after the other."""
+    if why := absence(host):
+        message = f"REKINDLE_RAY_ADDRESS: {host.ray!r}: no Ray cluster can be reached there: {why}"
+        raise ClusterUnavailable(message, f"{ray_job.WAY_OUT}.")
+
+
+def absence(host: Host, seconds: float = ray_job.ANSWER_SECONDS) -> str:
+    """Why no cluster answers us; empty where one does."""
     try:
         # Any job will do: what counts is who says that it is not there.
-        ray_job.Cluster(host.ray, environ=host.environment).job("rekindle")
+        ray_job.Cluster(host.ray, seconds, host.environment).job("rekindle")
+        return ""
     except (ray_job.Silent, ray_job.Refused) as error:
-        message = f"REKINDLE_RAY_ADDRESS: {host.ray!r}: no Ray cluster can be reached there: {error}"
-        raise ClusterUnavailable(message, f"{ray_job.WAY_OUT}.") from error
+        return str(error)
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from urllib.error import HTTPError
 
 #: Seconds between two looks at a job, that an answer may take, and that it may where somebody waits for us.
-_GLANCE, _ANSWER_SECONDS, _GLIMPSE_SECONDS = 0.5, 30.0, 5.0
+_GLANCE, ANSWER_SECONDS, GLIMPSE_SECONDS = 0.5, 30.0, 5.0
 #: Seconds after which a node surely has ended what a head that is gone had told it to run: it notices after 60.
 _ORPHAN_SECONDS = 75.0
 #: Seconds that a cluster may be silent when a job is to be submitted.
@@ -62,7 +62,7 @@ class Refused(Exception):
 class Cluster:
     """A cluster's Jobs API; ``environ`` has the token of one that wants it."""
 
-    def __init__(self, address: str, seconds: float = _ANSWER_SECONDS, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, address: str, seconds: float = ANSWER_SECONDS, environ: Mapping[str, str] = os.environ) -> None:
         self.address = address
         self._seconds = seconds
         self._environ = environ
@@ -319,7 +319,7 @@ def _description(attempt: str) -> dict[str, Any] | None:
 
 def _end_all(told: Mapping[str, Any], waits: bool) -> None:
     """Returns once none of an attempt's tries runs. Raises Silent or Refused."""
-    cluster, number = Cluster(told["address"], _ANSWER_SECONDS if waits else _GLIMPSE_SECONDS), 1
+    cluster, number = Cluster(told["address"], ANSWER_SECONDS if waits else GLIMPSE_SECONDS), 1
     status = ""
     while (found := cluster.job(_name(told["id"], number))) is not None:
         status = found["status"]

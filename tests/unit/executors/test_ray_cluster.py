@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+from rekindle.domain.capacity import Room
 from rekindle.domain.errors import Unsupported
 from rekindle.domain.training_job import Algorithm, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
@@ -341,6 +342,21 @@ def test_a_cluster_that_is_none_or_does_not_let_us_in_is_told_before_a_training_
     told = asked_for(monkeypatch, tmp_path, "http://head.invalid:8265")
     assert told.endswith("(by way of the proxy in http_proxy; no_proxy names hosts that are asked without it)")
     assert "secret" not in told
+
+
+def test_nothing_starts_while_the_cluster_cannot_be_reached_and_it_is_told_why(tmp_path: Path) -> None:
+    run = Run(RunKey("job", 1), TrainingSpec(Algorithm(command="true")), {})
+    with head(lambda *_: (401, "Unauthorized: Missing authentication token")) as (address, asked):
+        executor = ProcessExecutor(Host(tmp_path, {"PATH": os.environ["PATH"]}, ray=address), SystemClock())
+        why = "waits for the Ray cluster, which cannot be reached: 401: Unauthorized: Missing authentication token"
+        assert executor.room(run.spec) == Room(0, why)
+        executor.launch(run)
+        assert executor.report(run.key) is None
+        # Not asked again for each training job.
+        assert len(asked) == 1
+    with head(lambda *_: UNKNOWN) as (address, _asked):
+        executor = ProcessExecutor(Host(tmp_path, {"PATH": os.environ["PATH"]}, ray=address), SystemClock())
+        assert executor.room(run.spec) == Room()
 
 
 @pytest.mark.parametrize("there", [UNKNOWN, (200, '{"status": "RUNNING"}')])
