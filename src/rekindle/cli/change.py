@@ -42,7 +42,10 @@ def stop(
 def delete(
     name: TuningJobArgument,
     training_jobs: Annotated[
-        bool, typer.Option("--training-jobs", help="Also remove its training jobs: records, logs and models.")
+        bool,
+        typer.Option(
+            "--training-jobs", help="Also remove its training jobs: records, logs and models, but for what is at s3://."
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: JsonOption = False,
@@ -56,7 +59,8 @@ def delete(
     called, children, is_there = _to_delete(app, name, training_jobs)
     say = complain if as_json else tell
     if training_jobs and children and not yes:
-        _confirm(f"Remove {counted(len(children), 'training job')} of {called} with their logs and models?", as_json)
+        what = f"{counted(len(children), 'training job')} of {called} with their logs and models (what is at s3:// stays)"
+        _confirm(f"Remove {what}?", as_json)
     if is_there:
         delete_tuning_job(app.store, app.owner, name)
         say(f"deleted tuning job {called}")
