@@ -213,7 +213,7 @@ def test_an_image_is_known_by_its_repository(image: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("algorithm", "hyperparameters", "words"),
     [
-        (Algorithm(image="1.dkr.ecr.x/blazingtext:1"), None, "image: '1.dkr.ecr.x/blazingtext:1': nothing here knows"),
+        (Algorithm(image="1.dkr.ecr.x/my-algorithm:1"), None, "image: '1.dkr.ecr.x/my-algorithm:1': nothing here knows"),
     ],
 )
 def test_what_nothing_here_can_run_is_refused(
