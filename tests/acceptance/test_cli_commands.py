@@ -503,8 +503,10 @@ def test_a_report_replaces_an_older_one_and_nothing_else(cli, done, folder, tmp_
     (tmp_path / "notes.html").write_text("<!doctype html>\n<p>mine")
     assert "is no report: it is not overwritten" in cli.refused(2, "report", done, "--to", "notes.html")
     assert (tmp_path / "notes.html").read_text() == "<!doctype html>\n<p>mine"
-    for place in ("done.html/below.html", "/proc/none/x.html", str(tmp_path)):
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("done.html/below.html", "/proc/none/x.html", str(tmp_path), "", ".", "/", "pipe"):
         assert "--to" in cli.refused(2, "report", done, "--to", place)
+    (tmp_path / "pipe").unlink()
     cli.refused(3, "report", "nobody")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["done.html", "notes.html"]
 

@@ -32,7 +32,7 @@ def report(
     app = open_app()
     job = describe(app.store, app.owner, name).job
     told = gather(app, Snapshot(job, app.store.jobs_of(job.id)))
-    place = Path(to or f"{job.name}.html")
+    place = Path(f"{job.name}.html" if to is None else to)
     _write(place, page(told))
     tell(f"{place}: {job.name} as a page")
 
@@ -67,14 +67,23 @@ def _curves(app: App, snapshot: Snapshot) -> Mapping[str, Sequence[tuple[float, 
     return {names[i]: [(c.observation.step, c.observation.value) for c in curve] for i, curve in found.items() if i in names}
 
 
+def _is_report(place: Path) -> bool:
+    """A pipe is none: to read one may take for ever."""
+    from rekindle.pages.report import MARK
+
+    if not (place.is_file() or place.is_dir()):
+        return False
+    with place.open("rb") as file:
+        return file.read(len(MARK)) == MARK.encode()
+
+
 def _write(place: Path, text: str) -> None:
     """Whole or not at all. What is no report is not replaced."""
     from rekindle.domain.errors import InvalidValue
-    from rekindle.pages.report import MARK
 
-    aside = place.with_name(f".{place.name}.{os.getpid()}")
+    aside = place.parent / f".{place.name}.{os.getpid()}"
     try:
-        if place.exists() and not place.read_bytes().startswith(MARK.encode()):
+        if place.exists() and not _is_report(place):
             raise InvalidValue("--to", str(place), "exists already and is no report: it is not overwritten", "Choose another.")
         place.parent.mkdir(parents=True, exist_ok=True)
         aside.write_text(text, encoding="utf-8")
