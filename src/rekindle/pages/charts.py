@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ MOST_POINTS = 2000
 MOST_LINES = 60
 #: Text of an axis is cut to so many characters; from such a place on it ends under its value, for want of room behind it.
 _LABEL, _AT_THE_EDGE = 14, 0.93
+#: About how wide a letter of an axis is, and how far apart lines of them are.
+_LETTER, _LINE = 6.5, 12.0
 
 Record = Mapping[str, Any]
 
@@ -56,9 +59,15 @@ class Frame:
             yield node("line", x1=self.left, x2=right, y1=y, y2=y, class_="grid")
             yield node("text", _cut(text), x=self.left - 8.0, y=y + 4.0, class_="tick", text_anchor="end")
         marks = self.x.ticks()
-        slanted = isinstance(self.x, Categories) and sum(len(_cut(text)) + 2 for _, text in marks) * 6.5 > right - self.left
+        slanted = isinstance(self.x, Categories) and sum(len(_cut(text)) + 2 for _, text in marks) * _LETTER > right - self.left
+        free = -math.inf
         for place, text in marks:
             x, anchor = self.across(place), "end" if slanted or place > _AT_THE_EDGE else "middle"
+            room = _LINE if slanted else len(_cut(text)) * _LETTER
+            begins = x - room * {"end": 1.0, "middle": 0.5}[anchor]
+            if begins < free:
+                continue  # No room beside the one before it.
+            free = begins + room + 4.0 * (not slanted)
             # Many categories: each under its place, read upwards.
             turned = f"rotate(-40 {x:.1f} {floor + 12:.1f})" if slanted else None
             yield node("text", _cut(text), x=x, y=floor + 18.0, class_="tick", text_anchor=anchor, transform=turned)
@@ -71,7 +80,7 @@ def progress(trials: Sequence[Record], objective: Record, parents_best: float | 
     with_value = [t for t in trials if t["objective"] is not None]
     values = [t["objective"] for t in with_value] + ([parents_best] if parents_best is not None else [])
     last = max((t["number"] for t in trials), default=1)
-    frame = Frame(widened(1.0, float(last)), of_objective(values, minimise))
+    frame = Frame(widened(1.0, float(last), whole=True), of_objective(values, minimise))
     marks: list[Element] = []
     if parents_best is not None:
         marks.append(_level(frame, parents_best, f"the parents' best, {number(parents_best)}"))
@@ -100,7 +109,7 @@ def parameter(trials: Sequence[Record], declared: Record, objective: Record) -> 
 def weights(lines: Mapping[str, Sequence[tuple[int, float]]]) -> Element:
     """What was recorded with each suggestion: (number, weight) of each line, from 0 to 1."""
     last = max((n for line in lines.values() for n, _ in line), default=1)
-    frame = Frame(widened(1.0, float(last)), Linear(0.0, 1.04), height=220.0)
+    frame = Frame(widened(1.0, float(last), whole=True), Linear(0.0, 1.04), height=220.0)
     marks = []
     for i, (name, line) in enumerate(lines.items()):
         marks.append(_line(frame, line, f"line line-{i % 6}", f"{name}: {line[0][1]:.2f} at first, {line[-1][1]:.2f} at last"))
@@ -108,14 +117,14 @@ def weights(lines: Mapping[str, Sequence[tuple[int, float]]]) -> Element:
 
 
 def curves(found: Sequence[tuple[Record, Sequence[tuple[float, float]]]], objective: Record) -> Element:
-    """What training jobs emitted while they ran, (step, value) each; the first of them is the best and stands out."""
+    """What training jobs emitted while they ran, (step, value) each; the best stands out."""
     minimise, drawn = objective["goal"] == "minimize", found[:MOST_LINES]
     steps = [step for _, curve in drawn for step, _ in curve]
     values = [value for _, curve in drawn for _, value in curve]
     frame = Frame(widened(min(steps), max(steps)), of_objective(values, minimise))
     marks = []
-    for i, (trial, curve) in reversed(list(enumerate(drawn))):
-        kind = "line line-best" if i == 0 else "line line-cut" if trial["stopped_early"] else "line line-other"
+    for trial, curve in reversed(drawn):
+        kind = "line line-best" if trial["is_best"] else "line line-cut" if trial["stopped_early"] else "line line-other"
         marks.append(_line(frame, curve, kind, f"#{trial['number']}: {number(curve[-1][1])} after {len(curve)}"))
         end = frame.at(*curve[-1])
         if trial["stopped_early"] and end is not None:
@@ -204,7 +213,9 @@ def _configuration(trial: Record) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LABEL else f"{text[: _LABEL - 1]}…"
+    """Names that are alike often differ at their ends."""
+    half = _LABEL // 2
+    return text if len(text) <= _LABEL else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def legend(trials: Sequence[Record]) -> Iterator[tuple[str, str]]:

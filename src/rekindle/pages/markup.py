@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from unicodedata import category
 from xml.etree.ElementTree import Element, tostring
 
 Child = Element | str
+#: Line breaks, and what keeps letters apart or joins them, as in Persian words and in emoji.
+_ALSO = "\n\t\u200c\u200d"
 
 
 def node(tag: str, *children: Child, **attributes: object) -> Element:
@@ -37,5 +40,5 @@ def shown(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """What a page can hold: neither surrogates nor control characters but for line breaks."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+    """What a page can hold: neither surrogates nor control characters but for line breaks, nor what turns lines round."""
+    return "".join(c if c.isprintable() or c in _ALSO or category(c) == "Zs" else "\ufffd" for c in text)

@@ -45,7 +45,7 @@ class Told:
 def page(told: Told) -> str:
     """The page as HTML: one file, without scripts and without anything from elsewhere."""
     best = (told.job["best"] or {}).get("name")
-    trials = [{**t, "is_best": t["name"] == best} for t in told.trials]
+    trials = [_seen(t, best) for t in told.trials]
     head = node(
         "head",
         node("meta", charset="utf-8"),
@@ -59,6 +59,17 @@ def page(told: Told) -> str:
     for part in _parts(told, trials):
         append(body, part)
     return document(node("html", head, body, lang="en"))
+
+
+def _seen(trial: Record, best: str | None) -> Record:
+    """A training job with its state in the words of ``rekindle trials``. Who had all its epochs was not stopped early."""
+    in_full = trial.get("in_full", False)
+    if trial["stopped_early"]:
+        state = "Stopped at the end" if in_full else "Stopped early"
+    else:
+        state = "Stopped by time" if trial["secondary_status"] == "MaxRuntimeExceeded" else str(trial["status"])
+    early = trial["stopped_early"] and not in_full
+    return {**trial, "is_best": trial["name"] == best, "state": state, "stopped_early": early}
 
 
 def _parts(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
@@ -108,6 +119,8 @@ def _facts(job: Record, trials: Sequence[Record]) -> Iterator[tuple[str, str]]:
 def _notes(job: Record) -> Iterator[str]:
     if job["failure_reason"]:
         yield str(job["failure_reason"])
+    for waiting in job["waiting"]:
+        yield f"waits: {waiting['training_job'] or 'the next training job'} {waiting['reason']}"
     for cause in job["failure_causes"][:3]:
         yield f"{cause['count']} failed like {cause['training_job']}: {cause['reason']}"
     yield from (str(note["text"]) for note in job["notes"] if note["kind"] != "failures-alike")
@@ -136,7 +149,7 @@ def _parameters(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
         for declared in ordered:
             share = shares.get((definition, declared["name"]))
             words = [f" {share:.0%}"] if share is not None else []
-            heading = node("h3", declared["name"], node("span", *words, class_="soft"))
+            heading = node("h3", node("bdi", declared["name"]), node("span", *words, class_="soft"))
             pictures.append(node("div", heading, charts.parameter(own, declared, told.job["objective"])))
         yield node("div", *pictures, class_="small")
 
@@ -210,9 +223,9 @@ def _curves(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
 
     few = f"The best {charts.MOST_LINES} of {len(found)}. " if len(found) > charts.MOST_LINES else ""
     yield node("h2", "While training jobs ran")
-    yield node(
-        "p", f"{few}{told.job['objective']['metric']} by step; grey lines that end in a ring were stopped early.", class_="soft"
-    )
+    best = "; the best stands out" if any(t["is_best"] for t, _ in found) else ""
+    early = "; grey lines that end in a ring were stopped early" if any(t["stopped_early"] for t, _ in found) else ""
+    yield node("p", f"{few}{told.job['objective']['metric']} by step{best}{early}.", class_="soft")
     yield charts.curves(sorted(found, key=rank), told.job["objective"])
 
 
@@ -231,9 +244,8 @@ def _table(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
 
 
 def _row(trial: Record, names: Sequence[str], several: bool) -> list[Child]:
-    status = "Stopped early" if trial["stopped_early"] else str(trial["status"])
     reason = {"title": trial["failure_reason"]} if trial["failure_reason"] else {}
-    shown = node("span", status, class_="bad" if trial["status"] == "Failed" else None, **reason)
+    shown = node("span", trial["state"], class_="bad" if trial["status"] == "Failed" else None, **reason)
     objective = "-" if trial["objective"] is None else number(trial["objective"])
     values = [_text(trial["values"].get(name)) for name in names]
     marked = node("b", objective) if trial["is_best"] else objective

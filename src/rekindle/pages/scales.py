@@ -26,10 +26,11 @@ class Scale(Protocol):
 
 @dataclass(frozen=True)
 class Linear:
-    """From ``low`` to ``high``; values beyond stand at the ends."""
+    """From ``low`` to ``high``; values beyond stand at the ends. ``whole``: of whole numbers."""
 
     low: float
     high: float
+    whole: bool = False
 
     def holds(self, value: float) -> bool:
         """Whether a value lies between the ends."""
@@ -41,8 +42,7 @@ class Linear:
 
     def ticks(self) -> Sequence[tuple[float, str]]:
         """Round numbers."""
-        marks = round_numbers(self.low, self.high)
-        return [(place, number(x)) for x in marks if (place := self.place(x)) is not None]
+        return _written(self, round_numbers(self.low, self.high, 1.0 if self.whole else 0.0))
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ class Logarithmic:
         first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
         step = max(1, math.ceil((last - first + 1) / _TICKS))
         powers = [10.0**n for n in range(first, last + 1, step)]
-        marks = powers if len(powers) > 1 else [self.low, self.high]
-        return [(place, number(x)) for x in marks if (place := self.place(x)) is not None]
+        return _written(self, powers if len(powers) > 1 else [self.low, self.high])
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,7 @@ class TowardsOne:
     def ticks(self) -> Sequence[tuple[float, str]]:
         """0.9, 0.99, 0.999 and so on, as far as they lie between the ends; and the ends."""
         nines = [1.0 - 10.0**-n for n in range(1, 7)]
-        marks = [self.low, *(x for x in nines if self.low < x < self.high), self.high]
-        return [(place, number(x)) for x in marks if (place := self.place(x)) is not None]
+        return _written(self, [self.low, *(x for x in nines if self.low < x < self.high), self.high])
 
 
 @dataclass(frozen=True)
@@ -106,15 +104,16 @@ def of_range(declared: Mapping[str, Any]) -> Scale:
     if declared["type"] == "categorical":
         return Categories([str(v) for v in declared["values"]])
     low, high = float(declared["min"]), float(declared["max"])
+    whole = declared["type"] == "integer"
     if low == high:
-        return widened(low, high)
+        return widened(low, high, whole)
     match declared["resolved_scaling"]:
         case "Logarithmic":
             return Logarithmic(low, high)
         case "ReverseLogarithmic":
             return TowardsOne(low, high)
         case _:
-            return Linear(low, high)
+            return Linear(low, high, whole)
 
 
 def of_objective(values: Sequence[float], minimise: bool) -> Linear:
@@ -130,19 +129,19 @@ def of_objective(values: Sequence[float], minimise: bool) -> Linear:
     return widened(*ends)
 
 
-def widened(low: float, high: float) -> Linear:
+def widened(low: float, high: float, whole: bool = False) -> Linear:
     """A little beyond both ends, so that points at them are whole; something also where they are equal."""
-    margin = 0.04 * high - 0.04 * low or 0.5 * abs(low) or 0.5
-    return Linear(max(low - margin, -sys.float_info.max), min(high + margin, sys.float_info.max))
+    margin = 0.04 * high - 0.04 * low or (0.5 if whole else 0.5 * abs(low)) or 0.5
+    return Linear(max(low - margin, -sys.float_info.max), min(high + margin, sys.float_info.max), whole)
 
 
-def round_numbers(low: float, high: float) -> list[float]:
-    """Some multiples of 1, 2 or 5 times a power of ten from ``low`` to ``high``."""
+def round_numbers(low: float, high: float, least: float = 0.0) -> list[float]:
+    """Some multiples of 1, 2 or 5 times a power of ten, and not below ``least``, from ``low`` to ``high``."""
     rough = high / _TICKS - low / _TICKS
     if rough <= 0:
         return [low]
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next((m * power for m in (1, 2, 5) if m * power >= rough), 10 * power)
+    step = max(next((m * power for m in (1, 2, 5) if m * power >= rough), 10 * power), least)
     if low + step == low:
         return [low]
     return [step * n for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
@@ -151,6 +150,16 @@ def round_numbers(low: float, high: float) -> list[float]:
 def number(value: float) -> str:
     """A number beside an axis."""
     return f"{value + 0.0:.6g}"
+
+
+def _written(scale: Scale, marks: Sequence[float]) -> list[tuple[float, str]]:
+    """Numbers at their places, with as many digits as tell them apart."""
+    texts = [number(x) for x in marks]
+    for digits in range(7, 18):
+        if len(set(texts)) == len(set(marks)):
+            break
+        texts = [f"{x + 0.0:.{digits}g}" for x in marks]
+    return [(place, text) for x, text in zip(marks, texts, strict=True) if (place := scale.place(x)) is not None]
 
 
 def _between(value: Any, low: float, high: float, along: Callable[[float], float]) -> float | None:

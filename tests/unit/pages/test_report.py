@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from rekindle.pages import charts
@@ -14,6 +16,7 @@ STATES = ("completed", "stopped", "non_retryable_error", "in_progress")
 def trial(number: int, objective: float | None, **more: Any) -> dict[str, Any]:
     made = {"number": number, "name": f"job-{number:03d}", "definition": None, "status": "Completed", "objective": objective}
     made |= {"values": {"lr": 0.1 * number}, "source": "model", "stopped_early": False, "seconds": 1.0, "failure_reason": None}
+    made |= {"secondary_status": "Completed"}
     return {**made, **more}
 
 
@@ -32,6 +35,7 @@ def told(trials: list[dict[str, Any]], **more: Any) -> Told:
         "early_stopping": None,
         "failure_causes": [],
         "notes": [],
+        "waiting": [],
         "importances": [],
     }
     linear = {"name": "lr", "type": "continuous", "min": 0.0, "max": 10.0, "resolved_scaling": "Linear"}
@@ -67,3 +71,40 @@ def test_values_that_are_no_numbers_stop_no_page() -> None:
     made = page(told(trials, curves=curves))
     assert "While training jobs ran" in made
     assert not re.search(r"\b(nan|inf)\b", re.sub(r"<title>.*?</title>|<td.*?</td>", "", made, flags=re.DOTALL))
+
+
+def test_labels_of_an_axis_do_not_overlap_and_differ() -> None:
+    names = [f"a_very_long_category_name_{i:02d}" for i in range(30)]
+    cats = {"name": "lr", "type": "categorical", "values": names}
+    near = {"name": "lr", "type": "continuous", "min": 0.0, "max": 0.9999999, "resolved_scaling": "ReverseLogarithmic"}
+    for declared, between in ((cats, 11.0), (near, 5.0 * 6.5)):
+        chart = charts.parameter([trial(1, 1.0, is_best=True)], declared, {"metric": "loss", "goal": "minimize"})
+        ticks = [e for e in chart if e.tag == "text" and float(e.attrib["y"]) > 156.0]
+        at = sorted(float(e.attrib["x"]) for e in ticks)
+        assert len(ticks) > 3
+        assert min(b - a for a, b in pairwise(at)) >= between
+        assert len({e.text for e in ticks}) == len(ticks)
+
+
+def test_only_the_best_training_jobs_curve_stands_out() -> None:
+    trials = [trial(1, 1.0), trial(2, 2.0)]
+    made = page(told(trials, curves={"job-002": [(1, 3.0), (2, 2.0)]}))
+    assert 'class="line line-best"' not in made.partition("While training jobs ran")[2]
+    assert "stopped early" not in made
+
+
+def test_a_name_that_is_read_from_the_right_leaves_the_share_beside_it_alone() -> None:
+    made = page(told([trial(1, 1.0), trial(2, 2.0)]))
+    assert "<bdi>lr</bdi>" in made
+
+
+def test_how_training_jobs_were_stopped_and_what_waits_is_told_as_by_the_commands() -> None:
+    trials = [trial(1, 1.0, stopped_early=True, in_full=True, status="Stopped"), trial(2, 2.0)]
+    trials += [trial(3, 3.0, status="Stopped", secondary_status="MaxRuntimeExceeded")]
+    given = told(trials)
+    made = page(replace(given, job={**given.job, "waiting": [{"training_job": None, "reason": "for a place"}]}))
+    assert "<span>Stopped at the end</span>" in made
+    assert "<span>Stopped by time</span>" in made
+    assert "Stopped early" not in made
+    assert "point model cut" not in made
+    assert "waits: the next training job for a place" in made

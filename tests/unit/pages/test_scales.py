@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rekindle.pages.markup import document, node
-from rekindle.pages.scales import Categories, Linear, Logarithmic, TowardsOne, of_objective, of_range
+from rekindle.pages.scales import Categories, Linear, Logarithmic, TowardsOne, of_objective, of_range, widened
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -62,6 +62,12 @@ def test_round_values_stand_beside_an_axis() -> None:
     assert labels(Logarithmic(2.0, 5.0)) == ["2", "5"]
     assert labels(TowardsOne(0.0, 0.999)) == ["0", "0.9", "0.99", "0.999"]
     assert labels(Linear(1e9, 1e9 + 1)) != []
+    assert labels(Linear(1e6, 1e6 + 4)) == ["1000000", "1000001", "1000002", "1000003", "1000004"]
+
+
+def test_whole_numbers_stand_beside_an_axis_of_them() -> None:
+    assert labels(of_range({"type": "integer", "min": 1, "max": 3, "resolved_scaling": "Linear"})) == ["1", "2", "3"]
+    assert labels(widened(1.0, 1.0, whole=True)) == ["1"]
 
 
 def test_a_few_far_results_do_not_press_the_others_into_a_line() -> None:
@@ -69,6 +75,12 @@ def test_a_few_far_results_do_not_press_the_others_into_a_line() -> None:
     assert axis.holds(0.94)
     assert not axis.holds(0.2)
     assert of_objective([0.0, 0.5, 1.0], minimise=True).holds(1.0)
+
+
+def test_letters_that_are_joined_or_spaced_stay_so() -> None:
+    text = "emoji \U0001f468\u200d\U0001f469, \u0645\u06cc\u200c\u062e, d\u00e9j\u00e0\u00a0vu, \u540d\u3000\u524d"
+    assert document(node("p", text)) == f"<!doctype html>\n<p>{text}</p>\n"
+    assert document(node("p", "a\u202eb")) == "<!doctype html>\n<p>a\ufffdb</p>\n"
 
 
 def test_text_is_text() -> None:
