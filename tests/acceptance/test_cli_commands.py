@@ -462,6 +462,11 @@ def test_a_report_tells_of_the_parents(cli, done, tmp_path):
     assert "by value, same range" in page.text
     assert f"{parent['objective']:.6g}" in page.text
     assert [attrs.keys() >= {"x1", "y1"} for _, attrs in page.of("level")] == [True, True]
+    cli.ok("tune", cli.job("blind", "strategy: random", "strategy: random", warm), "--detach")
+    blind = "Random search draws without a look at the parents; they count for the best overall."
+    assert blind in cli.ok("explain", "blind")
+    assert blind in report_of(cli, "blind", tmp_path).text
+    cli.ok("stop", "blind", "--no-wait")
 
 
 def test_a_report_takes_no_word_of_a_user_for_markup(cli, tmp_path):

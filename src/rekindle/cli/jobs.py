@@ -152,19 +152,24 @@ def trials(
     """Show the training jobs of a tuning job with their configurations. Sorted by objective, the best come first."""
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import write_json
-    from rekindle.cli.records import trial_record
 
     app = open_app()
     job = app.store.tuning_job(app.owner, name)
-    epochs = _epochs(app, job)
-    found = [_with_epochs(trial_record(t, job), epochs, t, job) for t in app.store.jobs_of(job.id)]
-    records = _sorted(found, sort, reverse, job)[:limit]
+    records = _sorted(trial_records(app, job, app.store.jobs_of(job.id)), sort, reverse, job)[:limit]
     if as_json:
         write_json(records)
     elif as_csv:
         _write_csv(records, job)
     else:
         _show_trials(records, job)
+
+
+def trial_records(app: App, job: TuningJob, found: Sequence[TrainingJob]) -> list[dict[str, Any]]:
+    """What ``trials`` tells of the training jobs of a tuning job."""
+    from rekindle.cli.records import trial_record
+
+    epochs = _epochs(app, job)
+    return [_with_epochs(trial_record(t, job), epochs, t, job) for t in found]
 
 
 def _epochs(app: App, job: TuningJob) -> dict[int, int] | None:

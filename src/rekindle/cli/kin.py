@@ -21,6 +21,8 @@ _SOURCES = {
     "safety": "random draws for safety",
 }
 
+_UNSEEN = "Random search draws without a look at the parents; they count for the best overall."
+
 
 def show_warm_start(found: Mapping[str, Any]) -> None:
     """The whole report on stdout."""
@@ -28,14 +30,13 @@ def show_warm_start(found: Mapping[str, Any]) -> None:
 
     warm = found["warm_start"]
     if not warm["looks_at_parents"]:
-        tell("Random search draws without a look at the parents; they count for the best overall.")
+        tell(_UNSEEN)
     tell(_title(found))
     rows = [_row(p, warm["now"]["results"]) for p in warm["parents"]]
     show_rows(_COLUMNS, rows, right=("used", "weight", "agreement", "its best"))
     show("")
-    if warm["deleted_parents"]:
-        were = "was" if warm["deleted_parents"] == 1 else "were"
-        tell(f"{warm['deleted_parents']} of its parents {were} deleted since: what they said then is recorded only.")
+    for line in _deleted(warm):
+        tell(line)
         show("")
     for line in _evidence(warm):
         tell(line)
@@ -52,11 +53,20 @@ def show_warm_start(found: Mapping[str, Any]) -> None:
 def sentences(found: Mapping[str, Any]) -> Iterator[str]:
     """What the report says in words."""
     warm = found["warm_start"]
+    if not warm["looks_at_parents"]:
+        yield _UNSEEN
+    yield from _deleted(warm)
     yield from _evidence(warm)
     if warm["looks_at_parents"]:
         yield from _unread(warm["parents"])
     yield from _suggestions(warm["suggestions"])
     yield _compared(found)
+
+
+def _deleted(warm: Mapping[str, Any]) -> Iterator[str]:
+    if count := warm["deleted_parents"]:
+        were = "was" if count == 1 else "were"
+        yield f"{count} of its parents {were} deleted since: what they said then is recorded only."
 
 
 _COLUMNS = ("parent", "used", "counts", "weight", "agreement", "its best")

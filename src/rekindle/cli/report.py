@@ -39,9 +39,9 @@ def report(
 
 def gather(app: App, snapshot: Snapshot) -> Told:
     """All that a page tells of a tuning job."""
-    from rekindle.cli.jobs import show_record
+    from rekindle.cli.jobs import show_record, trial_records
     from rekindle.cli.kin import readings, sentences
-    from rekindle.cli.records import moment, range_record, trial_record
+    from rekindle.cli.records import moment, range_record
     from rekindle.engine.explain import explain_tuning_job
     from rekindle.engine.queries import describe_job
     from rekindle.pages.report import Told
@@ -51,7 +51,7 @@ def gather(app: App, snapshot: Snapshot) -> Told:
     warm = why["warm_start"]
     return Told(
         job=show_record(app, describe_job(app.store, job), snapshot),
-        trials=[trial_record(t, job) for t in snapshot.jobs],
+        trials=trial_records(app, job, snapshot.jobs),
         why=why,
         definitions=[(d.name, [range_record(p) for p in d.ranges]) for d in job.spec.definitions],
         sentences=[] if warm is None else list(sentences(why)),
