@@ -22,7 +22,13 @@ _MOST_ROWS = 1000
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _ARROWS = "Arrows at an edge are results far beyond it. "
 _MOUSE = "A mark tells more where the mouse rests on it."
-_WORDS = (("completed", "completed"), ("stopped", "stopped"), ("non_retryable_error", "failed"), ("in_progress", "running"))
+_WORDS = {
+    "completed": "completed",
+    "stopped": "stopped",
+    "non_retryable_error": "failed",
+    "retryable_error": "to be tried again",
+    "in_progress": "running",
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ def _facts(job: Record, trials: Sequence[Record]) -> Iterator[tuple[str, str]]:
         yield number(best["objective"]), f"best {best['metric']}, #{best['number']}"
     if overall is not None and (best is None or overall["name"] != best["name"]):
         yield number(overall["objective"]), f"best with the parents', {overall['name']}"
-    counts = [f"{job['training_jobs'][key]} {word}" for key, word in _WORDS if job["training_jobs"][key]]
+    counts = [f"{job['training_jobs'][key]} {word}" for key, word in _WORDS.items() if job["training_jobs"][key]]
     limit = job["limits"]["jobs"]
     yield f"{len(trials)}{f' of {limit}' if limit else ''}", f"training jobs: {', '.join(counts) or 'none yet'}"
     seconds = [t["seconds"] for t in trials if t["seconds"] is not None]

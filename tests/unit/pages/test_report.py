@@ -10,7 +10,7 @@ from typing import Any
 from rekindle.pages import charts
 from rekindle.pages.report import Told, page
 
-STATES = ("completed", "stopped", "non_retryable_error", "in_progress")
+STATES = ("completed", "stopped", "non_retryable_error", "retryable_error", "in_progress")
 
 
 def trial(number: int, objective: float | None, **more: Any) -> dict[str, Any]:
@@ -108,3 +108,9 @@ def test_how_training_jobs_were_stopped_and_what_waits_is_told_as_by_the_command
     assert "Stopped early" not in made
     assert "point model cut" not in made
     assert "waits: the next training job for a place" in made
+
+
+def test_training_jobs_that_are_to_be_tried_again_are_counted() -> None:
+    given = told([trial(1, None)])
+    made = page(replace(given, job={**given.job, "training_jobs": {**dict.fromkeys(STATES, 0), "retryable_error": 1}}))
+    assert "training jobs: 1 to be tried again" in made
