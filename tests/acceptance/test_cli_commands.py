@@ -485,9 +485,9 @@ def test_a_report_of_failures_and_of_nothing(cli, tmp_path):
     page = report_of(cli, "wrecked", tmp_path)
     assert "no such data: " in page.text
     assert len(page.of("failed")) == 1 + len([t for t in cli.json("trials", "wrecked") if t["status"] == "Failed"])
-    cli.ok("tune", cli.job("waiting"), "--detach")
-    assert "0 of 6" in report_of(cli, "waiting", tmp_path).text
-    cli.ok("stop", "waiting", "--no-wait")
+    cli.ok("tune", cli.job("unbegun"), "--detach")
+    assert "0 of 6" in report_of(cli, "unbegun", tmp_path).text
+    cli.ok("stop", "unbegun", "--no-wait")
 
 
 def test_a_report_draws_what_training_jobs_emitted(cli, folder, tmp_path):
