@@ -105,9 +105,6 @@ def _restore(folder: Path, attempt: int) -> None:
 def _remove(folder: Path) -> None:
     try:
         workdir.remove_tree(str(folder))
-    except FileNotFoundError:
-        # Somebody else removes it at the same time.
-        pass
     except OSError as error:
         # Imported when there is something to say: it costs a command that says nothing 60 ms.
         import structlog

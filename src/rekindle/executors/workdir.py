@@ -18,6 +18,10 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
+
+# The supervisor starts light: no contextlib.
+# ruff: noqa: SIM105
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +123,8 @@ def copy_all(source: str, target: str) -> None:
 
 def remove_tree(path: str) -> None:
     """Removes a folder, if it is there, with all in it; also what its maker has protected from writing, and what a program
-    has put in the folder's place: a link or a file. Raises OSError."""
+    has put in the folder's place: a link or a file. Somebody else may remove the same: all is gone then for both.
+    Raises OSError."""
     if os.path.islink(path) or not os.path.isdir(path):
         if os.path.lexists(path):
             os.unlink(path)
@@ -130,7 +135,17 @@ def remove_tree(path: str) -> None:
     for parent, names, _ in os.walk(path):
         for name in names:
             _open_up(os.path.join(parent, name))
-    rmtree(path)
+    if sys.version_info >= (3, 12):
+        rmtree(path, onexc=_unless_gone)
+    else:
+        rmtree(path, onerror=_unless_gone)
+
+
+def _unless_gone(*_: object) -> None:
+    """Raises what ``rmtree`` met, unless that is what it wants; Python does so itself from 3.13 on."""
+    problem = sys.exc_info()[1]
+    if problem is not None and not isinstance(problem, FileNotFoundError):
+        raise problem
 
 
 def sync(path: str) -> None:
@@ -263,7 +278,11 @@ def _link_checkpoints(place: str, kept: str) -> None:
 
 def _open_up(folder: str) -> None:
     if not os.path.islink(folder):
-        os.chmod(folder, stat.S_IRWXU)
+        try:
+            os.chmod(folder, stat.S_IRWXU)
+        except FileNotFoundError:
+            # Removed by somebody else.
+            pass
 
 
 def _pairs(items: Sequence[str]) -> list[tuple[str, str]]:
