@@ -441,26 +441,41 @@ class TestProcessExecutor(ExecutorSuite):
         assert os.fsencode(home) in executor.read_log(KEY.owner, KEY.name)[0]
         assert bench.marked("ran") == 1
 
+    def fetching(self, bench: Bench, folder: Path) -> tuple[Executor, tuple[Channel, Channel]]:
+        """An executor with an object store, and a channel there and one here."""
+        (folder / "store" / "bucket" / "rows").mkdir(parents=True)
+        (folder / "store" / "bucket" / "rows" / "part-1.csv").write_text("1")
+        (folder / "local").mkdir()
+        (folder / "local" / "part-2.csv").write_text("2")
+        move = "import sys; from rekindle.s3.transfer import main; sys.exit(main(*sys.argv[1:]))"
+        transfer = (sys.executable, "-c", move, str(folder / "store"), "000000000000", "us-east-1", "000000000000")
+        executor = ProcessExecutor(Host(bench.home, ENVIRONMENT, transfer=transfer), SystemClock())
+        return executor, (Channel("far", "s3://bucket/rows"), Channel("near", str(folder / "local")))
+
     @pytest.mark.parametrize(("code", "state"), [(0, RunState.COMPLETED), (3, RunState.FAILED)])
     def test_copies_of_what_an_object_store_holds_go_with_the_run(
         self, bench: Bench, tmp_path: Path, code: int, state: RunState
     ) -> None:
-        (tmp_path / "store" / "bucket" / "rows").mkdir(parents=True)
-        (tmp_path / "store" / "bucket" / "rows" / "part-1.csv").write_text("1")
-        (tmp_path / "local").mkdir()
-        (tmp_path / "local" / "part-2.csv").write_text("2")
-        move = "import sys; from rekindle.s3.transfer import main; sys.exit(main(*sys.argv[1:]))"
-        transfer = (sys.executable, "-c", move, str(tmp_path / "store"), "000000000000", "us-east-1", "000000000000")
-        executor = ProcessExecutor(Host(bench.home, ENVIRONMENT, transfer=transfer), SystemClock())
-        channels = (Channel("far", "s3://bucket/rows"), Channel("near", str(tmp_path / "local")))
+        executor, channels = self.fetching(bench, tmp_path)
         script = f"print([os.listdir(os.environ['SM_CHANNEL_' + c]) for c in ('FAR', 'NEAR')])\nsys.exit({code})"
         executor.launch(bench.run(script, channels=channels))
         assert finished(executor).state is state
         assert executor.read_log(KEY.owner, KEY.name)[0] == b"[['part-1.csv'], ['part-2.csv']]\n"
         data = bench.home / "tuning" / KEY.name / "input" / "data"
-        assert [path.name for path in data.iterdir()] == ["near"], "a hundred training jobs would keep a hundred copies"
+        until(lambda: not (data / "far").exists(), "the end of the copy: a hundred training jobs would keep a hundred")
+        assert (data / "near").exists()
         assert (tmp_path / "local" / "part-2.csv").read_text() == "2"
         assert (tmp_path / "store" / "bucket" / "rows" / "part-1.csv").read_text() == "1"
+
+    def test_whoever_is_killed_while_copies_are_removed_has_told_the_end(
+        self, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        executor, channels = self.fetching(bench, tmp_path)
+        dies = "from rekindle.executors import supervisor; supervisor._clear = lambda _: os.kill(os.getpid(), 9); "
+        begun, ends = process._START.split("from ", 1)
+        monkeypatch.setattr(process, "_START", f"{begun}import os; {dies}from {ends}")
+        executor.launch(bench.run("pass", channels=channels))
+        assert finished(executor).state is RunState.COMPLETED
 
     def test_gpus_are_divided(self, bench: Bench) -> None:
         environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": "4,7"}

@@ -6,7 +6,7 @@ clock, for nobody is there to give it one.
 
 ::
 
-    orders -> build the tree -> fetch inputs -> run the command -> store results -> drop what was fetched -> journal the end
+    orders -> build the tree -> fetch inputs -> run the command -> store results -> journal the end -> drop what was fetched
 """
 
 from __future__ import annotations
@@ -156,15 +156,6 @@ class Supervisor:
 
     def run(self) -> Ended:
         """Does all of it."""
-        ended = self._attempted()
-        if ended.state != "lost":
-            # Copies of what lies in the object store: a hundred training jobs would keep a hundred of them. An attempt that is
-            # lost has a next one, which begins by removing them, and the machine may be going down.
-            for inside in self._orders.get("fetched", []):
-                _clear(os.path.join(self._folder, inside))
-        return ended
-
-    def _attempted(self) -> Ended:
         try:
             self._phase("Starting", "Starting the training job")
             self._prepare()
@@ -470,6 +461,14 @@ def _clear(copy: str) -> None:
         pass
 
 
+def _drop_fetched(orders: records.Fields) -> None:
+    """Removes copies of what lies in the object store: a hundred training jobs would keep a hundred of them. An attempt that is
+    lost has a next one, which begins by that. Only once the end is told: whoever kills us meanwhile costs no result."""
+    for inside in orders.get("fetched", []):
+        # From our own place: where the run is deleted by now, its folder may be that of another of its name.
+        _clear(os.path.join("..", "..", inside))
+
+
 def _identity() -> bytes:
     pid = os.getpid()
     return records.line({"supervisor": pid, "start": children.start_time(pid), "at": _now()})
@@ -513,5 +512,7 @@ def main(attempt: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
     journal.end(ended.line())
+    if ended.state != "lost":
+        _drop_fetched(orders)
     # The interpreter's own tidying up would only keep whoever waits for us.
     os._exit(0)
