@@ -89,10 +89,12 @@ class Cluster:
 
         # Looked for each time: a file may hold another by now, and jobs run for days.
         token = _token(self._environ)
-        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
         data = None if body is None else json.dumps(body).encode()
         # The address is one of http or https: the settings see to that.
-        request = urllib.request.Request(self.address + path, data, headers, method=method)  # noqa: S310
+        request = urllib.request.Request(self.address + path, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310
+        if token:
+            # Not for whoever we are sent on to.
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
         try:
             with urllib.request.urlopen(request, timeout=self._seconds) as answer:  # noqa: S310
                 _check_place(answer.url, request.full_url)

@@ -256,9 +256,11 @@ UNKNOWN = (404, "Job it does not exist")
 
 
 @contextlib.contextmanager
-def head(answer: Answer, token: Callable[[], str] | None = None) -> Iterator[tuple[str, list[str]]]:
+def head(
+    answer: Answer, token: Callable[[], str] | None = None, seen: list[str | None] | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """Something at an address that answers so, to who has the token if it wants one; its address, and what it was asked. A body
-    ending in `...` is cut short."""
+    ending in `...` is cut short. It notes in `seen` what each shows to be let in."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -266,6 +268,7 @@ def head(answer: Answer, token: Callable[[], str] | None = None) -> Iterator[tup
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             what = f"{self.command} {self.path.rpartition('/')[2]}"
             asked.append(what)
+            seen.append(self.headers["Authorization"]) if seen is not None else None
             code, body = answer(self.command, self.path, asked.count(what))
             if token and self.headers["Authorization"] != f"Bearer {token()}":
                 code, body = 403, "no such token"
@@ -318,9 +321,9 @@ def test_a_server_that_is_no_ray_takes_no_job_and_is_named(tmp_path: Path, answe
     assert "REKINDLE_RAY_ADDRESS" in reason
 
 
-def asked_for(monkeypatch: pytest.MonkeyPatch, folder: Path, address: str) -> str:
+def asked_for(monkeypatch: pytest.MonkeyPatch, folder: Path, address: str, **environment: str) -> str:
     """Why a training job is not accepted where the cluster's address is this."""
-    host = Host(folder, {"PATH": os.environ["PATH"]}, ray=address)
+    host = Host(folder, {"PATH": os.environ["PATH"], **environment}, ray=address)
     with pytest.raises(ClusterUnavailable) as caught:
         ProcessExecutor(host, SystemClock()).check(TrainingSpec(Algorithm(command="true")))
     assert caught.value.hint.startswith("Set REKINDLE_RAY_ADDRESS to ")
@@ -363,8 +366,16 @@ def test_nothing_starts_while_the_cluster_cannot_be_reached_and_it_is_told_why(t
 def test_a_cluster_that_sends_us_on_is_told_with_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[int, str]
 ) -> None:
-    with head(lambda *_: there) as (new, _), head(lambda *_: (302, f"{new}/api/jobs/rekindle")) as (old, _asked):
-        assert asked_for(monkeypatch, tmp_path, old) == f"it sends us on to {new}/api/jobs/rekindle"
+    """And does not get us to tell the token there: that is the cluster's alone."""
+    here: list[str | None] = []
+    elsewhere: list[str | None] = []
+    with (
+        head(lambda *_: there, seen=elsewhere) as (new, _),
+        head(lambda *_: (302, f"{new}/api/jobs/rekindle"), seen=here) as (old, _asked),
+    ):
+        told = asked_for(monkeypatch, tmp_path, old, RAY_AUTH_TOKEN="secret")
+        assert told == f"it sends us on to {new}/api/jobs/rekindle"
+    assert (set(here), set(elsewhere)) == ({"Bearer secret"}, {None})
 
 
 def ender(made: dict[str, Any], verb: str, address: str) -> subprocess.Popen[str]:
