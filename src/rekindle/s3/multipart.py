@@ -206,7 +206,9 @@ class Uploads:
         for upload_id in self._ids():
             if now - _moment(upload_id) > REMEMBER_SECONDS and self._is_old(upload_id, now):
                 with contextlib.suppress(S3Error), self._held(upload_id):
-                    self._discard(self._root / upload_id)
+                    # Somebody may have gone on with it, or completed it, before it was ours.
+                    if self._is_old(upload_id, now):
+                        self._discard(self._root / upload_id)
 
     def _is_old(self, upload_id: str, now: float) -> bool:
         folder = self._root / upload_id

@@ -126,6 +126,23 @@ def test_what_a_client_left_is_given_up_a_week_after_its_last_part(made: Shelf, 
     assert uploads.complete(slow.id, "k", chosen, Promised(), None).size == 3
 
 
+def test_an_upload_that_somebody_goes_on_with_at_the_last_moment_is_not_given_up(
+    made: Shelf, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, judged, chosen = start(uploads), uploads._is_old, []
+
+    def and_then_goes_on(upload_id: str, now: float) -> bool:
+        old = judged(upload_id, now)
+        if not chosen:
+            chosen.append(add(made, uploads, slow, 1, b"one"))
+        return old
+
+    made.clock.sleep(ABANDONED_SECONDS + 60)
+    monkeypatch.setattr(uploads, "_is_old", and_then_goes_on)
+    start(uploads)
+    assert uploads.complete(slow.id, "k", chosen, Promised(), None).size == 3
+
+
 def test_to_begin_an_upload_reads_nothing_of_those_of_the_day(
     made: Shelf, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
