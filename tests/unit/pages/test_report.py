@@ -93,6 +93,11 @@ def test_only_the_best_training_jobs_curve_stands_out() -> None:
     assert "stopped early" not in made
 
 
+def test_lines_of_weights_differ_by_more_than_their_colour() -> None:
+    dashes = re.findall(r"\.line-[1-5] {[^}]*stroke-dasharray: ([^;]+);", page(told([])))
+    assert len(set(dashes)) == 5
+
+
 def test_a_name_that_is_read_from_the_right_leaves_the_share_beside_it_alone() -> None:
     made = page(told([trial(1, 1.0), trial(2, 2.0)]))
     assert "<bdi>lr</bdi>" in made
