@@ -477,6 +477,18 @@ class TestProcessExecutor(ExecutorSuite):
         executor.launch(bench.run("pass", channels=channels))
         assert finished(executor).state is RunState.COMPLETED
 
+    def test_copies_of_a_run_that_may_be_tried_again_are_gone_once_its_end_is_told(
+        self, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        executor, channels = self.fetching(bench, tmp_path)
+        slow = "from rekindle.executors import supervisor; clear = supervisor._clear; "
+        slow += "supervisor._clear = lambda path: (time.sleep(1.0), clear(path)); "
+        begun, ends = process._START.split("from ", 1)
+        monkeypatch.setattr(process, "_START", f"{begun}import time; {slow}from {ends}")
+        executor.launch(bench.run("sys.exit(3)", channels=channels))
+        until(lambda: (report := executor.report(KEY)) and report.state is RunState.FAILED, "its end")
+        assert not (bench.home / "tuning" / KEY.name / "input" / "data" / "far").exists(), "the next attempt's data would go"
+
     def test_gpus_are_divided(self, bench: Bench) -> None:
         environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": "4,7"}
         executor = ProcessExecutor(Host(bench.home, environment, grace_seconds=0.1), SystemClock())

@@ -463,7 +463,7 @@ def _clear(copy: str) -> None:
 
 def _drop_fetched(orders: records.Fields) -> None:
     """Removes copies of what lies in the object store: a hundred training jobs would keep a hundred of them. An attempt that is
-    lost has a next one, which begins by that. Only once the end is told: whoever kills us meanwhile costs no result."""
+    lost has a next one, which begins by that."""
     for inside in orders.get("fetched", []):
         # From our own place: where the run is deleted by now, its folder may be that of another of its name.
         _clear(os.path.join("..", "..", inside))
@@ -511,8 +511,12 @@ def main(attempt: str) -> None:
         # Not closed only: our guard has copies.
         fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
+    if ended.state == "failed":
+        # Once its end is told another attempt may begin, and bring the same data to the same place.
+        _drop_fetched(orders)
     journal.end(ended.line())
-    if ended.state != "lost":
+    if ended.state in ("completed", "stopped"):
+        # Once the end is told: whoever kills us meanwhile costs no result.
         _drop_fetched(orders)
     # The interpreter's own tidying up would only keep whoever waits for us.
     os._exit(0)
