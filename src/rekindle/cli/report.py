@@ -57,7 +57,7 @@ def gather(app: App, snapshot: Snapshot) -> Told:
         sentences=[] if warm is None else list(sentences(why)),
         readings=readings(warm["parents"]) if warm is not None and warm["looks_at_parents"] else ((), ()),
         curves=_curves(app, snapshot),
-        made_at=f"{(moment(app.clock.now()) or '')[:16].replace('T', ' ')} UTC",
+        made_at=moment(app.clock.now()) or "",
     )
 
 

@@ -80,7 +80,7 @@ def _seen(trial: Record, best: str | None) -> Record:
 
 def _parts(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
     job = told.job
-    yield _header(job)
+    yield _header(job, len(told.definitions) == 1)
     yield node("div", *(_fact(value, what) for value, what in _facts(job, trials)), class_="facts")
     yield from (node("div", text, class_="note") for text in _notes(job))
     if job["best"] is not None:
@@ -96,14 +96,24 @@ def _parts(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
     yield from _curves(told, trials)
     yield from _table(told, trials)
     again = node("code", f"rekindle report {job['name']}")
-    yield node("footer", f"Made {told.made_at} by ", again, ", which makes it again as things stand then.")
+    yield node("footer", f"Made {_minute(told.made_at)} UTC by ", again, ", which makes it again as things stand then.")
 
 
-def _header(job: Record) -> Element:
+def _header(job: Record, alone: bool) -> Element:
+    """``alone``: it has one definition, whose static values are those of all its training jobs."""
     objective = job["objective"]
     line = f"{job['status']}: {job['strategy']} search, to {objective['goal']} {objective['metric']}"
     because = [f" It ended because {job['ended_because']}."] if job["ended_because"] else []
-    return node("header", node("h1", job["name"]), node("p", line + ".", *because, class_="soft"))
+    ended = f", ended {_minute(job['ended_at'])}" if job["ended_at"] else ""
+    fixed = ", ".join(f"{name}={_text(value)}" for name, value in job["static"].items()) if alone else ""
+    again = f"Seed {job['seed']}. Created {_minute(job['created_at'])}{ended} (UTC).{f' Static: {fixed}.' if fixed else ''}"
+    return node(
+        "header", node("h1", job["name"]), node("p", line + ".", *because, class_="soft"), node("p", again, class_="soft")
+    )
+
+
+def _minute(moment: str) -> str:
+    return moment[:16].replace("T", " ")
 
 
 def _facts(job: Record, trials: Sequence[Record]) -> Iterator[tuple[str, str]]:

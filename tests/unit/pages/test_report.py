@@ -25,6 +25,10 @@ def told(trials: list[dict[str, Any]], **more: Any) -> Told:
         "name": "job",
         "status": "InProgress",
         "strategy": "Bayesian",
+        "seed": 7,
+        "static": {"cv": "5"},
+        "created_at": "2026-11-30T04:12:22.123+00:00",
+        "ended_at": None,
         "ended_because": None,
         "failure_reason": None,
         "objective": {"metric": "loss", "goal": "minimize"},
@@ -91,6 +95,13 @@ def test_only_the_best_training_jobs_curve_stands_out() -> None:
     made = page(told(trials, curves={"job-002": [(1, 3.0), (2, 2.0)]}))
     assert 'class="line line-best"' not in made.partition("While training jobs ran")[2]
     assert "stopped early" not in made
+
+
+def test_a_page_says_by_what_its_tuning_job_could_be_made_again_and_when_it_ran() -> None:
+    going = told([])
+    assert "Seed 7. Created 2026-11-30 04:12 (UTC). Static: cv=5.<" in page(going)
+    ended = replace(going, job={**going.job, "ended_at": "2026-11-30T04:15:00.000+00:00"}, definitions=going.definitions * 2)
+    assert "Created 2026-11-30 04:12, ended 2026-11-30 04:15 (UTC).<" in page(ended)
 
 
 def test_lines_of_weights_differ_by_more_than_their_colour() -> None:
