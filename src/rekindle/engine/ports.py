@@ -512,7 +512,8 @@ class Executor(Protocol):
         ...
 
     def forget(self, owner: Owner, name: str) -> None:
-        """Removes all files of a training job that has ended."""
+        """Removes all files of a training job that has ended. Two may do so at once: for neither it is done before all are
+        gone, for then the name is free."""
         ...
 
 
