@@ -83,7 +83,7 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int
     """
     space = encoding.space
     coordinates = [coordinates_of(p, parent) for p in space.parameters]
-    columns = tuple(_column_map(p, parent.space, u) for p, u in zip(space.parameters, coordinates, strict=True))
+    columns = _columns(space, parent.space, coordinates)
     x = np.array([u if c.known else np.full(len(u), 0.5) for u, c in zip(coordinates, columns, strict=True)])
     x = x.T.reshape(len(parent.trials), len(space))
     values = np.array([math.nan if v is None or not math.isfinite(v) else v for _, v in parent.trials], dtype=np.float64)
@@ -158,6 +158,21 @@ def same_category(ours: Value, theirs: Value) -> bool:
     return (type(ours) is type(theirs) and ours == theirs) or str(ours) == str(theirs)
 
 
+def _columns(space: Space, theirs: Space, coordinates: Sequence[Array]) -> tuple[ColumnMap, ...]:
+    """How each parameter of a search reads a parent's rows, whose ``coordinates`` along it are (n,) each. A list of which the
+    greater part of the rows has unknown values is left out while too few rows can be read in all others."""
+    columns = [_column_map(p, theirs, u) for p, u in zip(space.parameters, coordinates, strict=True)]
+    read = [~np.isnan(u) for u in coordinates]
+    lists = [i for i, p in enumerate(space.parameters) if isinstance(p, Categorical) and read[i].any()]
+    for i in sorted((i for i in lists if read[i].mean() < _UNKNOWN_SHARE), key=lambda i: int(read[i].sum())):
+        whole = np.all([r for r, c in zip(read, columns, strict=True) if c.known], axis=0)
+        if whole.sum() >= _ENOUGH:
+            break
+        share = f"only {read[i].mean():.0%} of the parent's values are values here"
+        columns[i] = ColumnMap(columns[i].parameter, "missing", share)
+    return tuple(columns)
+
+
 def _column_map(parameter: Parameter, theirs: Space, u: Array) -> ColumnMap:
     name = parameter.name
     old = next((p for p in theirs.parameters if p.name == name), None)
@@ -166,8 +181,6 @@ def _column_map(parameter: Parameter, theirs: Space, u: Array) -> ColumnMap:
         return ColumnMap(name, "missing", "the parent does not have this parameter")
     if not readable.any():
         return ColumnMap(name, "missing", "no trial of the parent has a value that this range can read")
-    if isinstance(parameter, Categorical) and readable.mean() < _UNKNOWN_SHARE and readable.sum() < _ENOUGH:
-        return ColumnMap(name, "missing", f"only {readable.mean():.0%} of the parent's values are values here")
     if old.size == 1:
         return ColumnMap(name, "constant", f"the parent held it at {_only(old)!r}")
     if _range(old) == _range(parameter):

@@ -429,6 +429,17 @@ def test_where_few_rows_have_categories_known_here_the_parameter_counts_as_missi
     assert (rows.columns[2].how, rows.counts["used"]) == (how, used)
 
 
+@pytest.mark.parametrize(("shared", "how", "used"), [(0, ["missing", "new range"], 12), (8, ["new range", "new range"], 8)])
+def test_rows_are_counted_that_can_be_read_in_every_list(shared: int, how: list[str], used: int) -> None:
+    old = Space([SPACE.parameters[0], Categorical("a", ["here", "gone"]), Categorical("b", ["here", "gone"])])
+    child = Space([SPACE.parameters[0], Categorical("a", ["here"]), Categorical("b", ["here"])])
+    # Of 40 rows, 10 can be read in the first list, 12 in the second, so many in both.
+    known = [*[("here", "here")] * shared, *[("here", "gone")] * (10 - shared), *[("gone", "here")] * (12 - shared)]
+    known += [("gone", "gone")] * (40 - len(known))
+    rows = mapped(old, [({"x": i / 40, "a": a, "b": b}, float(i)) for i, (a, b) in enumerate(known)], child)
+    assert ([c.how for c in rows.columns[1:]], rows.counts["used"]) == (how, used)
+
+
 def test_an_identical_parent_lends_its_rows_though_most_are_of_a_category_that_is_gone() -> None:
     whole = Space([*SPACE.parameters, Categorical("k", ["a", "b", "gone"])])
     rng = np.random.default_rng(0)
