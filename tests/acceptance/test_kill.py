@@ -17,7 +17,7 @@ import psutil
 
 from rekindle.bootstrap import App, build
 from rekindle.domain.completion import best_job
-from rekindle.domain.training_job import ObjectiveStatus, TrainingJob, TrainingJobStatus
+from rekindle.domain.training_job import LOST_RETRIES, ObjectiveStatus, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
 from rekindle.engine.ports import JobFilter, Page
 from rekindle.settings import load_settings
@@ -50,6 +50,7 @@ class Plug:
 
     def __init__(self, folder: Path) -> None:
         self.starts = folder / "starts"
+        self.killed: Counter[str] = Counter()
         source = folder / "source"
         source.mkdir()
         (source / "train.sh").write_text(TRAINER)
@@ -69,28 +70,32 @@ class Plug:
     def trials(self, app: App) -> tuple[TrainingJob, ...]:
         return app.store.jobs_of(app.store.tuning_job(app.owner, "plug").id)
 
-    def supervisors(self) -> list[psutil.Process]:
-        """Processes of this home that run a training job: those whose child is its program."""
-        found: dict[int, psutil.Process] = {}
+    def supervisors(self) -> list[tuple[psutil.Process, str]]:
+        """Processes of this home that run a training job, whose child is its program; and the training job's name."""
+        found: dict[int, tuple[psutil.Process, str]] = {}
         for process in psutil.process_iter():
             try:
-                if process.environ().get("STARTS") == str(self.starts):
+                variables = process.environ()
+                if variables.get("STARTS") == str(self.starts):
                     parent = process.parent()
                     if parent is not None and "supervisor" in " ".join(parent.cmdline()):
-                        found[parent.pid] = parent
+                        found[parent.pid] = parent, variables["TRAINING_JOB_NAME"]
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
         return list(found.values())
 
     def kill_a_supervisor(self, worker: subprocess.Popen[bytes]) -> int:
-        """Waits for one to be there while the worker lives; how many it killed."""
-        found: list[psutil.Process] = []
+        """Waits for one to be there while the worker lives; how many it killed. No training job's is killed so often that it
+        is given up: where workers get no farther between two kills, it is the same one each time."""
+        found: list[tuple[psutil.Process, str]] = []
         # What one look saw counts: by the next its training job may have ended.
         until(lambda: bool(found.extend(self.supervisors()) or found) or worker.poll() is not None)
-        for victim in found[:1]:
+        found = sorted((f for f in found if self.killed[f[1]] < LOST_RETRIES), key=lambda f: self.killed[f[1]])[:1]
+        for victim, name in found:
+            self.killed[name] += 1
             with suppress(psutil.NoSuchProcess):
                 victim.kill()
-        return len(found[:1])
+        return len(found)
 
 
 def until(condition: Callable[[], bool], seconds: float = 400.0) -> None:
@@ -126,7 +131,7 @@ def check(plug: Plug, app: App) -> None:
     assert job.status is TuningJobStatus.COMPLETED
     assert len(trials) == 30
     assert len({t.name for t in trials}) == 30
-    assert all(t.status is TrainingJobStatus.COMPLETED for t in trials)
+    assert [(t.name, t.attempt, t.failure_reason) for t in trials if t.status is not TrainingJobStatus.COMPLETED] == []
     assert all(t.objective_status is ObjectiveStatus.SUCCEEDED for t in trials)
     for trial in trials:
         assert [p.value for p in app.store.points(trial.id, "loss")] == [trial.objective_value]
