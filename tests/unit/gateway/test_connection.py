@@ -46,6 +46,21 @@ def test_no_answer_waits_for_the_client_to_confirm_its_first_piece(patient: int)
         assert sends_at_once(connection)
 
 
+def while_sending(connection: socket.socket, piece: bytes) -> tuple[bool, bytes]:
+    """Sends a piece again and again, for 20 seconds or until the connection is closed: whether it was, and what came."""
+    began, closed, answers = time.monotonic(), False, b""
+    while not closed and time.monotonic() - began < 20:
+        try:
+            connection.sendall(piece)
+            got = connection.recv(65536)
+            closed, answers = not got, answers + got
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            closed = True
+    return closed, answers
+
+
 def test_a_connection_that_says_nothing_is_closed(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         assert until_closed(connection) == b""
@@ -55,16 +70,7 @@ def test_a_connection_that_says_nothing_is_closed(port: int) -> None:
 def test_a_head_that_goes_on_and_on_is_cut_off(port: int, before: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=0.05) as connection:
         connection.sendall(before + _HEAD)
-        began, closed, answers = time.monotonic(), False, b""
-        while not closed and time.monotonic() - began < 20:
-            try:
-                connection.sendall(b"x-a: b\r\n")
-                got = connection.recv(65536)
-                closed, answers = not got, answers + got
-            except TimeoutError:
-                continue
-            except ConnectionError:
-                closed = True
+        closed, answers = while_sending(connection, b"x-a: b\r\n")
         assert closed
         assert answers.count(b"HTTP/1.1 200") == (1 if before else 0)
 
@@ -93,17 +99,8 @@ def test_a_body_that_goes_on_after_the_answer_is_read_for_a_while(port: int) -> 
     head = b"POST / HTTP/1.1\r\nhost: elsewhere.example\r\ncontent-length: %d\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(head % (32 << 20) + bytes(32 << 20) + head % (64 << 20) + bytes(32 << 20))
-        began, closed, answers = time.monotonic(), False, b""
         connection.settimeout(0.05)
-        while not closed and time.monotonic() - began < 20:
-            try:
-                connection.sendall(b"x")
-                got = connection.recv(65536)
-                closed, answers = not got, answers + got
-            except TimeoutError:
-                continue
-            except ConnectionError:
-                closed = True
+        closed, answers = while_sending(connection, b"x")
         assert closed
         assert answers.count(b"HTTP/1.1 403") == 2
 
