@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -85,7 +85,7 @@ def progress(trials: Sequence[Record], objective: Record, parents_best: float | 
     if parents_best is not None:
         marks.append(_level(frame, parents_best, f"the parents' best, {number(parents_best)}"))
     marks += _failures(frame, [t for t in trials if t["status"] == "Failed"])
-    marks += _points(frame, _fewer(with_value, minimise), "number", objective["metric"])
+    marks += _points(frame, _fewer(with_value, minimise), lambda t: t["number"], objective["metric"])
     marks += _best_so_far(frame, with_value, minimise, float(last))
     return frame.drawn(f"{objective['metric']} of each training job, by number", *marks)
 
@@ -102,7 +102,7 @@ def parameter(trials: Sequence[Record], declared: Record, objective: Record) -> 
     scale = of_range(declared)
     deep = 92.0 if isinstance(scale, Categories) and len(scale.values) > 4 else 34.0
     frame = Frame(scale, of_objective([t["objective"] for t in there], minimise), 312.0, 156.0 + deep, 58.0, deep)
-    marks = _points(frame, _fewer(there, minimise), name, objective["metric"])
+    marks = _points(frame, _fewer(there, minimise), lambda t: t["values"][name], objective["metric"])
     return frame.drawn(f"{objective['metric']} by {name}", *marks)
 
 
@@ -138,11 +138,10 @@ def kind_of(trial: Record) -> str:
     return source if source in ("initial", "model", "parent", "imported") else "drawn"
 
 
-def _points(frame: Frame, trials: Sequence[Record], across: str, metric: str) -> list[Element]:
+def _points(frame: Frame, trials: Sequence[Record], across: Callable[[Record], Any], metric: str) -> list[Element]:
     found = []
     for trial in trials:
-        value = trial["number"] if across == "number" else trial["values"][across]
-        place = frame.at(value, trial["objective"])
+        place = frame.at(across(trial), trial["objective"])
         if place is not None:
             told = f"#{trial['number']}  {metric}={number(trial['objective'])}\n{_configuration(trial)}"
             found.append(_point(frame, trial, place, node("title", told)))

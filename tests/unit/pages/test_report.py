@@ -130,3 +130,13 @@ def test_training_jobs_that_are_to_be_tried_again_are_counted() -> None:
     given = told([trial(1, None)])
     made = page(replace(given, job={**given.job, "training_jobs": {**dict.fromkeys(STATES, 0), "retryable_error": 1}}))
     assert "training jobs: 1 to be tried again" in made
+
+
+def test_a_hyperparameter_may_be_called_as_a_column_is() -> None:
+    declared = {"name": "number", "type": "continuous", "min": 0.0, "max": 10.0, "resolved_scaling": "Linear"}
+    trials = [trial(n, float(n), values={"number": 5.0}) for n in (1, 2)]
+    made = page(told(trials, definitions=[(None, [declared])]))
+    chart = made.split("<title>loss by number</title>")[1].split("</svg>")[0]
+    places = re.findall(r'<circle cx="([^"]+)"', chart)
+    assert len(places) == 2
+    assert len(set(places)) == 1
