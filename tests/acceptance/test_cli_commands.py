@@ -513,6 +513,12 @@ def test_a_report_replaces_an_older_one_and_nothing_else(cli, done, folder, tmp_
         assert "--to" in cli.refused(2, "report", done, "--to", place)
     (tmp_path / "pipe").unlink()
     cli.refused(3, "report", "nobody")
+    (tmp_path / "link.html").symlink_to("done.html")
+    (tmp_path / "done.html").write_text(first[:200])
+    cli.ok("report", done, "--to", "link.html")
+    assert (tmp_path / "link.html").readlink() == Path("done.html")
+    assert len((tmp_path / "done.html").read_text()) > 1000
+    (tmp_path / "link.html").unlink()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["done.html", "notes.html"]
 
 
@@ -589,6 +595,9 @@ def test_trials_tell_how_far_each_came(cli, folder):
     assert "epochs" in table.splitlines()[0]
     assert "Stopped at the end" in table
     assert "Stopped early" in table
+    page = report_of(cli, "halved", folder)
+    assert "Stopped at the end" in page.text
+    assert "Stopped early" in page.text
     # Rows bring no curves: how often their programs printed a value is not known here, which is not 0.
     cli.ok("export", "halved", "--to", str(folder / "halved.csv"))
     cli.ok("import", path, str(folder / "halved.csv"), "--name", "moved")

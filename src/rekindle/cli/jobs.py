@@ -281,8 +281,13 @@ def _importance_line(importances: list[dict[str, Any]]) -> str | None:
     return ", ".join(f"{name} {i['share']:.0%}" for name, i in zip(named, importances, strict=True))
 
 
-def _counted(counters: dict[str, int], limit: int | None) -> str:
-    found = ", ".join(f"{count} {_WORDS[state]}" for state, count in counters.items() if count) or "none yet"
+def counts_in_words(counters: Mapping[str, int]) -> str:
+    """How many training jobs are in which state."""
+    return ", ".join(f"{count} {_WORDS[state]}" for state, count in counters.items() if count) or "none yet"
+
+
+def _counted(counters: Mapping[str, int], limit: int | None) -> str:
+    found = counts_in_words(counters)
     return f"{found}; of {limit}" if limit else found
 
 
@@ -332,7 +337,7 @@ def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
     rows = [
         [
             *(r["number"], r["name"], *[r["definition"]] * several),
-            *(_state(r), r["objective"], *[r.get("epochs")] * counted),
+            *(state_in_words(r), r["objective"], *[r.get("epochs")] * counted),
             *(duration(r["seconds"]), *(r["values"].get(n) for n in names)),
         ]
         for r in records
@@ -344,13 +349,14 @@ def _apart(record: dict[str, Any], metric: str, several: bool) -> tuple[str, str
     """A training job where a line has no room for all of it: itself, and its configuration."""
     from rekindle.cli.printing import cell, counted, duration, settings_text
 
-    parts = [f"#{record['number']}", record["name"], *[record["definition"]] * several, _state(record)]
+    parts = [f"#{record['number']}", record["name"], *[record["definition"]] * several, state_in_words(record)]
     parts += [f"{metric}={cell(record['objective'])}"] if record["objective"] is not None else []
     parts += [counted(record["epochs"], "epoch")] if record.get("epochs") is not None else []
     return "  ".join([*parts, duration(record["seconds"])]), settings_text(record["values"])
 
 
-def _state(record: dict[str, Any]) -> str:
+def state_in_words(record: Mapping[str, Any]) -> str:
+    """The state of a training job, from what :func:`trial_records` tells of it."""
     if record["stopped_early"]:
         return "Stopped at the end" if record["in_full"] else "Stopped early"
     return "Stopped by time" if record["secondary_status"] == "MaxRuntimeExceeded" else str(record["status"])

@@ -39,7 +39,7 @@ def report(
 
 def gather(app: App, snapshot: Snapshot) -> Told:
     """All that a page tells of a tuning job."""
-    from rekindle.cli.jobs import show_record, trial_records
+    from rekindle.cli.jobs import counts_in_words, show_record, state_in_words, trial_records
     from rekindle.cli.kin import readings, sentences
     from rekindle.cli.records import moment, range_record
     from rekindle.engine.explain import explain_tuning_job
@@ -49,9 +49,11 @@ def gather(app: App, snapshot: Snapshot) -> Told:
     job = snapshot.job
     why = explain_tuning_job(app.store, app.owner, job.name)
     warm = why["warm_start"]
+    record = show_record(app, describe_job(app.store, job), snapshot)
     return Told(
-        job=show_record(app, describe_job(app.store, job), snapshot),
-        trials=trial_records(app, job, snapshot.jobs),
+        job=record,
+        trials=[{**t, "state": state_in_words(t)} for t in trial_records(app, job, snapshot.jobs)],
+        counts=counts_in_words(record["training_jobs"]),
         why=why,
         definitions=[(d.name, [range_record(p) for p in d.ranges]) for d in job.spec.definitions],
         sentences=[] if warm is None else list(sentences(why)),
@@ -78,16 +80,17 @@ def _is_report(place: Path) -> bool:
 
 
 def _write(place: Path, text: str) -> None:
-    """Whole or not at all. What is no report is not replaced."""
+    """Whole or not at all. What is no report is not replaced; where a link leads, the file that it leads to is."""
     from rekindle.domain.errors import InvalidValue
 
-    aside = place.parent / f".{place.name}.{os.getpid()}"
+    file = Path(os.path.realpath(place))
+    aside = file.parent / f".{file.name}.{os.getpid()}"
     try:
         if place.exists() and not _is_report(place):
             raise InvalidValue("--to", str(place), "exists already and is no report: it is not overwritten", "Choose another.")
-        place.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         aside.write_text(text, encoding="utf-8")
-        aside.replace(place)
+        aside.replace(file)
     except (OSError, ValueError) as error:
         raise InvalidValue("--to", str(place), f"cannot be written ({getattr(error, 'strerror', None) or error})") from error
     finally:

@@ -22,24 +22,19 @@ _MOST_ROWS = 1000
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _ARROWS = "Arrows at an edge are results far beyond it. "
 _MOUSE = "A mark tells more where the mouse rests on it."
-_WORDS = {
-    "completed": "completed",
-    "stopped": "stopped",
-    "non_retryable_error": "failed",
-    "retryable_error": "to be tried again",
-    "in_progress": "running",
-}
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a page tells. ``job`` is what ``rekindle show --json`` prints, ``trials`` what ``rekindle trials --json`` does,
-    ``why`` what ``rekindle explain --json`` does. ``definitions`` are (name, ranges) of each training job definition,
-    ``sentences`` the report on the parents in words, ``readings`` how each parameter of theirs was read (a heading and rows);
-    ``curves`` has what a training job, by its name, emitted of the objective: (step, value)."""
+    """What a page tells. ``job`` is what ``rekindle show --json`` prints, ``trials`` what ``rekindle trials --json`` does, each
+    with its ``state`` in words, ``why`` what ``rekindle explain --json`` does. ``counts`` says how many training jobs are in
+    which state, ``definitions`` are (name, ranges) of each training job definition, ``sentences`` the report on the parents
+    in words, ``readings`` how each parameter of theirs was read (a heading and rows); ``curves`` has what a training job, by
+    its name, emitted of the objective: (step, value)."""
 
     job: Record
     trials: Sequence[Record]
+    counts: str
     why: Record
     definitions: Sequence[tuple[str | None, Sequence[Record]]]
     sentences: Sequence[str] = ()
@@ -59,7 +54,7 @@ def page(told: Told) -> str:
         node("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         node("meta", name="viewport", content="width=device-width, initial-scale=1"),
         node("title", f"{told.job['name']} - tuning job"),
-        node("style", files("rekindle.pages").joinpath("report.css").read_text()),
+        node("style", files("rekindle.pages").joinpath("report.css").read_text(encoding="utf-8")),
     )
     body = node("body")
     for part in _parts(told, trials):
@@ -68,20 +63,15 @@ def page(told: Told) -> str:
 
 
 def _seen(trial: Record, best: str | None) -> Record:
-    """A training job with its state in the words of ``rekindle trials``. Who had all its epochs was not stopped early."""
-    in_full = trial.get("in_full", False)
-    if trial["stopped_early"]:
-        state = "Stopped at the end" if in_full else "Stopped early"
-    else:
-        state = "Stopped by time" if trial["secondary_status"] == "MaxRuntimeExceeded" else str(trial["status"])
-    early = trial["stopped_early"] and not in_full
-    return {**trial, "is_best": trial["name"] == best, "state": state, "stopped_early": early}
+    """Who had all its epochs was not stopped early."""
+    early = trial["stopped_early"] and not trial.get("in_full", False)
+    return {**trial, "is_best": trial["name"] == best, "stopped_early": early}
 
 
 def _parts(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
     job = told.job
     yield _header(job, len(told.definitions) == 1)
-    yield node("div", *(_fact(value, what) for value, what in _facts(job, trials)), class_="facts")
+    yield node("div", *(_fact(value, what) for value, what in _facts(told)), class_="facts")
     yield from (node("div", text, class_="note") for text in _notes(job))
     if job["best"] is not None:
         yield from _best(job)
@@ -116,15 +106,15 @@ def _minute(moment: str) -> str:
     return moment[:16].replace("T", " ")
 
 
-def _facts(job: Record, trials: Sequence[Record]) -> Iterator[tuple[str, str]]:
+def _facts(told: Told) -> Iterator[tuple[str, str]]:
+    job, trials = told.job, told.trials
     best, overall = job["best"], job["overall_best"]
     if best is not None:
         yield number(best["objective"]), f"best {best['metric']}, #{best['number']}"
     if overall is not None and (best is None or overall["name"] != best["name"]):
         yield number(overall["objective"]), f"best with the parents', {overall['name']}"
-    counts = [f"{job['training_jobs'][key]} {word}" for key, word in _WORDS.items() if job["training_jobs"][key]]
     limit = job["limits"]["jobs"]
-    yield f"{len(trials)}{f' of {limit}' if limit else ''}", f"training jobs: {', '.join(counts) or 'none yet'}"
+    yield f"{len(trials)}{f' of {limit}' if limit else ''}", f"training jobs: {told.counts}"
     seconds = [t["seconds"] for t in trials if t["seconds"] is not None]
     if seconds:
         yield _duration(sum(seconds)), f"of training, {job['limits']['parallel']} at a time"

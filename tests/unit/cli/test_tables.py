@@ -87,3 +87,10 @@ def test_a_file_has_no_blanks_at_the_ends_of_lines_whatever_colours_are_asked_fo
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["best"]
     assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_states_of_training_jobs_in_words():
+    by_time = {"status": "Stopped", "secondary_status": "MaxRuntimeExceeded", "stopped_early": False}
+    assert jobs.state_in_words(by_time) == "Stopped by time"
+    assert jobs.counts_in_words({"completed": 2, "retryable_error": 1, "stopped": 0}) == "2 completed, 1 to be tried again"
+    assert jobs.counts_in_words({"completed": 0}) == "none yet"

@@ -10,14 +10,11 @@ from typing import Any
 from rekindle.pages import charts
 from rekindle.pages.report import Told, page
 
-STATES = ("completed", "stopped", "non_retryable_error", "retryable_error", "in_progress")
-
 
 def trial(number: int, objective: float | None, **more: Any) -> dict[str, Any]:
     made = {"number": number, "name": f"job-{number:03d}", "definition": None, "status": "Completed", "objective": objective}
     made |= {"values": {"lr": 0.1 * number}, "source": "model", "stopped_early": False, "seconds": 1.0, "failure_reason": None}
-    made |= {"secondary_status": "Completed"}
-    return {**made, **more}
+    return {"state": more.get("status", "Completed"), **made, **more}
 
 
 def told(trials: list[dict[str, Any]], **more: Any) -> Told:
@@ -35,7 +32,6 @@ def told(trials: list[dict[str, Any]], **more: Any) -> Told:
         "limits": {"jobs": None, "parallel": 1},
         "best": None,
         "overall_best": None,
-        "training_jobs": dict.fromkeys(STATES, 0),
         "early_stopping": None,
         "failure_causes": [],
         "notes": [],
@@ -44,7 +40,7 @@ def told(trials: list[dict[str, Any]], **more: Any) -> Told:
     }
     linear = {"name": "lr", "type": "continuous", "min": 0.0, "max": 10.0, "resolved_scaling": "Linear"}
     given = {"definitions": [(None, [linear])], "why": {"warm_start": None, "objective": job["objective"]}, **more}
-    return Told(job=job, trials=trials, **given)
+    return Told(job=job, trials=trials, counts="none yet", **given)
 
 
 def test_each_definition_has_charts_of_its_own_ranges() -> None:
@@ -114,22 +110,13 @@ def test_a_name_that_is_read_from_the_right_leaves_the_share_beside_it_alone() -
     assert "<bdi>lr</bdi>" in made
 
 
-def test_how_training_jobs_were_stopped_and_what_waits_is_told_as_by_the_commands() -> None:
-    trials = [trial(1, 1.0, stopped_early=True, in_full=True, status="Stopped"), trial(2, 2.0)]
-    trials += [trial(3, 3.0, status="Stopped", secondary_status="MaxRuntimeExceeded")]
+def test_a_training_job_that_ran_in_full_was_not_cut_and_what_waits_is_told() -> None:
+    trials = [trial(1, 1.0, stopped_early=True, in_full=True, state="Stopped at the end"), trial(2, 2.0)]
     given = told(trials)
     made = page(replace(given, job={**given.job, "waiting": [{"training_job": None, "reason": "for a place"}]}))
     assert "<span>Stopped at the end</span>" in made
-    assert "<span>Stopped by time</span>" in made
-    assert "Stopped early" not in made
     assert "point model cut" not in made
     assert "waits: the next training job for a place" in made
-
-
-def test_training_jobs_that_are_to_be_tried_again_are_counted() -> None:
-    given = told([trial(1, None)])
-    made = page(replace(given, job={**given.job, "training_jobs": {**dict.fromkeys(STATES, 0), "retryable_error": 1}}))
-    assert "training jobs: 1 to be tried again" in made
 
 
 def test_a_hyperparameter_may_be_called_as_a_column_is() -> None:
