@@ -52,7 +52,7 @@ _NEVER_BEGAN = ("JOB_SUPERVISOR_ACTOR_START_TIMEOUT", "JOB_SUPERVISOR_ACTOR_UNSC
 
 
 class Silent(Exception):
-    """The cluster does not answer."""
+    """The cluster does not answer, or not to who shows our token: so it may be for a while."""
 
 
 class Refused(Exception):
@@ -93,6 +93,9 @@ class Cluster:
         # The address is one of http or https: the settings see to that.
         request = urllib.request.Request(self.address + path, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310
         if token:
+            if not (token.isascii() and token.isprintable()):
+                # Whoever refuses such a header says what it holds.
+                raise Silent("the token for it holds a line break, or another character that no token has")
             # Not for whoever we are sent on to.
             request.add_unredirected_header("Authorization", f"Bearer {token}")
         try:
@@ -104,8 +107,9 @@ class Cluster:
             _check_place(error.url, request.full_url)
             if error.code == 404 and _UNKNOWN in words:
                 return None
-            # A head that starts or lacks a part, and a proxy before it, answer so for a while.
-            kind = Silent if error.code in (500, 502, 503, 504) else Refused
+            # So answer for a while a head that starts or lacks a part, a proxy before it, and who is shown a token that has run
+            # out: its file may soon hold the next.
+            kind = Silent if error.code in (401, 403, 500, 502, 503, 504) else Refused
             raise kind(f"{error.code}: {_last_line(words)}{_by_proxy(self.address)}") from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise Silent((str(getattr(error, "reason", error)) or repr(error)) + _by_proxy(self.address)) from error
@@ -164,7 +168,7 @@ class Job:
                 # A job that was sent may have arrived, though the answer did not, or was that its id is taken.
                 if (late or isinstance(error, Refused)) and (not sent or self._never_arrives()):
                     raise
-                self._say(f"the Ray cluster at {self._cluster.address} does not answer ({error}); trying again.")
+                self._say(f"the Ray cluster at {self._cluster.address} gives no answer ({error}); trying again.")
             time.sleep(_GLANCE)
 
     def _never_arrives(self) -> bool:

@@ -244,7 +244,7 @@ ray_job.main("run", sys.argv[1])
             [sys.executable, "-c", impatient, file.parent], cwd=tmp_path / "code", capture_output=True, text=True
         )
     assert done.returncode == 1
-    assert done.stdout.startswith(f"rekindle: the Ray cluster at {address} does not answer (")
+    assert done.stdout.startswith(f"rekindle: the Ray cluster at {address} gives no answer (")
     reason = (tmp_path / "output" / "failure").read_text()
     assert reason.startswith(f"ClientError: The Ray cluster at {address} did not take the job: ")
     assert "REKINDLE_RAY_ADDRESS" in reason
@@ -345,6 +345,26 @@ def test_a_cluster_that_is_none_or_does_not_let_us_in_is_told_before_a_training_
     told = asked_for(monkeypatch, tmp_path, "http://head.invalid:8265")
     assert told.endswith("(by way of the proxy in http_proxy; no_proxy names hosts that are asked without it)")
     assert "secret" not in told
+
+
+@pytest.mark.parametrize("token", ["half\nhalf", "h\u00e4lf"])
+def test_a_token_that_cannot_be_one_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    with head(lambda *_: UNKNOWN) as (address, asked):
+        told = asked_for(monkeypatch, tmp_path, address, RAY_AUTH_TOKEN=token)
+    assert told.startswith("the token for it holds a line break")
+    assert "lf" not in told
+    assert asked == []
+
+
+def test_a_job_waits_for_the_next_token_where_the_last_one_has_run_out(tmp_path: Path) -> None:
+    def answer(method: str, _path: str, times: int) -> tuple[int, str]:
+        if method == "POST":
+            return 200, "{}"
+        return (403, "Forbidden: token has run out") if times == 1 else UNKNOWN if times == 2 else status("SUCCEEDED")
+
+    with head(answer) as (address, _asked):
+        assert follow(job(tmp_path, "true"), address).wait(30) == 0
+    assert "403: Forbidden: token has run out" in (tmp_path / "said").read_text()
 
 
 def test_nothing_starts_while_the_cluster_cannot_be_reached_and_it_is_told_why(tmp_path: Path) -> None:
@@ -464,7 +484,7 @@ def test_a_token_s_file_may_hold_another_by_now(tmp_path: Path) -> None:
         token.write_text("second\n")
         assert cluster.job("any")
         token.write_bytes(b"\xff")
-        with pytest.raises(ray_job.Refused, match="no such token"):
+        with pytest.raises(ray_job.Silent, match="no such token"):
             cluster.job("any")
 
 
