@@ -63,6 +63,15 @@ def test_tuning_specs(spec):
     assert dumps(encode_tuning_spec(decode_tuning_spec(loads(text), {}))) == text, "what is read is written as it was"
 
 
+@given(records.tuning_specs)
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_names_count_in_a_tuning_job_that_is_older_than_their_switch(spec):
+    document = encode_tuning_spec(spec)
+    for definition in document["definitions"]:
+        del definition["known_names"]
+    assert all(d.known_names for d in decode_tuning_spec(document, {}).definitions)
+
+
 @generated
 @given(records.ranges)
 def test_ranges_with_their_types(parameter):

@@ -130,6 +130,7 @@ ranges = (
 definitions = _every(
     Definition,
     training=training_specs,
+    known_names=st.booleans(),
     objective=_every(Objective, metric=texts, direction=st.sampled_from(["minimize", "maximize"])),
     ranges=st.lists(ranges, max_size=3, unique_by=lambda r: r.name).map(tuple),
     statics=string_maps,

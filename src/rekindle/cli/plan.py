@@ -51,6 +51,7 @@ def plan_record(app: App, checked: CheckedJob, size: SourceSize | None) -> dict[
     )
     from rekindle.cli.rules import check_records
     from rekindle.domain.builtins.catalogue import builtin_of
+    from rekindle.domain.search_plan import known_names
     from rekindle.domain.tuning_job import warm_start_shape
     from rekindle.domain.warm_start import warm_start_checks
     from rekindle.search.space import size_of
@@ -72,6 +73,7 @@ def plan_record(app: App, checked: CheckedJob, size: SourceSize | None) -> dict[
         "hyperband": hyperband_record(spec),
         "completion": completion_record(spec),
         "early_stopping": spec.early_stopping,
+        "known_names": list(known_names(spec)),
         "metrics": {m.name: m.regex for m in training.algorithm.metrics},
         "source": training.algorithm.source,
         "source_copy": None if size is None else {"files": size.files, "size": size.bytes, "whole": size.whole},
@@ -141,6 +143,7 @@ def _show(record: dict[str, Any]) -> None:
         "channels": settings_text(record["channels"]) or None,
         "static": settings_text(record["static"]) or None,
         "early stopping": "auto" if record["early_stopping"] else None,
+        "known names": ", ".join(record["known_names"]) or None,
     }
     show(pairs({k: v for k, v in rows.items() if v is not None}), "")
     show(table(["range", "type", "from", "to", "scaling"], [_range_row(r) for r in record["ranges"]]), "")

@@ -27,7 +27,7 @@ _AIMS = {
 }
 _FITS = {"short waves": ", where what looks like noise may be short waves"}
 #: The same, where more is known than the source.
-_CENTRE = "the initial design: the middle of all ranges, before there is a model"
+_CENTRE = "the initial design: the middle of all ranges, or what is known by name, before there is a model"
 _OF_DRAWS = "the model: the greatest log expected improvement among random draws"
 _TAKEN = "the parents: one of their best, in turn with the model's own suggestions"
 _NOTHING_NEW = "a random draw on the ranges' scales: what the search would rather try had been tried"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rekindle.search.transfer import TransferReport
 
 #: Changes whenever the same history could give another suggestion than before.
-ALGORITHM_VERSION = 18
+ALGORITHM_VERSION = 19
 
 #: Numbers of the training jobs at whose turn the parents give no configuration of theirs but a point for contrast, where they
 #: give any (search/transfer.py: its count of asked trials begins at 0).
@@ -65,6 +65,16 @@ def _hyperband(job: TuningJob, definition: Definition) -> Strategy:
     name = job.spec.hyperband.sampler if job.spec.hyperband else "random"
     drawn = sampler(name, definition.space, direction, job.spec.seed)
     return Hyperband(drawn, direction, *resources, self_ending=epochs_of(definition.statics) == resources[1])
+
+
+def known_names(spec: TuningJobSpec) -> Sequence[str]:
+    """The hyperparameters of which the search knows more by their names than that the middle of their range is good."""
+    drawn_by_model = spec.hyperband is not None and spec.hyperband.sampler == "bayesian"
+    if spec.strategy is not StrategyName.BAYESIAN and not drawn_by_model:
+        return ()
+    from rekindle.search.bayesian.known_names import known
+
+    return list(dict.fromkeys(name for d in spec.definitions for name in known(d.space)))
 
 
 def watches_curves(spec: TuningJobSpec) -> bool:

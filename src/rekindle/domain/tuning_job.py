@@ -122,11 +122,13 @@ class Definition:
     ranges: tuple[Parameter, ...]
     statics: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None
+    #: Whether what is known of well-known hyperparameters counts (search/bayesian/known_names.py).
+    known_names: bool = True
 
     @property
     def space(self) -> Space:
         """The search space."""
-        return Space(self.ranges)
+        return Space(self.ranges, known_names=self.known_names)
 
     @property
     def where(self) -> str:

@@ -46,6 +46,7 @@ KEYS = (
     "static",
     "strategy",
     "hyperband",
+    "known_names",
     "seed",
     "limits",
     "early_stopping",
@@ -172,11 +173,13 @@ def _definition(table: Table, folder: Path) -> Definition:
     builtin = read_builtin(table)
     objective, metrics = _objective(table) if builtin is None else _builtin_objective(table, builtin)
     ranges, static = table.need("ranges", "Name at least one hyperparameter and its range."), table.get("static")
+    known_names = table.get("known_names")
     return Definition(
         training=read_training(table, folder, metrics),
         objective=objective,
         ranges=read_ranges(ranges),
         statics=static.texts() if static is not None else {},
+        known_names=known_names is None or known_names.switch(),
     )
 
 

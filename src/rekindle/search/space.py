@@ -240,7 +240,8 @@ Parameter = Continuous | Integer | Categorical
 
 @dataclass(frozen=True)
 class Space:
-    """An ordered list of parameters with distinct names.
+    """An ordered list of parameters with distinct names. ``known_names``: Bayesian search begins around what is known of
+    well-known hyperparameters (``C``, ``subsample``), not around the middle of their ranges.
 
     >>> space = Space([Continuous("lr", 1e-5, 1e-1, scaling="Logarithmic"), Integer("layers", 1, 5)])
     >>> round(space.decode([0.5, 0.99])["lr"], 6)
@@ -248,8 +249,9 @@ class Space:
     """
 
     parameters: Sequence[Parameter]
+    known_names: bool = True
 
-    def __init__(self, parameters: Sequence[Parameter], *others: Never) -> None:
+    def __init__(self, parameters: Sequence[Parameter], *others: Never, known_names: bool = True) -> None:
         if others:
             raise SpaceError("parameters", (parameters, *others), f"ranges come as one list; {_SPACE}")
         if isinstance(parameters, Parameter):
@@ -257,6 +259,7 @@ class Space:
         if not isinstance(parameters, Iterable):
             raise SpaceError("parameters", parameters, f"not a list of ranges; {_SPACE}")
         object.__setattr__(self, "parameters", tuple(parameters))
+        object.__setattr__(self, "known_names", known_names)
         names: set[str] = set()
         for parameter in self.parameters:
             if not isinstance(parameter, Parameter):

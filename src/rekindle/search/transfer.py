@@ -24,6 +24,7 @@ from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
 from rekindle.search.bayesian.initial import design_point, sobol
+from rekindle.search.bayesian.known_names import middles
 from rekindle.search.bayesian.model import Member, as_expected
 from rekindle.search.bayesian.prior import Context, PriorModel, View
 from rekindle.search.bayesian.strategy import BayesianSearch, Options, working_set
@@ -217,8 +218,8 @@ class Kin:
         if len(context.y) > _CONTRAST[-1]:
             return {}
         chosen = _CONTRAST if doubted else _CONTRAST[:1]
-        d = len(context.encoding.space)
-        points = np.array([design_point(d, k, generator(context.seed)) for k in range(len(chosen))])
+        around = middles(context.encoding.space)
+        points = np.array([design_point(around, k, generator(context.seed)) for k in range(len(chosen))])
         return {k: context.encoding.decode(p) for k, p in zip(chosen, context.encoding.snap(points), strict=True)}
 
     def _doubted(self, context: Context) -> bool:

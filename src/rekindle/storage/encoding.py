@@ -319,6 +319,7 @@ def _encode_definition(definition: Definition) -> Json:
         "objective": {"metric": definition.objective.metric, "direction": definition.objective.direction},
         "ranges": [encode_range(p) for p in definition.ranges],
         "statics": dict(definition.statics),
+        "known_names": definition.known_names,
     }
 
 
@@ -329,6 +330,7 @@ def _decode_definition(document: Json) -> Definition:
         ranges=tuple(decode_range(r) for r in document["ranges"]),
         statics=document["statics"],
         name=document["name"],
+        known_names=document.get("known_names", True),
     )
 
 

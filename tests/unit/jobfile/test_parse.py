@@ -57,6 +57,7 @@ checkpoints: {uri: ckpt, local_path: /ckpt}
 resources: {instances: 2, gpus: 1, cpus: 4}
 retries: 2
 tags: {team: vision}
+known_names: no
 """
 SHORT = """\
 name: x
@@ -94,6 +95,7 @@ def test_the_definition(spec):
         Categorical("shrinking", ["yes", "no"]),
     )
     assert definition.statics == {"cv": "5", "tol": "1e-3", "cache": "true"}
+    assert not definition.known_names
 
 
 def test_the_training_job(spec):
@@ -124,6 +126,7 @@ def test_defaults():
     assert spec.limits == Limits(3, 1, None)
     assert spec.random_seed is None
     assert spec.definition.ranges == (Continuous("a", 1.0, 1000.0, "Auto"),)
+    assert spec.definition.known_names
     assert spec.definition.training.algorithm.source == "/jobs/digits"
     assert spec.definition.training.algorithm.python is None
     assert spec.definition.training.max_runtime_seconds == 86_400

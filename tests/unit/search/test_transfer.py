@@ -111,7 +111,7 @@ def test_an_identical_parent_of_a_few_results_that_are_found_again_keeps_its_row
 def contrasts(parent: Parent) -> list[int]:
     tuner = search([parent], bowl, 10)
     seen = [tuner.history.trials[i].configuration for i in range(10)]
-    design = [SPACE.decode(design_point(2, k, generator(0))) for k in range(4)]
+    design = [SPACE.decode(design_point((0.5, 0.5), k, generator(0))) for k in range(4)]
     return [i for i, c in enumerate(seen) if any(np.allclose([c["x"], c["y"]], [p["x"], p["y"]], atol=1e-5) for p in design)]
 
 

@@ -15,6 +15,7 @@ from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.feasibility import Feasibility
 from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
 from rekindle.search.bayesian.initial import covering, design_point, initial_size, sobol
+from rekindle.search.bayesian.known_names import middles
 from rekindle.search.bayesian.maximise import Objective, maximise
 from rekindle.search.bayesian.model import Acquisition, member
 from rekindle.search.bayesian.prior import Context, PriorFactory, PriorModel, View, cold_start
@@ -141,7 +142,7 @@ class _Suggestion:
     def _design(self) -> Proposal | None:
         d = len(self.search.space)
         first = self.history.asked
-        own = design_point(d, first, generator(self.search.seed))
+        own = design_point(middles(self.search.space), first, generator(self.search.seed))
         own = covering(self.search.space, first, own, generator(self.search.seed, d))
         points = np.vstack([own, sobol(d, first + 1, 256, generator(self.search.seed))])
         rows = self.search.encoding.snap(points)
