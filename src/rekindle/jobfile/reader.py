@@ -20,10 +20,12 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 MAX_NODES = 20_000
 
+_SINGLE_QUOTES = "Put it in single quotes, in which a backslash is only that."
 #: What YAML's words for a fault mean to somebody who writes a job file; the first that fits counts.
 _WAYS_OUT = (
     ("'\\t'", "Indent with spaces, not with tabs."),
-    ("unknown escape", "Put it in single quotes, in which a backslash is only that."),
+    ("unknown escape", _SINGLE_QUOTES),
+    ("expected escape sequence", _SINGLE_QUOTES),
     ("unexpected end of stream", "Close the quote."),
     ("while parsing a flow", "Close each bracket, and quote what holds any of [ ] { } , itself, as regular expressions do."),
     ("<block end>", "Indent it as far as its neighbours, or by two spaces more than the key that it is part of."),
@@ -45,7 +47,7 @@ def read(data: bytes) -> Fields:
     """The table that a job file holds. Raises JobFileError, with the line where there is one."""
     text = decode(data)
     try:
-        root = _Builder(yaml.parse(text, Loader=yaml.SafeLoader)).document()
+        root = _Builder(_events(yaml.SafeLoader(text))).document()
     except yaml.MarkedYAMLError as error:
         raise _not_yaml(error, text) from error
     except yaml.reader.ReaderError as error:
@@ -69,6 +71,15 @@ def decode(data: bytes) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         found = f"byte 0x{data[error.start]:02x} is not UTF-8"
         raise JobFileError(found, "Save the file as UTF-8.", line=line) from error
+
+
+def _events(loader: yaml.SafeLoader) -> Iterator[Any]:
+    """YAML's events. PyYAML takes any eight digits for a character, and any number of them for a version."""
+    try:
+        yield from iter(loader.get_event, None)
+    except (ValueError, OverflowError) as error:
+        found = "an escape that stands for no character, or a version that is none"
+        raise JobFileError(f"not valid YAML: {found}", _SINGLE_QUOTES, line=loader.line + 1) from error
 
 
 class _Builder:

@@ -58,6 +58,9 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "NUL in the middle": (GOOD.encode() + b"\x00\n", ["job.yaml:10", "'\\x00'"]),
     "escaped NUL": (add('environment: {A: "a\\0b"}'), ["job.yaml:10", "'\\x00'"]),
     "half a surrogate pair": (add('environment: {A: "\\ud800"}'), ["job.yaml:10", "'\\ud800'"]),
+    "escape beyond Unicode": (add('environment: {A: "\\UFFFFFFFF"}'), ["job.yaml:10", "not valid YAML", "single quotes"]),
+    "path of another system in double quotes": (add(r'environment: {A: "C:\Users\data"}'), ["job.yaml:10", "single quotes"]),
+    "version of thousands of digits": (f"%YAML 1.{'1' * 5000}\n---\n{GOOD}".encode(), ["job.yaml:1", "not valid YAML"]),
     "tabs": (swap("  C: {", "\tC: {"), ["job.yaml:5", "spaces"]),
     "indented by one": (
         swap("  degree:", "   degree:"),
