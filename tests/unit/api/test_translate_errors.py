@@ -190,7 +190,7 @@ def test_ranges_objectives_and_resources_are_told_where_they_stand() -> None:
     }
     for request, where, ranges, objective, resources in (
         (
-            {"TrainingJobDefinition": {}},
+            {"TrainingJobDefinition": {"HyperParameterRanges": {"IntegerParameterRanges": []}}},
             "trainingJobDefinition",
             "hyperParameterTuningJobConfig.parameterRanges",
             "hyperParameterTuningJobConfig.hyperParameterTuningJobObjective",

@@ -29,7 +29,7 @@ from rekindle.domain.training_job import (
 from rekindle.domain.tuning_job import CompletionCriteria, Hyperband, StrategyName, TuningJob, WarmStart, WarmStartType
 from rekindle.engine.queries import view
 from support.specs import tuning_spec
-from support.wire import tuning_request
+from support.wire import definition, tuning_request
 
 NOW = 1_800_000_000.0
 OWNER = Owner("123456789012", "eu-central-1")
@@ -232,3 +232,19 @@ def test_a_request_read_from_a_file_may_hold_nulls() -> None:
     assert "WarmStartConfig" not in shown
     assert shown["HyperParameterTuningJobConfig"]["ParameterRanges"]["CategoricalParameterRanges"] == []
     assert not {"InputDataConfig", "Environment", "HyperParameterRanges"} & set(shown["TrainingJobDefinition"])
+
+
+def test_empty_lists_of_ranges_say_nothing() -> None:
+    nothing = {"IntegerParameterRanges": [], "ContinuousParameterRanges": []}
+    request = tuning_request("empty", TrainingJobDefinition=definition(HyperParameterRanges=nothing))
+    assert [p.name for p in spec_from_request(request).definition.ranges] == ["lr", "layers"]
+    config = request["HyperParameterTuningJobConfig"]
+    inner = definition(
+        DefinitionName="one",
+        TuningObjective=config.pop("HyperParameterTuningJobObjective"),
+        HyperParameterRanges=config.pop("ParameterRanges"),
+    )
+    several = {**request, "TrainingJobDefinitions": [inner]}
+    del several["TrainingJobDefinition"]
+    config["ParameterRanges"] = nothing
+    assert [p.name for p in spec_from_request(several).definition.ranges] == ["lr", "layers"]

@@ -71,7 +71,7 @@ def _definitions(request: Json, config: Part) -> tuple[Definition, ...]:
         return (_definition(part, config, None),)
     parts = list(Part("", request).items("TrainingJobDefinitions"))
     for key in ("ParameterRanges", "HyperParameterTuningJobObjective"):
-        if config.get(key):
+        if any((config.get(key) or {}).values()):
             raise InvalidValue(config.inner(key), config.get(key), "each of several definitions has its own")
     _check_environments(parts)
     return tuple(_definition(part, config, part.need("DefinitionName", str)) for part in parts)
@@ -96,7 +96,9 @@ def _check_environments(parts: Sequence[Part]) -> None:
 
 def _definition(part: Part, config: Part, name: str | None) -> Definition:
     objective = part.part("TuningObjective") or config.part("HyperParameterTuningJobObjective")
-    ranges = part.part("HyperParameterRanges") or config.part("ParameterRanges")
+    own = part.part("HyperParameterRanges")
+    # Empty lists of ranges say nothing.
+    ranges = own if any(own.value.values()) else config.part("ParameterRanges")
     if not objective:
         where = config.inner("HyperParameterTuningJobObjective") if name is None else part.inner("TuningObjective")
         raise InvalidValue(where, None, "missing: it says which metric to minimise or maximise")

@@ -132,7 +132,7 @@ def _in_single(field: str, sent: Json) -> str:
     """A field of the only definition: its ranges and objective may stand in the configuration. Empty: it is none."""
     head, _, rest = field.partition(".")
     definition = sent.get("TrainingJobDefinition") or {}
-    if head == "ranges" and not definition.get("HyperParameterRanges"):
+    if head == "ranges" and not any((definition.get("HyperParameterRanges") or {}).values()):
         return _range(
             f"{_CONFIG}.parameterRanges", rest, (sent.get("HyperParameterTuningJobConfig") or {}).get("ParameterRanges")
         )
