@@ -69,7 +69,7 @@ def decoded(text: str) -> Any:
     """A hyperparameter as the toolkit reads it: JSON where it is JSON, else the text itself."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -43,6 +43,7 @@ VALUES = {
     "lines": ('"a\\nb"', "a\nb", "a\nb"),
     "not-ascii": ('"grün"', "grün", "grün"),
     "not-ascii-in-a-map": ('{"k": "grün"}', "k=grün", '{"k":"gr\\u00fcn"}'),
+    "nested-beyond-reading": ("[" * 2000, "[" * 2000, "[" * 2000),
     "json-twice": ('"\\"x\\""', '"x"', '"x"'),
     "dash_and.dot": ("1", "1", "1"),
 }
