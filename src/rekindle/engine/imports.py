@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from rekindle.domain.completion import not_improving
 from rekindle.domain.decisions import CurvePoint
-from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound
+from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, shown
 from rekindle.domain.search_plan import hyperparameters
+from rekindle.domain.texts import unwanted
 from rekindle.domain.training_job import (
     FinalMetric,
     MetricPoint,
@@ -124,6 +125,7 @@ def import_tuning_job(
     _check_history(spec, quotas)
     _check_free(store, owner, spec.name)
     tuned = [_checked(spec.definition, result) for result in results]
+    _check_texts(results, origin)
     now = clock.now()
     began = origin.created_at or min((at for r in results if (at := r.created_at or r.started_at)), default=now)
     job = TuningJob(spec, owner, uuid.uuid4().hex, created_at=began, modified_at=now, imported=True)
@@ -158,6 +160,17 @@ def _ended(job: TuningJob, jobs: Sequence[TrainingJob], origin: Origin) -> Tunin
         seq=2 * len(jobs),
         not_improving=not_improving(jobs, job.spec.definition.objective.direction),
     )
+
+
+def _check_texts(results: Sequence[Result], origin: Origin) -> None:
+    """What is kept as it was told must be text that every face can show."""
+    told = [("FailureReason", origin.failure_reason)]
+    for r in results:
+        told += [(f"{r.where}.name", r.name), (f"{r.where}.failure_reason", r.failure_reason)]
+    for field, text in told:
+        bad = unwanted(text or "")
+        if bad:
+            raise InvalidValue(field, text, f"cannot hold the character {shown(bad)}", "Take it out.")
 
 
 def _checked(definition: Definition, result: Result) -> dict[str, str]:

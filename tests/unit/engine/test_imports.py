@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -54,6 +55,16 @@ def test_when_it_began_is_unknown_where_nobody_said_so(engine: Engine) -> None:
     imported(engine, read_results(text, "old.csv", "loss"))
     assert [t.started_at for t in engine.trials("old")] == [None, None, 1.7e9]
     assert [t.ended_at for t in engine.trials("old")] == [1.7e9, 1.7e9 + 30, 1.7e9 + 60]
+
+
+@pytest.mark.parametrize("field", ["name", "failure_reason"])
+@pytest.mark.parametrize("character", ["\0", "\ud800"])
+def test_what_no_face_could_show_is_refused(engine: Engine, field: str, character: str) -> None:
+    row = {"lr": 0.01, "layers": 2, "act": "relu", "loss": 1, field: f"a{character}"}
+    with pytest.raises(InvalidValue, match=f"old.jsonl:1.{field}: .*cannot hold the character"):
+        imported(engine, read_results(json.dumps(row), "old.jsonl", "loss"))
+    with pytest.raises(NotFound):
+        engine.store.tuning_job(engine.owner, "old")
 
 
 def test_no_worker_touches_it(engine: Engine) -> None:
