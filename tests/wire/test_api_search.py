@@ -232,6 +232,16 @@ def test_a_result_has_no_member_that_the_model_of_search_does_not_know() -> None
     assert answers[0]["Results"][0]["TrainingJob"].keys() <= known.keys()
 
 
+def test_a_token_of_a_long_text_is_taken_back() -> None:
+    with wire(Engine(program)) as service:
+        for name in ("b", "a", "c"):
+            service.client.create_training_job(**training_request(name, HyperParameters={"lr": "1", "x": "漢" * 2499 + name}))
+        pages = service.client.get_paginator("search").paginate(
+            Resource="TrainingJob", SortBy="HyperParameters.x", SortOrder="Ascending", PaginationConfig={"PageSize": 1}
+        )
+        assert [r["TrainingJob"]["TrainingJobName"] for page in pages for r in page["Results"]] == ["a", "b", "c"]
+
+
 def test_a_token_is_for_its_own_filter(found: Wire) -> None:
     token = found.client.search(Resource="TrainingJob", MaxResults=1)["NextToken"]
     expression = {"Filters": [{"Name": "TrainingJobStatus", "Operator": "Equals", "Value": "Completed"}]}

@@ -15,6 +15,8 @@ from rekindle.api.translate.search_properties import Kind, Property
 from rekindle.domain.errors import InvalidValue
 
 Json = Mapping[str, Any]
+#: How many characters of a text count: a token holds them, and no token is longer than the model's 8192 characters.
+_COMPARED = 1000
 #: Kind of value, value as a number, value as text, ARN: no two resources are at the same place.
 Place = tuple[int, float, str, str]
 
@@ -42,7 +44,7 @@ class Order:
             value = _number_or_text(value)
         if isinstance(value, bool | int | float):
             return (0, float(value), "", arn)
-        return (1, 0.0, str(value), arn)
+        return (1, 0.0, str(value)[:_COMPARED], arn)
 
 
 def page(found: Iterable[tuple[Place, Any]], order: Order, size: int, token: str | None) -> tuple[list[Any], str | None]:
@@ -58,7 +60,8 @@ def page(found: Iterable[tuple[Place, Any]], order: Order, size: int, token: str
 
 
 def _encoded(place: Place, order: Order) -> str:
-    text = json.dumps([order.resource, order.property.name, order.descending, *place], separators=(",", ":"))
+    what = [order.resource, order.property.name, order.descending, *place]
+    text = json.dumps(what, ensure_ascii=False, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
