@@ -162,13 +162,25 @@ def _json_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_once)
+        except KeyError as error:
+            name, reason = error.args[0], "the name is there twice in one row"
+            raise InvalidValue(f"{path}:{number}", name, reason, "Rename one of them.") from error
         except (ValueError, RecursionError) as error:
             way_out = "A file of CSV needs a name that ends in .csv."
             raise InvalidValue(f"{path}:{number}", line[:60], "not a line of JSON", way_out) from error
         if not isinstance(row, dict):
             raise InvalidValue(f"{path}:{number}", line[:60], "each line is a JSON object: names and values")
         yield number, row
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises KeyError with a name that is there twice: one of its values would be lost."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise KeyError(next(name for name in names if names.count(name) > 1))
+    return row
 
 
 def _objective_column(names: Collection[str], metric: str, path: str) -> str:

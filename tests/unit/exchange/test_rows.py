@@ -104,6 +104,7 @@ def test_columns_may_be_mapped() -> None:
         ('{"x": 1, "loss": {}}\n', "a.jsonl", "a.jsonl:1.loss", {}),
         ('{"x": 1, "loss": 1}\n\n[]\n', "a.jsonl", "a.jsonl:3", "[]"),
         ("{\n", "a.jsonl", "a.jsonl:1", "{"),
+        ('{"x": 1, "loss": 1, "x": 2}\n', "a.jsonl", "a.jsonl:1", "x"),
         ("[" * 100_000, "a.jsonl", "a.jsonl:1", "[" * 60),
         ('{"loss": 1' + "0" * 400 + "}", "a.jsonl", "a.jsonl:1.loss", 10**400),
         ("x,loss\n", "a.csv", "results", "a.csv"),
