@@ -263,13 +263,19 @@ def _resources(random: Random, part: Json, names: tuple[str, ...]) -> None:
     found = {name: part.pop(name, None) for name in names}
     chosen = random.choice(names)
     resources = found[chosen] or {}
-    resources.pop("InstanceConfigs" if random.random() < 0.5 else "InstanceType", None)
-    if "InstanceConfigs" in resources:
-        resources.pop("InstanceType", None)
+    for name in ("SelectedInstanceType", "SelectedInstanceCount"):
+        resources.pop(name, None)
+    lists = ("InstanceConfigs", "InstanceGroups", "InstancePreferences")
+    kept = random.choice([None, *(name for name in lists if resources.get(name))])
+    for name in (*lists, "InstanceType", "InstanceCount"):
+        if name != kept and (name in lists or kept):
+            resources.pop(name, None)
     resources["VolumeSizeInGB"] = random.randint(1, 100)
-    if "InstanceGroups" in resources:
+    if kept == "InstanceConfigs":
+        del resources["VolumeSizeInGB"]
+    if kept == "InstanceGroups":
         del resources["InstanceGroups"][1:]
-    for counted in (resources, *resources.get("InstanceGroups", ()), *resources.get("InstanceConfigs", ())):
+    for counted in (resources, *(element for name in lists for element in resources.get(name, ()))):
         if "InstanceCount" in counted:
             counted["InstanceCount"] = max(1, counted["InstanceCount"])
     part[chosen] = resources

@@ -588,6 +588,12 @@ CHANNEL = {
     "ChannelName": "train",
     "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/train"}},
 }
+FILE_SYSTEM = {
+    "FileSystemId": "fs-0123456789abcdef0",
+    "FileSystemAccessMode": "ro",
+    "FileSystemType": "EFS",
+    "DirectoryPath": "/train",
+}
 
 TRAINING = [
     ("ResourceConfig", None, "resourceConfig: missing: it says on what to run"),
@@ -602,6 +608,26 @@ TRAINING = [
         {"VolumeSizeInGB": 1, "InstanceGroups": [{**GROUP, "InstanceGroupName": "a", "InstanceCount": 0}]},
         "resourceConfig.instanceGroups.1.member.instanceCount: 0: at least 1",
     ),
+    (
+        "ResourceConfig",
+        {**GROUP, "VolumeSizeInGB": 1, "InstanceGroups": [{**GROUP, "InstanceGroupName": "a"}]},
+        "resourceConfig.instanceGroups: 'ml.m5.large': either InstanceType or InstanceGroups",
+    ),
+    (
+        "ResourceConfig",
+        {"InstanceCount": 2, "VolumeSizeInGB": 1, "InstanceGroups": [{**GROUP, "InstanceGroupName": "a"}]},
+        "resourceConfig.instanceGroups: 2: either InstanceCount or InstanceGroups",
+    ),
+    (
+        "ResourceConfig",
+        {"InstanceCount": 2, "VolumeSizeInGB": 1, "InstancePreferences": [GROUP]},
+        "resourceConfig.instancePreferences: 2: either InstanceCount or InstancePreferences",
+    ),
+    (
+        "ResourceConfig",
+        {"VolumeSizeInGB": 1, "InstanceGroups": [{**GROUP, "InstanceGroupName": "a"}], "InstancePreferences": [GROUP]},
+        "either InstancePreferences or InstanceGroups",
+    ),
     ("InputDataConfig", [CHANNEL, {**CHANNEL}], "inputDataConfig: 'train': two channels have this name"),
     ("AlgorithmSpecification", None, "exactly one of TrainingImage and AlgorithmName"),
     ("HyperParameters", {"": "x"}, "a hyperparameter's name has 1 to 256 characters"),
@@ -611,6 +637,11 @@ TRAINING = [
         "InputDataConfig",
         [{"ChannelName": "a", "DataSource": {}}],
         "only S3DataSource is available. Copy the data into a bucket",
+    ),
+    (
+        "InputDataConfig",
+        [{**CHANNEL, "DataSource": {**CHANNEL["DataSource"], "FileSystemDataSource": FILE_SYSTEM}}],
+        "inputDataConfig.1.member.dataSource: channel 'train': only S3DataSource is available",
     ),
 ]
 

@@ -10,6 +10,7 @@ from rekindle.api.translate.arns import parse_arn, resource_arn, tuning_job_arn
 from rekindle.api.translate.create_request import spec_from_request
 from rekindle.api.translate.echo import metric_definitions, tuning_job_members
 from rekindle.api.translate.stamps import present, stamp
+from rekindle.api.translate.training_request import training_job_from_request
 from rekindle.api.translate.training_view import describe_training_job, training_job_summary, tuned_job_summary
 from rekindle.api.translate.tuning_view import describe_tuning_job
 from rekindle.domain.errors import InvalidValue
@@ -21,6 +22,7 @@ from rekindle.domain.training_job import (
     FinalMetric,
     Output,
     Owner,
+    Resources,
     SecondaryStatus,
     TrainingJob,
     TrainingJobStatus,
@@ -29,7 +31,7 @@ from rekindle.domain.training_job import (
 from rekindle.domain.tuning_job import CompletionCriteria, Hyperband, StrategyName, TuningJob, WarmStart, WarmStartType
 from rekindle.engine.queries import view
 from support.specs import tuning_spec
-from support.wire import definition, tuning_request
+from support.wire import definition, training_request, tuning_request
 
 NOW = 1_800_000_000.0
 OWNER = Owner("123456789012", "eu-central-1")
@@ -248,3 +250,15 @@ def test_empty_lists_of_ranges_say_nothing() -> None:
     del several["TrainingJobDefinition"]
     config["ParameterRanges"] = nothing
     assert [p.name for p in spec_from_request(several).definition.ranges] == ["lr", "layers"]
+
+
+@pytest.mark.parametrize(
+    ("preferred", "around", "count"), [({"InstanceCount": 3}, {}, 3), ({}, {"InstanceCount": 2}, 2), ({}, {}, 1)]
+)
+def test_the_first_instance_that_is_preferred_runs_and_is_shown(preferred: dict, around: dict, count: int) -> None:
+    preferences = [{"InstanceType": "ml.m5.large", **preferred}, {"InstanceType": "ml.m5.xlarge", **preferred}]
+    sent = {"VolumeSizeInGB": 7, "InstancePreferences": preferences, **around}
+    job = training_job_from_request(training_request("preferred", ResourceConfig=sent), OWNER)
+    assert job.spec.resources == Resources("ml.m5.large", count, 7)
+    selected = {"SelectedInstanceType": "ml.m5.large", "SelectedInstanceCount": count}
+    assert describe_training_job(job)["ResourceConfig"] == {**sent, **selected}

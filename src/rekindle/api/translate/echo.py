@@ -161,9 +161,14 @@ def _resource_config(sent: Json, spec: TrainingSpec) -> Json:
 
 def _as_training_job(shown: Json, spec: TrainingSpec) -> Json:
     algorithm = {"EnableSageMakerMetricsTimeSeries": bool(spec.algorithm.metrics), **shown["AlgorithmSpecification"]}
+    resources = shown["ResourceConfig"]
+    if resources.get("InstancePreferences"):
+        selected = {"Type": spec.resources.instance_type, "Count": spec.resources.instance_count}
+        resources = {**resources, **{f"SelectedInstance{name}": value for name, value in selected.items()}}
     # SDK v2 reads the key's id whether there is one or not.
     output = {"KmsKeyId": "", **shown["OutputDataConfig"]}
-    return _merged({**shown, "AlgorithmSpecification": algorithm, "OutputDataConfig": output}, spec.extras.get("updates", {}))
+    members = {"AlgorithmSpecification": algorithm, "OutputDataConfig": output, "ResourceConfig": resources}
+    return _merged({**shown, **members}, spec.extras.get("updates", {}))
 
 
 # --- the request that would have made a job ----------------------------------------------------------------------------

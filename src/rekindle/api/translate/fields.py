@@ -174,7 +174,8 @@ def _resources(rest: str, sent: Json) -> str:
     other = "HyperParameterTuningResourceConfig"
     key = other if sent.get(other) else "ResourceConfig"
     found = sent.get(key) or {}
-    inner = next((f"{k}.1.member." for k in ("instanceConfigs", "instanceGroups") if found.get(k[0].upper() + k[1:])), "")
+    lists = ("instanceConfigs", "instanceGroups", "instancePreferences")
+    inner = next((f"{k}.1.member." for k in lists if found.get(k[0].upper() + k[1:])), "")
     return f"{_lower(key)}.{inner}{'instanceCount' if rest == 'instances' else 'instanceType'}"
 
 

@@ -21,6 +21,8 @@ from rekindle.domain.training_job import (
 )
 
 INPUT_MODES = {m: m for m in ("File", "FastFile", "Pipe")}
+#: The lists that may name instances.
+_INSTANCE_LISTS = ("InstanceConfigs", "InstanceGroups", "InstancePreferences")
 #: An address at AWS's S3: the bucket stands before the host, or first in the path.
 _AT_S3 = re.compile(r"https://(?:([a-z0-9][a-z0-9.-]+)\.)?s3(?:[.-][a-z0-9-]+){0,2}\.amazonaws\.com(?:\.cn)?/([^?#]+)")
 
@@ -111,9 +113,9 @@ def _channels(part: Part, mode: str | None) -> tuple[Channel, ...]:
 
 def _channel(part: Part, mode: str | None) -> Channel:
     """A channel; ``mode`` is that of the algorithm, which holds where the channel names none."""
-    source = part.part("DataSource").part("S3DataSource")
-    name = part.need("ChannelName", str)
-    if not source:
+    sources = part.part("DataSource")
+    source, name = sources.part("S3DataSource"), part.need("ChannelName", str)
+    if not source or len(sources.value) > 1:
         message = f"{part.path}.DataSource: channel {shown(name)}: only S3DataSource is available."
         raise Unsupported(message, "Copy the data into a bucket, and name it there.")
     return Channel(
@@ -152,24 +154,35 @@ def _checkpoints(part: Part) -> Checkpoints | None:
 
 
 def _resources(part: Part) -> Resources:
-    """What the training job needs; of several instance configurations the first, as an allocation by priority would."""
+    """What the training job needs."""
     whole = _resource_part(part)
-    configs, groups = list(whole.items("InstanceConfigs")), list(whole.items("InstanceGroups"))
-    if configs and whole.get("InstanceType"):
-        raise InvalidValue(whole.inner("InstanceConfigs"), whole.get("InstanceType"), "either InstanceType or InstanceConfigs")
-    if len(groups) > 1:
-        reason = "one group of instances at most: a training job here has instances of one kind"
-        raise InvalidValue(whole.inner("InstanceGroups"), len(groups), reason)
-    chosen = (configs or groups or [whole])[0]
-    count, default = chosen.integer("InstanceCount"), Resources()
+    chosen = _instances(whole)
+    # Instances of a preference may be counted around it, and those of a group have their volume there.
+    counted, sized = (chosen if key in chosen.value else whole for key in ("InstanceCount", "VolumeSizeInGB"))
+    count, volume, default = counted.integer("InstanceCount"), sized.integer("VolumeSizeInGB"), Resources()
     if count == 0:
-        raise InvalidValue(chosen.inner("InstanceCount"), 0, "at least 1: nothing can run on no instance")
-    volume = (configs or [whole])[0].integer("VolumeSizeInGB")
+        raise InvalidValue(counted.inner("InstanceCount"), 0, "at least 1: nothing can run on no instance")
     return Resources(
         instance_type=chosen.get("InstanceType", str) or default.instance_type,
         instance_count=count or default.instance_count,
         volume_gb=default.volume_gb if volume is None else volume,
     )
+
+
+def _instances(whole: Part) -> Part:
+    """What names the instances: the structure itself or, of the list in it, the first element, as priority would choose. What
+    is said in both would be ignored in one of them."""
+    lists = [(key, found) for key in _INSTANCE_LISTS if (found := list(whole.items(key)))]
+    if not lists:
+        return whole
+    (key, found), *others = lists
+    if key == "InstanceGroups" and len(found) > 1:
+        reason = "one group of instances at most: a training job here has instances of one kind"
+        raise InvalidValue(whole.inner(key), len(found), reason)
+    for name in (*found[0].value, *(other for other, _ in others)):
+        if whole.get(name):
+            raise InvalidValue(whole.inner(key), whole.get(name), f"either {name} or {key}")
+    return found[0]
 
 
 def _resource_part(part: Part) -> Part:
