@@ -890,6 +890,7 @@ CHANNELS = f"{DEFINITION}.InputDataConfig"
 BOOSTING = [
     (f"{STATICS}.num_round", None, "Missing required hyperparameter: num_round"),
     (f"{STATICS}.num_round", "ten", "staticHyperParameters.num_round: 'ten': Hyperparameter num_round: could not parse value"),
+    (f"{STATICS}.num_round", "1" + "0" * 400, "Hyperparameter num_round: could not parse value"),
     (f"{STATICS}.num_round", "0", "Hyperparameter num_round: 0 is not in [1, +inf)"),
     (f"{STATICS}.subsample", "0", "Hyperparameter subsample: 0.0 is not in (0, 1]"),
     (f"{STATICS}.trees", "3", "Extraneous hyperparameter found: trees"),

@@ -171,9 +171,10 @@ def plain(text: str) -> str:
 def _within(name: str, text: str, number: Callable[[str], Any], interval: Interval, words: Sequence[str]) -> Any:
     try:
         value = number(text)
-    except ValueError as error:
+        finite = math.isfinite(value)
+    except (ValueError, OverflowError) as error:  # the latter for a whole number beyond any double
         raise Refused(name, f"Hyperparameter {name}: could not parse value") from error
-    if not math.isfinite(value) or value not in interval:
+    if not finite or value not in interval:
         allowed = f"{interval} or {', '.join(words)}" if words else str(interval)
         raise Refused(name, f"Hyperparameter {name}: {value} is not in {allowed}")
     return value
