@@ -22,7 +22,7 @@ from rekindle.engine.ports import Clock, ClusterUnavailable, Executor, JobStore,
 
 _LOG = structlog.get_logger("rekindle.api")
 #: Instance types that only we have: this machine, as the SDKs' local mode calls it.
-OWN_INSTANCE_TYPES: Final = r"local(_gpu)?"
+_OWN_INSTANCE_TYPES: Final = r"local(_gpu)?"
 
 
 def create_app(
@@ -36,15 +36,20 @@ def create_app(
     """The ASGI application of the service ``sagemaker``. It expects the caller in ``scope["state"]``, as the gateway puts it
     there. With ``objects``, which knows where an owner's are, jobs whose inputs are not there are refused at creation.
     ``home`` is the home folder's id."""
-    # Autotune stands for a strategy and limits; without it, translation insists on them as the model does.
-    config = "HyperParameterTuningJobConfig"
-    model = ServiceModel(
-        optional=[(config, "Strategy"), (config, "ResourceLimits"), ("ResourceLimits", "MaxParallelTrainingJobs")],
-        further_values={"TrainingInstanceType": OWN_INSTANCE_TYPES},
-    )
+    model = request_model()
     service = Service(store, executor, clock, quotas, _Shapes(model), objects, home)
     handlers = {name: _with_wire_errors(name, handler, service) for name, handler in HANDLERS.items()}
     return ApiApp(handlers, model.check)
+
+
+def request_model() -> ServiceModel:
+    """What requests are checked against, wherever they come from: SageMaker's model, and our own instance types. Autotune
+    stands for a strategy and limits; without it, translation insists on them as the model does."""
+    config = "HyperParameterTuningJobConfig"
+    return ServiceModel(
+        optional=[(config, "Strategy"), (config, "ResourceLimits"), ("ResourceLimits", "MaxParallelTrainingJobs")],
+        further_values={"TrainingInstanceType": _OWN_INSTANCE_TYPES},
+    )
 
 
 @dataclass(frozen=True)

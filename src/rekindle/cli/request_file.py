@@ -13,13 +13,12 @@ OPERATION = "CreateHyperParameterTuningJob"
 
 def spec_from_file(request: Mapping[str, Any]) -> TuningJobSpec:
     """The tuning job that a request asks for. Raises RekindleError with the first things that are wrong."""
-    from rekindle.api.app import OWN_INSTANCE_TYPES
+    from rekindle.api.app import request_model
     from rekindle.api.errors import ApiError
-    from rekindle.api.service_model import ServiceModel
     from rekindle.api.translate.create_request import spec_from_request
     from rekindle.domain.errors import RekindleError
 
-    model = ServiceModel(further_values={"TrainingInstanceType": OWN_INSTANCE_TYPES})
+    model = request_model()
     shapes = model.description["shapes"]
     for message, hint in unknown_members(request, shapes, f"{OPERATION}Request", ""):
         raise RekindleError(message, hint)

@@ -102,3 +102,13 @@ def test_unknown_members_are_found_deep_down():
 def test_names_that_people_choose_are_no_unknown_members():
     definition = request()["TrainingJobDefinition"] | {"StaticHyperParameters": {"anything": "1"}}
     assert spec_from_file(request(TrainingJobDefinition=definition)).definition.statics == {"anything": "1"}
+
+
+def test_what_autotune_chooses_may_be_left_out():
+    config = request()["HyperParameterTuningJobConfig"]
+    del config["Strategy"], config["ResourceLimits"], config["TrainingJobEarlyStoppingType"]
+    changes = {"HyperParameterTuningJobConfig": config, "WarmStartConfig": None}
+    spec = spec_from_file(request(**changes, Autotune={"Mode": "Enabled"}))
+    assert (spec.strategy, spec.limits, spec.early_stopping) == (StrategyName.BAYESIAN, Limits(30, 2), True)
+    with pytest.raises(RekindleError, match=r"hyperParameterTuningJobConfig\.strategy"):
+        spec_from_file(request(**changes))
