@@ -16,6 +16,7 @@ def read_json(data: bytes) -> dict[str, Any]:
     text = decode(data)
     try:
         found = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_not_finite)
+        _check_texts(found, "")
     except json.JSONDecodeError as error:
         raise JobFileError(f"not valid JSON: {error.msg}", line=error.lineno) from error
     except RecursionError as error:
@@ -24,7 +25,6 @@ def read_json(data: bytes) -> dict[str, Any]:
         raise JobFileError(f"not valid JSON: {error}") from error
     if not isinstance(found, dict):
         raise JobFileError(f"a request is a JSON object, not {shown(found, 40)}")
-    _check_texts(found, "")
     return found
 
 

@@ -8,6 +8,7 @@ from rekindle.cli.request_file import spec_from_file
 from rekindle.cli.source import load_source
 from rekindle.domain.errors import RekindleError
 from rekindle.domain.tuning_job import CompletionCriteria, Limits, Objective, StrategyName, WarmStart, WarmStartType
+from rekindle.jobfile.json_reader import read_json
 from rekindle.search.space import Categorical, Continuous, Integer
 
 
@@ -112,3 +113,9 @@ def test_what_autotune_chooses_may_be_left_out():
     assert (spec.strategy, spec.limits, spec.early_stopping) == (StrategyName.BAYESIAN, Limits(30, 2), True)
     with pytest.raises(RekindleError, match=r"hyperParameterTuningJobConfig\.strategy"):
         spec_from_file(request(**changes))
+
+
+def test_lists_in_lists_are_refused_however_deep_a_version_of_python_reads():
+    for depth in (3_000, 50_000):
+        with pytest.raises(RekindleError, match="nested too deep"):
+            read_json(b'{"HyperParameterTuningJobName": ' + b"[" * depth + b"]" * depth + b"}")
