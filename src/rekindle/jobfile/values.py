@@ -125,6 +125,8 @@ class Value:
         if not isinstance(self.node, Scalar) or not self.node.is_null:
             return self.refuse(f"must be {expected}", way_out)
         hint = _colon_hint(self.path.rpartition(".")[2]) or "Remove the key, or give it a value."
+        if self.node.text and expected == "a single value":
+            hint = f"Put it in quotes if the text is meant: '{self.node.text}'."
         return self.refuse(f"nothing is written here; it must be {expected}", hint)
 
     def _check_between(self, number: float, least: int | None, most: int | None) -> None:

@@ -61,6 +61,11 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "escape beyond Unicode": (add('environment: {A: "\\UFFFFFFFF"}'), ["job.yaml:10", "not valid YAML", "single quotes"]),
     "path of another system in double quotes": (add(r'environment: {A: "C:\Users\data"}'), ["job.yaml:10", "single quotes"]),
     "version of thousands of digits": (f"%YAML 1.{'1' * 5000}\n---\n{GOOD}".encode(), ["job.yaml:1", "not valid YAML"]),
+    "objective without a name": (
+        swap("metric: accuracy", "metric: ''"),
+        ["job.yaml:3", "objective.metric: ''", "1 to 255 characters"],
+    ),
+    "null among the values": (swap(KERNEL, "[rbf, null]"), ["job.yaml:7", "ranges.kernel: 'null'", "in quotes", "'null'."]),
     "tabs": (swap("  C: {", "\tC: {"), ["job.yaml:5", "spaces"]),
     "indented by one": (
         swap("  degree:", "   degree:"),
