@@ -15,7 +15,7 @@ from rekindle.domain.search_plan import configuration_of
 from rekindle.domain.tuning_job import Definition
 from rekindle.engine.imports import LAST_SECOND, Result
 from rekindle.search.history import Direction
-from rekindle.search.space import Categorical, Continuous, Integer, Parameter, resolved_scaling
+from rekindle.search.space import Categorical, Continuous, Integer, Parameter, SpaceError, resolved_scaling
 
 #: A parameter that fewer than this share of the trials have is left out, and not the trials without it.
 _COMMON = 0.5
@@ -147,7 +147,11 @@ def _ranges(trials: Sequence[Any], names: Sequence[str]) -> tuple[tuple[Paramete
     notes: list[str] = []
     for name in names:
         seen = list(dict.fromkeys(_key(t.distributions[name]) for t in trials))
-        ranges.append(_range(name, seen))
+        try:
+            ranges.append(_range(name, seen))
+        except SpaceError as error:
+            way_out = "Leave it out: give a job file as JOB that does not tune it."
+            raise InvalidValue(f"--from-optuna: {name}", error.value, error.reason, way_out) from error
         notes += _told(name, seen)
     return tuple(ranges), notes
 

@@ -201,6 +201,23 @@ def test_what_cannot_be_opened_or_mapped_is_refused(tmp_path: Path) -> None:
         read_study(url, "c")
 
 
+@pytest.mark.parametrize(
+    ("distribution", "told"),
+    [
+        (optuna.distributions.IntDistribution(0, 2**63 - 1), "floating point has no such number"),
+        (optuna.distributions.FloatDistribution(0.0, math.inf), "must be a finite number"),
+    ],
+)
+def test_a_range_that_has_no_counterpart_is_refused_by_name_with_the_way_out(tmp_path: Path, distribution, told: str) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    study = optuna.create_study(storage=url)
+    both = {"seed": distribution, "x": optuna.distributions.FloatDistribution(0, 1)}
+    study.add_trial(optuna.trial.create_trial(params={"seed": 3, "x": 0.5}, distributions=both, value=1.0))
+    with pytest.raises(InvalidValue, match=rf"--from-optuna: seed: .*{told}.*a job file"):
+        read_study(url)
+    assert read_study(url, among=["x"]).ranges == (Continuous("x", 0, 1, "Linear"),)
+
+
 def _quotas() -> Any:
     from rekindle.domain.tuning_job import RELAXED
 
