@@ -250,7 +250,10 @@ def _moment(where: str, name: str, text: str | None) -> float | None:
         seconds = _seconds(text)
     if not 0 <= seconds <= LAST_SECOND:
         reason = "neither ISO 8601 nor seconds since the epoch"
-        raise InvalidValue(f"{where}.{name}", text, reason, "If the column says something else, give it another name.")
+        way_out = "If the column says something else, give it another name."
+        if seconds > LAST_SECOND:
+            way_out = "Write seconds, not milliseconds; pandas' to_json writes ISO 8601 with date_format='iso'."
+        raise InvalidValue(f"{where}.{name}", text, reason, way_out)
     return seconds
 
 

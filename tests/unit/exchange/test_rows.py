@@ -138,6 +138,12 @@ def test_a_time_without_a_zone_is_utc_in_rows_and_in_sagemakers_json(monkeypatch
         time.tzset()
 
 
+def test_a_time_in_milliseconds_as_pandas_writes_it_is_told_to_be_that() -> None:
+    row = '{"x": 1, "loss": 1, "TrainingStartTime": 1704067200000}\n'
+    with pytest.raises(InvalidValue, match=r"a\.jsonl:1\.started_at: '1704067200000': .* not milliseconds; .*date_format"):
+        read_results(row, "a.jsonl", "loss")
+
+
 def test_rows_of_several_definitions_say_the_way_out() -> None:
     frame = "x,FinalObjectiveValue,TrainingJobDefinitionName\n1,2,small\n1,3,{}\n"
     assert len(read_results(frame.format("small"), "a.csv", "loss")) == 2
