@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from rekindle.domain.completion import converged, exhausted, not_improving
+from rekindle.domain.completion import converged, exhausted, final, not_improving
 from rekindle.domain.decisions import CurvePoint, Finish, Launch, ParentJob, Snapshot, StopTrial, WindDown, decide
 from rekindle.domain.search_plan import (
     ALGORITHM_VERSION,
@@ -282,7 +282,7 @@ def _exhausted(snapshot: Snapshot) -> Snapshot:
     ending = exhausted()
     if snapshot.running:
         return replace(snapshot, job=replace(snapshot.job, ending=ending))
-    return _finish(snapshot, ending)
+    return _finish(snapshot, final(ending, snapshot.jobs))
 
 
 def _stop(snapshot: Snapshot, name: str, now: float, early: bool) -> Snapshot:

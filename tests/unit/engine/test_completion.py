@@ -200,6 +200,16 @@ def test_it_ends_once_all_definitions_are_used_up() -> None:
     assert Counter(t.definition_name for t in engine.trials("job")) == {"d0": 1, "d1": 3}
 
 
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_one_that_has_tried_everything_in_vain_has_failed(parallel: int) -> None:
+    engine = by_turns("no such file")
+    few = (Categorical("lr", ("0.1", "0.2", "0.3")),)
+    engine.create(tuning_spec(ranges=few, jobs=None, runtime=100_000, parallel=parallel))
+    job = engine.run("job")
+    assert (job.status, len(engine.trials("job"))) == (TuningJobStatus.FAILED, 3)
+    assert (job.failure_reason or "").startswith("All training jobs failed.")
+
+
 def test_a_grid_of_several_definitions_is_run_to_its_end() -> None:
     engine = Engine(lambda h: Script((float(h.get("a", 9)),), seconds=5))
     listed = (Categorical("a", ("1", "2")),), (Categorical("b", ("3",)),), (Categorical("c", ("4", "5", "6")),)
