@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +90,8 @@ class _Work:
     idle_since: int
     #: None: not known.
     running: list[RunKey] | None = None
+    #: Those that waited for room when they were looked at, and may have begun since.
+    pending: list[RunKey] = field(default_factory=list)
     parents: tuple[ParentJob, ...] | None = None
     memory: Memory | None = None
     wants_more: bool = False
@@ -175,11 +177,15 @@ class Worker:
         self.step.suggester.close()
         for work in self._work.values():
             try:
-                # What is not known to have no runs may have some.
-                self.step.store.release(work.lease, has_runs=work.running != [])
+                self.step.store.release(work.lease, has_runs=self._may_have_runs(work))
             except StoreUnavailable:
                 return
         self._work.clear()
+
+    def _may_have_runs(self, work: _Work) -> bool:
+        """Whether runs of a piece of work may be alive. What is not known to have none may have some; what waited for room may
+        have been started in the very step that found it waiting."""
+        return work.running != [] or any(self.step.executor.report(key) is not None for key in work.pending)
 
     def _evict_dead(self, now: float) -> None:
         """Frees what workers of this host held when they died: nobody else would for the life of a lease."""
@@ -279,6 +285,8 @@ class Worker:
     def _move(self, work: _Work, at_most: int | None) -> None:
         kind, _, number = work.lease.subject.partition(":")
         step = replace(self.step, at_most=at_most)
+        # A step that is broken off may have started some.
+        work.running = None
         try:
             if kind == "tuning":
                 finished = self._move_tuning_job(step, work, int(number))
@@ -316,8 +324,9 @@ class Worker:
         self._note(work, [job], job.awaits_start, job.secondary is SecondaryStatus.PENDING)
         return not job.is_running
 
-    def _note(self, work: _Work, jobs: Iterable[TrainingJob], wants_more: bool, lacks_room: bool) -> None:
+    def _note(self, work: _Work, jobs: Sequence[TrainingJob], wants_more: bool, lacks_room: bool) -> None:
         work.running, work.wants_more = keys(jobs), wants_more
+        work.pending = [RunKey.of(j) for j in jobs if j.is_running and j.secondary is SecondaryStatus.PENDING]
         if work.running or not wants_more:
             work.waits_since = None
         elif lacks_room and work.waits_since is None:

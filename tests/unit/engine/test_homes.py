@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -11,9 +13,10 @@ from structlog.testing import capture_logs
 from rekindle.api.operations import HANDLERS, Service
 from rekindle.bootstrap import home_id
 from rekindle.companions.readers import JobLogs
-from rekindle.domain.training_job import TrainingJob
+from rekindle.domain.training_job import SecondaryStatus, TrainingJob
 from rekindle.domain.tuning_job import RELAXED, TuningJobStatus
 from rekindle.engine.commands import create_training_job
+from rekindle.engine.ports import Run, StoreUnavailable
 from rekindle.engine.queries import waiting_for
 from rekindle.engine.reconcile import Step
 from rekindle.engine.worker import LEASE_SECONDS, Worker, holder_name, is_dead
@@ -26,6 +29,23 @@ def _elsewhere(engine: Engine, **options: Any) -> Worker:
     """A worker of another home, which knows nothing of the engine's runs."""
     executor = SimulatedExecutor(engine.clock, engine.program)
     return Worker(Step(engine.store, executor, engine.clock), "b@two", **options)
+
+
+@dataclass
+class _Refusing:
+    """Launches all but the run of this number, at which it does nothing, or raises the error."""
+
+    launch: Callable[[Run], None]
+    number: int
+    error: Exception | None = None
+    asked: int = 0
+
+    def __call__(self, run: Run) -> None:
+        self.asked += 1
+        if self.asked != self.number:
+            self.launch(run)
+        elif self.error is not None:
+            raise self.error
 
 
 def _left_in_one() -> Engine:
@@ -125,6 +145,52 @@ def test_nor_when_its_worker_is_killed() -> None:
     others = _elsewhere(engine)
     _tick(others)
     assert others.step.executor.running == 0  # type: ignore[attr-defined]
+
+
+def test_nor_what_began_in_the_step_that_found_it_waiting_for_room() -> None:
+    engine = Engine()
+    job = engine.create(tuning_spec(jobs=1, parallel=1))
+    mine = engine.worker("a@one")
+    engine.executor.launch = _Refusing(engine.executor.launch, 1)  # type: ignore[method-assign]
+    mine.tick()
+    engine.executor.slots = 0
+    mine.tick()
+    assert [t.secondary for t in engine.trials("job")] == [SecondaryStatus.PENDING]
+    engine.executor.slots = 1
+    mine.tick()
+    assert ([t.secondary for t in engine.trials("job")], engine.executor.running) == ([SecondaryStatus.PENDING], 1)
+    mine.shut_down()
+    assert engine.store.claim("b@two", 1.0) == []
+    assert [lease.subject for lease in engine.store.claim("b@one", 1.0)] == [f"tuning:{job.id}"]
+
+
+def test_but_what_waits_for_room_goes_where_there_is_some() -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=1, parallel=1))
+    mine = engine.worker("a@one")
+    engine.executor.launch = _Refusing(engine.executor.launch, 1)  # type: ignore[method-assign]
+    mine.tick()
+    engine.executor.slots = 0
+    mine.tick()
+    mine.shut_down()
+    assert len(engine.store.claim("b@two", 1.0)) == 1
+
+
+def test_nor_what_a_step_that_was_broken_off_had_begun() -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=2, parallel=2))
+    mine = engine.worker("a@one")
+    engine.executor.slots = 0
+    mine.tick()
+    assert engine.trials("job") == ()
+    engine.executor.slots = None
+    full = StoreUnavailable("the disk is full.")
+    engine.executor.launch = _Refusing(engine.executor.launch, 2, full)  # type: ignore[method-assign]
+    with capture_logs():
+        mine.tick()
+    mine.shut_down()
+    assert engine.executor.running == 1
+    assert engine.store.claim("b@two", 1.0) == []
 
 
 def test_what_has_nothing_running_moves_and_what_a_lost_home_had_does_when_somebody_says_so() -> None:
