@@ -143,6 +143,18 @@ def test_what_was_told_put_off_and_given_up_is_counted(store: SqlStore) -> None:
     assert waiting(store) == []
 
 
+@pytest.mark.parametrize("said", ["\x15\x03\x03\x00\x02", "/events/\udcfc.jsonl"])
+def test_whatever_a_sink_fails_of_is_noted(store: SqlStore, said: str) -> None:
+    """A port that speaks TLS answers HTTP with bytes, and a path need not be text."""
+    job = store.create_tuning_job(tuning_job())
+    store.commit(held(store, job), Change(added=(trial(job, 1),)))
+    first, *_ = store.claim_events("file", "a", 1.0, 10.0, 100)
+    store.give_up("file", "a", first, 2.0, said)
+    store.put_off("file", "a", 50.0, said)
+    (state,) = (s for s in store.sink_states() if s.name == "file")
+    assert (state.given_up, state.failures, state.error) == (1, 1, said.replace("\0", "?").replace("\udcfc", "?"))
+
+
 def test_without_an_announcer_nothing_is_written(tmp_path) -> None:
     with closing(open_store(f"sqlite:///{tmp_path / 'rekindle.db'}")) as plain:
         job = plain.create_tuning_job(tuning_job())

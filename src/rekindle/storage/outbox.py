@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
+from rekindle.domain.texts import storable
 from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.engine.ports import Announcer, Change, Event, LeaseLost, SinkState
@@ -131,13 +132,13 @@ def told(connection: Connection, sink: str, holder: str, event: Event, until: fl
 
 def put_off(connection: Connection, sink: str, holder: str, due: float, error: str) -> None:
     """A sink is left alone until ``due``."""
-    _hold(connection, _PUT_OFF, sink, holder, due_=due, error_=error)
+    _hold(connection, _PUT_OFF, sink, holder, due_=due, error_=storable(error))
 
 
 def give_up(connection: Connection, sink: str, holder: str, event: Event, now: float, error: str) -> None:
     """An event is told no more, and kept."""
     _hold(connection, _KEEP.values(holder=holder), sink, holder)
-    connection.execute(_GIVE_UP, {"sink_": sink, "event_": event.id, "now_": now, "error_": error})
+    connection.execute(_GIVE_UP, {"sink_": sink, "event_": event.id, "now_": now, "error_": storable(error)})
 
 
 def release(connection: Connection, sink: str, holder: str) -> None:
