@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text, update
 from structlog.testing import capture_logs
 from tests.conformance.store_suite import StoreSuite, held, started
 from tests.support.engine import Engine
-from tests.support.jobs import LONG, tuning_job
+from tests.support.jobs import LONG, OWNER, tuning_job
 from tests.support.postgres import running_server
 from tests.support.simulated import SimulatedClock
 from tests.support.specs import tuning_spec
@@ -17,6 +18,8 @@ from tests.support.specs import tuning_spec
 from rekindle.engine.ports import Change, LeaseLost, StoreUnavailable
 from rekindle.engine.queries import waiting_for
 from rekindle.engine.worker import LEASE_SECONDS
+from rekindle.storage import questions
+from rekindle.storage.commands import insert_training_jobs, store_specs
 from rekindle.storage.schema import leases, metadata
 from rekindle.storage.store import open_store
 
@@ -134,6 +137,41 @@ class TestPostgreSQL(StoreSuite):
         assert store.jobs_of(job.id) == ()
         with store.database.reading() as connection:
             assert connection.execute(text("SELECT count(*) FROM training_specs")).scalar() == 0
+
+    def test_a_spec_that_somebody_is_about_to_refer_to_stays_when_its_last_job_gets_another(self, server, store):
+        _job, _lease, (trial,) = started(store, 1)
+        alone = replace(trial, name="alone", tuning_job_id=None)
+        hasty = open_store(server, patience=0.1)
+        with store.database.writing() as connection:
+            store_specs(connection, [alone])
+            with pytest.raises(StoreUnavailable, match="lock timeout"):
+                hasty.set_extras(trial.id, {"a": 1}, {}, 5.0)
+            insert_training_jobs(connection, [alone])
+        assert hasty.set_extras(trial.id, {"a": 1}, {}, 5.0)
+        assert store.training_job(OWNER, "alone").spec == trial.spec
+        hasty.close()
+
+    def test_a_reader_sees_one_state_whatever_is_committed_meanwhile(self, store):
+        job, _lease, trials = started(store, 2)
+        with store.database.reading() as connection:
+            found = questions.jobs_of(connection, job.id)
+            for trial in trials:
+                store.delete_training_job(trial.id)
+            # The jobs are read first, and then the specs that they refer to.
+            assert questions.jobs_of(connection, job.id) == found == tuple(trials)
+        assert store.jobs_of(job.id) == ()
+
+    def test_a_user_who_may_not_use_the_database_is_told_so(self, server, store):
+        with store.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("DROP ROLE IF EXISTS guest"))
+            connection.execute(text("CREATE ROLE guest LOGIN"))
+            connection.execute(text("DROP DATABASE IF EXISTS bare WITH (FORCE)"))
+            connection.execute(text("CREATE DATABASE bare"))
+        for database, told in (("postgres", "for table alembic_version"), ("bare", "for schema public")):
+            url = server.replace("postgres@", "guest@").replace("/postgres?", f"/{database}?")
+            with pytest.raises(StoreUnavailable, match=f"permission denied {told}") as caught:
+                open_store(url)
+            assert "CREATE DATABASE name OWNER user" in caught.value.hint
 
     def test_a_stale_lease_is_refused_while_its_successor_commits(self, store):
         job, lease, _ = started(store, 0)

@@ -115,8 +115,7 @@ def set_tags(connection: Connection, subject: str, tags: Mapping[str, str], expe
 
 def set_extras(connection: Connection, job_id: int, extras: Mapping[str, Any], expected: Mapping[str, Any], at: float) -> bool:
     """Gives a training job a spec with other extras, if it has those expected; the spec that it had goes if no other has it."""
-    # Read before the job is: where somebody changes it in between, nothing is replaced.
-    before = connection.execute(_SPEC_OF, {"job_id": job_id}).scalar()
+    before = _hold_spec(connection, job_id)
     job = training_job_by_id(connection, job_id)
     if dict(job.spec.extras) != dict(expected):
         return False
@@ -136,15 +135,22 @@ def delete_tuning_job(connection: Connection, job_id: int) -> None:
 
 def delete_training_job(connection: Connection, job_id: int) -> None:
     """Removes a training job, its emissions, its lease, and its spec if no other has it."""
-    if connection.dialect.name == "postgresql":
-        # Nobody may be about to refer to the spec that we find unused.
-        connection.execute(text("LOCK TABLE training_specs IN SHARE ROW EXCLUSIVE MODE"))
-    digest = connection.execute(_SPEC_OF, {"job_id": job_id}).scalar()
+    digest = _hold_spec(connection, job_id)
     if digest is None:
         raise NotFound(KINDS["training"], str(job_id))
     connection.execute(_DELETE_LEASE, {"subject_": f"training:{job_id}"})
     connection.execute(_DELETE_TRAINING_JOB, {"job_id": job_id})
     connection.execute(_DELETE_UNUSED_SPEC, {"unused": digest})
+
+
+def _hold_spec(connection: Connection, job_id: int) -> str | None:
+    """The digest of a training job's spec, which nobody changes, or begins to refer to, until the transaction ends."""
+    # The job first, then the specs: as a step does, so that neither waits for the other.
+    digest: str | None = connection.execute(_SPEC_OF.with_for_update(), {"job_id": job_id}).scalar()
+    if connection.dialect.name == "postgresql":
+        # Nobody may be about to refer to the spec that we find unused.
+        connection.execute(text("LOCK TABLE training_specs IN SHARE ROW EXCLUSIVE MODE"))
+    return digest
 
 
 def parse_subject(subject: str) -> tuple[str, int]:

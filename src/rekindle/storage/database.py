@@ -23,13 +23,15 @@ class Database:
         self.dialect = engine.dialect.name
         self._patience = patience
         self._writer = engine.execution_options(begin="BEGIN IMMEDIATE")
+        # PostgreSQL's own way would show each statement what was committed since the one before.
+        self._reader = engine if self.dialect == "sqlite" else engine.execution_options(isolation_level="REPEATABLE READ")
         self._lock = RLock()
         self._in_memory = self.dialect == "sqlite" and not engine.url.database
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database; SELECT only."""
-        with self._translated(), self._turn(self._in_memory), self.engine.connect() as connection:
+        with self._translated(), self._turn(self._in_memory), self._reader.connect() as connection:
             yield connection
 
     @contextmanager

@@ -28,6 +28,12 @@ _SQLITE = (
 #: How SQLite says that a table or a column is not there; PostgreSQL's codes for the two.
 _NOT_THERE = re.compile(r"no such (table|column): (?:\w+\.)?(\w+)|table \w+ has no column named (\w+)")
 _NOT_THERE_STATES = ("42P01", "42703")
+#: PostgreSQL's codes for what this user may not do, and for a user without a schema to make tables in.
+_NOT_ALLOWED_STATES = ("42501", "3F000")
+_NOT_ALLOWED = (
+    "Let the user in REKINDLE_DATABASE_URL use what is there (GRANT), or give it a database of its own: "
+    "CREATE DATABASE name OWNER user."
+)
 _CHANGED = "Somebody changed it. Put back a copy of it, or set REKINDLE_HOME (or REKINDLE_DATABASE_URL) to begin with another."
 
 
@@ -65,6 +71,8 @@ def _of_postgresql(error: BaseException, url: URL) -> StoreUnavailable | None:
 
     if isinstance(error, psycopg.ProgrammingError) and error.sqlstate in _NOT_THERE_STATES:
         return _told(url, f"{error.diag.message_primary}.", _CHANGED)
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate in _NOT_ALLOWED_STATES:
+        return _told(url, f"{error.diag.message_primary}.", _NOT_ALLOWED)
     if not isinstance(error, psycopg.OperationalError | psycopg.InternalError | psycopg.InterfaceError):
         return None
     first = (str(error).strip().splitlines() or ["no reason given"])[0]
