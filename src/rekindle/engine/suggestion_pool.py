@@ -8,6 +8,7 @@ process makes again. Processes end when their worker does: what they read from e
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -54,6 +55,8 @@ class SuggestionPool(Suggester):
         self._helpers = [_Helper() for _ in range(size)]
         self._asked: dict[int, _Asked] = {}
         self._queue: list[int] = []
+        #: Whether the log knows that no process can be started.
+        self._complained = False
 
     def suggest(self, snapshot: Snapshot, definition: Definition) -> Suggestion | None:
         """See Suggester. Raises SuggestionFailed."""
@@ -62,7 +65,8 @@ class SuggestionPool(Suggester):
             return self._here.suggest(snapshot, definition)
         if not _has_results(snapshot):
             # The first points need no model; by the time that one is needed, a process is there.
-            self._helpers[0].prepare()
+            with suppress(OSError):
+                self._helpers[0].prepare()
             return self._here.suggest(snapshot, definition)
         self._collect()
         asked = self._asked.get(job_id)
@@ -143,9 +147,23 @@ class SuggestionPool(Suggester):
     def _start_next(self) -> None:
         for helper in self._helpers:
             while self._queue and helper.task is None:
-                job_id = self._queue.pop(0)
-                asked = self._asked[job_id]
-                helper.start(job_id, asked)
+                try:
+                    helper.start(self._queue[0], self._asked[self._queue[0]])
+                except OSError as error:
+                    self._complain(error)
+                    return
+                self._queue.pop(0)
+                self._complained = False
+
+    def _complain(self, error: OSError) -> None:
+        """The machine has no process for us now, or no pipe: said once, and tried again at each look."""
+        if not self._complained:
+            # Imported when there is something to say.
+            import structlog
+
+            warning = "cannot start a process for suggestions; trying again"
+            structlog.get_logger(__name__).warning(warning, reason=str(error))
+        self._complained = True
 
 
 @dataclass

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.tuning_job import Hyperband, StrategyName, TuningJobStatus
@@ -95,6 +97,34 @@ def test_killed_processes_cost_nothing(pool: SuggestionPool) -> None:
     assert len(killed) == 3
     assert [agreed(engine, name) for name in names] == [7, 7]
     assert set(engine.executor.launches.values()) == {1}
+
+
+def test_a_machine_that_has_no_process_for_us_is_waited_for() -> None:
+    """It has no pipe to one either, which is easier to bring about."""
+    engine, pool = Engine(), SuggestionPool(1)
+    engine.create(tuning_spec("job", jobs=4, parallel=1, strategy=StrategyName.BAYESIAN))
+    worker, deadline = worker_of(engine, pool), time.monotonic() + PATIENCE
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        while not any(pool.processes().values()):
+            assert time.monotonic() < deadline
+            worker.tick()
+            engine.clock.sleep(1.0)
+        (pid,) = pool.processes()
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        with capture_logs() as told:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+            for _ in range(5):
+                worker.tick()
+                engine.clock.sleep(1.0)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert [line["event"] for line in told] == ["cannot start a process for suggestions; trying again"]
+        run_all(engine, worker, ["job"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        pool.close()
+    assert agreed(engine, "job") == 4
 
 
 def test_runs_that_are_lost_while_a_suggestion_is_made_leave_it_to_be_replayed(pool: SuggestionPool) -> None:
