@@ -281,6 +281,7 @@ class Worker:
             work.rests_until = self.step.clock.now() + REST_SECONDS
             # Nobody is to be woken by its runs: they may have ended, and would wake us at once, again and again.
             work.running, work.wants_more = None, False
+            self._ask_no_more(work.lease.subject)
 
     def _move(self, work: _Work, at_most: int | None) -> None:
         kind, _, number = work.lease.subject.partition(":")
@@ -335,6 +336,10 @@ class Worker:
     def _drop(self, subject: str) -> None:
         """Forgets a piece of work that has ended or has another mover: a worker may go on for months."""
         del self._work[subject]
+        self._ask_no_more(subject)
+
+    def _ask_no_more(self, subject: str) -> None:
+        """Keeps no place for a training job that a suggestion was asked for: others may have it."""
         kind, _, number = subject.partition(":")
         if kind == "tuning":
             self.step.suggester.forget(int(number))

@@ -103,6 +103,10 @@ class _Defect(HereAndNow):
     """Meets a defect, as often as it is asked: for which tuning jobs that was."""
 
     asked: list[int] = field(default_factory=list)
+    forgotten: list[int] = field(default_factory=list)
+
+    def forget(self, job_id: int) -> None:
+        self.forgotten.append(job_id)
 
     def suggest(self, snapshot: Snapshot, definition: Definition) -> Suggestion | None:
         self.asked.append(snapshot.job.id)
@@ -122,6 +126,16 @@ def test_work_that_meets_a_defect_rests() -> None:
         worker.tick()
     assert len(defect.asked) == 2
     assert [line["event"] for line in told] == ["a step failed; trying again later"] * 2
+
+
+def test_work_that_meets_a_defect_keeps_no_place_that_others_could_have() -> None:
+    engine = Engine()
+    job = engine.create(tuning_spec())
+    defect = _Defect()
+    worker = Worker(Step(engine.store, engine.executor, engine.clock, defect), "a")
+    with capture_logs():
+        worker.tick()
+    assert (defect.asked, defect.forgotten) == ([job.id], [job.id])
 
 
 def test_who_has_no_other_work_is_told_of_a_defect() -> None:
