@@ -107,6 +107,19 @@ class TestProcessExecutor(ExecutorSuite):
         assert finished(another, again).state is RunState.COMPLETED
         assert bench.marked("again") == 1
 
+    def test_a_run_whose_folder_cannot_be_looked_at_for_a_moment_is_not_lost(self, bench: Bench) -> None:
+        executor, another = self.make(bench.home), self.make(bench.home)
+        executor.launch(bench.run("mark('ran')"))
+        index, aside = bench.home / ".by-name", bench.home / "aside"
+        index.rename(aside)
+        index.symlink_to(index)  # as bad as a network's file system that does not answer
+        with pytest.raises(OSError, match="symbolic links"):
+            another.report(KEY)
+        index.unlink()
+        aside.rename(index)
+        assert finished(another).state is RunState.COMPLETED
+        assert bench.marked("ran") == 1
+
     # A folder that cannot be made.
 
     @pytest.mark.parametrize("place", ["tuning", f"tuning/{KEY.name}", f"tuning/{KEY.name}/.rekindle"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from rekindle.executors.attempts import Attempt
 
 #: Links from a training job's name to its folder.
 _INDEX = ".by-name"
+#: What the system says of a link that is not there, or never can be.
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ENAMETOOLONG})
 #: Whose runs lie at the root.
 _OWNER = Owner()
 
@@ -25,12 +28,15 @@ class Folders:
         self._root = root
 
     def find(self, owner: Owner, name: str) -> Path | None:
-        """A training job's folder, though somebody may have removed it since it was made."""
+        """A training job's folder, though somebody may have removed it since it was made. Raises OSError where that cannot be
+        looked up: a file system that is away for a moment has lost nothing."""
         link = self._link(owner, name)
         try:
             return Path(os.path.normpath(link.parent / os.readlink(link)))
-        except OSError:
-            return None
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return None
+            raise
 
     def place(self, run: Run) -> Path:
         """Where a run's folder is or would be made."""
