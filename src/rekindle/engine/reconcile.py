@@ -299,7 +299,7 @@ def _stopping(job: TrainingJob, now: float, early: bool) -> TrainingJob:
 def _winding_down(snapshot: Snapshot, ending: Ending) -> Snapshot:
     stopping = ending.status is TuningJobStatus.STOPPED
     status = TuningJobStatus.STOPPING if stopping else snapshot.job.status
-    return replace(snapshot, job=replace(snapshot.job, ending=ending, status=status))
+    return replace(snapshot, job=replace(snapshot.job, ending=ending, status=status, waiting_for=None))
 
 
 def _finish(snapshot: Snapshot, ending: Ending) -> Snapshot:

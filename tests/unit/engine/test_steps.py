@@ -146,7 +146,7 @@ def test_of_two_that_are_to_start_again_the_second_waits_where_there_is_room_for
     assert keys(snapshot.jobs) == [RunKey.of(snapshot.jobs[0])]
 
 
-def test_a_tuning_job_that_is_being_stopped_is_recorded_so_and_waits_for_nothing_once_it_has_ended() -> None:
+def test_a_tuning_job_that_is_being_stopped_is_recorded_so_and_waits_for_nothing() -> None:
     engine = engine_of(SLOW)
     engine.executor.slots, engine.executor.grace = 1, 20.0
     job = engine.create(replace(tuning_spec(jobs=3, parallel=2), tags={"team": "a"}))
@@ -158,6 +158,7 @@ def test_a_tuning_job_that_is_being_stopped_is_recorded_so_and_waits_for_nothing
     # Where others are to have their turn first a step starts nothing.
     stopping = reconcile_tuning_job(step_of(engine, at_most=0), lease, job.id, ()).job
     assert (stopping.status, stopping.ending) == (TuningJobStatus.STOPPING, Ending(TuningJobStatus.STOPPED))
+    assert stopping.waiting_for is None, "it begins no more"
     engine.clock.sleep(20)
     ended = reconcile_tuning_job(step_of(engine, at_most=0), lease, job.id, ()).job
     assert (ended.status, ended.waiting_for) == (TuningJobStatus.STOPPED, None)
