@@ -30,6 +30,11 @@ from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.search.history import Observation
 from rekindle.search.strategy import Proposal
 
+#: Where a training job's files are in another home than the one in which it was deleted.
+_LEFT_FILES = (
+    "ClientError: The files of a former training job of this name are still in the home folder where this one was to run. "
+    "Delete this one there, which removes them, or choose another name."
+)
 #: Why a tuning job waits that would have room, were it not for others that are about to begin.
 _ITS_TURN = "waits for its turn: another tuning job is about to begin a training job"
 
@@ -60,10 +65,10 @@ def reconcile_tuning_job(
     return after
 
 
-def reconcile_training_job(step: Step, lease: Lease, job_id: int) -> TrainingJob:
-    """Moves a training job of its own on by one step. Raises LeaseLost and NotFound."""
+def reconcile_training_job(step: Step, lease: Lease, job_id: int, untouched: bool = False) -> TrainingJob:
+    """Moves a training job of its own on by one step; ``untouched``: nobody has before. Raises LeaseLost and NotFound."""
     before = step.store.training_job_by_id(job_id)
-    folded = _fold_one(step, before)
+    folded = (_left_behind(step, before) if untouched else None) or _fold_one(step, before)
     job = folded.job
     if job.is_running and job.stop_requested and job.status is TrainingJobStatus.IN_PROGRESS:
         job = _stopping(job, step.clock.now(), early=False)
@@ -129,6 +134,16 @@ def _fold_one(step: Step, job: TrainingJob) -> Folded:
         return fold(job, report, now)
     # Saved but never launched: a step that died before it acted. A stop in between needs no launch at all.
     return Folded(never_launched_but_stopping(job, now) if job.status is TrainingJobStatus.STOPPING else job)
+
+
+def _left_behind(step: Step, job: TrainingJob) -> Folded | None:
+    """A training job that nobody has moved yet, where files of a former one of its name are here, which was deleted in a home
+    that did not have them: its results would pass for this one's."""
+    report = step.executor.report(RunKey.of(job))
+    if report is None or report.ended_at is None or report.ended_at > job.created_at:
+        return None
+    now = step.clock.now()
+    return fold(job, Report(report.key, RunState.FAILED, ended_at=now, failure_reason=_LEFT_FILES), now)
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ class _Work:
     memory: Memory | None = None
     wants_more: bool = False
     rests_until: float = 0.0
+    looked: bool = False
     #: What it is to start, and since when it has had nothing running for want of room.
     specs: tuple[TrainingSpec, ...] = ()
     waits_since: float | None = None
@@ -320,7 +321,9 @@ class Worker:
         return snapshot.job.status.is_terminal
 
     def _move_training_job(self, step: Step, work: _Work, job_id: int) -> bool:
-        job = reconcile_training_job(step, work.lease, job_id)
+        # The first to hold it, at the first look.
+        untouched, work.looked = work.lease.token == 1 and not work.looked, True
+        job = reconcile_training_job(step, work.lease, job_id, untouched)
         work.specs = (job.spec,)
         self._note(work, [job], job.awaits_start, job.secondary is SecondaryStatus.PENDING)
         return not job.is_running

@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 from rekindle.api.operations import HANDLERS, Service
 from rekindle.bootstrap import home_id
 from rekindle.companions.readers import JobLogs
-from rekindle.domain.training_job import SecondaryStatus, TrainingJob
+from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import RELAXED, TuningJobStatus
-from rekindle.engine.commands import create_training_job
+from rekindle.engine.commands import create_training_job, delete_training_job
 from rekindle.engine.ports import Run, StoreUnavailable
 from rekindle.engine.queries import waiting_for
 from rekindle.engine.reconcile import Step
@@ -198,6 +198,30 @@ def test_what_has_nothing_running_moves_and_what_a_lost_home_had_does_when_someb
     others = _elsewhere(engine, gone_homes=("one",))
     _tick(others, 1)
     assert others.step.executor.running == 2  # type: ignore[attr-defined]
+
+
+def test_a_training_job_does_not_end_as_a_deleted_one_of_its_name_did_in_another_home() -> None:
+    engine = Engine()
+    spec = tuning_spec().definition.training
+    job = TrainingJob("alone", engine.owner, spec, {"lr": "0.01", "layers": "2"}, created_at=0.0)
+    others = _elsewhere(engine)
+
+    def run() -> TrainingJob:
+        create_training_job(engine.store, engine.executor, engine.clock, job)
+        while engine.store.training_job(engine.owner, "alone").is_running:
+            _tick(others, 1)
+        return engine.store.training_job(engine.owner, "alone")
+
+    assert run().status is TrainingJobStatus.COMPLETED
+    # Asked for in the home of which it has no files.
+    delete_training_job(engine.store, engine.executor, engine.owner, "alone")
+    again = run()
+    assert again.status is TrainingJobStatus.FAILED
+    assert (again.failure_reason or "").startswith("ClientError: The files of a former training job of this name")
+    assert (again.started_at, again.final_metrics, again.model_uri) == (None, {}, None)
+    delete_training_job(engine.store, others.step.executor, engine.owner, "alone")
+    assert run().status is TrainingJobStatus.COMPLETED
+    assert list(others.step.executor.launches.values()) == [2]  # type: ignore[attr-defined]
 
 
 def test_a_name_says_which_process_and_which_home() -> None:
