@@ -66,20 +66,26 @@ class WorkerBeside:
         from rekindle.engine.clock import SystemClock
 
         clock, pause = SystemClock(), self._first_pause
-        while (process := self._begin()) is not None:
-            began = clock.now()
-            code = process.wait()
+        while not self._ended.is_set():
+            began, process = clock.now(), self._begin()
+            code = None if process is None else process.wait()
             if self._ended.is_set():
                 return
             pause = self._first_pause if clock.now() - began > QUIET_SECONDS else min(2 * pause, LONGEST_PAUSE)
-            _warn("the worker ended; another is started, and training jobs go on", exit_code=code, seconds=pause)
+            if process is not None:
+                _warn("the worker ended; another is started, and training jobs go on", exit_code=code, seconds=pause)
             self._ended.wait(pause)
 
     def _begin(self) -> subprocess.Popen[bytes] | None:
+        """A new worker; None at the end, and where the machine has no process for it now."""
         with self._mutex:
             if self._ended.is_set():
                 return None
-            self._process = self._start()
+            self._process = None
+            try:
+                self._process = self._start()
+            except OSError as error:
+                _warn("the worker cannot be started; trying again", reason=str(error))
             return self._process
 
 

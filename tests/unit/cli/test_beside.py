@@ -48,6 +48,20 @@ def test_one_that_dies_is_started_again_and_that_is_said() -> None:
     assert all("another is started" in log["event"] for log in logs)
 
 
+def test_one_that_cannot_be_started_at_the_moment_is_started_later() -> None:
+    started, tries = Started(PATIENT, 1), iter(["no-such-program"])
+
+    def start() -> subprocess.Popen[bytes]:
+        for program in tries:
+            return subprocess.Popen([program])
+        return started()
+
+    with capture_logs() as logs, WorkerBeside(start, first_pause=0.0):
+        assert started.enough.wait(LONG / 4)
+    started.close()
+    assert [log["event"] for log in logs] == ["the worker cannot be started; trying again"]
+
+
 def test_at_the_end_it_is_asked_to_leave_and_none_is_started() -> None:
     started = Started(PATIENT, 1)
     with WorkerBeside(started, first_pause=0.0) as beside:
