@@ -130,12 +130,12 @@ class Worker:
     _store_is_away: bool = False
 
     def run(self, until: Callable[[], bool]) -> None:
-        """Works until ``until`` says so. Training jobs that still run go on without us. Leases are given back, also
-        when an exception ends it."""
+        """Works until ``until`` says so, which may look into the store. Training jobs that still run go on without us. Leases
+        are given back, also when an exception ends it."""
         try:
-            while not until():
+            while not _is_over(until):
                 self.tick()
-                if not until():
+                if not _is_over(until):
                     self.wait()
         finally:
             self.shut_down()
@@ -346,6 +346,14 @@ class Worker:
         kind, _, number = subject.partition(":")
         if kind == "tuning":
             self.step.suggester.forget(int(number))
+
+
+def _is_over(until: Callable[[], bool]) -> bool:
+    """What ``until`` says; while the store is away nobody knows."""
+    try:
+        return until()
+    except StoreUnavailable:
+        return False
 
 
 def _is_early(due: float, now: float, pause: float) -> bool:

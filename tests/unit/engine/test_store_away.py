@@ -65,3 +65,17 @@ def test_a_store_that_goes_away_again_is_told_of_again(monkeypatch: pytest.Monke
                     worker.tick()
             worker.tick()
     assert len(told) == 2
+
+
+def test_who_works_until_the_store_says_so_waits_for_a_store_that_is_away() -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=2, parallel=1))
+    answers = iter([False, True, True])
+
+    def ended() -> bool:
+        if next(answers, False):
+            raise StoreUnavailable("the database does not answer.")
+        return engine.job("job").status.is_terminal
+
+    engine.worker().run(ended)
+    assert engine.job("job").status is TuningJobStatus.COMPLETED
