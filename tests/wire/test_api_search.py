@@ -232,10 +232,12 @@ def test_a_result_has_no_member_that_the_model_of_search_does_not_know() -> None
     assert answers[0]["Results"][0]["TrainingJob"].keys() <= known.keys()
 
 
-def test_a_token_of_a_long_text_is_taken_back() -> None:
+@pytest.mark.parametrize("character", ["漢", "\x01"])
+def test_a_token_of_a_long_text_is_taken_back(character: str) -> None:
     with wire(Engine(program)) as service:
         for name in ("b", "a", "c"):
-            service.client.create_training_job(**training_request(name, HyperParameters={"lr": "1", "x": "漢" * 2499 + name}))
+            long = {"lr": "1", "x": character * 2499 + name}
+            service.client.create_training_job(**training_request(name, HyperParameters=long))
         pages = service.client.get_paginator("search").paginate(
             Resource="TrainingJob", SortBy="HyperParameters.x", SortOrder="Ascending", PaginationConfig={"PageSize": 1}
         )

@@ -70,9 +70,19 @@ def show_tuning_job(found: Mapping[str, Any]) -> None:
     sources = ", ".join(f"{count} {source}" for source, count in found["sources"].items())
     facts = {"tuning job": found["tuning_job"], "strategy": found["strategy"], "suggestions": sources or "none yet"}
     scales = ", ".join(f"{name} {_scale(scale)}" for name, scale in found["scaling"].items())
-    best = found["best"]
+    known, best = ", ".join(found["known_names"]), found["best"]
     told = None if best is None else f"{found['objective']['metric']} {cell(best['objective'])} by #{best['number']}"
-    show(pairs({**facts, **({"scales": scales} if scales else {}), **({"best": told} if told else {})}), "")
+    show(
+        pairs(
+            {
+                **facts,
+                **({"scales": scales} if scales else {}),
+                **({"known names": known} if known else {}),
+                **({"best": told} if told else {}),
+            }
+        ),
+        "",
+    )
     if found["warm_start"] is not None:
         show_warm_start(found)
     elif found["imported"]:

@@ -9,7 +9,7 @@ from rekindle.domain.completion import best_job
 from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.errors import NotFound
 from rekindle.domain.savings import ran_in_full
-from rekindle.domain.search_plan import alike, comparable, taken_from_parents, warm_start_report
+from rekindle.domain.search_plan import alike, comparable, known_names, taken_from_parents, warm_start_report
 from rekindle.domain.training_job import Owner, TrainingJob
 from rekindle.domain.tuning_job import Definition, StrategyName, TuningJob, TuningJobSpec, WarmStart
 from rekindle.domain.warm_start import namer, renamed
@@ -57,6 +57,7 @@ def explain_tuning_job(store: JobStore, owner: Owner, name: str) -> Mapping[str,
         "objective": {"metric": objective.metric, "goal": objective.direction},
         "imported": job.imported,
         "scaling": _scalings(job.spec),
+        "known_names": list(known_names(job.spec)),
         "sources": _sources(snapshot),
         "best": None if own is None else _best(own),
         "warm_start": None if job.spec.warm_start is None else _warm_start(snapshot, job.spec.warm_start),

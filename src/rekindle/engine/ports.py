@@ -484,7 +484,7 @@ class Executor(Protocol):
     def report(self, key: RunKey, seen: int = 0) -> Report | None:
         """Where the run stands, with emissions from index ``seen`` on; None if it was never launched. All emissions
         precede the end: a report whose state is not RUNNING is complete and the last. Raises StoreUnavailable where the
-        disk has no room for what must be noted."""
+        disk has no room for what must be noted, or is away; so do all that look for a run's files, but ``wait``."""
         ...
 
     def stop(self, key: RunKey, give_up: bool = False) -> None:

@@ -151,7 +151,7 @@ class SuggestionPool(Suggester):
                     helper.start(self._queue[0], self._asked[self._queue[0]])
                 except OSError as error:
                     self._complain(error)
-                    return
+                    break
                 self._queue.pop(0)
                 self._complained = False
 

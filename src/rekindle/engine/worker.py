@@ -186,7 +186,10 @@ class Worker:
     def _may_have_runs(self, work: _Work) -> bool:
         """Whether runs of a piece of work may be alive. What is not known to have none may have some; what waited for room may
         have been started in the very step that found it waiting."""
-        return work.running != [] or any(self.step.executor.report(key) is not None for key in work.pending)
+        try:
+            return work.running != [] or any(self.step.executor.report(key) is not None for key in work.pending)
+        except StoreUnavailable:
+            return True
 
     def _evict_dead(self, now: float) -> None:
         """Frees what workers of this host held when they died: nobody else would for the life of a lease."""
@@ -322,8 +325,8 @@ class Worker:
 
     def _move_training_job(self, step: Step, work: _Work, job_id: int) -> bool:
         # The first to hold it, at the first look.
-        untouched, work.looked = work.lease.token == 1 and not work.looked, True
-        job = reconcile_training_job(step, work.lease, job_id, untouched)
+        job = reconcile_training_job(step, work.lease, job_id, untouched=work.lease.token == 1 and not work.looked)
+        work.looked = True
         work.specs = (job.spec,)
         self._note(work, [job], job.awaits_start, job.secondary is SecondaryStatus.PENDING)
         return not job.is_running

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
-from rekindle.engine.ports import Run, RunKey
+from rekindle.engine.ports import Run, RunKey, StoreUnavailable
 from rekindle.executors import leftovers, workdir
 from rekindle.executors.attempts import Attempt
 
@@ -28,15 +28,16 @@ class Folders:
         self._root = root
 
     def find(self, owner: Owner, name: str) -> Path | None:
-        """A training job's folder, though somebody may have removed it since it was made. Raises OSError where that cannot be
-        looked up: a file system that is away for a moment has lost nothing."""
+        """A training job's folder, though somebody may have removed it since it was made. Raises StoreUnavailable where that
+        cannot be looked up: a file system that is away for a moment has lost nothing."""
         link = self._link(owner, name)
         try:
             return Path(os.path.normpath(link.parent / os.readlink(link)))
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return None
-            raise
+            hint = "Nothing that was recorded is lost; try again when the file system is there."
+            raise StoreUnavailable(f"the folder {self._root}: {error.strerror}.", hint) from error
 
     def place(self, run: Run) -> Path:
         """Where a run's folder is or would be made."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from rekindle.domain.capacity import Room
 from rekindle.domain.errors import WrongState
 from rekindle.domain.training_job import Owner, TrainingSpec
-from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, SourceSize
+from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, SourceSize, StoreUnavailable
 from rekindle.executors import access, children, logfile, orders, ray_cluster, ray_job, workdir
 from rekindle.executors.attempts import LOST, Attempt
 from rekindle.executors.folders import Folders, safe
@@ -304,7 +304,10 @@ class ProcessExecutor(Executor):
             pid = self._children.get(key)
         if pid is not None:
             return pid, ""
-        attempt = self._folders.attempt(key)
+        try:
+            attempt = self._folders.attempt(key)
+        except StoreUnavailable:
+            return None
         if attempt is None:
             return None
         reader = attempt.journal()

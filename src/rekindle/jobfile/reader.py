@@ -78,8 +78,9 @@ def _events(loader: yaml.SafeLoader) -> Iterator[Any]:
     try:
         yield from iter(loader.get_event, None)
     except (ValueError, OverflowError) as error:
-        found = "an escape that stands for no character, or a version that is none"
-        raise JobFileError(f"not valid YAML: {found}", _SINGLE_QUOTES, line=loader.line + 1) from error
+        is_escape = isinstance(error, OverflowError) or "chr()" in str(error)
+        found = "an escape that stands for no character" if is_escape else "its version is none"
+        raise JobFileError(f"not valid YAML: {found}", _SINGLE_QUOTES if is_escape else "", line=loader.line + 1) from error
 
 
 class _Builder:

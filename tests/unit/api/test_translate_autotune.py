@@ -133,6 +133,16 @@ def test_it_chooses_as_many_training_jobs_as_may_run_at_once(at_once: int, expec
     assert chosen(limits={"MaxParallelTrainingJobs": at_once})["spec"].limits == Limits(expected, at_once, None)
 
 
+def test_empty_lists_of_ranges_are_no_combination() -> None:
+    request = autotuned(strategy=None)
+    kind = {"Name": "k", "Values": ["a", "b", "c"]}
+    request[CONFIG].update(ParameterRanges={"CategoricalParameterRanges": [kind]}, ResourceLimits={})
+    request["TrainingJobDefinition"]["HyperParameterRanges"] = {"IntegerParameterRanges": []}
+    spec = spec_from_request(request)
+    check_spec(spec, RELAXED)
+    assert spec.limits.max_jobs == 3
+
+
 def test_whole_numbers_with_a_point_are_counted() -> None:
     request = autotuned(strategy=None)
     depth = {"Name": "depth", "MinValue": "1.0", "MaxValue": "3.0"}

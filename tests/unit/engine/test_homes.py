@@ -16,7 +16,7 @@ from rekindle.companions.readers import JobLogs
 from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import RELAXED, TuningJobStatus
 from rekindle.engine.commands import create_training_job, delete_training_job
-from rekindle.engine.ports import Run, StoreUnavailable
+from rekindle.engine.ports import Report, Run, RunKey, StoreUnavailable
 from rekindle.engine.queries import waiting_for
 from rekindle.engine.reconcile import Step
 from rekindle.engine.worker import LEASE_SECONDS, Worker, holder_name, is_dead
@@ -164,6 +164,26 @@ def test_nor_what_began_in_the_step_that_found_it_waiting_for_room() -> None:
     assert [lease.subject for lease in engine.store.claim("b@one", 1.0)] == [f"tuning:{job.id}"]
 
 
+def test_a_file_system_that_is_away_at_the_end_keeps_no_other_lease() -> None:
+    engine = Engine()
+    for name in ("one", "two"):
+        engine.create(tuning_spec(name, jobs=1, parallel=1))
+    mine = engine.worker("a@one")
+    engine.executor.launch = lambda run: None  # type: ignore[method-assign]
+    mine.tick()
+    engine.executor.slots = 0
+    mine.tick()
+    assert [engine.trials(name)[0].secondary for name in ("one", "two")] == [SecondaryStatus.PENDING] * 2
+
+    def away(*_: object) -> None:
+        raise StoreUnavailable("the folder is away")
+
+    engine.executor.report = away  # type: ignore[assignment, method-assign]
+    mine.shut_down()
+    assert engine.store.claim("b@two", 1.0) == []
+    assert len(engine.store.claim("b@one", 1.0)) == 2
+
+
 def test_but_what_waits_for_room_goes_where_there_is_some() -> None:
     engine = Engine()
     engine.create(tuning_spec(jobs=1, parallel=1))
@@ -215,6 +235,14 @@ def test_a_training_job_does_not_end_as_a_deleted_one_of_its_name_did_in_another
     assert run().status is TrainingJobStatus.COMPLETED
     # Asked for in the home of which it has no files.
     delete_training_job(engine.store, engine.executor, engine.owner, "alone")
+    report, looks = others.step.executor.report, iter([StoreUnavailable("away for a moment")])
+
+    def looked_for(key: RunKey, seen: int = 0) -> Report | None:
+        for error in looks:
+            raise error
+        return report(key, seen)
+
+    others.step.executor.report = looked_for  # type: ignore[method-assign]
     again = run()
     assert again.status is TrainingJobStatus.FAILED
     assert (again.failure_reason or "").startswith("ClientError: The files of a former training job of this name")

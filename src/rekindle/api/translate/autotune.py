@@ -104,7 +104,8 @@ def _limits(request: Json, config: Json) -> Json:
 def _combinations(holders: Sequence[Any]) -> int:
     """How many configurations there are, as far as that is below our budgets."""
     total = 0
-    for holder in (h for h in holders if h):
+    # Empty lists of ranges say nothing.
+    for holder in (h for h in holders if any((h or {}).values())):
         count = 1
         for kind, ranges in holder.items():
             for found in ranges:

@@ -16,7 +16,7 @@ from rekindle.domain.errors import InvalidValue
 
 Json = Mapping[str, Any]
 #: How many characters of a text count: a token holds them, and no token is longer than the model's 8192 characters.
-_COMPARED = 1000
+_COMPARED = 900
 #: Kind of value, value as a number, value as text, ARN: no two resources are at the same place.
 Place = tuple[int, float, str, str]
 
