@@ -73,7 +73,7 @@ def plan_record(app: App, checked: CheckedJob, size: SourceSize | None) -> dict[
         "hyperband": hyperband_record(spec),
         "completion": completion_record(spec),
         "early_stopping": spec.early_stopping,
-        "known_names": list(known_names(spec)),
+        "known_names": known_names(spec),
         "metrics": {m.name: m.regex for m in training.algorithm.metrics},
         "source": training.algorithm.source,
         "source_copy": None if size is None else {"files": size.files, "size": size.bytes, "whole": size.whole},

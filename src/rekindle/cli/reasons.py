@@ -67,22 +67,16 @@ def show_tuning_job(found: Mapping[str, Any]) -> None:
     from rekindle.cli.kin import show_warm_start
     from rekindle.cli.printing import pairs, show
 
-    sources = ", ".join(f"{count} {source}" for source, count in found["sources"].items())
-    facts = {"tuning job": found["tuning_job"], "strategy": found["strategy"], "suggestions": sources or "none yet"}
-    scales = ", ".join(f"{name} {_scale(scale)}" for name, scale in found["scaling"].items())
-    known, best = ", ".join(found["known_names"]), found["best"]
-    told = None if best is None else f"{found['objective']['metric']} {cell(best['objective'])} by #{best['number']}"
-    show(
-        pairs(
-            {
-                **facts,
-                **({"scales": scales} if scales else {}),
-                **({"known names": known} if known else {}),
-                **({"best": told} if told else {}),
-            }
-        ),
-        "",
-    )
+    best = found["best"]
+    facts = {
+        "tuning job": found["tuning_job"],
+        "strategy": found["strategy"],
+        "suggestions": ", ".join(f"{count} {source}" for source, count in found["sources"].items()) or "none yet",
+        "scales": ", ".join(f"{name} {_scale(scale)}" for name, scale in found["scaling"].items()),
+        "known names": ", ".join(found["known_names"]),
+        "best": best and f"{found['objective']['metric']} {cell(best['objective'])} by #{best['number']}",
+    }
+    show(pairs({name: told for name, told in facts.items() if told}), "")
     if found["warm_start"] is not None:
         show_warm_start(found)
     elif found["imported"]:

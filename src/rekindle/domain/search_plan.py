@@ -67,11 +67,11 @@ def _hyperband(job: TuningJob, definition: Definition) -> Strategy:
     return Hyperband(drawn, direction, *resources, self_ending=epochs_of(definition.statics) == resources[1])
 
 
-def known_names(spec: TuningJobSpec) -> Sequence[str]:
+def known_names(spec: TuningJobSpec) -> list[str]:
     """The hyperparameters of which the search knows more by their names than that the middle of their range is good."""
     drawn_by_model = spec.hyperband is not None and spec.hyperband.sampler == "bayesian"
     if spec.strategy is not StrategyName.BAYESIAN and not drawn_by_model:
-        return ()
+        return []
     from rekindle.search.bayesian.known_names import known
 
     return list(dict.fromkeys(name for d in spec.definitions for name in known(d.space)))

@@ -31,7 +31,7 @@ from rekindle.search.history import Observation
 from rekindle.search.strategy import Proposal
 
 #: Where a training job's files are in another home than the one in which it was deleted.
-_LEFT_FILES = (
+_FORMER_FILES = (
     "ClientError: The files of a former training job of this name are still in the home folder where this one was to run. "
     "Delete this one there, which removes them, or choose another name."
 )
@@ -143,7 +143,7 @@ def _left_behind(step: Step, job: TrainingJob) -> Folded | None:
     if report is None or report.ended_at is None or report.ended_at > job.created_at:
         return None
     now = step.clock.now()
-    return fold(job, Report(report.key, RunState.FAILED, ended_at=now, failure_reason=_LEFT_FILES), now)
+    return fold(job, Report(report.key, RunState.FAILED, ended_at=now, failure_reason=_FORMER_FILES), now)
 
 
 @dataclass(frozen=True)

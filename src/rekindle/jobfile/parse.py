@@ -117,8 +117,8 @@ WARM_START_TYPES = {
 }
 EARLY_STOPPING = {"auto": True, "off": False, "true": True, "false": False, "on": True, "yes": True, "no": False}
 
-MAX_METRIC_NAME = 255
-
+#: How many characters the name of a metric may have.
+_MAX_METRIC_NAME = 255
 _TAG = re.compile(r"[\w\s.:/=+\-@]*")
 
 
@@ -190,8 +190,8 @@ def _objective(table: Table) -> tuple[Objective, tuple[MetricDefinition, ...]]:
     fields = objective.table(("metric", "goal", "regex"))
     named = fields.need("metric", "Name the metric to optimise.")
     metric = named.text("a name")
-    if not 1 <= len(metric) <= MAX_METRIC_NAME:
-        raise named.refuse(f"a metric's name has 1 to {MAX_METRIC_NAME} characters")
+    if not 1 <= len(metric) <= _MAX_METRIC_NAME:
+        raise named.refuse(f"a metric's name has 1 to {_MAX_METRIC_NAME} characters")
     goal = fields.need("goal", "Write maximize or minimize.").choice(GOALS)
     return Objective(metric, goal), _metrics(metric, fields.get("regex"), table.get("metrics"))
 
@@ -222,8 +222,8 @@ def _metrics(objective: str, regex: Value | None, others: Value | None) -> tuple
 
 def _metric(name: str, regex: Value) -> MetricDefinition:
     pattern = regex.text("a regular expression")
-    if len(name) > MAX_METRIC_NAME:
-        raise regex.refuse(f"a metric's name has 1 to {MAX_METRIC_NAME} characters")
+    if len(name) > _MAX_METRIC_NAME:
+        raise regex.refuse(f"a metric's name has 1 to {_MAX_METRIC_NAME} characters")
     if len(pattern) > 500:
         raise regex.refuse("a regular expression has at most 500 characters")
     try:

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rekindle.api.errors import missing, validation
-from rekindle.api.translate.part import Part
+from rekindle.api.translate.part import Part, says_something
 from rekindle.domain.errors import InvalidValue
 
 Json = Mapping[str, Any]
@@ -104,8 +104,7 @@ def _limits(request: Json, config: Json) -> Json:
 def _combinations(holders: Sequence[Any]) -> int:
     """How many configurations there are, as far as that is below our budgets."""
     total = 0
-    # Empty lists of ranges say nothing.
-    for holder in (h for h in holders if any((h or {}).values())):
+    for holder in filter(says_something, holders):
         count = 1
         for kind, ranges in holder.items():
             for found in ranges:

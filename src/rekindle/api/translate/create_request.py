@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from rekindle.api.translate.autotune import expanded
-from rekindle.api.translate.part import Json, Part, check_texts, tags_of, without_nulls
+from rekindle.api.translate.part import Json, Part, check_texts, says_something, tags_of, without_nulls
 from rekindle.api.translate.training_request import training_spec
 from rekindle.domain.errors import InvalidValue, within
 from rekindle.domain.tuning_job import (
@@ -71,7 +71,7 @@ def _definitions(request: Json, config: Part) -> tuple[Definition, ...]:
         return (_definition(part, config, None),)
     parts = list(Part("", request).items("TrainingJobDefinitions"))
     for key in ("ParameterRanges", "HyperParameterTuningJobObjective"):
-        if any((config.get(key) or {}).values()):
+        if says_something(config.get(key)):
             raise InvalidValue(config.inner(key), config.get(key), "each of several definitions has its own")
     _check_environments(parts)
     return tuple(_definition(part, config, part.need("DefinitionName", str)) for part in parts)
@@ -81,8 +81,7 @@ def _check_said_once(part: Part, config: Part) -> None:
     """A single definition's objective and ranges stand in the configuration or in the definition; were they in both, one of
     them would be ignored."""
     for outer, inner in (("HyperParameterTuningJobObjective", "TuningObjective"), ("ParameterRanges", "HyperParameterRanges")):
-        # Empty lists of ranges say nothing.
-        if any((config.get(outer) or {}).values()) and any((part.get(inner) or {}).values()):
+        if says_something(config.get(outer)) and says_something(part.get(inner)):
             raise InvalidValue(part.inner(inner), part.get(inner), f"{config.inner(outer)} is given too: exactly one of them")
 
 
@@ -97,8 +96,7 @@ def _check_environments(parts: Sequence[Part]) -> None:
 def _definition(part: Part, config: Part, name: str | None) -> Definition:
     objective = part.part("TuningObjective") or config.part("HyperParameterTuningJobObjective")
     own = part.part("HyperParameterRanges")
-    # Empty lists of ranges say nothing.
-    ranges = own if any(own.value.values()) else config.part("ParameterRanges")
+    ranges = own if says_something(own.value) else config.part("ParameterRanges")
     if not objective:
         where = config.inner("HyperParameterTuningJobObjective") if name is None else part.inner("TuningObjective")
         raise InvalidValue(where, None, "missing: it says which metric to minimise or maximise")

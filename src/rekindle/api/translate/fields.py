@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from rekindle.api.translate.part import Json
+from rekindle.api.translate.part import Json, says_something
 
 _CONFIG: Final = "hyperParameterTuningJobConfig"
 _HYPERBAND: Final = f"{_CONFIG}.strategyConfig.hyperbandStrategyConfig"
@@ -132,7 +132,7 @@ def _in_single(field: str, sent: Json) -> str:
     """A field of the only definition: its ranges and objective may stand in the configuration. Empty: it is none."""
     head, _, rest = field.partition(".")
     definition = sent.get("TrainingJobDefinition") or {}
-    if head == "ranges" and not any((definition.get("HyperParameterRanges") or {}).values()):
+    if head == "ranges" and not says_something(definition.get("HyperParameterRanges")):
         return _range(
             f"{_CONFIG}.parameterRanges", rest, (sent.get("HyperParameterTuningJobConfig") or {}).get("ParameterRanges")
         )

@@ -12,6 +12,11 @@ T = TypeVar("T")
 Json = Mapping[str, Any]
 
 
+def says_something(structure: Json | None) -> bool:
+    """Whether a structure has a member that is not empty: empty lists of ranges, say, are as good as none."""
+    return any((structure or {}).values())
+
+
 class Part:
     """A structure of a request with its path; one that is absent reads as empty. Raises InvalidValue, naming the path."""
 
