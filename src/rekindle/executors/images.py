@@ -57,7 +57,8 @@ def load_rules(path: Path, setting: str = "") -> tuple[ImageRule, ...]:
     except OSError as error:
         hint = "Name a file that is there and that you may read."
         raise InvalidValue(setting or path.name, str(path), f"cannot be read: {error.strerror}", hint) from error
-    except (ValueError, yaml.YAMLError) as error:  # bytes that are no text, or a date that is none
+    # Beside YAML's own errors: bytes that are no text, a date that is none, an escape beyond Unicode, nesting without end.
+    except (ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise InvalidValue(path.name, str(path), " ".join(f"cannot be read: {error}".split())) from error
     if not isinstance(entries, list | None):
         raise InvalidValue(path.name, entries, "not a list of images", "Begin each with: - image: NAME")

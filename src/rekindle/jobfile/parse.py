@@ -119,7 +119,7 @@ EARLY_STOPPING = {"auto": True, "off": False, "true": True, "false": False, "on"
 
 #: How many characters the name of a metric may have.
 _MAX_METRIC_NAME = 255
-_TAG = re.compile(r"[\w\s.:/=+\-@]*")
+_TAG = re.compile(r"[\w .:/=+\-@]*")
 
 
 @dataclass(frozen=True)
@@ -313,4 +313,6 @@ def _tags(value: Value | None) -> dict[str, str]:
     for key, field in value.table().values():
         if not (1 <= len(key) <= 128 and len(tags[key]) <= 256 and _TAG.fullmatch(key) and _TAG.fullmatch(tags[key])):
             raise field.refuse("a tag is a key (up to 128) and a value (up to 256) of letters, digits, spaces and _.:/=+-@")
+        if key.lower().startswith("aws:"):
+            raise field.refuse("names that begin with aws: belong to AWS", "Choose another name.")
     return tags

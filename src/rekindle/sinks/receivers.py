@@ -55,7 +55,8 @@ def load_receivers(path: Path, setting: str = "") -> tuple[Receiver, ...]:
         raise InvalidValue(setting or path.name, str(path), f"cannot be read: {error.strerror}", hint) from error
     except UnicodeDecodeError as error:
         raise InvalidValue(path.name, str(path), f"cannot be read: {error}") from error
-    except (ValueError, yaml.YAMLError) as error:  # the former for a date that is none
+    # Beside YAML's own errors: a date that is none, an escape beyond Unicode, nesting without end.
+    except (ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         # The sentence of the error quotes the file, which holds secrets.
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""

@@ -312,6 +312,8 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "arguments": (add("arguments: json"), ["arguments", "'json'", "cli"]),
     "tags": (add("tags: [a]"), ["tags", "a list"]),
     "tag of odd characters": (add("tags: {a: 'x;y'}"), ["tags.a", "'x;y'"]),
+    "tag of two lines": (add('tags: {a: "x\\ny"}'), ["tags.a"]),
+    "tag of AWS's": (add("tags: {'AWS:a': x}"), ["tags.AWS:a", "begin with aws:"]),
     "51 tags": (add("tags: {" + ", ".join(f"t{i}: x" for i in range(51)) + "}"), ["tags", "51", "50"]),
     "gpus": (add("resources: {gpus: -1}"), ["resources.gpus", "'-1'"]),
 }

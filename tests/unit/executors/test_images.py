@@ -83,6 +83,8 @@ def test_a_file_s_rules_are_in_its_order_and_its_paths_begin_at_its_folder(tmp_p
         ("- {image: x, run: container, python: /bin}", "images.yaml[1].python"),
         ("- [", "images.yaml: "),
         ("- image: 2026-99-99", "images.yaml: "),
+        ('- image: "\\UFFFFFFFF"', "images.yaml: "),
+        ("[" * 1_500, "images.yaml: "),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:

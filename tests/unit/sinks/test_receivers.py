@@ -57,6 +57,8 @@ def test_sinks_bear_the_receivers_names_and_deliver(tmp_path: Path) -> None:
 
 REFUSED = [
     ("- {name: 2026-99-99, file: x}", "events.yaml: .*not YAML"),
+    ('- {name: "\\UFFFFFFFF", file: x}', "events.yaml: .*not YAML"),
+    ("[" * 1_500, "events.yaml: .*not YAML"),
     ("hidden: 1", r"events.yaml: '...': not a list of receivers. Begin each with: - name: NAME"),
     ("- hidden", r"events.yaml\[1\]: .*not a group of settings"),
     ("- {webhook: 'https://hidden.lab'}", r"events.yaml\[1\].name: .*a name is needed"),
