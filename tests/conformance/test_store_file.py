@@ -14,13 +14,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from tests.conformance.store_process import claim_all, commit_forever, open_and_create
 from tests.conformance.store_suite import StoreSuite, started
 from tests.support.jobs import LONG, OWNER, trial, tuning_job
 
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.engine.ports import Change, StoreUnavailable
+from rekindle.storage.errors import unavailable
 from rekindle.storage.store import open_store
 
 
@@ -230,6 +231,16 @@ def test_a_full_disk_is_reported_and_loses_nothing(store, path):
     _limit_pages(store, 2**30)
     assert len(store.jobs_of(job.id)) == 1
     assert len(store.commit(lease, Change(job, added=(trial(job, 2),)))) == 1
+
+
+@pytest.mark.parametrize(("name", "told"), [("SQLITE_PROTOCOL", "kept it busy"), ("SQLITE_NOMEM", "not enough memory")])
+def test_what_passes_by_itself_is_told_so(name, told):
+    # SQLite says these of a moment that no test can bring about.
+    error = sqlite3.OperationalError("locking protocol")
+    error.sqlite_errorname = name
+    found = unavailable(error, make_url("sqlite:///home/rekindle.db"))
+    assert found is not None
+    assert told in str(found)
 
 
 def _limit_pages(store, pages: int) -> None:

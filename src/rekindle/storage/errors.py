@@ -15,6 +15,9 @@ from rekindle.engine.ports import StoreUnavailable
 _SQLITE = (
     ("SQLITE_BUSY", "another process kept it locked for too long.", "Try again; `rekindle jobs` shows what works on it."),
     ("SQLITE_LOCKED", "another process kept it locked for too long.", "Try again."),
+    # Too many begin at one moment, and SQLite gives up.
+    ("SQLITE_PROTOCOL", "other processes kept it busy for too long.", "Try again."),
+    ("SQLITE_NOMEM", "there was not enough memory.", "Free some memory and try again; nothing that was recorded is lost."),
     ("SQLITE_FULL", "the disk is full.", "Free some space and try again; nothing that was recorded is lost."),
     ("SQLITE_READONLY", "it cannot be written.", "Check the permissions of the file and its folder."),
     ("SQLITE_CANTOPEN", "it cannot be opened.", "Check that its folder exists and may be written, or set REKINDLE_HOME."),
