@@ -748,6 +748,27 @@ class StoreSuite:
         store.free_home("one")
         assert [c.subject for c in store.claim("b@two", LONG)] == [left.subject]
 
+    def test_a_lease_says_whether_anything_may_be_alive_of_its_work(self, store):
+        store.create_tuning_job(tuning_job())
+
+        def claimed(holder: str) -> Lease:
+            (lease,) = store.claim(holder, LONG)
+            return lease
+
+        lease = claimed("a@one")
+        assert lease.from_nobody
+        store.release(lease)
+        lease = claimed("b@two")
+        assert lease.from_nobody, "given back without runs"
+        store.release(lease, has_runs=True)
+        lease = claimed("c@two")
+        assert not lease.from_nobody
+        store.evict(lease.holder)
+        lease = claimed("d@two")
+        assert not lease.from_nobody
+        store.renew([lease], 0.0)
+        assert not claimed("e@two").from_nobody
+
     def test_no_subject_goes_to_two_of_many_threads(self, store):
         for n in range(30):
             store.create_tuning_job(tuning_job(f"j{n}", n))

@@ -55,12 +55,14 @@ class Clock(Protocol):
 class Lease:
     """The right to move one piece of work: ``subject`` is ``tuning:ID`` or ``training:ID`` (a training job of its own).
 
-    ``token`` grows with every change of holder: what carries an old one is refused.
+    ``token`` grows with every change of holder: what carries an old one is refused. ``from_nobody``: nothing of the work was
+    alive anywhere when it was claimed, for nobody had held it, or who had gave it back without runs.
     """
 
     subject: str
     holder: str
     token: int
+    from_nobody: bool = False
 
 
 class SortKey(StrEnum):

@@ -66,7 +66,7 @@ def reconcile_tuning_job(
 
 
 def reconcile_training_job(step: Step, lease: Lease, job_id: int, untouched: bool = False) -> TrainingJob:
-    """Moves a training job of its own on by one step; ``untouched``: nobody has before. Raises LeaseLost and NotFound."""
+    """Moves a training job of its own on by one step; ``untouched``: nothing of it is alive. Raises LeaseLost and NotFound."""
     before = step.store.training_job_by_id(job_id)
     folded = (_left_behind(step, before) if untouched else None) or _fold_one(step, before)
     job = folded.job
@@ -137,7 +137,7 @@ def _fold_one(step: Step, job: TrainingJob) -> Folded:
 
 
 def _left_behind(step: Step, job: TrainingJob) -> Folded | None:
-    """A training job that nobody has moved yet, where files of a former one of its name are here, which was deleted in a home
+    """A training job of which nothing is alive, where files of a former one of its name are here, which was deleted in a home
     that did not have them: its results would pass for this one's."""
     report = step.executor.report(RunKey.of(job))
     if report is None or report.ended_at is None or report.ended_at > job.created_at:

@@ -324,8 +324,8 @@ class Worker:
         return snapshot.job.status.is_terminal
 
     def _move_training_job(self, step: Step, work: _Work, job_id: int) -> bool:
-        # The first to hold it, at the first look.
-        job = reconcile_training_job(step, work.lease, job_id, untouched=work.lease.token == 1 and not work.looked)
+        # At the first look, before we start it.
+        job = reconcile_training_job(step, work.lease, job_id, untouched=work.lease.from_nobody and not work.looked)
         work.looked = True
         work.specs = (job.spec,)
         self._note(work, [job], job.awaits_start, job.secondary is SecondaryStatus.PENDING)

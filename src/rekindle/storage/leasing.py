@@ -24,12 +24,14 @@ _OF_HOME = leases.c.holder.like(bindparam("of_home"))
 _LEFT = leases.c.until <= bindparam("now")
 _FREE = or_(leases.c.holder.is_(None), and_(_LEFT, or_(~_HAS_HOME, _OF_HOME)))
 _OLDEST = (
-    select(leases.c.subject, leases.c.token)
+    select(leases.c.subject, leases.c.token, leases.c.holder)
     .where(_UNFINISHED, _FREE)
     .order_by(leases.c.created_at, leases.c.subject)
     .limit(bindparam("most"))
 )
-_ONE = select(leases.c.subject, leases.c.token).where(leases.c.subject == bindparam("only"), _UNFINISHED, _FREE)
+_ONE = select(leases.c.subject, leases.c.token, leases.c.holder).where(
+    leases.c.subject == bindparam("only"), _UNFINISHED, _FREE
+)
 _TAKE = (
     update(leases)
     .where(leases.c.subject == bindparam("subject_"))
@@ -67,7 +69,7 @@ def any_free(connection: Connection, holder: str, now: float, only: str | None) 
 def claim(connection: Connection, holder: str, now: float, seconds: float, limit: int, only: str | None) -> list[Lease]:
     """Takes free work for ``holder``, oldest first."""
     free = _free(connection, holder, now, limit, only, lock=True)
-    taken = [Lease(subject, holder, token + 1) for subject, token in free]
+    taken = [Lease(subject, holder, token + 1, from_nobody=former is None) for subject, token, former in free]
     if taken:
         connection.execute(_TAKE, [{**_values(lease), "until_": now + seconds} for lease in taken])
     return taken
@@ -133,13 +135,16 @@ def _ending(holder: str) -> str:
     return f"%{_home_of(holder) or '@'}"
 
 
-def _free(connection: Connection, holder: str, now: float, limit: int, only: str | None, lock: bool) -> list[tuple[str, int]]:
+def _free(
+    connection: Connection, holder: str, now: float, limit: int, only: str | None, lock: bool
+) -> list[tuple[str, int, str | None]]:
+    """What may be claimed: its subject, its last token, and who has it still, or had it."""
     wanted: dict[str, object] = {"most": limit} if only is None else {"only": only}
     statement, values = _OLDEST if only is None else _ONE, {"now": now, "of_home": _ending(holder), **wanted}
     if lock:
         # PostgreSQL passes over what another claim has in hand; SQLite lets in one writer at a time and needs no such word.
         statement = statement.with_for_update(skip_locked=True)
-    return [(row.subject, row.token) for row in connection.execute(statement, values)]
+    return [(row.subject, row.token, row.holder) for row in connection.execute(statement, values)]
 
 
 def _values(lease: Lease) -> dict[str, object]:

@@ -252,6 +252,29 @@ def test_a_training_job_does_not_end_as_a_deleted_one_of_its_name_did_in_another
     assert list(others.step.executor.launches.values()) == [2]  # type: ignore[attr-defined]
 
 
+def test_nor_where_it_has_waited_for_room_in_a_third_home() -> None:
+    engine = Engine()
+    spec = tuning_spec().definition.training
+    job = TrainingJob("alone", engine.owner, spec, {"lr": "0.01", "layers": "2"}, created_at=0.0)
+    others = _elsewhere(engine)
+    create_training_job(engine.store, engine.executor, engine.clock, job)
+    while engine.store.training_job(engine.owner, "alone").is_running:
+        _tick(others, 1)
+    delete_training_job(engine.store, engine.executor, engine.owner, "alone")
+
+    create_training_job(engine.store, engine.executor, engine.clock, job)
+    mine = engine.worker("a@one")
+    engine.executor.slots = 0
+    engine.executor.launch = lambda run: None  # type: ignore[method-assign]
+    mine.tick()
+    assert engine.store.training_job(engine.owner, "alone").secondary is SecondaryStatus.PENDING
+    mine.shut_down()
+    _tick(others, 1)
+    again = engine.store.training_job(engine.owner, "alone")
+    assert again.status is TrainingJobStatus.FAILED
+    assert (again.failure_reason or "").startswith("ClientError: The files of a former training job of this name")
+
+
 def test_a_name_says_which_process_and_which_home() -> None:
     assert holder_name("one") == f"{holder_name()}@one"
     assert not is_dead(holder_name("one"))
