@@ -57,7 +57,8 @@ def holder_name(home: str = "") -> str:
 
 
 def is_dead(holder: str) -> bool:
-    """Whether a holder is a process of this host that is gone. Another host's is never called dead."""
+    """Whether a holder is a process of this host that is gone. Another host's is never called dead, nor another user's where
+    the system hides those (``hidepid``): their leases run out."""
     host, _, rest = holder.partition("@")[0].partition("/")
     pid, _, started = rest.partition("/")
     if host != socket.gethostname() or not pid.isdigit():
@@ -66,8 +67,21 @@ def is_dead(holder: str) -> bool:
         process = psutil.Process(int(pid))
         # A zombie is a process that ended and whose parent has not looked: in a container perhaps nobody ever does.
         return _start_of(process) != started or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.AccessDenied:
+        return False
     except psutil.NoSuchProcess:
+        return not _is_hidden(int(pid))
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether there is a process that we cannot see, for it is another user's."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
         return True
+    except OSError:
+        pass
+    return False
 
 
 def _start_of(process: psutil.Process) -> str:

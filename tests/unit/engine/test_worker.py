@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import socket
@@ -53,6 +54,21 @@ def test_a_clock_that_is_set_makes_nobody_dead(monkeypatch: pytest.MonkeyPatch) 
     started = psutil.Process().create_time()
     monkeypatch.setattr(psutil.Process, "create_time", lambda _: started + 3600.0)
     assert not is_dead(name)
+
+
+@pytest.mark.parametrize("problem", [psutil.AccessDenied, psutil.NoSuchProcess])
+def test_nor_does_a_machine_that_hides_the_processes_of_other_users(
+    monkeypatch: pytest.MonkeyPatch, problem: type[psutil.Error]
+) -> None:
+    def hidden(pid: int) -> psutil.Process:
+        raise problem(pid)
+
+    def not_ours(_pid: int, _number: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(psutil, "Process", hidden)
+    monkeypatch.setattr(os, "kill", not_ours)
+    assert not is_dead(f"{socket.gethostname()}/{os.getpid()}/1")
 
 
 class _Attentive(SimulatedExecutor):
