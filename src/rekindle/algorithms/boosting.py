@@ -51,11 +51,13 @@ _TWEEDIE = "tweedie-nloglik"
 _PLACE = re.compile(r"^\[[\d:]+\] \S+:\d+: (Check failed: .*?: (?=[A-Z`]))?", re.DOTALL)
 _NOT_A_SHARE = (lambda labels: (labels < 0) | (labels > 1), "is not within 0 and 1")
 _NEGATIVE = (lambda labels: labels < 0, "is negative")
-#: Labels that the library does not take, by objective.
+#: Labels that an objective does not take.
 _LABELS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "reg:logistic": _NOT_A_SHARE,
     "binary:logistic": _NOT_A_SHARE,
     "binary:logitraw": _NOT_A_SHARE,
+    # The library takes others, and its errors are then below 0 or above 1: -1 and 1 are what others want with this loss.
+    "binary:hinge": (lambda labels: ~np.isin(labels, (0, 1)), "is neither 0 nor 1"),
     "count:poisson": _NEGATIVE,
     "reg:tweedie": _NEGATIVE,
     "reg:gamma": (lambda labels: labels <= 0, "is not positive"),

@@ -278,6 +278,17 @@ def test_labels_that_an_objective_does_not_take_are_told_by_file_and_row(objecti
         xgboost.train({name: value for name, value in values.items() if name != "num_round"}, data, 1)
 
 
+def test_labels_of_which_the_library_makes_errors_below_0_are_refused(tmp_path: Path) -> None:
+    values = {"num_round": "1", "objective": "binary:hinge"}
+    folder = tmp_path / "input" / "train"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text("0,1,1\n1,2,1\n")
+    train(job(tmp_path, values, train="text/csv"))
+    (folder / "a.csv").write_text("1,1,1\n-1,2,1\n")
+    with pytest.raises(UserError, match=r"row 2: the label is neither 0 nor 1, and objective is binary:hinge"):
+        train(job(tmp_path, values, train="text/csv"))
+
+
 def test_what_only_the_library_refuses_is_told_in_its_words_with_the_files(tmp_path: Path) -> None:
     folder = tmp_path / "input" / "train"
     folder.mkdir(parents=True)
