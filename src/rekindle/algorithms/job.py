@@ -17,6 +17,7 @@ from rekindle.domain.builtins.rules import Refused
 
 #: The exit code of a job that failed by its user's data or values.
 USER_ERROR = 1
+_LESS = "train on fewer rows, features or classes, let fewer training jobs run at once, or use a machine with more memory"
 
 
 class UserError(Exception):
@@ -81,7 +82,7 @@ def run(train: Callable[[Job], None]) -> int:
     except (UserError, Refused) as error:
         return _failed(job, f"Customer Error: {error}")
     except MemoryError:
-        return _failed(job, "Out of memory")
+        return _failed(job, f"Out of memory: {_LESS}")
     except Exception as error:  # whatever the library raises belongs into the failure reason, too
         traceback.print_exc()
         return _failed(job, f"{type(error).__name__}: {error}")
@@ -89,14 +90,15 @@ def run(train: Callable[[Job], None]) -> int:
 
 
 def tell(text: str) -> None:
-    """A line of the log."""
-    sys.stdout.write(f"{text}\n")
+    """A line of the log. It may hold the name of a file, which need not be text, or letters that the log's encoding has not."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     sys.stdout.flush()
 
 
 def _failed(job: Job, reason: str) -> int:
     tell(f"[ERROR] {reason}")
-    (job.output.parent / "failure").write_text(reason)
+    (job.output.parent / "failure").write_text(reason, encoding="utf-8", errors="backslashreplace")
     return USER_ERROR
 
 
