@@ -70,11 +70,22 @@ def read_table(folder: Path, kind: str, weights: bool = False, rules: Rules = no
     of those for all algorithms. Raises UserError, which names the file and the row."""
     tables = []
     for path in data_files(folder):
-        table = _READERS[kind](path, weights)
+        name = f"{folder.name}/{path.relative_to(folder)}"
+        table = _READERS[kind](_readable(path, name), weights)
         if table is not None:
-            _check_rows(table, f"{folder.name}/{path.relative_to(folder)}", rules)
+            _check_rows(table, name, rules)
             tables.append(table)
     return _stacked(tables) if tables else None
+
+
+def _readable(path: Path, name: str) -> Path:
+    """A file of a channel. Raises UserError for one that nobody may read, or could read to an end, as of a pipe."""
+    why = "" if path.is_file() else "it is a link that leads nowhere" if path.is_symlink() else "it is no regular file"
+    if not why and not os.access(path, os.R_OK):
+        why = "this user may not"
+    if why:
+        raise UserError(f"File '{name}' cannot be read: {why}. Mend it, or take it out of the channel's folder")
+    return path
 
 
 def missing(table: Table) -> NDArray[np.bool_]:
@@ -215,11 +226,14 @@ def _libsvm(path: Path, _weights: bool) -> Table | None:
 def _parquet(path: Path, _weights: bool) -> Table | None:
     from pyarrow import ArrowInvalid, parquet
 
+    place = f"file {path.name!r}"
     try:
-        table = parquet.read_table(path)
-        columns = [np.asarray(c.to_numpy(), dtype=np.float32) for c in table.columns]
+        table, columns = parquet.read_table(path), []
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            place = f"file {path.name!r}, column {name!r}"
+            columns.append(np.asarray(column.to_numpy(), dtype=np.float32))
     except (ArrowInvalid, ValueError, TypeError, OSError) as error:
-        raise UserError(f"Failed to load parquet data with exception:\n{error} (file {path.name!r})") from error
+        raise UserError(f"Failed to load parquet data with exception:\n{error} ({place})") from error
     if not table.num_rows:
         return None
     if len(columns) < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +137,22 @@ def test_what_is_no_data_is_refused(tmp_path: Path, kind: str, data: bytes, word
     with pytest.raises(UserError) as refused:
         read_table(tmp_path, kind)
     assert words in str(refused.value)
+
+
+def test_a_file_that_cannot_be_read_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "train" / "day").mkdir(parents=True)
+    (tmp_path / "train" / "a.csv").write_text("1,2\n0,3\n")
+    odd = tmp_path / "train" / "day" / "b.csv"
+    odd.symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"File 'train/day/b.csv' cannot be read: it is a link that leads nowhere"):
+        read_table(tmp_path / "train", "csv")
+    odd.unlink()
+    os.mkfifo(odd)
+    with pytest.raises(UserError, match=r"File 'train/day/b.csv' cannot be read: it is no regular file"):
+        read_table(tmp_path / "train", "csv")
+
+
+def test_a_parquet_file_is_refused_with_the_column(tmp_path: Path) -> None:
+    parquet.write_table(pyarrow.table({"y": [0, 1], "age": [1.0, 2.0], "colour": ["red", "blue"]}), tmp_path / "f")
+    with pytest.raises(UserError, match=r"convert string to float: 'red' \(file 'f', column 'colour'\)"):
+        read_table(tmp_path, "parquet")
