@@ -20,7 +20,7 @@ from rekindle.executors.host import Host
 from rekindle.executors.instances import asked
 from rekindle.executors.leftovers import RUN_MARK
 from rekindle.executors.programs import Container, Elsewhere, Program, command_program, name_elsewhere
-from rekindle.executors.runtimes import JUMPSTART, image_program, view, with_code
+from rekindle.executors.runtimes import JUMPSTART, image_program, runs_container, view, with_code
 from rekindle.executors.slots import Held
 
 _FOLDERS = ("input/config", "input/data", "model", "output/data", "code")
@@ -36,6 +36,8 @@ _MANIFEST = "ManifestFile"
 _DATA_TYPES = ("S3Prefix", _MANIFEST)
 #: Files of a source folder of which it is found out before a job is created whether they can be read: a second or so.
 _LOOKED_AT = 20_000
+#: Where a container has its checkpoints in any case.
+_CHECKPOINTS = f"{container.PLACE}/checkpoints"
 #: The folder, below the root, of environments built for requirements.
 ENVIRONMENTS = ".environments"
 
@@ -81,6 +83,16 @@ def check_places(spec: TrainingSpec, transfer: Sequence[str]) -> None:
             _check_transfer(name, uri, transfer)
         elif uri is not None:
             _check_writable(name, uri, locations.local_path(uri, name))
+
+
+def check_checkpoints(spec: TrainingSpec, host: Host) -> None:
+    """Raises InvalidValue for a place in a container at which no engine shows it a folder."""
+    if spec.checkpoints is None or not runs_container(spec.algorithm, host.images):
+        return
+    place = spec.checkpoints.local_path
+    if place and (not os.path.isabs(place) or os.path.normpath(place) in ("/", "//", container.PLACE)):
+        reason = f"in a container this must be the whole path of a folder, and neither / nor {container.PLACE}"
+        raise InvalidValue("checkpoints.local_path", place, reason, f"Leave it out: checkpoints are at {_CHECKPOINTS} then.")
 
 
 def check_environment(spec: TrainingSpec) -> None:
@@ -183,7 +195,7 @@ def _container(run: Run, folder: Path, host: Host, program: Program, wanted: Con
             **_names(run),
         },
         "isolated": run.spec.network_isolation,
-        "checkpoints": "" if local == f"{container.PLACE}/checkpoints" else local,
+        "checkpoints": "" if os.path.normpath(local) == _CHECKPOINTS else local,
         "grace": int(host.grace_seconds),
     }
     made = [container.names(described, name)[-1] for name in hosts]

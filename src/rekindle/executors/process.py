@@ -75,6 +75,7 @@ class ProcessExecutor(Executor):
         self._slots.check(spec)
         orders.check_channels(spec, self._host.transfer)
         orders.check_places(spec, self._host.transfer)
+        orders.check_checkpoints(spec, self._host)
         orders.check_source(spec, self._host)
         orders.check_environment(spec)
         if self._host.ray:

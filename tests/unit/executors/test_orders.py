@@ -15,7 +15,8 @@ from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, Output, TrainingSpec
 from rekindle.engine.ports import Run, RunKey
 from rekindle.executors.host import Host
-from rekindle.executors.orders import check_channels, check_places, orders_of
+from rekindle.executors.images import ImageRule
+from rekindle.executors.orders import check_channels, check_checkpoints, check_places, orders_of
 from support.wire import training_request
 
 CHANNEL = Channel("train", "s3://bucket/data")
@@ -80,6 +81,19 @@ def test_where_no_folder_can_be_made_nothing_is_kept(tmp_path: Path, field: str,
     assert caught.value.field == f"{field}.uri"
     assert said in caught.value.reason
     assert "Name a folder" in caught.value.hint
+
+
+@pytest.mark.parametrize("place", ["checkpoints", "./", "/", "/opt/ml/"])
+def test_checkpoints_are_where_a_container_can_have_a_folder(tmp_path: Path, place: str) -> None:
+    host = Host(tmp_path, {"PATH": os.environ["PATH"]}, images=(ImageRule("mine", run="container"),))
+    wanted = TrainingSpec(Algorithm(image="mine:1"), checkpoints=Checkpoints(str(tmp_path), place))
+    with pytest.raises(InvalidValue) as caught:
+        check_checkpoints(wanted, host)
+    assert (caught.value.field, caught.value.value) == ("checkpoints.local_path", place)
+    assert "Leave it out" in caught.value.hint
+    for usual in ("", "/opt/ml/checkpoints/"):
+        check_checkpoints(replace(wanted, checkpoints=Checkpoints(str(tmp_path), usual)), host)
+    check_checkpoints(replace(wanted, algorithm=Algorithm(command="true")), host)
 
 
 def test_where_a_folder_can_be_made_none_is_left_behind(tmp_path: Path) -> None:

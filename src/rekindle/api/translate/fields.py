@@ -50,6 +50,7 @@ _OF_DEFINITION: Final = {
     "output.uri": "outputDataConfig.s3OutputPath",
     "checkpoints": "checkpointConfig.s3Uri",
     "checkpoints.uri": "checkpointConfig.s3Uri",
+    "checkpoints.local_path": "checkpointConfig.localPath",
     "environment": "environment",
     "retries": "retryStrategy.maximumRetryAttempts",
     "max_runtime_seconds": "stoppingCondition.maxRuntimeInSeconds",
