@@ -122,6 +122,21 @@ class TestProcessExecutor(ExecutorSuite):
         assert finished(another).state is RunState.COMPLETED
         assert bench.marked("ran") == 1
 
+    @pytest.mark.parametrize("inside", [".rekindle", ".rekindle/1", ".rekindle/1/orders"])
+    def test_nor_is_its_end_where_only_a_part_of_it_cannot_be_looked_at(self, bench: Bench, inside: str) -> None:
+        executor, another = self.make(bench.home), self.make(bench.home)
+        executor.launch(bench.run("mark('ran')"))
+        finished(executor)
+        place, aside = bench.home / "tuning" / KEY.name / inside, bench.home / "aside"
+        place.rename(aside)
+        place.symlink_to(place)
+        for look in (another.report, another.stop, another.adopt):
+            with pytest.raises(StoreUnavailable, match="symbolic links"):
+                look(KEY)
+        place.unlink()
+        aside.rename(place)
+        assert finished(another).state is RunState.COMPLETED
+
     # A folder that cannot be made.
 
     @pytest.mark.parametrize("place", ["tuning", f"tuning/{KEY.name}", f"tuning/{KEY.name}/.rekindle"])

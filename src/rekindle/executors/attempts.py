@@ -32,6 +32,26 @@ _GLANCE = 0.01
 _LAUNCH_PATIENCE = 60.0
 #: Why a run is lost.
 LOST = "The supervisor of the training job vanished."
+#: What the system says of what is not there, or never can be.
+NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ENAMETOOLONG})
+
+
+def away(folder: Path, error: OSError) -> StoreUnavailable:
+    """What to raise where a folder cannot be looked up: a file system that is away for a moment has lost nothing."""
+    hint = "Nothing that was recorded is lost; try again when the file system is there."
+    return StoreUnavailable(f"the folder {folder}: {error.strerror}.", hint)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder. Raises StoreUnavailable where that cannot be looked up; ``Path.exists`` calls some of
+    that, and from Python 3.14 on all of it, not being there."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return False
+        raise away(path.parent, error) from error
+    return True
 
 
 @dataclass(frozen=True)
@@ -48,12 +68,12 @@ class Attempt:
     @property
     def is_ordered(self) -> bool:
         """Whether it was launched."""
-        return (self.folder / workdir.ORDERS).exists()
+        return is_there(self.folder / workdir.ORDERS)
 
     @property
     def has_begun(self) -> bool:
         """Whether its supervisor has."""
-        return (self.folder / workdir.JOURNAL).exists()
+        return is_there(self.folder / workdir.JOURNAL)
 
     @property
     def is_free(self) -> bool:

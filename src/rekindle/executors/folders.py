@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from pathlib import Path
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
-from rekindle.engine.ports import Run, RunKey, StoreUnavailable
+from rekindle.engine.ports import Run, RunKey
 from rekindle.executors import leftovers, workdir
-from rekindle.executors.attempts import Attempt
+from rekindle.executors.attempts import NOT_THERE, Attempt, away, is_there
 
 #: Links from a training job's name to its folder.
 _INDEX = ".by-name"
-#: What the system says of a link that is not there, or never can be.
-_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ENAMETOOLONG})
 #: Whose runs lie at the root.
 _OWNER = Owner()
 
@@ -28,16 +25,14 @@ class Folders:
         self._root = root
 
     def find(self, owner: Owner, name: str) -> Path | None:
-        """A training job's folder, though somebody may have removed it since it was made. Raises StoreUnavailable where that
-        cannot be looked up: a file system that is away for a moment has lost nothing."""
+        """A training job's folder, though somebody may have removed it since it was made. Raises StoreUnavailable."""
         link = self._link(owner, name)
         try:
             return Path(os.path.normpath(link.parent / os.readlink(link)))
         except OSError as error:
-            if error.errno in _NOT_THERE:
+            if error.errno in NOT_THERE:
                 return None
-            hint = "Nothing that was recorded is lost; try again when the file system is there."
-            raise StoreUnavailable(f"the folder {self._root}: {error.strerror}.", hint) from error
+            raise away(self._root, error) from error
 
     def place(self, run: Run) -> Path:
         """Where a run's folder is or would be made."""
@@ -45,7 +40,8 @@ class Folders:
         return self.find(owner, name) or self._of(owner) / safe(run.group or "_", "group") / name
 
     def claim(self, run: Run) -> Path:
-        """The run's folder, by its name: made with the first attempt, found again from then on. Raises OSError."""
+        """The run's folder, by its name: made with the first attempt, found again from then on. Raises OSError and
+        StoreUnavailable."""
         known = self.find(run.key.owner, run.key.name)
         if known is not None:
             _restore(known, run.key.attempt)
@@ -58,9 +54,9 @@ class Folders:
         return self.place(run)
 
     def attempts(self, owner: Owner, name: str) -> list[Attempt]:
-        """Those at a training job whose folders are there, in their order."""
+        """Those at a training job whose folders are there, in their order. Raises StoreUnavailable."""
         folder = self.find(owner, name)
-        if folder is None or not (folder / workdir.CONTROL).is_dir():
+        if folder is None or not is_there(folder / workdir.CONTROL):
             return []
         found = (Attempt(path) for path in (folder / workdir.CONTROL).iterdir() if path.name.isdigit())
         return sorted(found, key=lambda attempt: attempt.number)
@@ -102,7 +98,7 @@ def safe(name: str, field: str) -> str:
 def _restore(folder: Path, attempt: int) -> None:
     """Makes a run's folder again where somebody has removed it; what still runs of former attempts is ended first, for no
     file tells of it any more."""
-    if not (folder / workdir.CONTROL).is_dir():
+    if not is_there(folder / workdir.CONTROL):
         for former in range(1, attempt):
             leftovers.kill_supervisors(workdir.attempt_of(folder, former))
             leftovers.kill_marked(workdir.attempt_of(folder, former))
