@@ -9,6 +9,7 @@ instead of PYTHON; the code's own requirements.txt comes on top of either.
 from __future__ import annotations
 
 import collections
+import contextlib
 import fcntl
 import gzip
 import hashlib
@@ -26,6 +27,8 @@ from pathlib import Path
 _REQUIREMENTS = "requirements.txt"
 _SETUP = "setup.py"
 _BUILT = ".built"
+#: Seconds for which an environment is kept that nothing uses.
+_KEPT_SECONDS = 30 * 86_400
 #: How much a failure tells of what an installer said.
 _LAST_LINES = 4
 
@@ -87,14 +90,48 @@ def environment(python: str, installer: str, folder: Path, requirements: Path, *
     """
     target = folder / _digest(python, requirements, shows_interpreter)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{target.name}.lock").open("w") as lock:
-        # Others with the same requirements wait here and then find it built.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (target / _BUILT).exists():
-            shutil.rmtree(target, ignore_errors=True)
-            _build(python, installer, target, requirements, shows_interpreter)
-            (target / _BUILT).touch()
+    mark = folder / f"{target.name}.lock"
+    lock = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    # Held by whatever we become, too: what is in use is not swept.
+    os.set_inheritable(lock, True)
+    while not _is_built(lock, target):
+        # Others with the same requirements wait for who builds it, and then find it built.
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.utime(mark)
+            _sweep(folder, mark)
+            _build_whole(python, installer, target, requirements, shows_interpreter)
+    os.utime(mark)
     return str(target / "bin" / "python")
+
+
+def _is_built(lock: int, target: Path) -> bool:
+    """Whether an environment is there, which we share from then on; waits while somebody is building it."""
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return (target / _BUILT).exists()
+
+
+def _build_whole(python: str, installer: str, target: Path, requirements: Path, shows_interpreter: bool) -> None:
+    """Builds an environment, or leaves none: on a full disk half of one would be in everybody's way."""
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        _build(python, installer, target, requirements, shows_interpreter)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    (target / _BUILT).touch()
+
+
+def _sweep(folder: Path, newest: Path) -> None:
+    """Makes room for a new environment: removes those that nothing has used for long. What cannot be looked at stays."""
+    now = newest.stat().st_mtime
+    for mark in folder.glob("*.lock"):
+        with contextlib.suppress(OSError), mark.open("r+") as lock:
+            if now - mark.stat().st_mtime > _KEPT_SECONDS:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Who began to use it meanwhile has marked that before it let us have the lock.
+                if now - mark.stat().st_mtime > _KEPT_SECONDS:
+                    shutil.rmtree(mark.with_suffix(""), ignore_errors=True)
 
 
 def start(python: str, entry: str, arguments: Sequence[str]) -> None:

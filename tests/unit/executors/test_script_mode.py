@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -287,6 +288,49 @@ def test_requirements_of_a_rule_and_of_the_code_need_no_uv(tmp_path: Path) -> No
     (code / "requirements.txt").write_text(f"{tmp_path}/small_package-1.0-py3-none-any.whl\n")
     (code / "train.py").write_text("import tiny_package, small_package\n")
     assert start_in(code, tmp_path / "wanted.txt").returncode == 0
+
+
+def test_environments_that_nothing_has_used_for_long_make_room_for_a_new_one(tmp_path: Path) -> None:
+    folder, code = tmp_path / "environments", tmp_path / "code"
+    code.mkdir()
+    long_ago = time.time() - script_mode._KEPT_SECONDS - 60
+
+    def begin(number: int) -> subprocess.Popen[str]:
+        wanted = tmp_path / f"wanted-{number}.txt"
+        wanted.touch()
+        (code / "train.py").write_text("print('runs', flush=True)\ninput()\n")
+        arguments = [sys.executable, str(folder), str(wanted), "", "train.py"]
+        words = [sys.executable, "-I", "-S", script_mode.__file__, *arguments]
+        begun = subprocess.Popen(words, cwd=code, env=environment(tmp_path), stdin=-1, stdout=-1, stderr=-1, text=True)
+        assert begun.stdout is not None
+        assert begun.stdout.readline() == "runs\n"
+        return begun
+
+    def built() -> set[str]:
+        return {path.name for path in folder.iterdir() if path.is_dir()}
+
+    unused = begin(1)
+    unused.communicate("\n")
+    (of_unused,) = built()
+    used = begin(2)
+    of_used = built() - {of_unused}
+    (folder / "half").mkdir()
+    (folder / "half.lock").touch()
+    for mark in folder.glob("*.lock"):
+        os.utime(mark, (long_ago, long_ago))
+    others = [begin(3), begin(3)]
+    assert len(built()) == 2
+    assert of_used < built()
+    for process in (used, *others):
+        process.communicate("\n")
+
+
+def test_an_environment_that_cannot_be_built_takes_no_room(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (tmp_path / "wanted.txt").write_text("./no-such-file.whl\n")
+    assert start_in(code, tmp_path / "wanted.txt").returncode == 1
+    assert [path.suffix for path in (tmp_path / "environments").iterdir()] == [".lock"]
 
 
 def start_in(code: Path, requirements: Path | str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
