@@ -497,6 +497,20 @@ class TestProcessExecutor(ExecutorSuite):
         assert (tmp_path / "local" / "part-2.csv").read_text() == "2"
         assert (tmp_path / "store" / "bucket" / "rows" / "part-1.csv").read_text() == "1"
 
+    @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+    def test_copies_of_a_run_that_is_lost_are_gone_once_that_is_told(
+        self, bench: Bench, tmp_path: Path, end: signal.Signals
+    ) -> None:
+        executor, channels = self.fetching(bench, tmp_path)
+        executor.launch(bench.run(WAIT_FOREVER, channels=channels))
+        bench.await_mark("ready")
+        data = bench.home / "tuning" / KEY.name / "input" / "data"
+        assert (data / "far" / "part-1.csv").read_text() == "1"
+        supervisor_of(bench.home, KEY).send_signal(end)
+        assert finished(executor).state is RunState.LOST
+        assert not (data / "far").exists(), "there may be no next attempt, and it may have brought its own"
+        assert (tmp_path / "local" / "part-2.csv").read_text() == "2"
+
     def test_whoever_is_killed_while_copies_are_removed_has_told_the_end(
         self, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -140,6 +140,10 @@ class Attempt:
         leftovers.kill_marked(str(self.folder))
         ordered = records.unpack((self.folder / workdir.ORDERS).read_bytes())
         leftovers.end_elsewhere(ordered.get("remove", []), ordered.get("environment", []))
+        for inside in ordered.get("fetched", []):
+            # There may be no next attempt, and one that there is may bring the same data to the same place once this is told.
+            with contextlib.suppress(OSError):
+                workdir.remove_tree(str(self.folder.parent.parent / inside))
         with (self.folder / workdir.JOURNAL).open("ab") as journal:
             # A line that was cut short is ended first, and then fails to parse on its own.
             journal.write(b"\n" + records.end(RunState.LOST.value, at, None, LOST, None))

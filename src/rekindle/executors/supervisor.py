@@ -462,8 +462,7 @@ def _clear(copy: str) -> None:
 
 
 def _drop_fetched(orders: records.Fields) -> None:
-    """Removes copies of what lies in the object store: a hundred training jobs would keep a hundred of them. An attempt that is
-    lost has a next one, which begins by that."""
+    """Removes copies of what lies in the object store: a hundred training jobs would keep a hundred of them."""
     for inside in orders.get("fetched", []):
         # From our own place: where the run is deleted by now, its folder may be that of another of its name.
         _clear(os.path.join("..", "..", inside))
@@ -511,7 +510,7 @@ def main(attempt: str) -> None:
         # Not closed only: our guard has copies.
         fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
-    if ended.state == "failed":
+    if ended.state in ("failed", "lost"):
         # Once its end is told another attempt may begin, and bring the same data to the same place.
         _drop_fetched(orders)
     journal.end(ended.line())
