@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -16,22 +17,55 @@ def send_at_once(transport: asyncio.BaseTransport) -> None:
     transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
 
 
+class _Lingering:
+    """A transport that is not closed over a body that is still being sent: its sender, whom that would cut off, might never get
+    to the answer. It says that there is no more to come from here, and what comes is for ``Connection`` to pass over."""
+
+    def __init__(self, transport: asyncio.Transport, is_sending: Callable[[], bool], lingers: Callable[[], None]) -> None:
+        self._transport = transport
+        self._is_sending = is_sending
+        self._lingers = lingers
+        self.is_lingering = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        """Whether it is, but for what is still read."""
+        return self.is_lingering or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Closes it; once more, at once."""
+        if self.is_closing() or not self._is_sending():
+            self._transport.close()
+            return
+        self.is_lingering = True
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._lingers()
+
+
 class Connection(H11Protocol):
     """Closes where a new connection says nothing, or the head of a request does not end, for ``head_seconds``; or where a body
-    whose request was answered before its end goes on for as long, which is read so that its sender gets to the answer."""
+    whose request was answered before its end goes on for as long, which is read so that its sender gets to the answer, be it
+    the connection's last or not."""
 
     head_seconds: ClassVar[float] = 30.0
 
     _ends: asyncio.TimerHandle | None = None
+    _lingering: _Lingering
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The connection stands."""
-        super().connection_made(transport)
+        self._lingering = _Lingering(transport, lambda: self.conn.their_state is h11.SEND_BODY, self._linger)
+        super().connection_made(cast(asyncio.Transport, self._lingering))
         send_at_once(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came: of a head or of a body, whose slowness is the gateway's business."""
+        if self._lingering.is_lingering:
+            return
         super().data_received(data)
         self._watch()
 
@@ -45,11 +79,22 @@ class Connection(H11Protocol):
         # HTTP/2 with its requests. uvicorn advises in the log to install itself with other parts.
         return False
 
+    def _linger(self) -> None:
+        self._forget()
+        # Who does not take the answer either is not waited for.
+        self._ends = self.loop.call_later(self.head_seconds, self.transport.abort)
+
     def _watch(self) -> None:
         if self.conn.their_state is not h11.IDLE and self.conn.our_state is not h11.DONE:
             self._forget()
         elif self._ends is None:
-            self._ends = self.loop.call_later(self.head_seconds, self.timeout_keep_alive_handler)
+            self._ends = self.loop.call_later(self.head_seconds, self._cut_off)
+
+    def _cut_off(self) -> None:
+        self.timeout_keep_alive_handler()
+        if self._lingering.is_lingering:
+            # Its body was read for as long already.
+            self.transport.close()
 
     def _forget(self) -> None:
         if self._ends is not None:

@@ -61,6 +61,18 @@ def while_sending(connection: socket.socket, piece: bytes) -> tuple[bool, bytes]
     return closed, answers
 
 
+def is_cut_off(connection: socket.socket) -> bool:
+    """Whether one who goes on sending, for 20 seconds at most, finds that nobody listens any more."""
+    began = time.monotonic()
+    while time.monotonic() - began < 20:
+        try:
+            connection.sendall(b"x")
+            time.sleep(0.01)
+        except ConnectionError:
+            return True
+    return False
+
+
 def test_a_connection_that_says_nothing_is_closed(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         assert until_closed(connection) == b""
@@ -103,6 +115,22 @@ def test_a_body_that_goes_on_after_the_answer_is_read_for_a_while(port: int) -> 
         closed, answers = while_sending(connection, b"x")
         assert closed
         assert answers.count(b"HTTP/1.1 403") == 2
+
+
+@pytest.mark.parametrize("words", ["1.1\r\nconnection: close", "1.0"])
+def test_who_wants_the_connection_closed_gets_to_read_why_a_body_is_refused(port: int, words: str) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        head = f"POST / HTTP/{words}\r\nhost: elsewhere.example\r\ncontent-length: {32 << 20}\r\n\r\n"
+        connection.sendall(head.encode() + bytes(32 << 20))
+        assert until_closed(connection).startswith(b"HTTP/1.1 403")
+
+
+def test_a_body_that_goes_on_after_a_last_answer_is_read_for_a_while(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        head = f"POST / HTTP/1.1\r\nhost: elsewhere.example\r\nconnection: close\r\ncontent-length: {1 << 40}\r\n\r\n"
+        connection.sendall(head.encode() + bytes(32 << 20))
+        assert until_closed(connection).startswith(b"HTTP/1.1 403")
+        assert is_cut_off(connection)
 
 
 @pytest.mark.parametrize("offer", ["h2c", "websocket"])
