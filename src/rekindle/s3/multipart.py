@@ -126,6 +126,10 @@ class Uploads:
             draft.replace(path)
         except FileNotFoundError:
             raise S3Error("NoSuchUpload", UploadId=upload.id) from None
+        if not (path.parent / "upload.json").exists():
+            # Completed since this part's body began: nobody would ever take it away.
+            remove_quietly(path)
+            raise S3Error("NoSuchUpload", UploadId=upload.id)
         sync_folder_if_there(path.parent)
         for entry in _scan(path.parent):
             if entry.name.startswith(f"{number:05d}.") and entry.name < name:

@@ -164,6 +164,16 @@ def test_completing_from_two_sides_at_once(made: Shelf, uploads: Uploads) -> Non
     assert made.get("k") == LARGE + b"end"
 
 
+def test_a_part_that_comes_after_the_end_is_refused_and_not_kept(made: Shelf, uploads: Uploads) -> None:
+    upload = start(uploads)
+    uploads.complete(upload.id, "k", [add(made, uploads, upload, 1, b"one")], Promised(), None)
+    with pytest.raises(S3Error, match="NoSuchUpload"):
+        add(made, uploads, upload, 2, b"late")
+    left = made.layout.uploads(made.bucket.name) / upload.id
+    assert {path.name for path in left.iterdir()} == {"completed.json", "lock"}
+    assert made.get("k") == b"one"
+
+
 def test_a_refused_completion_can_be_tried_again(made: Shelf, uploads: Uploads) -> None:
     upload = start(uploads)
     small, end = add(made, uploads, upload, 1, b"small"), add(made, uploads, upload, 2, b"end")
