@@ -56,7 +56,7 @@ class TestFiles(ObjectStoreSuite):
         assert [os.fsencode(p.name) for p in Path(base.removeprefix("file://")).iterdir()] == [b"\xff"]
 
     def test_uris_that_name_no_path(self, store: ObjectStore) -> None:
-        for uri in ("file://elsewhere/x", "relative/x"):
+        for uri in ("file://elsewhere/x", "file://[HOST]/x", "file://[x", "relative/x"):
             with pytest.raises(InvalidValue):
                 store.check(uri)
         with pytest.raises(Unsupported, match="ftp://x/y"):
@@ -100,6 +100,12 @@ class TestS3(ObjectStoreSuite):
             store.check("s3://no-such-bucket-1/x")
         with pytest.raises(InvalidValue, match="not a URI of the form"):
             store.check("s3:///x")
+
+    @pytest.mark.parametrize("bucket", ["[BUCKET]", "[b", "\u2100"])
+    def test_a_bucket_that_nobody_filled_in_is_refused(self, store: ObjectStore, bucket: str) -> None:
+        for ask in (store.check, store.check_target, store.list):
+            with pytest.raises(InvalidValue, match="Invalid bucket name"):
+                ask(f"s3://{bucket}/x")
 
     def test_nothing_can_be_put_where_there_is_no_bucket(self, store: ObjectStore) -> None:
         with pytest.raises(InvalidValue, match=r"uri: 's3://no-such-bucket-1/x': The specified bucket does not exist"):

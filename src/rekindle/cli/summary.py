@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import typer
 
@@ -82,7 +81,7 @@ def model_place(uri: str | None) -> str | None:
 
     if uri is None:
         return None
-    return path_in(uri) if urlsplit(uri).scheme == "file" else uri
+    return path_in(uri) if uri.startswith("file://") else uri
 
 
 def _tuned(view: TuningJobView) -> list[str]:

@@ -18,6 +18,12 @@ def with_home(text: str, field: str) -> Path:
         raise InvalidValue(field, text, "no user's home folder is known by this name", hint) from error
 
 
+def host_in(uri: str) -> str:
+    """What stands in a URI before its path, a host or a bucket, whatever that is: of ``[BUCKET]``, as examples have it,
+    ``urlsplit`` raises a ValueError."""
+    return uri.partition("://")[2].partition("/")[0]
+
+
 def path_in(uri: str) -> str:
     """The path that a ``file://`` URI names, which need not be text."""
     return unquote(urlsplit(uri).path, errors="surrogateescape")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue, Unsupported
-from rekindle.engine.paths import path_in
+from rekindle.engine.paths import host_in, path_in
 
 
 def is_remote(uri: str) -> bool:
@@ -22,7 +21,7 @@ def local_path(uri: str, field: str) -> Path:
         message = f"{field}: {uri!r}: data can be at file:// and s3:// only."
         raise Unsupported(message, "Copy it to one of them first.", field)
     if found:
-        if urlsplit(uri).netloc not in ("", "localhost"):
+        if host_in(uri) not in ("", "localhost"):
             raise InvalidValue(field, uri, "a file URI names this machine only", "Write file:///path.")
         path = Path(path_in(uri))
     else:

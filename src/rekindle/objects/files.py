@@ -6,11 +6,10 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.object_names import checked_relative
-from rekindle.engine.paths import path_in
+from rekindle.engine.paths import host_in, path_in
 
 
 class FileObjects:
@@ -98,10 +97,10 @@ def _files(path: Path, start: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _path(uri: str) -> Path:
-    parts = urlsplit(uri)
-    if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
+    is_uri = uri.startswith("file://")
+    if is_uri and host_in(uri) not in ("", "localhost"):
         raise InvalidValue("uri", uri, "a file URI names this machine only", "Write file:///path.")
-    path = Path(path_in(uri)) if parts.scheme == "file" else Path(uri)
+    path = Path(path_in(uri)) if is_uri else Path(uri)
     if not path.is_absolute():
         raise InvalidValue("uri", uri, "not an absolute path")
     return path

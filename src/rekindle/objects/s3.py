@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.object_names import check_names, relative
 from rekindle.engine.inputs import LOOKED_FOR, made_way
+from rekindle.engine.paths import host_in
 from rekindle.engine.ports import StoreUnavailable
 
 
@@ -131,10 +131,10 @@ class S3Objects:
 
 
 def _parts(uri: str) -> tuple[str, str]:
-    parts = urlsplit(uri, allow_fragments=False)
-    if parts.scheme != "s3" or not parts.netloc:
+    bucket = host_in(uri)
+    if not uri.startswith("s3://") or not bucket:
         raise InvalidValue("uri", uri, "not a URI of the form s3://bucket/prefix")
-    return parts.netloc, uri.removeprefix("s3://").partition("/")[2]
+    return bucket, uri.removeprefix("s3://").partition("/")[2]
 
 
 #: Answers that say that the keys are no good, or no more; other keys may be.

@@ -106,6 +106,14 @@ CASES = [
         'permissions on bucket "b".',
     ),
     (
+        InvalidValue("inputs", "s3://[BUCKET]/k", "x", code="no-input"),
+        "CreateTrainingJob",
+        Code.VALIDATION,
+        'No S3 objects found under S3 URL "s3://[BUCKET]/k" given in input data source. Please ensure that the bucket exists '
+        'in the selected region (eu-west-1), that objects exist under that S3 prefix, and that the role "none" has '
+        '"s3:ListBucket" permissions on bucket "[BUCKET]".',
+    ),
+    (
         InvalidValue("limits.jobs", 10, "x", code="too-few-combinations", combinations=3),
         "CreateHyperParameterTuningJob",
         Code.VALIDATION,

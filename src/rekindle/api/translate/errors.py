@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from rekindle.api.errors import ApiError, Code
 from rekindle.api.translate.arns import TRAINING, resource_arn
@@ -31,6 +30,7 @@ from rekindle.domain.errors import (
     WrongState,
 )
 from rekindle.domain.training_job import Owner
+from rekindle.engine.paths import host_in
 
 #: The longest message that is sent.
 MESSAGE_LIMIT = 8_000
@@ -198,7 +198,7 @@ def _early_stopping(error: InvalidValue, context: Context) -> str:
 
 def _no_input(error: InvalidValue, context: Context) -> str:
     uri, role = str(error.value), error.facts.get("role") or "none"
-    bucket = urlsplit(uri).netloc if uri.startswith("s3://") else uri
+    bucket = host_in(uri) if uri.startswith("s3://") else uri
     return _NO_INPUT.format(uri=uri, region=context.owner.region, role=role, bucket=bucket)
 
 
