@@ -8,19 +8,21 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from rekindle.s3.errors import S3Error
 
+_REGION = r"[a-z]{2}(?:-[a-z]+)+-\d"
 #: Hosts under which `<bucket>.<host>` names a bucket.
 _BASES = re.compile(
     r"(?:(?P<bucket>.+?)\.)?"
-    r"(?:s3(?:[.-](?:dualstack\.)?[a-z]{2}(?:-[a-z]+)+-\d)?\.amazonaws\.com(?:\.cn)?"
-    r"|s3(?:\.[a-z]{2}(?:-[a-z]+)+-\d)?\.localhost"
+    rf"(?:s3(?:-fips|-accelerate|-external-1)?(?:\.dualstack|[.-](?:dualstack\.)?{_REGION})?\.amazonaws\.com(?:\.cn)?"
+    rf"|s3(?:\.{_REGION})?\.localhost"
     r"|localhost)"
 )
+#: All of S3's hosts on AWS: of access points, of directory buckets, and so on.
+_OF_S3 = re.compile(rf"(?:.+\.)?s3[a-z0-9-]*(?:\.dualstack)?(?:\.{_REGION})?\.amazonaws\.com(?:\.cn)?")
 
 
 def bucket_of_host(host: str, domains: tuple[str, ...] = ()) -> str:
     """The bucket that a Host header names; empty when the path names it. `domains` are further names of this server."""
-    name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
-    name = name.lower().rstrip(".")
+    name = _name(host)
     # Of names that end alike, the longest: the gateway, which verifies what we do, must find the same bucket.
     for domain in sorted(domains, key=len, reverse=True):
         if name.endswith("." + domain):
@@ -28,6 +30,19 @@ def bucket_of_host(host: str, domains: tuple[str, ...] = ()) -> str:
     match = _BASES.fullmatch(name)
     bucket = match["bucket"] if match else None
     return bucket if bucket and bucket != "s3" else ""
+
+
+def _name(host: str) -> str:
+    name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
+    return name.lower().rstrip(".")
+
+
+def _check_host(host: str) -> None:
+    """Refuse AWS's names of what is not here, such as access points: the start of a key would be taken for the bucket."""
+    name = _name(host)
+    if _OF_S3.fullmatch(name) and not _BASES.fullmatch(name):
+        way_out = "Ask for a bucket by its own name."
+        raise S3Error("InvalidRequest", f"{name} is none of the hosts of S3 that this store answers for. {way_out}")
 
 
 def address(raw_path: bytes, host: str, domains: tuple[str, ...] = ()) -> tuple[str, str]:
@@ -39,6 +54,7 @@ def address(raw_path: bytes, host: str, domains: tuple[str, ...] = ()) -> tuple[
     bucket = bucket_of_host(host, domains)
     if bucket:
         return bucket, path
+    _check_host(host)
     bucket, _, key = path.partition("/")
     return bucket, key
 

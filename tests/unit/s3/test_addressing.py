@@ -18,12 +18,19 @@ from rekindle.s3.errors import S3Error
         ("s3.us-east-1.amazonaws.com", ""),
         ("s3-eu-west-1.amazonaws.com", ""),
         ("s3.dualstack.us-east-1.amazonaws.com:443", ""),
+        ("s3-fips.us-gov-west-1.amazonaws.com", ""),
+        ("s3-accelerate.amazonaws.com", ""),
         ("photos.localhost:8080", "photos"),
         ("photos.s3.localhost", "photos"),
         ("photos.s3.amazonaws.com", "photos"),
         ("my.dotted.bucket.s3.us-east-1.amazonaws.com", "my.dotted.bucket"),
         ("sm-pysdk-t-us-gov-west-1.s3.us-gov-west-1.amazonaws.com", "sm-pysdk-t-us-gov-west-1"),
         ("Photos.S3.cn-north-1.amazonaws.com.cn", "photos"),
+        ("photos.s3-fips.us-east-1.amazonaws.com", "photos"),
+        ("photos.s3-fips.dualstack.us-east-1.amazonaws.com:443", "photos"),
+        ("photos.s3-accelerate.amazonaws.com", "photos"),
+        ("photos.s3-accelerate.dualstack.amazonaws.com", "photos"),
+        ("photos.s3-external-1.amazonaws.com", "photos"),
         ("photos.store.lan", "photos"),
     ],
 )
@@ -45,10 +52,27 @@ def test_the_bucket_in_a_host(host: str, bucket: str) -> None:
         (b"/bucket/a%00", "h", ("bucket", "a\0")),
         (b"/", "photos.localhost", ("photos", "")),
         (b"/a//b", "photos.localhost", ("photos", "a//b")),
+        (b"/bucket/a", "s3.us-east-1.amazonaws.com", ("bucket", "a")),
+        (b"/bucket/a", "s3-lab-1.us-east-1.elb.amazonaws.com:8421", ("bucket", "a")),
     ],
 )
 def test_bucket_and_key(path: bytes, host: str, expected: tuple[str, str]) -> None:
     assert address(path, host) == expected
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "point-000000000000.s3-accesspoint.us-east-1.amazonaws.com",
+        "point-000000000000.s3-object-lambda.us-east-1.amazonaws.com:443",
+        "photos--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com",
+        "000000000000.s3-control.us-east-1.amazonaws.com",
+        "point.mrap.accesspoint.s3-global.amazonaws.com",
+    ],
+)
+def test_the_start_of_a_key_is_never_taken_for_a_bucket_that_the_host_says_in_its_own_way(host: str) -> None:
+    with pytest.raises(S3Error, match=r"InvalidRequest: \S+\.amazonaws\.com is none of the hosts of S3"):
+        address(b"/archive/key", host)
 
 
 def test_a_key_must_be_utf8() -> None:
