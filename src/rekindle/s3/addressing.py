@@ -25,6 +25,8 @@ def bucket_of_host(host: str, domains: tuple[str, ...] = ()) -> str:
     name = _name(host)
     # Of names that end alike, the longest: the gateway, which verifies what we do, must find the same bucket.
     for domain in sorted(domains, key=len, reverse=True):
+        if name == domain:
+            return ""
         if name.endswith("." + domain):
             return name.removesuffix("." + domain)
     match = _BASES.fullmatch(name)

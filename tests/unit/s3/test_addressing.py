@@ -38,6 +38,12 @@ def test_the_bucket_in_a_host(host: str, bucket: str) -> None:
     assert bucket_of_host(host, ("store.lan",)) == bucket
 
 
+def test_a_name_of_this_server_below_another_of_its_names_is_no_bucket() -> None:
+    assert bucket_of_host("store.lan:8421", ("lan", "store.lan")) == ""
+    assert bucket_of_host("photos.store.lan:8421", ("lan", "store.lan")) == "photos"
+    assert bucket_of_host("photos.lan:8421", ("lan", "store.lan")) == "photos"
+
+
 @pytest.mark.parametrize(
     ("path", "host", "expected"),
     [
