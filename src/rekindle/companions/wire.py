@@ -26,6 +26,8 @@ from rekindle.engine.ports import StoreUnavailable
 _LOG = structlog.get_logger("rekindle.companions")
 #: What XML 1.0 has no way to say.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: How deep objects and arrays may be nested.
+_MAX_DEPTH = 64
 
 
 class ServiceError(Exception):
@@ -211,8 +213,18 @@ def _json_object(body: bytes) -> Mapping[str, Any]:
         raise ServiceError("SerializationException", "The request body is not JSON.") from None
     if not isinstance(content, dict):
         raise ServiceError("SerializationException", "The request body is not a JSON object.")
+    _check_depth(content)
     _check_text(content)
     return content
+
+
+def _check_depth(content: Any) -> None:
+    """What could just be read would be nested too deeply to be shown."""
+    level = [content]
+    for _ in range(_MAX_DEPTH):
+        level = [v for c in level for v in (c.values() if isinstance(c, dict) else c if isinstance(c, list) else ())]
+    if level:
+        raise ServiceError("SerializationException", f"The request body is nested more than {_MAX_DEPTH} levels deep.")
 
 
 def _check_text(parameters: Mapping[str, Any]) -> None:

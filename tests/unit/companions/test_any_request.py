@@ -115,6 +115,15 @@ def test_json_services_answer_any_bytes(body):
     assert status_and_body(logs_app(LOGS), body, "Logs_20140328.DescribeLogGroups")[0] in (200, 400)
 
 
+@pytest.mark.parametrize("name", ["limit", "other"])
+def test_json_services_answer_what_is_nested_deeply(name):
+    for depth in [*range(1, 100), *range(900, 1100), 100_000]:
+        body = f'{{"logGroupName": "{GROUP}", "{name}": {"[" * depth}{"]" * depth}}}'.encode()
+        status, told = status_and_body(logs_app(LOGS), body, "Logs_20140328.DescribeLogStreams")
+        assert status == (400 if name == "limit" or depth > 63 else 200)
+        assert b"SerializationException" in told or status == 200
+
+
 FORMS = st.dictionaries(
     st.sampled_from(["RoleName", "PolicySourceArn", "ActionNames.member.1", "ResourceArns.member.1", "Period", "StartTime", "EndTime", "MetricName", "Namespace", "Statistics.member.1"]),
     st.text(max_size=12),
