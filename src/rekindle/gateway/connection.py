@@ -10,11 +10,22 @@ from typing import Any, ClassVar, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+#: How long one who reads is waited for: programs take an object bit by bit while they train.
+STALL_SECONDS = 1800.0
+
 
 def send_at_once(transport: asyncio.BaseTransport) -> None:
     """Has small pieces sent as they come. asyncio sees to that only where a socket was made with its protocol's number; else
     the body of an answer waits some 40 ms for the client to confirm that it has the head."""
     transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+
+
+def bound_stall(transport: asyncio.BaseTransport, seconds: float) -> None:
+    """Has a connection end whose peer is there, and for so long takes nothing of what is sent: it would be held for ever. The
+    kernel alone sees every byte that is taken; that of Linux can do this."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        milliseconds = round(1000 * seconds)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
 class _Lingering:
@@ -48,9 +59,10 @@ class _Lingering:
 class Connection(H11Protocol):
     """Closes where a new connection says nothing, or the head of a request does not end, for ``head_seconds``; or where a body
     whose request was answered before its end goes on for as long, which is read so that its sender gets to the answer, be it
-    the connection's last or not."""
+    the connection's last or not. One who takes nothing of an answer is let go after ``stall_seconds``."""
 
     head_seconds: ClassVar[float] = 30.0
+    stall_seconds: ClassVar[float] = STALL_SECONDS
 
     _ends: asyncio.TimerHandle | None = None
     _lingering: _Lingering
@@ -60,6 +72,7 @@ class Connection(H11Protocol):
         self._lingering = _Lingering(transport, lambda: self.conn.their_state is h11.SEND_BODY, self._linger)
         super().connection_made(cast(asyncio.Transport, self._lingering))
         send_at_once(transport)
+        bound_stall(transport, self.stall_seconds)
         self._watch()
 
     def data_received(self, data: bytes) -> None:

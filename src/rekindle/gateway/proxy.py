@@ -22,7 +22,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import structlog
 
 from rekindle.gateway.aws_names import is_aws
-from rekindle.gateway.connection import send_at_once
+from rekindle.gateway.connection import STALL_SECONDS, bound_stall, send_at_once
 from rekindle.gateway.origin import is_loopback
 from rekindle.gateway.tls import Authority
 
@@ -89,6 +89,7 @@ class Proxy:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         send_at_once(writer.transport)
+        bound_stall(writer.transport, STALL_SECONDS)
         try:
             await self._serve(reader, writer)
         except _Refused as refused:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from hashlib import sha256
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from rekindle.gateway.connection import Connection
-from support.gateway import gateway, sends_at_once, serving
+from support.gateway import echo_apps, gateway, sends_at_once, serving
 
 _HEAD = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n"
 
@@ -19,6 +21,20 @@ _HEAD = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n"
 class Hasty(Connection):
     #: Longer than a client on a crowded machine may stand still between its connection and its request.
     head_seconds = 1.0
+    stall_seconds = 1.0
+
+
+class Gigabyte:
+    """An application that sends it, and says when it has done so, or has nobody left to send it to."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(1 << 10):
+            await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
+        self.ended.set()
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +147,17 @@ def test_a_body_that_goes_on_after_a_last_answer_is_read_for_a_while(port: int) 
         connection.sendall(head.encode() + bytes(32 << 20))
         assert until_closed(connection).startswith(b"HTTP/1.1 403")
         assert is_cut_off(connection)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux alone can do this")
+def test_one_who_asks_and_does_not_read_is_let_go() -> None:
+    app = Gigabyte()
+    with (
+        serving(gateway(echo_apps(s3=app), insecure_no_auth=True), http=Hasty) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=20) as connection,
+    ):
+        connection.sendall(b"GET /bucket/key HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert app.ended.wait(20)
 
 
 @pytest.mark.parametrize("offer", ["h2c", "websocket"])
