@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rekindle.cli.printing import cell
@@ -29,38 +29,42 @@ def show_warm_start(found: Mapping[str, Any]) -> None:
     from rekindle.cli.printing import show, show_rows, table, tell
 
     warm = found["warm_start"]
-    if not warm["looks_at_parents"]:
-        tell(_UNSEEN)
-    tell(_title(found))
+    unseen, deleted, evidence, unread, outcome = _parts(found)
+    for line in (*unseen, f"warm start: {kind_in_words(found)}"):
+        tell(line)
     rows = [_row(p, warm["now"]["results"]) for p in warm["parents"]]
     show_rows(_COLUMNS, rows, right=("used", "weight", "agreement", "its best"))
     show("")
-    for line in _deleted(warm):
+    for line in deleted:
         tell(line)
         show("")
-    for line in _evidence(warm):
+    for line in evidence:
         tell(line)
     if warm["looks_at_parents"]:
         show("", table(*readings(warm["parents"])))
-        for line in _unread(warm["parents"]):
+        for line in unread:
             tell(line)
         show("")
-    for line in _suggestions(warm["suggestions"]):
+    for line in outcome:
         tell(line)
-    tell(_compared(found))
 
 
-def sentences(found: Mapping[str, Any]) -> Iterator[str]:
+def sentences(found: Mapping[str, Any]) -> list[str]:
     """What the report says in words."""
+    return [line for part in _parts(found) for line in part]
+
+
+def _parts(found: Mapping[str, Any]) -> tuple[Iterable[str], ...]:
+    """The sentences in their order, in the parts between which the terminal has its tables and blank lines."""
     warm = found["warm_start"]
-    if not warm["looks_at_parents"]:
-        yield _UNSEEN
-    yield from _deleted(warm)
-    yield from _evidence(warm)
-    if warm["looks_at_parents"]:
-        yield from _unread(warm["parents"])
-    yield from _suggestions(warm["suggestions"])
-    yield _compared(found)
+    looks = warm["looks_at_parents"]
+    return (
+        () if looks else (_UNSEEN,),
+        _deleted(warm),
+        _evidence(warm),
+        _unread(warm["parents"]) if looks else (),
+        (*_suggestions(warm["suggestions"]), _compared(found)),
+    )
 
 
 def _deleted(warm: Mapping[str, Any]) -> Iterator[str]:
@@ -72,11 +76,12 @@ def _deleted(warm: Mapping[str, Any]) -> Iterator[str]:
 _COLUMNS = ("parent", "used", "counts", "weight", "agreement", "its best")
 
 
-def _title(found: Mapping[str, Any]) -> str:
+def kind_in_words(found: Mapping[str, Any]) -> str:
+    """What the tuning job was told of its parents, and by how much it can judge them."""
     warm = found["warm_start"]
     relaxed = ", relaxed" if warm["match"] == "relaxed" else ""
     judged = f"; {warm['now']['results']} results here to judge the parents by" if warm["looks_at_parents"] else ""
-    return f"warm start: {_KINDS[warm['type']]}{relaxed}{judged}"
+    return f"{_KINDS[warm['type']]}{relaxed}{judged}"
 
 
 def _row(p: Mapping[str, Any], results: int) -> list[object]:
