@@ -40,7 +40,7 @@ def report(
 def gather(app: App, snapshot: Snapshot) -> Told:
     """All that a page tells of a tuning job."""
     from rekindle.cli.jobs import counts_in_words, show_record, state_in_words, trial_records
-    from rekindle.cli.kin import readings, sentences
+    from rekindle.cli.kin import kind_in_words, readings, sentences
     from rekindle.cli.records import moment, range_record
     from rekindle.engine.explain import explain_tuning_job
     from rekindle.engine.queries import describe_job
@@ -56,7 +56,8 @@ def gather(app: App, snapshot: Snapshot) -> Told:
         counts=counts_in_words(record["training_jobs"]),
         why=why,
         definitions=[(d.name, [range_record(p) for p in d.ranges]) for d in job.spec.definitions],
-        sentences=[] if warm is None else list(sentences(why)),
+        kind="" if warm is None else kind_in_words(why),
+        sentences=[] if warm is None else sentences(why),
         readings=readings(warm["parents"]) if warm is not None and warm["looks_at_parents"] else ((), ()),
         curves=_curves(app, snapshot),
         made_at=moment(app.clock.now()) or "",

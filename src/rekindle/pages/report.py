@@ -28,15 +28,16 @@ _MOUSE = "A mark tells more where the mouse rests on it."
 class Told:
     """What a page tells. ``job`` is what ``rekindle show --json`` prints, ``trials`` what ``rekindle trials --json`` does, each
     with its ``state`` in words, ``why`` what ``rekindle explain --json`` does. ``counts`` says how many training jobs are in
-    which state, ``definitions`` are (name, ranges) of each training job definition, ``sentences`` the report on the parents
-    in words, ``readings`` how each parameter of theirs was read (a heading and rows); ``curves`` has what a training job, by
-    its name, emitted of the objective: (step, value)."""
+    which state, ``definitions`` are (name, ranges) of each training job definition, ``kind`` is that of a warm start and
+    ``sentences`` the report on the parents, in words, ``readings`` how each parameter of theirs was read (a heading and rows);
+    ``curves`` has what a training job, by its name, emitted of the objective: (step, value)."""
 
     job: Record
     trials: Sequence[Record]
     counts: str
     why: Record
     definitions: Sequence[tuple[str | None, Sequence[Record]]]
+    kind: str = ""
     sentences: Sequence[str] = ()
     readings: tuple[Sequence[str], Sequence[Sequence[str]]] = ((), ())
     curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
@@ -75,12 +76,7 @@ def _parts(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
     yield from (node("div", text, class_="note") for text in _notes(job))
     if job["best"] is not None:
         yield from _best(job)
-    if trials:
-        yield node("h2", "The search")
-        yield node("div", *(_key(kind, text) for kind, text in _legend(told, trials)), class_="legend")
-        chart = charts.progress(trials, job["objective"], _parents_best(told.why))
-        yield chart
-        yield node("p", *[_ARROWS] * charts.has_arrows(chart), _MOUSE, class_="soft")
+    yield from _search(told, trials)
     yield from _parameters(told, trials)
     yield from _warm_start(told)
     yield from _curves(told, trials)
@@ -141,6 +137,20 @@ def _best(job: Record) -> Iterator[Element]:
     yield node("p", "By ", node("code", best["name"]), ".", *model, class_="soft")
 
 
+def _search(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
+    if not trials:
+        return
+    yield node("h2", "The search")
+    if all(t["objective"] is None for t in trials):
+        # Without a result there is no scale to draw on.
+        yield node("p", f"No training job has a value of {told.job['objective']['metric']}.", class_="soft")
+        return
+    yield node("div", *(_key(kind, text) for kind, text in _legend(told, trials)), class_="legend")
+    chart = charts.progress(trials, told.job["objective"], _parents_best(told.why))
+    yield chart
+    yield node("p", *[_ARROWS] * charts.has_arrows(chart), _MOUSE, class_="soft")
+
+
 def _parameters(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
     shares = {(i["definition"], i["parameter"]): i["share"] for i in told.job["importances"]}
     for definition, ranges in told.definitions:
@@ -165,7 +175,7 @@ def _warm_start(told: Told) -> Iterator[Element]:
     if warm is None:
         return
     yield node("h2", "What the parents gave")
-    yield node("p", f"{warm['type']}.", class_="soft")
+    yield node("p", f"Warm start: {told.kind}.", class_="soft")
     columns = [
         "parent",
         "training jobs",
@@ -250,14 +260,20 @@ def _table(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
 
 
 def _row(trial: Record, names: Sequence[str], several: bool) -> list[Child]:
-    reason = {"title": trial["failure_reason"]} if trial["failure_reason"] else {}
-    shown = node("span", trial["state"], class_="bad" if trial["status"] == "Failed" else None, **reason)
     objective = "-" if trial["objective"] is None else number(trial["objective"])
     values = [_text(trial["values"].get(name)) for name in names]
     marked = node("b", objective) if trial["is_best"] else objective
     called = node("span", str(trial["number"]), title=trial["name"])
     definition = [str(trial["definition"] or "-")] * several
-    return [called, shown, *definition, marked, _duration(trial["seconds"]), str(trial["source"] or "-"), *values]
+    return [called, _state(trial), *definition, marked, _duration(trial["seconds"]), str(trial["source"] or "-"), *values]
+
+
+def _state(trial: Record) -> Element:
+    """The state, and the reason behind it for who asks, by mouse, finger or key."""
+    kind = "bad" if trial["status"] == "Failed" else None
+    if not trial["failure_reason"]:
+        return node("span", trial["state"], class_=kind)
+    return node("details", node("summary", trial["state"], class_=kind), trial["failure_reason"])
 
 
 def _rows(columns: Sequence[str], rows: Iterable[Sequence[Child]], right: Sequence[str]) -> Element:

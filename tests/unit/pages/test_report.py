@@ -127,3 +127,26 @@ def test_a_hyperparameter_may_be_called_as_a_column_is() -> None:
     places = re.findall(r'<circle cx="([^"]+)"', chart)
     assert len(places) == 2
     assert len(set(places)) == 1
+
+
+def test_without_a_result_there_is_no_chart_but_a_word() -> None:
+    trials = [trial(1, None, status="InProgress"), trial(2, None, status="Failed", failure_reason="no such data: x.csv")]
+    for made in (page(told(trials[:1])), page(told(trials))):
+        assert "<svg" not in made
+        assert "No training job has a value of loss." in made
+    assert "<svg" in page(told([*trials, trial(3, 1.0)]))
+
+
+def test_a_reason_to_fail_is_there_for_who_has_no_mouse() -> None:
+    made = page(told([trial(1, 1.0), trial(2, None, status="Failed", failure_reason="first line\nno such data: x.csv")]))
+    row = made[made.index('title="job-002"') :]
+    assert '<details><summary class="bad">Failed</summary>first line\nno such data: x.csv</details>' in row
+    assert made.count("<details>") == 1
+
+
+def test_the_kind_of_a_warm_start_is_told_in_words() -> None:
+    warm = {"type": "IdenticalDataAndAlgorithm", "parents": [], "weights_by_suggestion": []}
+    given = told([trial(1, 1.0)], kind="identical, relaxed")
+    made = page(replace(given, why={**given.why, "warm_start": warm}))
+    assert "Warm start: identical, relaxed." in made
+    assert "IdenticalDataAndAlgorithm" not in made
