@@ -94,7 +94,7 @@ def export(
 
 def _import(found: Found, as_json: bool) -> None:
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import one_line, write_json
+    from rekindle.cli.printing import write_json
     from rekindle.cli.records import followed_record
     from rekindle.engine.imports import Origin, import_tuning_job
     from rekindle.engine.queries import describe
@@ -103,12 +103,12 @@ def _import(found: Found, as_json: bool) -> None:
     made = import_tuning_job(app.store, app.clock, app.owner, found.spec, found.results, app.quotas, found.origin or Origin())
     view = describe(app.store, app.owner, made.name)
     for note in found.notes:
-        (complain if as_json else tell)(f"note: {one_line(note)}")
+        (complain if as_json else tell)(f"note: {note}")
     if as_json:
         write_json(followed_record(view, app.store.jobs_of(view.job.id), app.store))
         return
     good, count = view.objectives.succeeded, len(found.results)
-    metric = one_line(found.spec.definition.objective.metric)
+    metric = found.spec.definition.objective.metric
     jobs, have = "training job" if count == 1 else "training jobs", "has" if good == 1 else "have"
     tell(f"imported {count} {jobs} as tuning job {made.name}; {good} {have} an objective ({metric})")
     typer.echo(f"  warm_start: {{type: identical, parents: [{made.name}]}}   in a job file: go on from here")

@@ -263,12 +263,12 @@ def _show_record(record: dict[str, Any]) -> None:
     }
     show(pairs({k: v for k, v in rows.items() if v is not None}))
     for waiting in record["waiting"]:
-        tell(f"waits: {waiting['training_job'] or 'the next training job'} {one_line(waiting['reason'])}")
+        tell(f"waits: {waiting['training_job'] or 'the next training job'} {waiting['reason']}")
     for cause in record["failure_causes"][:3]:
-        tell(f"failed: {cause['count']} like {cause['training_job']}: {one_line(cause['reason'])}")
+        tell(f"failed: {cause['count']} like {cause['training_job']}: {cause['reason']}")
     for note in record["notes"]:
         if note["kind"] != "failures-alike":
-            tell(f"note: {one_line(note['text'])}")
+            tell(f"note: {note['text']}")
             for line in note.get("log", ()):
                 typer.echo(f"      | {one_line(line)}")
 

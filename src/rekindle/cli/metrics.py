@@ -99,18 +99,18 @@ def _read_lines(log: str) -> list[str]:
 
 
 def _show(catches: Sequence[Catch]) -> None:
-    from rekindle.cli.printing import one_line, show, table
+    from rekindle.cli.printing import show, table
 
     columns = ["metric", "caught", "first", "final", "line", "text"]
     rows = [[_label(c), c.count, c.first, c.final, c.line_number, c.line] for c in catches]
     show(table(columns, rows, right=["caught", "first", "final", "line"]))
     for c in catches:
         if not c.count:
-            tell(f"{c.metric}: nothing in the log matches {one_line(c.regex)} with a number.")
+            tell(f"{c.metric}: nothing in the log matches {c.regex} with a number.")
         if c.not_numbers:
             several = f"{c.not_numbers} matches are no finite numbers, such as"
             what = "1 match is no finite number" if c.not_numbers == 1 else several
-            tell(f"{c.metric}: {what}: {one_line(c.not_number_line or '')}")
+            tell(f"{c.metric}: {what}: {c.not_number_line or ''}")
 
 
 def _label(one: Catch) -> str:

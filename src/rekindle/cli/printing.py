@@ -59,14 +59,16 @@ def show(*things: RenderableType, width: int = PLAIN_WIDTH) -> None:
 
 
 def tell(text: str) -> None:
-    """A sentence on stdout. On a terminal it breaks between words, with the lines after the first set in; elsewhere it stays on
-    one line."""
+    """A sentence on stdout, whatever a user's words in it hold. On a terminal it breaks between words, with the lines after the
+    first set in; elsewhere it stays on one line."""
+    text = one_line(text)
     typer.echo(folded(text, console().width) if is_terminal() else text)
 
 
 def complain(text: str, blank: bool = False) -> None:
     """A sentence on stderr, as ``tell`` has it; with ``blank`` on a line of its own whatever stands there. It needs nothing
     that may be what went wrong."""
+    text = one_line(text)
     text = folded(text, shutil.get_terminal_size().columns) if sys.stderr.isatty() else text
     typer.echo("\n" * blank + text, err=True)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def show_best(view: TuningJobView) -> None:
     """The best training job as a table; beside it the best across the parents, where that is another."""
-    from rekindle.cli.printing import one_line, show, table, tell
+    from rekindle.cli.printing import show, table, tell
 
     columns, jobs = ["", "best"], [view.best]
     if view.overall_best is not None and view.overall_best != view.best:
@@ -27,7 +27,7 @@ def show_best(view: TuningJobView) -> None:
     for job in jobs:
         # One whose result counts and that has a reason was stopped before its model could be taken to an object store.
         if job is not None and job.model_uri is None and job.failure_reason:
-            tell(f"{job.name} has no model: {one_line(job.failure_reason)}")
+            tell(f"{job.name} has no model: {job.failure_reason}")
 
 
 def show_end(view: TuningJobView, last: str | None, saved: dict[str, Any] | None = None) -> None:

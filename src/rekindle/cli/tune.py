@@ -200,11 +200,10 @@ def _last(jobs: Sequence[TrainingJob]) -> str | None:
 
 def _say_notes(app: App, snapshot: Snapshot) -> None:
     """What is worth knowing about a tuning job that has ended."""
-    from rekindle.cli.printing import one_line, tell
     from rekindle.engine.health import notes_on
 
     for note in notes_on(app.executor, snapshot):
-        tell(f"note: {one_line(note.text)}")
+        tell(f"note: {note.text}")
 
 
 def _say_interrupted(view: TuningJobView) -> None:

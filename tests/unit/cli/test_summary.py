@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rekindle.cli.printing import complain
 from rekindle.cli.records import hyperband_record
 from rekindle.cli.summary import show_best, show_end
 from rekindle.domain.tuning_job import Hyperband, StrategyName, WarmStart, WarmStartType
@@ -75,3 +76,20 @@ def test_hyperbands_resources_are_told_also_where_they_are_inferred(
     found = hyperband_record(replace(spec, definitions=several))
     assert found is not None
     assert found["max_resource"] == (None if given is None else 9)
+
+
+def test_no_word_of_a_training_job_is_a_command_to_the_terminal(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(lambda h: Script((float(h["lr"]),)))
+    engine.create(tuning_spec("job", jobs=2))
+    engine.run("job")
+    view = describe(engine.store, engine.owner, "job")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    hostile = "boom \x1b[2J\u202e"
+    show_end(replace(view, job=replace(view.job, failure_reason=hostile)), None)
+    complain(hostile)
+    told = capsys.readouterr()
+    for text in (told.out, told.err):
+        assert "boom \\x1b[2J\\u202e" in text
+        assert "\x1b[2J" not in text
