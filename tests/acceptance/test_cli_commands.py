@@ -386,6 +386,22 @@ def test_one_event_is_one(cli, monkeypatch):
     cli.ok("delete", "told")
 
 
+def test_what_is_exported_to_stdout_is_what_a_file_has(cli, tmp_path, monkeypatch):
+    """Also in a terminal's encoding that has no letter for it, and where a value holds what colours a terminal."""
+    file, rows, written = (
+        cli.job("coloured", "k: [a, b]", r'k: ["\e[31mred", "中"]'),
+        tmp_path / "rows.csv",
+        tmp_path / "all.csv",
+    )
+    rows.write_text("x,k,objective\n0.1,\x1b[31mred,1.0\n0.2,\u4e2d,2.0\n", encoding="utf-8")
+    cli.ok("import", file, str(rows))
+    cli.ok("export", "coloured", "--to", str(written))
+    command = [sys.executable, "-m", "rekindle.cli.main", "export", "coloured"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, stdout=subprocess.PIPE, check=True)
+    assert done.stdout == written.read_bytes()
+    assert cli.ok("export", "coloured").encode() == written.read_bytes()
+
+
 def test_the_page_names_every_key_of_json(cli, done, tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
     rows, log, planned = tmp_path / "rows.csv", tmp_path / "log", cli.job("planned")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,9 @@ def _rows(form: str) -> Form:
         parameters = [p.name for p in definition.ranges]
         text = write_results(results, form, definition.objective.metric, parameters)
         if to is None:
-            yield text.removesuffix("\n")
+            # As a file has it: typer would leave out what a terminal takes for a command, and write in the terminal's encoding.
+            sys.stdout.buffer.write(text.encode())
+            sys.stdout.buffer.flush()
             return
         _write(to, text)
         yield f"{len(results)} training jobs of {job.name} are in {to}"
