@@ -187,6 +187,22 @@ def test_ctrl_c_before_anything_was_imported_says_so(job, home, tmp_path):
     assert not home.exists()
 
 
+def test_a_second_ctrl_c_leaves_at_once_while_the_first_is_told(job, home, tmp_path):
+    """As when the store is asked what there is by now: its answer may take long."""
+    gate, asked = tmp_path / "gate", tmp_path / "asked"
+    os.mkfifo(gate)
+    os.mkfifo(asked)
+    telling = f"try:\n    open({str(gate)!r}).read()\nexcept KeyboardInterrupt:\n    open({str(asked)!r}).read()\n"
+    (tmp_path / "typer.py").write_text(telling)
+    tuning = _started(home, "tune", job, variables={"PYTHONPATH": str(tmp_path)})
+    with gate.open("w"):
+        tuning.send_signal(signal.SIGINT)
+        with asked.open("w"):
+            tuning.send_signal(signal.SIGINT)
+            assert tuning.communicate(timeout=PATIENCE) == ("", "")
+    assert tuning.returncode == 130
+
+
 def test_ctrl_c_before_a_tuning_job_is_created_says_so(home, tmp_path):
     file = tmp_path / "job.yaml"
     os.mkfifo(file)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rekindle.cli.interrupts import leave
 from rekindle.cli.logging import quiet_log
 
 if TYPE_CHECKING:
     from rekindle.bootstrap import App
     from rekindle.domain.decisions import Snapshot
-
-_SHOW_CURSOR = "\x1b[?25h"
 
 
 class Display(Protocol):
@@ -45,12 +42,13 @@ class Interrupt:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self.requested:
+            # The first one has had its effect: one more is the second, whatever is told of the first by then.
+            signal.signal(signal.SIGINT, leave)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            if sys.stdout.isatty():
-                os.write(1, _SHOW_CURSOR.encode())
-            os._exit(130)
+            leave(number, frame)
         self.requested = True
 
 

@@ -8,16 +8,16 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from rekindle.cli.interrupts import INTERRUPTED, take_interrupts
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-#: The exit code after Ctrl-C, ``problems.ExitCode.INTERRUPTED``, for when that cannot be imported any more.
-INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; errors are one line on stderr."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    take_interrupts()
     _open_closed_streams()
     _say_what_can_be_said()
     try:

@@ -1,0 +1,33 @@
+"""Ctrl-C: what the first one does is the command's business; the second leaves at once, also while the first is being told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+#: The exit code after Ctrl-C, ``problems.ExitCode.INTERRUPTED``, for when that cannot be imported any more.
+INTERRUPTED = 130
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+def take_interrupts() -> None:
+    """From now on the first Ctrl-C is a KeyboardInterrupt, the second the end. Where it is ignored, as behind ``nohup``, it
+    stays so."""
+    ours = threading.current_thread() is threading.main_thread()
+    if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _raise_once)
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """Ends the process without a word: what there is to say was said, or is known by then to nobody."""
+    if sys.stdout.isatty():
+        os.write(1, _SHOW_CURSOR.encode())
+    os._exit(INTERRUPTED)
+
+
+def _raise_once(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, leave)
+    raise KeyboardInterrupt
