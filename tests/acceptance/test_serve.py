@@ -113,6 +113,23 @@ def test_who_calls_while_a_server_restarts_waits_where_its_socket_is_handed_over
         assert "Leave --port out" in log.read_text()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_is_told_to_end_before_it_listens_ends(tmp_path: Path, number: int) -> None:
+    """By then it takes signals, and uvicorn does not: as at Ctrl-C just after the start, or of a service stopped at once."""
+    early = (
+        "import os, sys; from rekindle.cli import main, serve; "
+        f"serve._say_ready = lambda *_: os.kill(os.getpid(), {int(number)}); sys.exit(main.main(sys.argv[1:]))"
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    keeper, beside = ports.kept_pair()
+    with keeper, beside:
+        command = [sys.executable, "-c", early, "serve", "--port", str(ports.number(keeper))]
+        environ = {**kept, "REKINDLE_HOME": str(tmp_path / "home")}
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == "stopped; training jobs that run go on, and the next start finds them"
+
+
 def became_history_elsewhere(serving: Serving, tmp_path: Path) -> None:
     """``import --from-aws`` in another home, whose client finds the server by the variables that it printed."""
     environ = {**os.environ, **serving.told, "REKINDLE_HOME": str(tmp_path / "elsewhere")}

@@ -28,10 +28,12 @@ class Display(Protocol):
 
 
 class Interrupt:
-    """Turns the first Ctrl-C (or SIGTERM) into a wish to leave after the step in hand; the second one leaves at once."""
+    """Turns the first Ctrl-C (or SIGTERM) into a wish to leave after the step in hand, of which ``tell`` hears; the second one
+    leaves at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
         self.requested = False
+        self._tell = tell
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -50,6 +52,7 @@ class Interrupt:
         if self.requested:
             leave(number, frame)
         self.requested = True
+        self._tell()
 
 
 class Watch:

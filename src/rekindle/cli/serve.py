@@ -78,11 +78,14 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=5,
         )
-        # Interrupt takes the signal that uvicorn raises once more when it is done, so that the worker ends cleanly too.
+        http = uvicorn.Server(config)
+        # Interrupt takes the signal that uvicorn raises once more when it is done, so that the worker ends cleanly too, and one
+        # that comes before uvicorn takes them itself.
+        interrupt = Interrupt(partial(setattr, http, "should_exit", True))
         listen = partial(_listen, "--port", address.host, address.port, bound)
-        with announcing(settings, address, listen) as elder, Interrupt(), worker, proxy.serving(proxy_socket):
+        with announcing(settings, address, listen) as elder, interrupt, worker, proxy.serving(proxy_socket):
             _say_ready(address, settings.home.as_posix(), elder)
-            uvicorn.Server(config).run([bound])
+            http.run([bound])
     complain("stopped; training jobs that run go on, and the next start finds them")
 
 
