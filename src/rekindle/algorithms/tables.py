@@ -116,9 +116,18 @@ def _rows_with(test: Callable[[Any], Any], features: Any) -> NDArray[np.bool_]:
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The files of a channel in the order of their paths, without hidden ones and Hadoop's marks."""
-    found = [Path(parent) / name for parent, _, names in os.walk(folder, followlinks=True) for name in names]
+    """The files of a channel in the order of their paths, without hidden ones and Hadoop's marks. Links to folders are
+    followed, but not back into one that they lie in."""
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not _leads_back(parent, name)]
+        found += [Path(parent) / name for name in names]
     return sorted(path for path in found if not path.name.startswith((".", "_")))
+
+
+def _leads_back(parent: str, name: str) -> bool:
+    here, there = os.path.realpath(parent), os.path.realpath(os.path.join(parent, name))
+    return os.path.commonpath([here, there]) == there
 
 
 def _read(path: Path) -> bytes:

@@ -35,6 +35,16 @@ def test_files_follow_each_other_by_path_and_hidden_ones_do_not_count(tmp_path: 
     same(read_table(tmp_path, "csv"))
 
 
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    write_csv(tmp_path / "elsewhere" / "b.csv", X[4:], Y[4:])
+    write_csv(tmp_path / "train" / "a.csv", X[:4], Y[:4])
+    for name, target in (("here", "."), ("there", ".."), ("more", "../elsewhere")):
+        (tmp_path / "train" / name).symlink_to(target)
+    (tmp_path / "channel").symlink_to("train")
+    assert [p.name for p in data_files(tmp_path / "channel")] == ["a.csv", "b.csv"]
+    same(read_table(tmp_path / "channel", "csv"))
+
+
 @pytest.mark.parametrize("delimiter", [",", "\t", ";", "|", " "])
 def test_csv_with_any_delimiter(tmp_path: Path, delimiter: str) -> None:
     path = write_csv(tmp_path / "a.csv", X, Y)
