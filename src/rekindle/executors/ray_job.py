@@ -41,6 +41,7 @@ WAY_OUT = "Set REKINDLE_RAY_ADDRESS to the URL of the cluster's dashboard, and R
 _PART = 1 << 20
 #: Characters of what is said of a program that cannot be started.
 _PROBLEM = 500
+_NODES = "`ray status` on a node says what there is. Where no node ever has so much, stop the job and ask for less."
 _NO_RAY = "what answers there is not the Jobs API of Ray"
 #: What Ray says of a job that it does not have. A web server that is no Ray says 404, too, and knows nothing of what runs.
 _UNKNOWN = "does not exist"
@@ -197,7 +198,9 @@ class Job:
                 if found["status"] == "PENDING" and told:
                     return {**found, "status": _WITHDRAWN}
                 if found["status"] == "PENDING" and time.monotonic() > self._began + _WAITING_SECONDS:
-                    self._say(f"the job waits in the Ray cluster: {found.get('message')}")
+                    self._say(
+                        f"the job waits in the Ray cluster for a node with {self._wanted()}: {found.get('message')} {_NODES}"
+                    )
             except (Silent, Refused) as error:
                 if self._asked.is_set() and _noted(self._told["control"]) is not None:
                     # The node has seen for itself that the program was to end.
@@ -261,6 +264,16 @@ class Job:
     def _pass_on_all(self) -> None:
         while self._pass_on():
             pass
+
+    def _wanted(self) -> str:
+        """What the job asks for: no node may ever have that, and yet it is not refused, for a cluster may grow."""
+        asked = self._told["request"]
+        amounts = (
+            (asked.get("entrypoint_num_cpus"), "CPUs"),
+            (asked.get("entrypoint_num_gpus"), "GPUs"),
+            (asked.get("entrypoint_memory", 0) / 1e9, "GB of memory"),
+        )
+        return ", ".join(f"{amount:g} {unit}" for amount, unit in amounts if amount)
 
     def _say(self, words: str) -> None:
         if words != self._said:

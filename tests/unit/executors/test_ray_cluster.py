@@ -367,6 +367,26 @@ def test_a_job_waits_for_the_next_token_where_the_last_one_has_run_out(tmp_path:
     assert "403: Forbidden: token has run out" in (tmp_path / "said").read_text()
 
 
+def test_a_job_that_waits_in_the_cluster_says_for_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    waits = status("PENDING", message="Job has not started yet.")
+    made = job(tmp_path, "true", resources=Resources(cpus=64, gpus=2))
+    monkeypatch.setattr(ray_job, "_WAITING_SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path / "code")
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with head(lambda _method, _path, times: waits if times < 3 else status("SUCCEEDED")) as (address, _asked):
+            assert ray_job.Job({**made["told"], "address": address}).run() == 0
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    said = capfdbinary.readouterr().out.decode()
+    assert said.startswith(
+        "rekindle: the job waits in the Ray cluster for a node with 64 CPUs, 2 GPUs: Job has not started yet. "
+    )
+    assert "stop the job and ask for less" in said
+
+
 def test_nothing_starts_while_the_cluster_cannot_be_reached_and_it_is_told_why(tmp_path: Path) -> None:
     run = Run(RunKey("job", 1), TrainingSpec(Algorithm(command="true")), {})
     with head(lambda *_: (401, "Unauthorized: Missing authentication token")) as (address, asked):
