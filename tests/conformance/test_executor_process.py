@@ -23,7 +23,7 @@ from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, Output, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavailable
-from rekindle.executors import leftovers, orders, process, records
+from rekindle.executors import leftovers, machine, orders, process, records
 from rekindle.executors.attempts import Attempt
 from rekindle.executors.folders import Folders
 from rekindle.executors.host import Host
@@ -404,7 +404,7 @@ class TestProcessExecutor(ExecutorSuite):
         script = "print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'], os.environ['PYTHONUNBUFFERED'])"
         executor.launch(bench.run(script, environment={"MKL_NUM_THREADS": "17"}))
         finished(executor)
-        threads = max(1, len(os.sched_getaffinity(0)) // 2)
+        threads = max(1, machine.cpus() // 2)
         assert executor.read_log(KEY.owner, KEY.name)[0].decode() == f"{threads} 17 1\n"
 
     def test_python_is_found_where_the_path_has_none(self, bench: Bench) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 #: Where libraries look for how many threads they may use.
@@ -19,22 +21,53 @@ _THREADS = (
     "RAYON_NUM_THREADS",
     "POLARS_MAX_THREADS",
 )
+#: Where Linux says which control groups we are in, and where those are.
+_OUR_GROUPS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _DEVICE = re.compile(r"nvidia(\d+)")
 
 
 def cpus() -> int:
-    """How many processors we may use."""
+    """How many processors we may use: as the scheduler and, in a container, its limit let us."""
     try:
-        return len(os.sched_getaffinity(0))
+        ours = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
+        ours = os.cpu_count() or 1
+    return min([ours, *(math.ceil(limit) for limit in _cpu_limits())])
 
 
 def memory() -> float:
-    """How much memory this machine has, in GB."""
+    """How much memory this machine has, or we may use of it in a container, in GB."""
     import psutil
 
-    return float(psutil.virtual_memory().total) / 2**30
+    limits = (float(words[0]) for words in _limits("memory", ("memory.max",), ("memory.limit_in_bytes",)))
+    return min([float(psutil.virtual_memory().total), *(limit for limit in limits if limit > 0)]) / 2**30
+
+
+def _cpu_limits() -> Iterator[float]:
+    for quota, period in _limits("cpu", ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        if float(quota) > 0 and float(period) > 0:
+            yield float(quota) / float(period)
+
+
+def _limits(controller: str, of_v2: Sequence[str], of_v1: Sequence[str]) -> Iterator[list[str]]:
+    """What the control groups say that we are in, and those above them: the words of their files, where they set a limit."""
+    for group in _groups(controller):
+        for names in (of_v2, of_v1):
+            with contextlib.suppress(OSError):
+                words = " ".join((group / name).read_text() for name in names).split()
+                if words and words[0] != "max":
+                    yield words
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """The folders of our control groups; a container may see no more than the root of its own. Linux."""
+    with contextlib.suppress(OSError):
+        for line in _OUR_GROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            root = _GROUPS / controller if controllers else _GROUPS
+            if not controllers or controller in controllers.split(","):
+                inside = Path(path.lstrip("/"))
+                yield from (root / part for part in (inside, *inside.parents))
 
 
 def gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
