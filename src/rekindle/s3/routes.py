@@ -12,6 +12,7 @@ from rekindle.s3 import multipart_operations as multipart
 from rekindle.s3 import object_operations as objects
 from rekindle.s3.errors import S3Error
 from rekindle.s3.exchange import Call, Handler, Opener
+from rekindle.s3.object_headers import KEPT
 
 Target = Literal["service", "bucket", "object"]
 
@@ -50,7 +51,6 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "object", ("partNumber", "uploadId"), "x-amz-copy-source", handler=copies.upload_part_copy, slow=True),
     Route("PUT", "object", ("partNumber", "uploadId"), opener=multipart.PartSink),
     Route("PUT", "object", ("tagging",), handler=objects.put_tagging, body_limit=DOCUMENT_BYTES),
-    Route("PUT", "object", (), "x-amz-copy-source", handler=copies.copy_object, slow=True),
     Route("POST", "object", ("uploads",), handler=multipart.create_upload),
     Route("POST", "object", ("uploadId",), handler=multipart.complete_upload, body_limit=MANY_PARTS_BYTES, slow=True),
     Route("DELETE", "object", ("uploadId",), handler=multipart.abort_upload),
@@ -69,6 +69,7 @@ ROUTES: tuple[Route, ...] = (
 
 #: The operations that no query parameter names.
 PLAIN: tuple[Route, ...] = (
+    Route("PUT", "object", (), "x-amz-copy-source", handler=copies.copy_object, slow=True),
     Route("PUT", "object", opener=objects.ObjectSink),
     Route("GET", "object", handler=objects.get_object),
     Route("HEAD", "object", handler=objects.head_object),
@@ -83,13 +84,17 @@ PLAIN: tuple[Route, ...] = (
 #: Parameters that name operations of S3: with one of them, a request is never a plain one.
 # fmt: off
 SUBRESOURCES = frozenset([
-    "accelerate", "acl", "analytics", "attributes", "cors", "delete", "encryption", "intelligent-tiering",
-    "inventory", "legal-hold", "lifecycle", "location", "logging", "metadataConfiguration", "metadataTable",
-    "metrics", "notification", "object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock",
+    "abac", "accelerate", "acl", "analytics", "annotation", "attributes", "cors", "delete", "encryption",
+    "intelligent-tiering", "inventory", "legal-hold", "lifecycle", "location", "logging", "metadataAnnotationTable",
+    "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable", "metadataTable", "metrics",
+    "notification", "object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock",
     "renameObject", "replication", "requestPayment", "restore", "retention", "select", "session", "tagging",
     "torrent", "uploadId", "uploads", "versioning", "versions", "website",
 ])
 # fmt: on
+#: What a plain write may say, in lower case, besides ``x-...``, of which S3 itself takes no notice where it does not know it:
+#: who signed it, and the headers that makers of presigned URLs put there.
+_OF_WRITES = frozenset(["awsaccesskeyid", "signature", "content-md5", "content-length", *KEPT])
 
 
 def target_of(call: Call) -> Target:
@@ -100,7 +105,7 @@ def target_of(call: Call) -> Target:
 def route(call: Call) -> Route:
     """The operation that the request asks for; refuses what S3 has and this store does not, and what S3 does not have."""
     target = target_of(call)
-    special = SUBRESOURCES & call.query.keys()
+    special = (SUBRESOURCES & call.query.keys()) | _unknown(call)
     for candidate in ROUTES if special or call.method in ("PUT", "POST") or target == "service" else ():
         if candidate.fits(call, target):
             return candidate
@@ -111,3 +116,12 @@ def route(call: Call) -> Route:
         if candidate.fits(call, target):
             return candidate
     raise S3Error("MethodNotAllowed", Method=call.method, ResourceType=target.upper())
+
+
+def _unknown(call: Call) -> set[str]:
+    """Of a write, the parameters that may name an operation which AWS has since: taken for a plain one, what it says of an
+    object would take the object's place, and what it removes would be the object."""
+    if call.method in ("GET", "HEAD"):
+        return set()
+    known = _OF_WRITES | ({"versionid"} if call.method == "DELETE" else set())
+    return {name for name in call.query if name.lower() not in known and not name.lower().startswith("x-")}

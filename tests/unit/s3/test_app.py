@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 from xml.parsers import expat
 
+import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,6 +107,37 @@ def test_every_operation_wants_its_bucket(app: ASGIApp, route: Any) -> None:
         assert status == 200
     elif status != 400:
         assert (status in (200, 404), b"<Code>NoSuchBucket</Code>" in answer) == (True, True)
+
+
+def test_a_write_that_is_none_we_know_is_refused_and_the_object_stays(app: ASGIApp) -> None:
+    assert ask(app, "PUT", "/known", {})[0] == 200
+    assert ask(app, "PUT", "/known/key", {"content-length": "4"}, b"kept")[0] == 200
+    source = {"x-amz-copy-source": "known/key", "x-amz-metadata-directive": "REPLACE"}
+    for method, target, headers in (
+        ("PUT", "/known/key?annotation&annotationName=a", {"content-length": "4"}),
+        ("DELETE", "/known/key?annotation&annotationName=a", {}),
+        ("GET", "/known/key?annotation&annotationName=a", {}),
+        ("PUT", "/known/key?of-tomorrow", {"content-length": "4"}),
+        ("PUT", "/known/key?of-tomorrow", source),
+        ("PUT", "/known/key?partNumber=1", {"content-length": "4"}),
+        ("PUT", "/known/key?versionId=null", {"content-length": "4"}),
+        ("DELETE", "/known/key?of-tomorrow", {}),
+        ("PUT", "/unknown?abac", {}),
+    ):
+        status, _, told = ask(app, method, target, headers, b"lost" if headers else b"")
+        assert (status, f"{method} ?{target.partition('?')[2][:4]}".encode() in told) == (501, True)
+    assert ask(app, "GET", "/known/key", {})[2] == b"kept"
+    assert ask(app, "HEAD", "/unknown", {})[0] == 404
+    assert ask(app, "PUT", "/known/key?x-id=PutObject&X-Trace=1", {"content-length": "4"}, b"next")[0] == 200
+    assert ask(app, "DELETE", "/known/key?versionId=null&x-id=DeleteObject", {})[0] == 204
+
+
+def test_every_operation_of_boto3_that_a_parameter_names_is_known_by_it() -> None:
+    model = botocore.session.get_session().get_service_model("s3")
+    uris = [model.operation_model(name).http["requestUri"] for name in model.operation_names]
+    named = {part.partition("=")[0] for uri in uris for part in uri.partition("?")[2].split("&") if part}
+    # Those two only say more of an operation that has its name already.
+    assert named - {"list-type", "select-type"} <= SUBRESOURCES
 
 
 def test_the_end_of_the_server_takes_its_scratch_along() -> None:
