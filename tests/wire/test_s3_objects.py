@@ -318,6 +318,23 @@ def test_delete_objects(s3: Any, bucket: str) -> None:
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
+def test_a_deletion_on_a_condition_that_is_unknown_here_is_refused(url: str, s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"kept")
+    for condition in ("x_amz_if_match_size", "x_amz_if_match_last_modified_time"):
+        status, _, told = raw(url, "DELETE", f"/{bucket}/a", **{condition: "4"})
+        assert (status, condition.replace("_", "-").encode() in told) == (501, True)
+    for name in ("Size", "LastModifiedTime"):
+        wish = f"<Delete><Object><Key>a</Key><{name}>4</{name}></Object></Delete>".encode()
+        md5 = base64.b64encode(hashlib.md5(wish).digest()).decode()
+        status, _, told = raw(url, "POST", f"/{bucket}?delete", wish, content_md5=md5)
+        assert (status, f"The element {name} is not supported".encode() in told) == (200, True)
+    assert read(s3, bucket, "a") == b"kept"
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="a")["UploadId"]
+    at = f"/{bucket}/a?uploadId={upload}"
+    assert raw(url, "DELETE", at, x_amz_if_match_initiated_time="Thu, 01 Jan 1970 00:00:00 GMT")[0] == 501
+    assert raw(url, "DELETE", at)[0] == 204
+
+
 def test_a_list_to_delete_that_is_refused_deletes_nothing(url: str, s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="a")
     wish = b"<Delete><Object><Key>a</Key></Object><Object><Key></Key></Object></Delete>"

@@ -9,7 +9,7 @@ from rekindle.s3.conditions import write_check
 from rekindle.s3.copy_operations import part_number
 from rekindle.s3.drop import Drop
 from rekindle.s3.errors import S3Error
-from rekindle.s3.exchange import Answer, Call, Sink, Store
+from rekindle.s3.exchange import Answer, Call, Sink, Store, no_such
 from rekindle.s3.list_operations import encoder
 from rekindle.s3.listing import Page, common_prefix
 from rekindle.s3.multipart import MAX_PARTS, Chosen, Promised, Upload
@@ -121,6 +121,7 @@ def _claimed(call: Call) -> Checksum | None:
 
 def abort_upload(store: Store, call: Call) -> Answer:
     """Give an upload up."""
+    no_such(["x-amz-if-match-initiated-time"], call)
     uploads = store.uploads(call)
     uploads.abort(uploads.get(call.query["uploadId"], call.key))
     return Answer(204)

@@ -10,7 +10,7 @@ from rekindle.s3.bucket_operations import check_acl
 from rekindle.s3.conditions import Slice, check_get, check_write, matches, read_range, write_check
 from rekindle.s3.drop import Drop
 from rekindle.s3.errors import S3Error
-from rekindle.s3.exchange import MAX_PAGE, Answer, Call, Content, Sink, Store
+from rekindle.s3.exchange import MAX_PAGE, Answer, Call, Content, Sink, Store, no_such
 from rekindle.s3.metadata import Metadata, Stored, with_content
 from rekindle.s3.names import check_key
 from rekindle.s3.object_headers import check_tags, checksum_elements, checksum_headers, read_metadata, tell
@@ -18,6 +18,9 @@ from rekindle.s3.payload import Payload, read_promise
 
 #: How an unversioned object's one version is called.
 NULL_VERSION = "null"
+#: Conditions of a deletion that AWS knows for directory buckets alone: as headers, and as elements.
+_CONDITIONS = ("x-amz-if-match-last-modified-time", "x-amz-if-match-size")
+_CONDITION_ELEMENTS = ("LastModifiedTime", "Size")
 
 
 def check_version(call: Call) -> None:
@@ -132,6 +135,7 @@ def _part_slice(call: Call, stored: Stored) -> Slice | None:
 def delete_object(store: Store, call: Call) -> Answer:
     """Remove an object; that there is none is no error."""
     check_version(call)
+    no_such(_CONDITIONS, call)
     match = call.headers.get("if-match")
     folder = store.folder(call)
     folder.delete(call.key, None if match is None else lambda stored: check_write({"if-match": match}, stored))
@@ -163,6 +167,9 @@ def _delete_one(folder: BucketFolder, key: str, one: xml.Element, quiet: bool) -
     try:
         if version not in (None, "", NULL_VERSION):
             raise S3Error("NoSuchVersion")
+        for name in _CONDITION_ELEMENTS:
+            if one.get(name) is not None:
+                raise S3Error("NotImplemented", f"The element {name} is not supported by this store.")
         folder.delete(key, None if etag is None else lambda stored: check_write({"if-match": str(etag)}, stored))
     except S3Error as error:
         return xml.group("Error", xml.leaf("Key", key), xml.leaf("Code", error.code), xml.leaf("Message", error.message))
