@@ -17,6 +17,8 @@ Kind = Literal["FULL_OBJECT", "COMPOSITE"]
 #: Algorithm: length of its digest in bytes.
 ALGORITHMS: Mapping[str, int] = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8, "SHA1": 20, "SHA256": 32}
 _PREFIX = "x-amz-checksum-"
+#: Headers that are named like a checksum and say something of one.
+_ABOUT = frozenset(_PREFIX + what for what in ("algorithm", "mode", "type"))
 
 
 class Hasher(Protocol):
@@ -106,7 +108,10 @@ def parse(algorithm: str, value: str) -> Checksum:
 
 
 def from_headers(headers: Mapping[str, str]) -> Checksum | None:
-    """The checksum that the headers promise, if any; S3 takes one at most."""
+    """The checksum that the headers promise, if any; S3 takes one at most. Refuses one of an algorithm that we cannot check."""
+    for name in headers:
+        if name.startswith(_PREFIX) and name not in _ABOUT:
+            check_algorithm(name.removeprefix(_PREFIX))
     found = [(algorithm, value) for name, value in headers.items() if (algorithm := algorithm_of_header(name))]
     if len(found) > 1:
         raise S3Error("InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")

@@ -79,6 +79,13 @@ def test_kinds_that_do_not_go_together(algorithm: str, kind: str) -> None:
         checksums.check_kind(algorithm, kind)
 
 
+@pytest.mark.parametrize("name", ["sha512", "md5", "xxhash3", "of-tomorrow"])
+def test_a_checksum_that_nobody_here_can_check_is_refused(name: str) -> None:
+    with pytest.raises(S3Error, match="Use one of CRC32, CRC32C"):
+        checksums.from_headers({f"x-amz-checksum-{name}": "AAAA"})
+    assert checksums.from_headers({f"x-amz-checksum-{what}": "x" for what in ("algorithm", "mode", "type")}) is None
+
+
 def test_an_unknown_algorithm_is_refused() -> None:
     assert checksums.check_algorithm("crc32c") == "CRC32C"
     with pytest.raises(S3Error, match="CRC64NVME"):
