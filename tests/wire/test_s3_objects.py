@@ -371,6 +371,7 @@ def test_a_list_to_delete_that_is_refused_deletes_nothing(url: str, s3: Any, buc
         ("GET", "/{b}/k?versionId=3", b"", {}, (404, "NoSuchVersion")),
         ("PUT", "/{b}/k", b"0\r\n\r\n", {"Transfer_Encoding": "chunked"}, (411, "MissingContentLength")),
         ("PUT", "/{b}/k", b"x", {"x_amz_copy_source": "nothing"}, (400, "InvalidArgument")),
+        ("PUT", "/{b}/k", b"x", {"x_amz_object_lock_event_hold": "ON"}, (501, "NotImplemented")),
     ],
 )
 def test_errors_are_documents(

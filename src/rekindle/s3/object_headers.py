@@ -34,6 +34,7 @@ _UNSUPPORTED = (
     "x-amz-object-lock-mode",
     "x-amz-object-lock-retain-until-date",
     "x-amz-object-lock-legal-hold",
+    "x-amz-object-lock-event-hold",
     "x-amz-website-redirect-location",
     "x-amz-write-offset-bytes",
 )
