@@ -187,6 +187,35 @@ def test_ctrl_c_before_anything_was_imported_says_so(job, home, tmp_path):
     assert not home.exists()
 
 
+BEGUN_ONCE_MORE = """\
+import sys
+if hasattr(sys, "begun"):
+    raise ImportError("cannot load module more than once per process")
+sys.begun = True
+open({!r}).read()
+"""
+MADE_AN_ERROR = """\
+try:
+    open({!r}).read()
+except KeyboardInterrupt as error:
+    raise ImportError("initialization failed") from error
+"""
+
+
+@pytest.mark.parametrize("module", [BEGUN_ONCE_MORE, MADE_AN_ERROR])
+@pytest.mark.parametrize(("command", "said"), [("tune", "interrupted: nothing was created"), ("plan", "interrupted")])
+def test_ctrl_c_while_a_module_in_c_is_imported_is_no_defect(job, home, tmp_path, module, command, said):
+    """numpy's modules cannot be begun twice, and scipy's make an error of what breaks them off."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (tmp_path / "numpy.py").write_text(module.format(str(gate)))
+    started = _started(home, command, job, variables={"PYTHONPATH": str(tmp_path)})
+    with gate.open("w"):
+        started.send_signal(signal.SIGINT)
+        assert started.communicate(timeout=PATIENCE) == ("", f"{said}\n")
+    assert started.returncode == 130
+
+
 def test_a_second_ctrl_c_leaves_at_once_while_the_first_is_told(job, home, tmp_path):
     """As when the store is asked what there is by now: its answer may take long."""
     gate, asked = tmp_path / "gate", tmp_path / "asked"

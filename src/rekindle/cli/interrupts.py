@@ -21,6 +21,13 @@ def take_interrupts() -> None:
         signal.signal(signal.SIGINT, _raise_once)
 
 
+def is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is what an error comes of: modules in C++ whose import it breaks off make an ImportError of it."""
+    if isinstance(error, ImportError):
+        return is_interrupt(error.__cause__ or error.__context__)
+    return isinstance(error, KeyboardInterrupt)
+
+
 def leave(number: int, frame: FrameType | None) -> None:
     """Ends the process without a word: what there is to say was said, or is known by then to nobody."""
     if sys.stdout.isatty():

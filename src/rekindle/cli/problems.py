@@ -52,6 +52,9 @@ def report(error: Exception) -> ExitCode:
 
 def explained(error: Exception) -> tuple[ExitCode, str]:
     """The exit code and the line for an error."""
+    if isinstance(error, Interrupted):
+        # First of all: an import that Ctrl-C has broken off may fail when it is begun once more.
+        return ExitCode.INTERRUPTED, str(error)
     from rekindle.domain.errors import NameInUse, NotFound, RekindleError, WrongState
     from rekindle.engine.ports import ClusterUnavailable, StoreUnavailable
 
@@ -65,8 +68,6 @@ def explained(error: Exception) -> tuple[ExitCode, str]:
         case StoreUnavailable():
             hint = error.hint or "Nothing is lost; try again."
             return ExitCode.UNREACHABLE, sentence(f"the store cannot be reached: {error.message}", hint)
-        case Interrupted():
-            return ExitCode.INTERRUPTED, str(error)
         case BrokenPipeError():
             return ExitCode.PIPE_CLOSED, ""
         case OSError():

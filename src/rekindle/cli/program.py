@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from rekindle.cli import beside, change, events, history, jobs, keys, logs, metrics, plan, replay, report, run, serve, tune
+from rekindle.cli.interrupts import is_interrupt
 from rekindle.cli.problems import Interrupted
 
 EPILOG = (
@@ -72,7 +73,9 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, ImportError) as error:
+            if not is_interrupt(error):
+                raise
             raise Interrupted("interrupted") from error
         except typer.Abort as error:  # somebody was asked, and did not say yes
             raise Interrupted("nothing was changed") from error

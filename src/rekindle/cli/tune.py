@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rekindle.cli.interrupts import is_interrupt
 from rekindle.cli.options import JobFileArgument, JsonOption, TuningJobArgument
 from rekindle.cli.printing import complain, tell
 from rekindle.cli.problems import ExitCode, Interrupted
@@ -114,7 +115,7 @@ class _TellingWhatIsThere:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if isinstance(error, OSError):
             self._note(error)
-        if not isinstance(error, KeyboardInterrupt):
+        if not is_interrupt(error):
             return
         view = self._look()
         if view is None:
