@@ -237,6 +237,7 @@ def _failed(record: dict[str, Any]) -> int:
 
 
 def _show_record(record: dict[str, Any]) -> None:
+    from rekindle.cli.kin import KINDS
     from rekindle.cli.printing import one_line, pairs, settings_text, show
     from rekindle.cli.summary import model_place, saved_line
 
@@ -253,7 +254,7 @@ def _show_record(record: dict[str, Any]) -> None:
         "hyperband": settings_text(record["hyperband"] or {}) or None,
         "completion": settings_text(record["completion"]) or None,
         "early stopping": saved_line(record["early_stopping"]),
-        "warm start": None if warm is None else f"{warm['type']} from {', '.join(warm['parents'])}",
+        "warm start": None if warm is None else f"{KINDS[warm['type']]} from {', '.join(warm['parents'])}",
         "best": _best_line(record["best"]),
         "overall best": _best_line(record["overall_best"]),
         "model": model_place((record["best"] or {}).get("model")),

@@ -12,7 +12,8 @@ _BORNE_OUT, _SOMETHING = 0.5, 0.2
 _TRUSTED_UP_TO = 3.0
 #: From so many results on, they say something of a parent.
 JUDGED_FROM = 3
-_KINDS = {"IdenticalDataAndAlgorithm": "identical", "TransferLearning": "transfer"}
+#: What a warm start is called in a job file, by the type that it has on the wire.
+KINDS = {"IdenticalDataAndAlgorithm": "identical", "TransferLearning": "transfer"}
 ROLES = {"rows": "as rows", "kin": "as kin", "shape": "as kin", "none": "no", None: "-"}
 _SOURCES = {
     "initial": "the search's own first points",
@@ -81,7 +82,7 @@ def kind_in_words(found: Mapping[str, Any]) -> str:
     warm = found["warm_start"]
     relaxed = ", relaxed" if warm["match"] == "relaxed" else ""
     judged = f"; {warm['now']['results']} results here to judge the parents by" if warm["looks_at_parents"] else ""
-    return f"{_KINDS[warm['type']]}{relaxed}{judged}"
+    return f"{KINDS[warm['type']]}{relaxed}{judged}"
 
 
 def _row(p: Mapping[str, Any], results: int) -> list[object]:
@@ -129,7 +130,7 @@ def _held(p: Mapping[str, Any], warm: Mapping[str, Any]) -> str:
 
 
 def _promised(warm: Mapping[str, Any]) -> bool:
-    return _KINDS[warm["type"]] == "identical"
+    return KINDS[warm["type"]] == "identical"
 
 
 def _unknown(p: Mapping[str, Any], warm: Mapping[str, Any]) -> str:

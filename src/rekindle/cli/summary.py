@@ -110,7 +110,7 @@ def _next(view: TuningJobView, last: str | None) -> list[tuple[str, str]]:
     if view.best is None:
         return [
             (f"rekindle trials {name}", "every training job"),
-            (f"rekindle show {name}", "why they failed"),
+            (f"rekindle show {name}", "why there is no result"),
             (f"rekindle logs {last or 'TRAINING_JOB'}", "what the last one printed"),
         ]
     found = [

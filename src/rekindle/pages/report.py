@@ -253,9 +253,10 @@ def _table(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
     ranked = sorted(trials, key=lambda t: (t["objective"] is None, sign * (t["objective"] or 0.0), t["number"]))
     names = list(dict.fromkeys(r["name"] for _, ranges in told.definitions for r in ranges))
     columns = ["#", "status", *["definition"] * several, metric, "time", "chosen by", *names]
-    cut = f" The best {_MOST_ROWS} of {len(ranked)}." if len(ranked) > _MOST_ROWS else ""
+    which, order = ("best", "The best first.") if ranked[0]["objective"] is not None else ("first", "In their order.")
+    cut = f" The {which} {_MOST_ROWS} of {len(ranked)}." if len(ranked) > _MOST_ROWS else ""
     yield node("h2", "Training jobs")
-    yield node("p", f"The best first.{cut}", class_="soft")
+    yield node("p", order + cut, class_="soft")
     yield _rows(columns, [_row(t, names, several) for t in ranked[:_MOST_ROWS]], ("#", metric, "time"))
 
 

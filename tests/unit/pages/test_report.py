@@ -64,6 +64,11 @@ def test_of_many_training_jobs_the_better_ones_are_drawn_and_all_are_counted() -
     assert '<span title="job-1001">' not in made
 
 
+def test_training_jobs_without_a_result_stand_in_their_own_order() -> None:
+    assert "In their order. The first 1000 of 1001." in page(told([trial(n, None) for n in range(1, 1002)]))
+    assert "The best first.<" in page(told([trial(1, None), trial(2, 2.0)]))
+
+
 def test_values_that_are_no_numbers_stop_no_page() -> None:
     trials = [trial(1, None, status="InProgress", seconds=None, source=None), trial(2, float("inf")), trial(3, -1e308)]
     trials += [trial(4, 1e308), trial(5, 0.5, values={}), trial(6, None, status="Failed", failure_reason="x" * 1000)]
