@@ -11,6 +11,7 @@ clock, for nobody is there to give it one.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -46,6 +47,8 @@ _KEYS_WANTED = (
     b"rekindle: the object store refuses the keys; trying again. Put new ones into the shared credentials file, or "
     b"start rekindle again with new ones in its environment.\n"
 )
+#: How a disk says that it is full; seconds for which its having room again is waited for, and between two looks.
+_FULL, _ROOM_PATIENCE_SECONDS, _ROOM_LOOK_SECONDS = (errno.ENOSPC, errno.EDQUOT), 600.0, 5.0
 #: Seconds that a container engine or a cluster gets to end what runs there.
 _REMOVAL_SECONDS = 60.0
 #: The longest that we sleep at a time: poll's clock is an int.
@@ -174,7 +177,7 @@ class Supervisor:
         self._give_way()
         try:
             self._end_former_attempts()
-            workdir.build(self._folder, self._orders)
+            self._build()
         except OSError as error:
             raise Ended("failed", reason=f"ClientError: The training job's folder could not be made: {error}") from error
         if self._orders["inputs"] or self._orders["restore"]:
@@ -186,6 +189,21 @@ class Supervisor:
             self._transfer("restore", "Checkpoint download failed", self._called_off)
         self._deal()
         self._give_way()
+
+    def _build(self) -> None:
+        """Makes the job's folder. A full disk is waited for, as at a launch: it is no fault of the training job's, and would be
+        the end of one after the other. Raises OSError."""
+        until = time.monotonic() + _ROOM_PATIENCE_SECONDS
+        while True:
+            try:
+                return workdir.build(self._folder, self._orders)
+            except OSError as error:
+                if error.errno not in _FULL or time.monotonic() >= until:
+                    raise
+                # Half of a copy is in the way of all who wait.
+                workdir.clear(self._folder)
+            self._wishes.wait(_ROOM_LOOK_SECONDS)
+            self._give_way()
 
     def _end_former_attempts(self) -> None:
         """Those on a cluster, which must not find the folder changed under their feet."""

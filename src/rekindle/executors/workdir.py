@@ -57,8 +57,7 @@ def build(folder: str, orders: Fields) -> None:
 
     Raises OSError.
     """
-    for name in _CLEARED:
-        remove_tree(os.path.join(folder, name))
+    clear(folder)
     for name in orders["folders"]:
         os.makedirs(os.path.join(folder, name), exist_ok=True)
     for name, text in _pairs(orders["files"]):
@@ -70,6 +69,12 @@ def build(folder: str, orders: Fields) -> None:
     for source in orders["source"]:
         for code in orders["code"]:
             copy_source(source, os.path.join(folder, code), orders["skip"])
+
+
+def clear(folder: str) -> None:
+    """Removes what an attempt starts without. Raises OSError."""
+    for name in _CLEARED:
+        remove_tree(os.path.join(folder, name))
 
 
 def deal(source: str, targets: Sequence[str]) -> None:
