@@ -23,6 +23,7 @@ from rekindle.algorithms.recordio import Tensor, records
 Vector = NDArray[np.float32]
 _DELIMITERS = ",\t;| "
 _GZIP = b"\x1f\x8b"
+_MEND = "Mend it, or take it out of the channel's folder"
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,12 @@ def read_table(folder: Path, kind: str, weights: bool = False, rules: Rules = no
 
 def _readable(path: Path, name: str) -> Path:
     """A file of a channel. Raises UserError for one that nobody may read, or could read to an end, as of a pipe."""
-    why = "" if path.is_file() else "it is a link that leads nowhere" if path.is_symlink() else "it is no regular file"
-    if not why and not os.access(path, os.R_OK):
+    # By os.path: where the folder may not be entered, pathlib raises what nobody expects.
+    why = "" if os.path.isfile(path) else "it is a link that leads nowhere" if os.path.islink(path) else "it is no regular file"
+    if not os.access(path.parent, os.X_OK) or not (why or os.access(path, os.R_OK)):
         why = "this user may not"
     if why:
-        raise UserError(f"File '{name}' cannot be read: {why}. Mend it, or take it out of the channel's folder")
+        raise UserError(f"File '{name}' cannot be read: {why}. {_MEND}")
     return path
 
 
@@ -117,17 +119,25 @@ def _rows_with(test: Callable[[Any], Any], features: Any) -> NDArray[np.bool_]:
 
 def data_files(folder: Path) -> list[Path]:
     """The files of a channel in the order of their paths, without hidden ones and Hadoop's marks. Links to folders are
-    followed, but not back into one that they lie in."""
+    followed, but not back into one that they lie in. Raises UserError for a folder that cannot be listed: the data would lack
+    what is in it without a word."""
+
+    def refuse(error: OSError) -> None:
+        name = os.path.relpath(os.fspath(error.filename), folder.parent)
+        raise UserError(f"Folder '{name}' cannot be read: {error.strerror}. {_MEND}") from error
+
     found: list[Path] = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         folders[:] = [name for name in folders if not _leads_back(parent, name)]
         found += [Path(parent) / name for name in names]
     return sorted(path for path in found if not path.name.startswith((".", "_")))
 
 
 def _leads_back(parent: str, name: str) -> bool:
-    here, there = os.path.realpath(parent), os.path.realpath(os.path.join(parent, name))
-    return os.path.commonpath([here, there]) == there
+    # By the way that led here, too: two folders may each hold a link to the other.
+    way = [os.path.realpath(str(folder)) for folder in (parent, *Path(parent).parents)]
+    there = os.path.realpath(os.path.join(parent, name))
+    return there in way or os.path.commonpath([way[0], there]) == there
 
 
 def _read(path: Path) -> bytes:

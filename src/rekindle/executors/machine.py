@@ -39,29 +39,30 @@ def memory() -> float:
     """How much memory this machine has, or we may use of it in a container, in GB."""
     import psutil
 
-    limits = (float(words[0]) for words in _limits("memory", ("memory.max",), ("memory.limit_in_bytes",)))
+    limits = (found[0] for found in _limits("memory", ("memory.max",), ("memory.limit_in_bytes",)))
     return min([float(psutil.virtual_memory().total), *(limit for limit in limits if limit > 0)]) / 2**30
 
 
 def _cpu_limits() -> Iterator[float]:
-    for quota, period in _limits("cpu", ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-        if float(quota) > 0 and float(period) > 0:
-            yield float(quota) / float(period)
+    for found in _limits("cpu", ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        if len(found) == 2 and min(found) > 0:
+            yield found[0] / found[1]
 
 
-def _limits(controller: str, of_v2: Sequence[str], of_v1: Sequence[str]) -> Iterator[list[str]]:
-    """What the control groups say that we are in, and those above them: the words of their files, where they set a limit."""
+def _limits(controller: str, of_v2: Sequence[str], of_v1: Sequence[str]) -> Iterator[list[float]]:
+    """What the control groups say that we are in, and those above them: the numbers of their files, where they set a limit.
+    ``max`` sets none, nor does what a system writes there that only looks like Linux."""
     for group in _groups(controller):
         for names in (of_v2, of_v1):
-            with contextlib.suppress(OSError):
-                words = " ".join((group / name).read_text() for name in names).split()
-                if words and words[0] != "max":
-                    yield words
+            with contextlib.suppress(OSError, ValueError):
+                found = [float(word) for name in names for word in (group / name).read_text().split()]
+                if found:
+                    yield found
 
 
 def _groups(controller: str) -> Iterator[Path]:
     """The folders of our control groups; a container may see no more than the root of its own. Linux."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         for line in _OUR_GROUPS.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             root = _GROUPS / controller if controllers else _GROUPS

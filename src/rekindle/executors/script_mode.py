@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from pathlib import Path
 _REQUIREMENTS = "requirements.txt"
 _SETUP = "setup.py"
 _BUILT = ".built"
+#: Seconds between two looks whether an environment can be built.
+_PAUSE_SECONDS = 0.1
 #: Seconds for which an environment is kept that nothing uses.
 _KEPT_SECONDS = 30 * 86_400
 #: How much a failure tells of what an installer said.
@@ -96,11 +99,15 @@ def environment(python: str, installer: str, folder: Path, requirements: Path, *
     os.set_inheritable(lock, True)
     while not _is_built(lock, target):
         # Others with the same requirements wait for who builds it, and then find it built.
-        with contextlib.suppress(BlockingIOError):
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.utime(mark)
-            _sweep(folder, mark)
-            _build_whole(python, installer, target, requirements, shows_interpreter)
+        except BlockingIOError:
+            # Somebody else builds it first; or somebody removed it, and a job that began in it still runs.
+            time.sleep(_PAUSE_SECONDS)
+            continue
+        os.utime(mark)
+        _sweep(folder, mark)
+        _build_whole(python, installer, target, requirements, shows_interpreter)
     os.utime(mark)
     return str(target / "bin" / "python")
 
@@ -131,6 +138,8 @@ def _sweep(folder: Path, newest: Path) -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Who began to use it meanwhile has marked that before it let us have the lock.
                 if now - mark.stat().st_mtime > _KEPT_SECONDS:
+                    # First what says that it is whole: we may be ended meanwhile.
+                    (mark.with_suffix("") / _BUILT).unlink(missing_ok=True)
                     shutil.rmtree(mark.with_suffix(""), ignore_errors=True)
 
 

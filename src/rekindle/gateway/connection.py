@@ -51,7 +51,11 @@ class _Lingering:
             self._transport.close()
             return
         self.is_lingering = True
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the peer is gone already
+            self._transport.abort()
+            return
         self._transport.resume_reading()
         self._lingers()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -43,6 +45,12 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "channel").symlink_to("train")
     assert [p.name for p in data_files(tmp_path / "channel")] == ["a.csv", "b.csv"]
     same(read_table(tmp_path / "channel", "csv"))
+    # Two folders, each with links to the other: there are ways without end, of which each folder is on once.
+    for at, target in (("one/two", "../two"), ("one/again", "../two"), ("two/one", "../one"), ("two/again", "../one")):
+        (tmp_path / "both" / at).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "both" / at).symlink_to(target)
+    write_csv(tmp_path / "both" / "one" / "c.csv", X, Y)
+    assert len(data_files(tmp_path / "both")) == 3
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";", "|", " "])
@@ -147,6 +155,22 @@ def test_what_is_no_data_is_refused(tmp_path: Path, kind: str, data: bytes, word
     with pytest.raises(UserError) as refused:
         read_table(tmp_path, kind)
     assert words in str(refused.value)
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "train" / "day").mkdir(parents=True)
+    (tmp_path / "train" / "a.csv").write_text("1,2\n0,3\n")
+    listed = os.scandir
+
+    def scandir(path: str) -> Any:
+        # Root may list all: the system's answer to others stands in for it.
+        if str(path).endswith("day"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UserError, match=r"Folder 'train/day' cannot be read: Permission denied\. Mend it, or take it out"):
+        read_table(tmp_path / "train", "csv")
 
 
 def test_a_file_that_cannot_be_read_is_refused_by_its_name(tmp_path: Path) -> None:

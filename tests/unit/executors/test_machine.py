@@ -22,6 +22,9 @@ V1 = "5:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/ab
         (V2, {"pod/us/cpu.max": "max 100000", "pod/us/memory.max": "max"}, 64, 256.0),
         (V2, {"pod/us/cpu.max": "150000 100000", "pod/us/memory.max": f"{2 * GB}"}, 2, 2.0),
         (V2, {"pod/us/cpu.max": "max 100000", "pod/cpu.max": "300000 100000", "pod/memory.max": f"{4 * GB}"}, 3, 4.0),
+        # Not as Linux writes it.
+        (f"\nmemory\n{V2}", {"pod/us/cpu.max": "50000", "pod/us/memory.max": "none"}, 64, 256.0),
+        (V2, {"pod/us/cpu.max": "50000", "pod/us/memory.max": "none", "pod/cpu.max": "2 1", "pod/memory.max": f"{GB}"}, 2, 1.0),
         # In a container that does not see where its groups are among the machine's.
         (V2, {"cpu.max": "100000 100000", "memory.max": f"{GB}"}, 1, 1.0),
         (

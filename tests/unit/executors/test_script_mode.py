@@ -325,6 +325,19 @@ def test_environments_that_nothing_has_used_for_long_make_room_for_a_new_one(tmp
         process.communicate("\n")
 
 
+def test_half_of_an_environment_that_was_swept_does_not_count_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "old"
+    (old / "lib").mkdir(parents=True)
+    (old / ".built").touch()
+    for mark, age in (("old.lock", script_mode._KEPT_SECONDS + 60), ("new.lock", 0)):
+        (tmp_path / mark).touch()
+        os.utime(tmp_path / mark, (time.time() - age,) * 2)
+    # It is ended before it has removed anything of it.
+    monkeypatch.setattr(script_mode.shutil, "rmtree", lambda *_, **__: None)
+    script_mode._sweep(tmp_path, tmp_path / "new.lock")
+    assert [path.name for path in old.iterdir()] == ["lib"]
+
+
 def test_an_environment_that_cannot_be_built_takes_no_room(tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import logging
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import cast
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from rekindle.gateway.connection import Connection
+from rekindle.gateway.connection import Connection, _Lingering
 from support.gateway import echo_apps, gateway, sends_at_once, serving
 
 _HEAD = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n"
@@ -35,6 +38,28 @@ class Gigabyte:
         for _ in range(1 << 10):
             await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
         self.ended.set()
+
+
+class Gone:
+    """A transport whose peer has gone, as the system tells it."""
+
+    aborted = False
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write_eof(self) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_one_who_left_while_he_was_refused_is_no_defect() -> None:
+    gone, lingers = Gone(), list[bool]()
+    _Lingering(cast(asyncio.Transport, gone), lambda: True, lambda: lingers.append(True)).close()
+    assert gone.aborted
+    assert not lingers
 
 
 @pytest.fixture(scope="module")
