@@ -145,7 +145,7 @@ def place(parameter: Parameter, value: Value) -> float:
     A value counts as what it is written like: '3' is 3.
     """
     if isinstance(parameter, Categorical):
-        return next((parameter.to_unit(v) for v in parameter.values if same_category(v, value)), math.nan)
+        return next((parameter.to_unit(v) for v in _alike(parameter, value)), math.nan)
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -156,6 +156,12 @@ def place(parameter: Parameter, value: Value) -> float:
 def same_category(ours: Value, theirs: Value) -> bool:
     """Whether two categories are one: equal in type and value, or written alike ('3' and 3)."""
     return (type(ours) is type(theirs) and ours == theirs) or str(ours) == str(theirs)
+
+
+def _alike(parameter: Categorical, value: Value) -> Sequence[Value]:
+    """The categories that a value may be, itself first: a list may well have both '3' and 3."""
+    found = [v for v in parameter.values if same_category(v, value)]
+    return sorted(found, key=lambda v: type(v) is not type(value))
 
 
 def _columns(space: Space, theirs: Space, coordinates: Sequence[Array]) -> tuple[ColumnMap, ...]:
@@ -208,9 +214,7 @@ def _configuration(space: Space, theirs: Configuration) -> Configuration | None:
 
 
 def _read(p: Parameter, value: Value) -> Value:
-    if isinstance(p, Categorical):
-        return next((v for v in p.values if same_category(v, value)), value)
-    return float(value)
+    return next(iter(_alike(p, value)), value) if isinstance(p, Categorical) else float(value)
 
 
 def best_rows(rows: ParentRows, direction: Direction, count: int) -> Sequence[int]:

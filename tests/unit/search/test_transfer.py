@@ -464,6 +464,14 @@ def test_categories_written_alike_are_the_same() -> None:
     assert rows.configurations == ({"depth": 2},)
 
 
+def test_of_categories_written_alike_each_is_itself() -> None:
+    space = Space([Categorical("c", [1, "1", "a"]), Continuous("x", 0.0, 1.0)])
+    trials: list[tuple[Configuration, float | None]] = [({"c": "1", "x": x / 10}, float(x)) for x in range(10)]
+    trials += [({"c": 1, "x": x / 10}, 50.0 + x) for x in range(10)]
+    assert mapped(space, trials, space).configurations == tuple(c for c, _ in trials)
+    assert Tuner(space, parents=[Parent(space, trials, "identical")]).ask().values == {"c": "1", "x": 0.0}
+
+
 def test_large_parents_keep_their_best_and_count_the_rest() -> None:
     trials = results(bowl, 5000)
     rows = rows_of(Parent(SPACE, trials), Encoding(SPACE), "minimize")
