@@ -29,7 +29,8 @@ class MedianStopping:
     At step k a pending trial is given up when its value is worse than the median, over all trials that had succeeded
     by then and had emitted k values, of the mean of their first k values; unless it is at least as good as the best
     of them was at its own step k. Each step is judged by what had ended before it was emitted, so the answer does not
-    depend on when it is asked for. ``min_succeeded`` is how many trials must have succeeded before any is judged.
+    depend on when it is asked for. What is no number is worst. ``min_succeeded`` is how many trials must have succeeded before
+    any is judged.
     """
 
     inner: Strategy
@@ -64,15 +65,22 @@ class MedianStopping:
     def _behind(self, now: Observation, standing: _Standing) -> bool:
         if len(standing.earlier) < self.min_succeeded or now.step < standing.first_step:
             return False
-        averages = [t.running_averages[now.step - 1] for t in standing.earlier if len(t.curve) >= now.step]
-        if not averages or not better(median(averages), now.value, self.direction):
+        averages = [self._known(t.running_averages[now.step - 1]) for t in standing.earlier if len(t.curve) >= now.step]
+        if not averages or not better(median(averages), self._known(now.value), self.direction):
             return False
         return not self._ahead_of_incumbent(now, standing.incumbent)
 
     def _ahead_of_incumbent(self, now: Observation, incumbent: Trial | None) -> bool:
         if incumbent is None or len(incumbent.curve) < now.step:
             return False
-        return not better(incumbent.curve[now.step - 1].value, now.value, self.direction)
+        theirs = self._known(incumbent.curve[now.step - 1].value)
+        return not better(theirs, self._known(now.value), self.direction)
+
+    def _known(self, value: float) -> float:
+        # NaN has no place in an order: a median would depend on where among the others it stands.
+        if not math.isnan(value):
+            return value
+        return math.inf if self.direction == "minimize" else -math.inf
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from itertools import permutations
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,3 +131,13 @@ def test_trials_that_a_tuner_named_count_as_stopped() -> None:
     for step in range(1, 10):
         tuner.report(last, step, 9.0)
     assert tuner.to_stop() == []
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("minimize", 1.0), ("maximize", -1.0)])
+def test_what_is_no_number_is_worst_whatever_ended_first(direction: Direction, sign: float) -> None:
+    rule = MedianStopping(RandomSearch(SPACE, 0), direction)
+    for values in permutations([math.nan, math.nan, 1.0, 2.0, 3.0]):
+        lasts = [9.0 if math.isnan(v) else v for v in values]
+        past = [ended(i, [sign * v, sign * last], at=2 * i + 2) for i, (v, last) in enumerate(zip(values, lasts, strict=True))]
+        kept, behind, lost = (running(9 + i, [sign * v]) for i, v in enumerate([2.9, 3.1, math.nan]))
+        assert rule.to_stop(History((*past, kept, behind, lost))) == [10, 11]
