@@ -37,6 +37,9 @@ class MedianStopping:
     direction: Direction
     min_succeeded: int = MIN_SUCCEEDED
 
+    def __post_init__(self) -> None:
+        check_direction(self.direction, self.inner)
+
     @property
     def space(self) -> Space:
         """The inner strategy's space."""
@@ -94,6 +97,15 @@ class _Standing:
     @staticmethod
     def of(earlier: Sequence[Trial], direction: Direction) -> _Standing:
         return _Standing(earlier, first_step(earlier) if earlier else 1, best_trial(earlier, direction))
+
+
+def check_direction(direction: Direction, inner: Strategy) -> None:
+    """Raises ValueError for what is no direction, and for another one than that in which ``inner`` searches, if in any."""
+    if direction not in ("minimize", "maximize"):
+        raise ValueError(f"direction {direction!r} is neither 'minimize' nor 'maximize'")
+    theirs = getattr(inner, "direction", direction)
+    if theirs != direction:
+        raise ValueError(f"direction {direction!r} is not that of the inner strategy, {theirs!r}; give both the same")
 
 
 def first_step(earlier: Sequence[Trial]) -> int:

@@ -7,6 +7,7 @@ Tuning" (MLSys 2020), for halving without waiting. A trial is never paused: at e
 from __future__ import annotations
 
 import math
+import operator
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from rekindle.search.early_stopping import check_direction
 from rekindle.search.history import Direction, History, Observation, Trial, TrialState
 from rekindle.search.random_search import RandomSearch
 from rekindle.search.space import Space, check_told_apart
@@ -55,6 +57,9 @@ class Hyperband:
     self_ending: bool = False
 
     def __post_init__(self) -> None:
+        check_direction(self.direction, self.inner)
+        for name in ("min_resource", "max_resource"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
         if not 1 <= self.min_resource <= self.max_resource:
             raise ValueError(f"resources: 1 <= min <= max does not hold for {self.min_resource} and {self.max_resource}")
 
@@ -147,6 +152,13 @@ def sampler(name: str, space: Space, direction: Direction, seed: int) -> Strateg
 
     check_told_apart(space)
     return BayesianSearch(space, direction, seed, options=Options(draws=DRAWS))
+
+
+def _whole(name: str, steps: int) -> int:
+    try:
+        return operator.index(steps)
+    except TypeError as error:
+        raise ValueError(f"{name} {steps!r} is no whole number; it counts emissions of the objective") from error
 
 
 @cache

@@ -13,6 +13,7 @@ from rekindle.search import Continuous, Space, Tuner
 from rekindle.search.early_stopping import MedianStopping, first_step
 from rekindle.search.history import Direction, History, Observation, Trial, TrialState
 from rekindle.search.random_search import RandomSearch
+from rekindle.search.tuner import make_strategy
 
 SPACE = Space([Continuous("x", 0, 1)])
 RULE = MedianStopping(RandomSearch(SPACE, 0), "minimize")
@@ -141,3 +142,10 @@ def test_what_is_no_number_is_worst_whatever_ended_first(direction: Direction, s
         past = [ended(i, [sign * v, sign * last], at=2 * i + 2) for i, (v, last) in enumerate(zip(values, lasts, strict=True))]
         kept, behind, lost = (running(9 + i, [sign * v]) for i, v in enumerate([2.9, 3.1, math.nan]))
         assert rule.to_stop(History((*past, kept, behind, lost))) == [10, 11]
+
+
+def test_another_direction_than_that_of_the_search_is_refused() -> None:
+    with pytest.raises(ValueError, match="'minimize' is not that of the inner strategy, 'maximize'; give both the same"):
+        MedianStopping(make_strategy("bayesian", SPACE, "maximize", 0), "minimize")
+    with pytest.raises(ValueError, match="direction 'min' is neither"):
+        MedianStopping(RandomSearch(SPACE, 0), "min")  # type: ignore[arg-type]

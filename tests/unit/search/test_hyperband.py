@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -289,3 +292,25 @@ def test_of_arrivals_at_one_moment_the_trial_asked_for_first_was_first() -> None
 def test_the_brackets_are_those_of_this_version() -> None:
     """Stops that are recorded in stores follow from them: with other ones ``ALGORITHM_VERSION`` must grow."""
     assert "".join(str(hyperband(1, 27).mixed(i)) for i in range(30)) == "323323333233331332333323333033"
+
+
+@pytest.mark.parametrize(
+    ("direction", "resources", "told"),
+    [
+        ("max", (1, 9), "direction 'max' is neither"),
+        ("maximize", (1, 9), "direction 'maximize' is not that of the inner strategy, 'minimize'"),
+        ("minimize", (1.0, 9), "min_resource 1.0 is no whole number"),
+        ("minimize", (1, math.inf), "max_resource inf is no whole number"),
+        ("minimize", (1, "9"), "max_resource '9' is no whole number"),
+        ("minimize", (3, 2), "1 <= min <= max"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_when_it_is_made(direction: Any, resources: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Hyperband(sampler("bayesian", SPACE, "minimize", 0), direction, *resources)
+
+
+def test_resources_of_numpy_are_plain_data_in_a_report() -> None:
+    proposal = Hyperband(RandomSearch(SPACE, 0), "minimize", np.int64(1), np.int64(9)).propose(History())  # type: ignore[arg-type]
+    assert proposal is not None
+    assert json.loads(json.dumps(proposal.why)) == {"bracket": 2, "rungs": [1, 3, 9]}
