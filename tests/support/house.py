@@ -13,7 +13,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "datetime.now": (),
     "datetime.utcnow": (),
     "time.time": ("engine/clock.py", "executors/supervisor.py"),
-    "time.sleep": ("engine/clock.py", "executors/supervisor.py", "executors/ray_job.py"),
+    "time.sleep": ("engine/clock.py", "executors/supervisor.py", "executors/ray_job.py", "executors/script_mode.py"),
     # These, but for the settings, start a training job's own process: its environment is the job's, not ours.
     "os.environ": (
         "settings.py",

@@ -123,6 +123,8 @@ def data_files(folder: Path) -> list[Path]:
     what is in it without a word."""
 
     def refuse(error: OSError) -> None:
+        if isinstance(error, FileNotFoundError):
+            return
         name = os.path.relpath(os.fspath(error.filename), folder.parent)
         raise UserError(f"Folder '{name}' cannot be read: {error.strerror}. {_MEND}") from error
 
