@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -210,6 +212,75 @@ def test_isolation_checkpoints_elsewhere_and_options(engine: Engine, tmp_path: P
     assert "eth0" not in printed
     # A training job of its own keeps them at the place itself.
     assert (kept / "last").read_text() == "step\n"
+
+
+@pytest.fixture
+def service(podman: Engine, tmp_path: Path) -> containers.Service:
+    if shutil.which("docker") is None:
+        pytest.skip("no docker client")
+    return containers.Service(podman, tmp_path / "docker.sock")
+
+
+def before(service: containers.Service) -> Engine:
+    return Engine("docker", {"DOCKER_HOST": service.address}, ("--network", "host"))
+
+
+def test_a_container_goes_on_and_is_followed_while_its_engine_is_away(service: containers.Service, tmp_path: Path) -> None:
+    runs = executor(before(service), tmp_path / "home")
+    key = RunKey("job", 1)
+    script = "for n in 1 2 3 4 5 6 7 8; do echo line $n; sleep 1; done; echo done > /opt/ml/model/m"
+    with service.running():
+        runs.launch(Run(key, TrainingSpec(shell(script)), {}))
+        until_logged(runs, key, "line 2")
+    time.sleep(2.0)
+    with service.running():
+        assert ended(runs, key).state is RunState.COMPLETED
+        # Between them the client says why it ended.
+        printed = [line for line in log(runs, key).splitlines() if line.startswith("line")]
+        assert printed == [f"line {n}" for n in range(1, 9)]
+        assert "job-1" not in " ".join(names(before(service)))
+
+
+def test_a_container_that_went_while_its_engine_was_away_is_lost_and_no_failure(
+    service: containers.Service, podman: Engine, tmp_path: Path
+) -> None:
+    runs = executor(before(service), tmp_path / "home")
+    key = RunKey("job", 1)
+    with service.running():
+        runs.launch(Run(key, TrainingSpec(shell("echo begun; sleep 600")), {}))
+        until_logged(runs, key, "begun")
+        (name,) = names(podman)
+    podman.ask("kill", name)
+    with service.running():
+        report = ended(runs, key)
+    assert report.state is RunState.FAILED
+    reason = "InternalServerError: The container engine, docker, was away while the training job ran, which ended with 137."
+    assert report.failure_reason == reason
+
+
+def test_a_training_job_waits_for_an_engine_that_is_not_there_yet(service: containers.Service, tmp_path: Path) -> None:
+    runs = executor(before(service), tmp_path / "home")
+    key = RunKey("job", 1)
+    runs.launch(Run(key, TrainingSpec(shell("echo ran")), {}))
+    until_logged(runs, key, "rekindle: docker does not answer; waiting for it: ")
+    with service.running():
+        assert ended(runs, key).state is RunState.COMPLETED
+        assert log(runs, key).endswith("\nran\n")
+
+
+def test_one_that_is_stopped_while_its_engine_is_away_ends_when_that_is_back(
+    service: containers.Service, podman: Engine, tmp_path: Path
+) -> None:
+    runs = executor(before(service), tmp_path / "home")
+    key = RunKey("job", 1)
+    with service.running():
+        runs.launch(Run(key, TrainingSpec(shell("trap 'exit 3' TERM; echo begun; while :; do sleep 1; done")), {}))
+        until_logged(runs, key, "begun")
+    runs.stop(key)
+    time.sleep(1.0)
+    with service.running():
+        assert ended(runs, key).state is RunState.STOPPED
+        assert names(podman) == []
 
 
 def test_several_instances(engine: Engine, tmp_path: Path) -> None:

@@ -107,15 +107,32 @@ def docker(podman: Engine, folder: Path) -> Iterator[Engine | str]:
     if shutil.which("docker") is None:
         yield "no docker client"
         return
-    socket = folder / "docker.sock"
-    words = ["podman", "system", "service", "--time", "0", f"unix://{socket}"]
-    with subprocess.Popen(words, env=os.environ | podman.environ, stderr=subprocess.DEVNULL) as service:
-        try:
-            engine = Engine("docker", {"DOCKER_HOST": f"unix://{socket}", "DOCKER_CONFIG": str(folder)}, ("--network", "host"))
-            until(lambda: socket.exists() or service.poll() is not None)
-            yield engine.works() or engine
-        finally:
-            service.terminate()
+    service = Service(podman, folder / "docker.sock")
+    with service.running():
+        engine = Engine("docker", {"DOCKER_HOST": service.address, "DOCKER_CONFIG": str(folder)}, ("--network", "host"))
+        yield engine.works() or engine
+
+
+class Service:
+    """Podman's service at a socket, as docker's daemon: its containers go on without it, as those of a docker that is told to
+    keep them."""
+
+    def __init__(self, podman: Engine, socket: Path) -> None:
+        self._podman = podman
+        self._socket = socket
+        self.address = f"unix://{socket}"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Runs it."""
+        self._socket.unlink(missing_ok=True)
+        words = ["podman", "system", "service", "--time", "0", self.address]
+        with subprocess.Popen(words, env=os.environ | self._podman.environ, stderr=subprocess.DEVNULL) as service:
+            try:
+                until(lambda: self._socket.exists() or service.poll() is not None)
+                yield
+            finally:
+                service.kill()
 
 
 def _lax(plain: Engine, folder: Path) -> Engine:

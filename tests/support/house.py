@@ -12,8 +12,12 @@ SOURCE = Path(__file__).parents[2] / "src" / "rekindle"
 HOMES: dict[str, tuple[str, ...]] = {
     "datetime.now": (),
     "datetime.utcnow": (),
-    "time.time": ("engine/clock.py", "executors/supervisor.py"),
-    "time.sleep": ("engine/clock.py", "executors/supervisor.py", "executors/ray_job.py", "executors/script_mode.py"),
+    "time.time": ("engine/clock.py", "executors/supervisor.py", "executors/container.py"),
+    "time.sleep": (
+        *("engine/clock.py", "executors/supervisor.py"),
+        # Programs of their own, to which nobody could give a clock.
+        *("executors/container.py", "executors/ray_job.py", "executors/script_mode.py"),
+    ),
     # These, but for the settings, start a training job's own process: its environment is the job's, not ours.
     "os.environ": (
         "settings.py",

@@ -3,6 +3,9 @@
 ``container.py FILE``, run in the code folder. Standard library only. The container's name follows from the training job, its
 attempt and its host, and a name can be given once: nobody starts the same attempt twice, and the next attempt ends what a
 former one left running. The engine's client is docker's or podman's; both take the same words.
+
+An engine may be away for a while, as docker's is while it is updated. It is waited for: its containers may have gone on, and
+are followed further. One that its engine took with it says nothing of its program: the training job is lost, and tried again.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 PLACE = "/opt/ml"
@@ -37,8 +42,13 @@ _OF_THE_CLIENT = (
 _OF_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ftp_proxy")
 #: More files than this are shown to the container by their folders.
 _MOST_FILES = 32
-#: A container's states, in docker's and podman's words, before its program ran.
+#: A container's states, in docker's and podman's words, before its program ran, and while it does.
 _NEVER_RAN = ("created", "configured", "initialized")
+_RUNS = ("running", "paused", "stopping")
+#: The file, beside the one that describes the container, that says why the training job is lost.
+_LOST = "lost"
+#: Seconds for which an engine that does not answer is waited for, and between two questions.
+_PATIENCE_SECONDS, _PAUSE_SECONDS = 600.0, 1.0
 
 
 class AskedToStop(BaseException):
@@ -51,29 +61,109 @@ def main(path: str) -> None:
         told = json.load(file)
     folder = os.path.dirname(os.getcwd())
     signal.signal(signal.SIGTERM, _ask)
-    sys.exit(run(told, folder, host_of(folder, told["hosts"])))
+    sys.exit(run(told, folder, host_of(folder, told["hosts"]), os.path.join(os.path.dirname(path), _LOST)))
 
 
-def run(told: Mapping[str, Any], folder: str, host: str) -> int:
-    """The container's exit code; 125 where it could not be made, 143 where it was not to be started any more."""
-    engine, name = told["engine"], names(told, host)[-1]
-    client: subprocess.Popen[bytes] | None = None
+def run(told: Mapping[str, Any], folder: str, host: str, lost: str) -> int:
+    """The container's exit code; 125 where it could not be made, 143 where it was not to be started any more. Writes into the
+    file ``lost`` why that says nothing of the program, where it does not."""
+    engine = Engine(told["engine"])
+    container = Container(engine, names(told, host)[-1])
     try:
-        remove(engine, names(told, host)[:-1])
-        words, environment = create_words(told, folder, host), client_environment(told)
-        made = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-        if made.returncode:
-            return _not_made(engine, made.stderr)
-        # In a session of its own: what ends our group is not to be passed on a second time by the client.
-        client = subprocess.Popen([engine, "start", "--attach", name], stdin=subprocess.DEVNULL, start_new_session=True)
-        client.wait()
+        problem = _made(engine, told, folder, host)
+        if problem is not None:
+            return _not_made(engine.client, problem)
+        container.follow()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except AskedToStop:
-        if client is not None:
-            _stop(engine, name, int(told["grace"]), client)
-    code = 143 if client is None else _exit_code(engine, name, client.returncode)
-    remove(engine, [name])
+        container.stop(int(told["grace"]))
+    code = container.exit_code()
+    if code and engine.was_away:
+        with open(lost, "w", encoding="utf-8") as file:
+            client = os.path.basename(engine.client)
+            file.write(f"The container engine, {client}, was away while the training job ran, which ended with {code}.")
+    remove(engine.client, [container.name])
     return code
+
+
+class Engine:
+    """Docker or podman, by its client."""
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+        #: Whether it did not answer at some time, and what it said, or its client.
+        self.was_away = False
+        self.problem = ""
+        self._patience = _PATIENCE_SECONDS
+
+    def answers(self) -> bool:
+        """Whether it does, if need be after a while; one that has been waited for in vain is asked once."""
+        until, told = time.monotonic() + self._patience, False
+        while (asked := self._run("ps", "--quiet")).returncode:
+            self.was_away, self.problem = True, " ".join(asked.stderr.split())
+            if time.monotonic() >= until:
+                self._patience = 0.0
+                return False
+            if not told:
+                sys.stderr.write(f"rekindle: {os.path.basename(self.client)} does not answer; waiting for it: {self.problem}\n")
+                told = True
+            time.sleep(_PAUSE_SECONDS)
+        return True
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([self.client, *words], capture_output=True, text=True, check=False)
+
+    def asked(self, *words: str) -> str:
+        """What it answers, in one word; empty where it has no answer."""
+        answer = self._run(*words).stdout.split()
+        return answer[-1] if answer else ""
+
+
+class Container:
+    """A container that was made, by its name."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.name = name
+        self._engine = engine
+        self._follower: subprocess.Popen[bytes] | None = None
+
+    def follow(self) -> None:
+        """Starts it and passes on what it prints, to its end, or until its engine is away for too long."""
+        self._pass_on("start", "--attach", self.name)
+        while self._status() in _RUNS:
+            self._pass_on("logs", "--follow", "--since", self._left, self.name)
+
+    def _pass_on(self, *words: str) -> None:
+        # In a session of its own: what ends our group is not to be passed on a second time by the client.
+        self._follower = subprocess.Popen([self._engine.client, *words], stdin=subprocess.DEVNULL, start_new_session=True)
+        self._follower.wait()
+        #: When we were left by it.
+        self._left = datetime.fromtimestamp(time.time(), UTC).isoformat()
+
+    def _status(self) -> str:
+        return self._engine.asked("inspect", "--format", "{{.State.Status}}", self.name) if self._engine.answers() else ""
+
+    def stop(self, grace: int) -> None:
+        """Asks it to end, until it has."""
+        follower = self._follower
+        # Again and again: at first it may not have been started yet; or nobody follows it, for its engine is away.
+        while follower is not None and (follower.poll() is None or self._status() in _RUNS):
+            words = [self._engine.client, "stop", "-t", str(grace), self.name]
+            subprocess.run(words, capture_output=True, check=False)
+            try:
+                follower.wait(0.2)
+            except subprocess.TimeoutExpired:
+                continue
+
+    def exit_code(self) -> int:
+        """Its own, once it has ended: the client's end may have another cause. 143 where it was never started."""
+        if self._follower is None:
+            return 143
+        of_the_client = self._follower.wait() or 125
+        if self._status() in _NEVER_RAN:
+            return of_the_client
+        code = self._engine.asked("wait", self.name)
+        return int(code) & 0xFF if code.isdigit() else of_the_client
 
 
 def host_of(folder: str, hosts: Sequence[str]) -> str:
@@ -142,28 +232,21 @@ def _ask(_number: int, _frame: object) -> None:
     raise AskedToStop
 
 
-def _stop(engine: str, name: str, grace: int, client: subprocess.Popen[bytes]) -> None:
-    # Again and again: at first it may not have been started yet.
-    while client.poll() is None:
-        subprocess.run([engine, "stop", "-t", str(grace), name], capture_output=True, check=False)
-        try:
-            client.wait(0.2)
-        except subprocess.TimeoutExpired:
-            continue
-
-
-def _exit_code(engine: str, name: str, of_the_client: int) -> int:
-    """The container's, once it has ended: the client's own end may have another cause."""
-    if _asked(engine, "inspect", "--format", "{{.State.Status}}", name) in _NEVER_RAN:
-        return of_the_client or 125
-    code = _asked(engine, "wait", name)
-    return int(code) & 0xFF if code.isdigit() else of_the_client or 125
-
-
-def _asked(*words: str) -> str:
-    """What the engine answers, in one word; empty where it has no answer."""
-    answer = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
-    return answer[-1] if answer else ""
+def _made(engine: Engine, told: Mapping[str, Any], folder: str, host: str) -> str | None:
+    """Makes the container; why it could not be, or None."""
+    words, environment = create_words(told, folder, host), client_environment(told)
+    doomed = names(told, host)[:-1]
+    while engine.answers():
+        remove(engine.client, doomed)
+        made = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        # From here on it counts: a container that nobody has started is not lost.
+        engine.was_away = False
+        if not made.returncode:
+            return None
+        if not engine.answers() or not engine.was_away:
+            return made.stderr
+        doomed = names(told, host)
+    return engine.problem
 
 
 def _not_made(engine: str, problem: str) -> int:
