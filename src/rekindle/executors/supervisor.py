@@ -341,16 +341,31 @@ class Supervisor:
             raise Ended(unkept.state, reason=with_place(unkept.reason or "", source)) from unkept
 
     def _take_out(self, source: str, target: str, transfers: Sequence[str]) -> None:
-        from rekindle.executors.archive import store
-
         try:
-            store(source, target)
+            self._pack(source, target)
             for name in transfers:
                 # What was trained is kept, whoever wants us to stop now.
                 self._transfer(name, "Artifact upload failed", lambda: "", PATIENCE_SECONDS)
         finally:
             if transfers:
                 _clear(target)
+
+    def _pack(self, source: str, target: str) -> None:
+        """Puts a folder into its archive. A full disk is waited for, as an object store is that does not answer: what was
+        trained is kept. Raises OSError."""
+        from rekindle.executors.archive import store
+
+        until, told = time.monotonic() + PATIENCE_SECONDS, False
+        while True:
+            try:
+                return store(source, target)
+            except OSError as error:
+                if error.errno not in _FULL or self._wishes.give_up or time.monotonic() >= until:
+                    raise
+            if not told:
+                self._say("the disk is full; waiting for room for the results")
+                told = True
+            self._wishes.wait(_ROOM_LOOK_SECONDS)
 
     def _transfer(self, name: str, problem: str, called_off: Callable[[], str], patience: float = 0.0) -> None:
         """Runs one of the commands that bring data in or out. For ``patience`` seconds, an object store that refuses our keys

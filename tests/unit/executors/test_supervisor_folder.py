@@ -1,4 +1,4 @@
-"""The job's folder, as a supervisor makes it: on a disk that has no room for a while, and on one that never has."""
+"""A supervisor on a full disk, which has room again after a while or never: it makes the job's folder, and keeps results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rekindle.executors import supervisor, workdir
+from rekindle.executors import archive, supervisor, workdir
 
 Made = supervisor.Supervisor
 
@@ -33,7 +33,7 @@ class Disk:
 def made(tmp_path: Path) -> Made:
     found = object.__new__(Made)
     found._folder, found._orders = str(tmp_path), {}
-    found._wishes = SimpleNamespace(terminated=False, stop=False, waited=[])  # type: ignore[assignment]
+    found._wishes = SimpleNamespace(terminated=False, stop=False, give_up=False, waited=[])  # type: ignore[assignment]
     found._wishes.wait = found._wishes.waited.append  # type: ignore[method-assign, attr-defined]
     return found
 
@@ -62,3 +62,29 @@ def test_other_errors_are_told_at_once_and_this_one_in_the_end(
     with pytest.raises(OSError, match=os.strerror(code)):
         made._build()
     assert made._wishes.waited == []  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def said(made: Made, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    found: list[str | None] = []
+    monkeypatch.setattr(made, "_say", found.append)
+    return found
+
+
+def test_results_wait_for_room(made: Made, said: list[str | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(full=3)
+    monkeypatch.setattr(archive, "store", lambda _source, _target: disk.build(made._folder, {}))
+    made._pack("model", "model.tar.gz")
+    assert made._wishes.waited == [5.0] * 3  # type: ignore[attr-defined]
+    assert said == ["the disk is full; waiting for room for the results"]
+
+
+@pytest.mark.parametrize(("give_up", "code"), [(True, errno.EDQUOT), (False, errno.EIO)])
+def test_who_wants_an_end_gets_one_without_results(
+    made: Made, said: list[str | None], monkeypatch: pytest.MonkeyPatch, give_up: bool, code: int
+) -> None:
+    monkeypatch.setattr(archive, "store", lambda _source, _target: Disk(1000, code).build(made._folder, {}))
+    made._wishes.give_up = give_up  # type: ignore[misc]
+    with pytest.raises(OSError, match=os.strerror(code)):
+        made._pack("model", "model.tar.gz")
+    assert said == []
