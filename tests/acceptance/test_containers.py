@@ -225,19 +225,24 @@ def before(service: containers.Service) -> Engine:
     return Engine("docker", {"DOCKER_HOST": service.address}, ("--network", "host"))
 
 
-def test_a_container_goes_on_and_is_followed_while_its_engine_is_away(service: containers.Service, tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_container_goes_on_and_is_followed_while_its_engine_is_away(
+    service: containers.Service, tmp_path: Path, code: int
+) -> None:
     runs = executor(before(service), tmp_path / "home")
     key = RunKey("job", 1)
-    script = "for n in 1 2 3 4 5 6 7 8; do echo line $n; sleep 1; done; echo done > /opt/ml/model/m"
+    script = "for n in 1 2 3 4 5 6 7; do echo line $n; sleep 1; done; exit " + str(code)
     with service.running():
         runs.launch(Run(key, TrainingSpec(shell(script)), {}))
         until_logged(runs, key, "line 2")
     time.sleep(2.0)
     with service.running():
-        assert ended(runs, key).state is RunState.COMPLETED
+        report = ended(runs, key)
+        assert (report.state, report.exit_code) == (RunState.FAILED if code else RunState.COMPLETED, code)
+        assert not (report.failure_reason or "").startswith("InternalServerError")
         # Between them the client says why it ended.
         printed = [line for line in log(runs, key).splitlines() if line.startswith("line")]
-        assert printed == [f"line {n}" for n in range(1, 9)]
+        assert printed == [f"line {n}" for n in range(1, 8)]
         assert "job-1" not in " ".join(names(before(service)))
 
 

@@ -126,19 +126,25 @@ class Container:
         self.name = name
         self._engine = engine
         self._follower: subprocess.Popen[bytes] | None = None
+        #: When the last follower ended.
+        self._left = ""
 
     def follow(self) -> None:
         """Starts it and passes on what it prints, to its end, or until its engine is away for too long."""
         self._pass_on("start", "--attach", self.name)
         while self._status() in _RUNS:
-            self._pass_on("logs", "--follow", "--since", self._left, self.name)
+            # It outlived whatever was: what it ends with from here on is its own.
+            self._engine.was_away = False
+            if self._pass_on("logs", "--follow", "--since", self._left, self.name):
+                # Perhaps its log cannot be read.
+                time.sleep(_PAUSE_SECONDS)
 
-    def _pass_on(self, *words: str) -> None:
+    def _pass_on(self, *words: str) -> int:
         # In a session of its own: what ends our group is not to be passed on a second time by the client.
         self._follower = subprocess.Popen([self._engine.client, *words], stdin=subprocess.DEVNULL, start_new_session=True)
-        self._follower.wait()
-        #: When we were left by it.
+        code = self._follower.wait()
         self._left = datetime.fromtimestamp(time.time(), UTC).isoformat()
+        return code
 
     def _status(self) -> str:
         return self._engine.asked("inspect", "--format", "{{.State.Status}}", self.name) if self._engine.answers() else ""
