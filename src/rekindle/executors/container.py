@@ -49,6 +49,8 @@ _RUNS = ("running", "paused", "stopping")
 _LOST = "lost"
 #: Seconds for which an engine that does not answer is waited for, and between two questions.
 _PATIENCE_SECONDS, _PAUSE_SECONDS = 600.0, 1.0
+#: Seconds within which an engine answers; what it says to a user who may not ask, which no waiting mends.
+_ANSWER_SECONDS, _DENIED = 60.0, "permission denied"
 
 
 class AskedToStop(BaseException):
@@ -78,7 +80,9 @@ def run(told: Mapping[str, Any], folder: str, host: str, lost: str) -> int:
     except AskedToStop:
         container.stop(int(told["grace"]))
     code = container.exit_code()
-    if code and engine.was_away:
+    if engine.was_away and (code or engine.takes_containers()):
+        # A program may well end with 0 when its engine, going down, asks it to end.
+        code = code or 143
         with open(lost, "w", encoding="utf-8") as file:
             client = os.path.basename(engine.client)
             file.write(f"The container engine, {client}, was away while the training job ran, which ended with {code}.")
@@ -101,7 +105,7 @@ class Engine:
         until, told = time.monotonic() + self._patience, False
         while (asked := self._run("ps", "--quiet")).returncode:
             self.was_away, self.problem = True, " ".join(asked.stderr.split())
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or _DENIED in self.problem.lower():
                 self._patience = 0.0
                 return False
             if not told:
@@ -111,12 +115,24 @@ class Engine:
         return True
 
     def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([self.client, *words], capture_output=True, text=True, check=False)
+        seconds = _ANSWER_SECONDS if words[0] == "ps" else None
+        try:
+            return subprocess.run([self.client, *words], capture_output=True, text=True, check=False, timeout=seconds)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            # Also where the client itself is not there, as while it is replaced.
+            return subprocess.CompletedProcess(words, 127, "", str(error))
 
     def asked(self, *words: str) -> str:
-        """What it answers, in one word; empty where it has no answer."""
-        answer = self._run(*words).stdout.split()
-        return answer[-1] if answer else ""
+        """What it answers, in one word; empty where it has no answer. One that goes while it is asked is waited for."""
+        while self.answers():
+            answer = self._run(*words)
+            if not answer.returncode or not self._run("ps", "--quiet").returncode:
+                return (answer.stdout.split() or [""])[-1]
+        return ""
+
+    def takes_containers(self) -> bool:
+        """Whether its containers end with it. Docker's do, but where it is told to keep them."""
+        return self.asked("info", "--format", "{{.LiveRestoreEnabled}}") == "false"
 
 
 class Container:
@@ -141,13 +157,16 @@ class Container:
 
     def _pass_on(self, *words: str) -> int:
         # In a session of its own: what ends our group is not to be passed on a second time by the client.
+        began = time.monotonic()
         self._follower = subprocess.Popen([self._engine.client, *words], stdin=subprocess.DEVNULL, start_new_session=True)
         code = self._follower.wait()
-        self._left = datetime.fromtimestamp(time.time(), UTC).isoformat()
+        if not code or not self._left or time.monotonic() - began > _PAUSE_SECONDS:
+            # One that fails at once has passed on nothing: the next begins where it was to begin.
+            self._left = datetime.fromtimestamp(time.time(), UTC).isoformat()
         return code
 
     def _status(self) -> str:
-        return self._engine.asked("inspect", "--format", "{{.State.Status}}", self.name) if self._engine.answers() else ""
+        return self._engine.asked("inspect", "--format", "{{.State.Status}}", self.name)
 
     def stop(self, grace: int) -> None:
         """Asks it to end, until it has."""
@@ -156,10 +175,7 @@ class Container:
         while follower is not None and (follower.poll() is None or self._status() in _RUNS):
             words = [self._engine.client, "stop", "-t", str(grace), self.name]
             subprocess.run(words, capture_output=True, check=False)
-            try:
-                follower.wait(0.2)
-            except subprocess.TimeoutExpired:
-                continue
+            time.sleep(0.2)
 
     def exit_code(self) -> int:
         """Its own, once it has ended: the client's end may have another cause. 143 where it was never started."""
@@ -277,7 +293,7 @@ def _devices(engine: str) -> list[str]:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     if not chosen or not os.path.exists("/dev/nvidiactl"):
         return []
-    if engine == "docker":
+    if os.path.basename(engine) == "docker":
         return ["--gpus", f'"device={chosen}"']
     return [word for name in chosen.split(",") for word in ("--device", f"nvidia.com/gpu={name}")]
 

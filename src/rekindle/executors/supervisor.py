@@ -313,7 +313,8 @@ class Supervisor:
             self._phase("Uploading", "Uploading generated training model")
         try:
             for kind in ("model", "output") if keep_model else ("output",):
-                self._store(kind)
+                # One that failed may have filled the disk itself.
+                self._store(kind, PATIENCE_SECONDS if keep_model else _ROOM_PATIENCE_SECONDS)
         except Ended as unkept:
             self._say(unkept.reason)
             state = ended.state if unkept.state == "stopped" and ended.state != "completed" else unkept.state
@@ -322,8 +323,9 @@ class Supervisor:
             ended.model = self._orders["model"][2]
         return ended
 
-    def _store(self, kind: str) -> None:
-        """The orders for a kind: the folder, the file it goes to here, its URI, and the transfers that take it there."""
+    def _store(self, kind: str, patience: float) -> None:
+        """The orders for a kind: the folder, the file it goes to here, its URI, and the transfers that take it there. For
+        ``patience`` seconds a full disk is waited for."""
         folder, target, _uri, *transfers = self._orders[kind]
         source = os.path.join(self._folder, folder)
         try:
@@ -333,16 +335,16 @@ class Supervisor:
                 reason = f"ClientError: {folder} is a file, and results are what lies in the folder {folder}"
                 raise Ended("failed", reason=reason)
             if kind == "model" or (os.path.isdir(source) and os.listdir(source)):
-                self._take_out(source, target, transfers)
+                self._take_out(source, target, transfers, patience)
         except OSError as error:
             reason = f"ClientError: Artifact upload failed: {error}"
             raise Ended("failed", reason=with_place(reason, source)) from error
         except Ended as unkept:
             raise Ended(unkept.state, reason=with_place(unkept.reason or "", source)) from unkept
 
-    def _take_out(self, source: str, target: str, transfers: Sequence[str]) -> None:
+    def _take_out(self, source: str, target: str, transfers: Sequence[str], patience: float) -> None:
         try:
-            self._pack(source, target)
+            self._pack(source, target, patience)
             for name in transfers:
                 # What was trained is kept, whoever wants us to stop now.
                 self._transfer(name, "Artifact upload failed", lambda: "", PATIENCE_SECONDS)
@@ -350,22 +352,25 @@ class Supervisor:
             if transfers:
                 _clear(target)
 
-    def _pack(self, source: str, target: str) -> None:
+    def _pack(self, source: str, target: str, patience: float) -> None:
         """Puts a folder into its archive. A full disk is waited for, as an object store is that does not answer: what was
         trained is kept. Raises OSError."""
         from rekindle.executors.archive import store
 
-        until, told = time.monotonic() + PATIENCE_SECONDS, False
+        until, pause = time.monotonic() + patience, _ROOM_LOOK_SECONDS
         while True:
             try:
                 return store(source, target)
             except OSError as error:
-                if error.errno not in _FULL or self._wishes.give_up or time.monotonic() >= until:
+                if error.errno in _FULL and self._wishes.give_up:
+                    raise Ended("stopped", reason=f"ClientError: Artifact upload failed: {error}") from error
+                if error.errno not in _FULL or time.monotonic() >= until:
                     raise
-            if not told:
+            if pause == _ROOM_LOOK_SECONDS:
                 self._say("the disk is full; waiting for room for the results")
-                told = True
-            self._wishes.wait(_ROOM_LOOK_SECONDS)
+            # Each try fills the disk to its end, for all who write to it.
+            self._rest(pause, False)
+            pause = min(2 * pause, _ROOM_PATIENCE_SECONDS)
 
     def _transfer(self, name: str, problem: str, called_off: Callable[[], str], patience: float = 0.0) -> None:
         """Runs one of the commands that bring data in or out. For ``patience`` seconds, an object store that refuses our keys

@@ -71,20 +71,30 @@ def said(made: Made, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     return found
 
 
-def test_results_wait_for_room(made: Made, said: list[str | None], monkeypatch: pytest.MonkeyPatch) -> None:
-    disk = Disk(full=3)
+def test_results_wait_for_room_and_the_longer_the_more_seldom_do_they_fill_what_there_is(
+    made: Made, said: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, rested = Disk(full=9), list[float]()
     monkeypatch.setattr(archive, "store", lambda _source, _target: disk.build(made._folder, {}))
-    made._pack("model", "model.tar.gz")
-    assert made._wishes.waited == [5.0] * 3  # type: ignore[attr-defined]
+    monkeypatch.setattr(made, "_rest", lambda seconds, _giving_up: rested.append(seconds))
+    made._pack("model", "model.tar.gz", 86_400.0)
+    assert rested == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0, 600.0]
     assert said == ["the disk is full; waiting for room for the results"]
 
 
-@pytest.mark.parametrize(("give_up", "code"), [(True, errno.EDQUOT), (False, errno.EIO)])
-def test_who_wants_an_end_gets_one_without_results(
-    made: Made, said: list[str | None], monkeypatch: pytest.MonkeyPatch, give_up: bool, code: int
+@pytest.mark.parametrize(("patience", "code"), [(0.0, errno.ENOSPC), (86_400.0, errno.EIO)])
+def test_what_keeps_results_from_being_kept_is_told(
+    made: Made, said: list[str | None], monkeypatch: pytest.MonkeyPatch, patience: float, code: int
 ) -> None:
     monkeypatch.setattr(archive, "store", lambda _source, _target: Disk(1000, code).build(made._folder, {}))
-    made._wishes.give_up = give_up  # type: ignore[misc]
     with pytest.raises(OSError, match=os.strerror(code)):
-        made._pack("model", "model.tar.gz")
+        made._pack("model", "model.tar.gz", patience)
     assert said == []
+
+
+def test_who_wants_an_end_gets_one_without_results(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "store", lambda _source, _target: Disk(1000, errno.EDQUOT).build(made._folder, {}))
+    made._wishes.give_up = True  # type: ignore[misc]
+    with pytest.raises(supervisor.Ended, match="stopped") as ended:
+        made._pack("model", "model.tar.gz", 86_400.0)
+    assert (ended.value.reason or "").startswith("ClientError: Artifact upload failed: ")
