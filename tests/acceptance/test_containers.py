@@ -225,16 +225,21 @@ def before(service: containers.Service) -> Engine:
     return Engine("docker", {"DOCKER_HOST": service.address}, ("--network", "host"))
 
 
+def left_alone(service: containers.Service, home: Path, script: str, word: str = "begun") -> tuple[ProcessExecutor, RunKey]:
+    """A training job whose engine goes away once it has printed a word."""
+    runs, key = executor(before(service), home), RunKey("job", 1)
+    with service.running():
+        runs.launch(Run(key, TrainingSpec(shell(script)), {}))
+        until_logged(runs, key, word)
+    return runs, key
+
+
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_container_goes_on_and_is_followed_while_its_engine_is_away(
     service: containers.Service, tmp_path: Path, code: int
 ) -> None:
-    runs = executor(before(service), tmp_path / "home")
-    key = RunKey("job", 1)
-    script = "for n in 1 2 3 4 5 6 7; do echo line $n; sleep 1; done; exit " + str(code)
-    with service.running():
-        runs.launch(Run(key, TrainingSpec(shell(script)), {}))
-        until_logged(runs, key, "line 2")
+    script = f"for n in 1 2 3 4 5 6 7; do echo line $n; sleep 1; done; exit {code}"
+    runs, key = left_alone(service, tmp_path / "home", script, "line 2")
     time.sleep(2.0)
     with service.running():
         report = ended(runs, key)
@@ -249,12 +254,8 @@ def test_a_container_goes_on_and_is_followed_while_its_engine_is_away(
 def test_a_container_that_went_while_its_engine_was_away_is_lost_and_no_failure(
     service: containers.Service, podman: Engine, tmp_path: Path
 ) -> None:
-    runs = executor(before(service), tmp_path / "home")
-    key = RunKey("job", 1)
-    with service.running():
-        runs.launch(Run(key, TrainingSpec(shell("echo begun; sleep 600")), {}))
-        until_logged(runs, key, "begun")
-        (name,) = names(podman)
+    runs, key = left_alone(service, tmp_path / "home", "echo begun; sleep 600")
+    (name,) = names(podman)
     podman.ask("kill", name)
     with service.running():
         report = ended(runs, key)
@@ -276,11 +277,7 @@ def test_a_training_job_waits_for_an_engine_that_is_not_there_yet(service: conta
 def test_one_that_is_stopped_while_its_engine_is_away_ends_when_that_is_back(
     service: containers.Service, podman: Engine, tmp_path: Path
 ) -> None:
-    runs = executor(before(service), tmp_path / "home")
-    key = RunKey("job", 1)
-    with service.running():
-        runs.launch(Run(key, TrainingSpec(shell("trap 'exit 3' TERM; echo begun; while :; do sleep 1; done")), {}))
-        until_logged(runs, key, "begun")
+    runs, key = left_alone(service, tmp_path / "home", "trap 'exit 3' TERM; echo begun; while :; do sleep 1; done")
     runs.stop(key)
     time.sleep(1.0)
     with service.running():
