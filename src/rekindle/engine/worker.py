@@ -234,7 +234,7 @@ class Worker:
         if any(not _is_early(work.next_renewal, now, RENEWAL_SECONDS) for work in self._work.values()):
             kept = {lease.subject for lease in self.step.store.renew([w.lease for w in self._work.values()], LEASE_SECONDS)}
             for subject in sorted(self._work.keys() - kept):
-                self._drop(subject)
+                self._lose(subject)
             for work in self._work.values():
                 work.next_renewal = due
         if self.only is None or self.only not in self._work:
@@ -305,14 +305,15 @@ class Worker:
         kind, _, number = work.lease.subject.partition(":")
         step = replace(self.step, at_most=at_most)
         # A step that is broken off may have started some.
-        work.running = None
+        before, work.running = work.running, None
         try:
             if kind == "tuning":
                 finished = self._move_tuning_job(step, work, int(number))
             else:
                 finished = self._move_training_job(step, work, int(number))
         except (LeaseLost, NotFound):
-            self._drop(work.lease.subject)
+            work.running = before
+            self._lose(work.lease.subject)
             return
         if finished:
             self.step.store.release(work.lease)
@@ -352,6 +353,20 @@ class Worker:
             work.waits_since = None
         elif lacks_room and work.waits_since is None:
             work.waits_since = self.step.clock.now()
+
+    def _lose(self, subject: str) -> None:
+        """Lets go of work that another moves by now. Who was suspended between a save and the launches that it meant may have
+        launched what the other had recorded as ended by then: nobody else would ever ask for an end of that."""
+        for key in self._work[subject].running or ():
+            if self._has_ended(key):
+                self.step.executor.stop(key, give_up=True)
+        self._drop(subject)
+
+    def _has_ended(self, key: RunKey) -> bool:
+        try:
+            return not self.step.store.training_job(key.owner, key.name).is_running
+        except NotFound:
+            return True
 
     def _drop(self, subject: str) -> None:
         """Forgets a piece of work that has ended or has another mover: a worker may go on for months."""

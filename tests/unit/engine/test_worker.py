@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import psutil
@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 
 from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.tuning_job import Definition, TuningJobStatus, WarmStart, WarmStartType
-from rekindle.engine.ports import RunKey
+from rekindle.engine.commands import delete_training_job
+from rekindle.engine.ports import Run, RunKey
 from rekindle.engine.reconcile import Step
 from rekindle.engine.suggestions import HereAndNow, Suggestion
 from rekindle.engine.worker import LEASE_SECONDS, REST_SECONDS, Worker, holder_name, is_dead
@@ -226,3 +227,38 @@ def test_who_lost_a_lease_lets_go_of_the_work_though_nothing_of_it_has_changed()
         worker.tick()
     assert sleeper._work == {}
     assert list(taker._work) == ["tuning:1"]
+
+
+class _Suspended(SimulatedExecutor):
+    """One whose process is suspended just before it launches, while others go on."""
+
+    meanwhile: Callable[[], None] = staticmethod(lambda: None)
+
+    def launch(self, run: Run) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        super().launch(run)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_was_launched_after_another_had_recorded_its_end_is_stopped(deleted: bool) -> None:
+    engine = Engine(program=lambda _: Script(seconds=1e6))
+    engine.executor = executor = _Suspended(engine.clock, engine.program)
+    job = engine.create(tuning_spec(jobs=1, parallel=1))
+    sleeper, taker = engine.worker("sleeper"), engine.worker("taker")
+
+    def meanwhile() -> None:
+        engine.clock.sleep(LEASE_SECONDS + 1)
+        engine.store.request_stop(f"tuning:{job.id}")
+        while not engine.job("job").status.is_terminal:
+            taker.tick()
+        if deleted:
+            (trial,) = engine.trials("job")
+            engine.store.delete_tuning_job(job.id)
+            delete_training_job(engine.store, executor, trial.owner, trial.name)
+
+    executor.meanwhile = meanwhile
+    sleeper.tick()
+    assert (sum(executor.launches.values()), executor.running) == (1, 1)
+    sleeper.tick()
+    assert (sleeper._work, executor.running) == ({}, 0)
