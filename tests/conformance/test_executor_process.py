@@ -20,7 +20,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, Output, TrainingSpec
+from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, Output, Owner, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavailable
 from rekindle.executors import leftovers, machine, orders, process, records
@@ -371,6 +371,24 @@ class TestProcessExecutor(ExecutorSuite):
             for one in both:
                 one.join()
         assert (logs, left) == ([], [])
+
+    def test_one_at_a_time_deletes(self, bench: Bench, executor: Executor) -> None:
+        order: list[str] = []
+        waits = threading.Event()
+
+        def second() -> None:
+            waits.set()
+            with self.make(bench.home).deleting(KEY.owner):
+                order.append("second")
+
+        thread = threading.Thread(target=second)
+        with executor.deleting(KEY.owner), self.make(bench.home).deleting(Owner("111111111111")):
+            thread.start()
+            waits.wait(PATIENCE)
+            thread.join(0.2)
+            order.append("first")
+        thread.join(PATIENCE)
+        assert order == ["first", "second"]
 
     # What it costs us.
 

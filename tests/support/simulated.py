@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from rekindle.domain.capacity import Room
@@ -138,6 +140,9 @@ class SimulatedExecutor:
 
     def has_log(self, owner: Owner, name: str, attempt: int = 0) -> bool:
         return any((k.owner, k.name) == (owner, name) and attempt in (0, k.attempt) for k in self._runs)
+
+    def deleting(self, owner: Owner) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def forget(self, owner: Owner, name: str) -> None:
         for key in [k for k in self._runs if (k.owner, k.name) == (owner, name)]:

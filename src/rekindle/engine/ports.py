@@ -7,6 +7,7 @@ anything else is a defect of the adapter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -511,6 +512,11 @@ class Executor(Protocol):
 
     def has_log(self, owner: Owner, name: str, attempt: int = 0) -> bool:
         """Whether an attempt (0: any) of a training job was launched from this home, so that ``read_log`` knows its log."""
+        ...
+
+    def deleting(self, owner: Owner) -> AbstractContextManager[None]:
+        """Within its block nobody else who works on the same files deletes a training job of this owner. Raises
+        StoreUnavailable as ``report`` does."""
         ...
 
     def forget(self, owner: Owner, name: str) -> None:

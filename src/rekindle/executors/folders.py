@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from rekindle.domain.errors import InvalidValue
@@ -14,6 +16,8 @@ from rekindle.executors.attempts import NOT_THERE, Attempt, away, is_there
 
 #: Links from a training job's name to its folder.
 _INDEX = ".by-name"
+#: The file that who deletes a training job has locked.
+_DELETING = ".deleting"
 #: Whose runs lie at the root.
 _OWNER = Owner()
 
@@ -65,6 +69,21 @@ class Folders:
         """A run's attempt, where the training job has a folder."""
         folder = self.find(key.owner, key.name)
         return None if folder is None else Attempt(Path(workdir.attempt_of(folder, key.attempt)))
+
+    @contextlib.contextmanager
+    def deleting(self, owner: Owner) -> Iterator[None]:
+        """One at a time, of all processes. Raises StoreUnavailable."""
+        place = self._of(owner) / _DELETING
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            opened = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise away(place.parent, error) from error
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(opened)
 
     def remove(self, owner: Owner, name: str) -> None:
         """Removes a training job's folder. What of it cannot be removed is told in the log."""

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -212,6 +213,10 @@ class ProcessExecutor(Executor):
     def has_log(self, owner: Owner, name: str, attempt: int = 0) -> bool:
         """See Executor."""
         return bool(self._attempts_of(owner, name, attempt))
+
+    def deleting(self, owner: Owner) -> AbstractContextManager[None]:
+        """See Executor."""
+        return self._folders.deleting(owner)
 
     def forget(self, owner: Owner, name: str) -> None:
         """See Executor. Raises WrongState for one that still runs."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import pytest
 
 from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, Unsupported, WrongState
-from rekindle.domain.training_job import MAX_TAGS, Algorithm, TrainingSpec
+from rekindle.domain.training_job import MAX_TAGS, Algorithm, Owner, TrainingSpec
 from rekindle.domain.tuning_job import Quotas, WarmStart, WarmStartType
 from rekindle.engine.commands import (
     MAX_FAMILY,
@@ -164,6 +165,39 @@ def test_a_deletion_in_which_the_power_goes_is_finished_by_the_next(step: str, m
     assert not engine.executor.has_log(engine.owner, stored.name)
     with pytest.raises(NotFound):
         engine.store.training_job(engine.owner, stored.name)
+
+
+class _Awaited(SimulatedExecutor):
+    """One where another deletes the same just before we may."""
+
+    meanwhile: Callable[[], None] = staticmethod(lambda: None)
+
+    @contextlib.contextmanager
+    def deleting(self, owner: Owner) -> Iterator[None]:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        yield
+
+
+def test_a_deletion_that_comes_second_leaves_the_files_of_a_new_job_of_the_name() -> None:
+    engine = Engine()
+    engine.executor = executor = _Awaited(engine.clock, engine.program)
+    alone = replace(training_job(), hyperparameters={"lr": "0.1", "layers": "1"})
+    create_training_job(engine.store, executor, engine.clock, alone)
+    worker = engine.worker()
+    for _ in range(9):
+        worker.tick()
+        worker.wait()
+
+    def meanwhile() -> None:
+        delete_training_job(engine.store, executor, engine.owner, alone.name)
+        create_training_job(engine.store, executor, engine.clock, alone)
+        worker.tick()
+
+    executor.meanwhile = meanwhile
+    with pytest.raises(WrongState):
+        delete_training_job(engine.store, executor, engine.owner, alone.name)
+    assert executor.has_log(engine.owner, alone.name)
 
 
 def test_the_name_of_a_training_job_whose_files_are_still_here_is_in_use() -> None:
