@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.config import Config
 
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Output, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
-from rekindle.engine.ports import ObjectStore, Run, RunKey, RunState
+from rekindle.engine.ports import ObjectStore, Run, RunKey, RunState, StoreUnavailable
 from rekindle.executors import orders, records
 from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
@@ -122,6 +125,42 @@ class TestS3(ObjectStoreSuite):
         (tmp_path / "model" / "deep" / "m").write_bytes(b"m")
         store.upload(str(tmp_path / "model"), f"{base}/model")
         assert list(store.list(f"{base}/model/")) == [("deep/m", 1)]
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_store_that_cannot_answer_now_is_away(status: int, tmp_path: Path) -> None:
+    """As while it starts, or as a proxy says while it is down: whoever has results for it tries again."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_PUT = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    (tmp_path / "file").write_bytes(b"x")
+    once = {"config": Config(retries={"total_max_attempts": 1})}
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever).start()
+        store = S3Objects(
+            endpoint_url=f"http://127.0.0.1:{server.server_port}",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            region_name="us-east-1",
+            **once,
+        )
+        uri = "s3://bucket/x"
+        asks = (store.check, store.check_target, store.has, lambda uri: store.read(uri, 9))
+        try:
+            for ask in (*asks, lambda uri: store.upload(str(tmp_path / "file"), uri)):
+                with pytest.raises(StoreUnavailable, match=f"{uri}: the object store cannot answer now"):
+                    ask(uri)
+        finally:
+            server.shutdown()
 
 
 @pytest.fixture

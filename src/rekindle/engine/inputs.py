@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.manifest import MARK, MAX_BYTES, parse_manifest
 from rekindle.domain.object_names import checked_relative, in_the_way
+from rekindle.engine.room import lacks_room
 
 if TYPE_CHECKING:  # a transfer must start light: the ports bring half of the domain
     from rekindle.engine.ports import ObjectStore
@@ -30,6 +32,21 @@ def check_manifest(objects: ObjectStore, uri: str) -> None:
             ) from error
         if not found:
             raise InvalidValue("uri", uri, f"there is no object {listed!r}, which it lists", code="manifest")
+
+
+def fetch_inputs(objects: ObjectStore, pairs: Sequence[str]) -> None:
+    """Brings inputs into folders: a URI and a folder by turns. Nothing of them stays where the disk is full, for half of them
+    would be in the way of all who wait for room. Raises as ``fetch_input`` does, and OSError."""
+    try:
+        for uri, folder in zip(pairs[::2], pairs[1::2], strict=True):
+            fetch_input(objects, uri, folder)
+    except (InvalidValue, OSError) as error:
+        if lacks_room(error):
+            from shutil import rmtree
+
+            for folder in pairs[1::2]:
+                rmtree(folder, ignore_errors=True)
+        raise
 
 
 def fetch_input(objects: ObjectStore, uri: str, folder: str) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 import psutil
 
 from rekindle.engine.ports import Clock, RunState, StoreUnavailable
+from rekindle.engine.room import lacks_room
 from rekindle.executors import leftovers, locks, records, workdir
 from rekindle.executors.journal import JournalReader
 
@@ -162,7 +163,7 @@ class Attempt:
         try:
             yield
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not lacks_room(error):
                 raise
             hint = "Free some space and try again; nothing that was recorded is lost."
             raise StoreUnavailable(f"the folder {self.folder.parent.parent}: the disk is full.", hint) from error

@@ -21,8 +21,8 @@ class Host:
 
     Runs lie below ``root``, an absolute path. ``environment`` is what training jobs inherit. ``transfer`` is the command, to be
     followed by ``download URI FOLDER`` (any number of pairs) or ``upload PATH URI``, that moves objects; it exits with
-    ``EX_TEMPFAIL`` where the store refuses the keys, and with ``EX_UNAVAILABLE`` where it was to give up.
-    ``transfer_variables`` are, for the owner of a run, added to what it sees: who it is and where the object store is.
+    ``EX_TEMPFAIL`` where the store refuses the keys, ``EX_UNAVAILABLE`` where it was to give up, and ``NO_ROOM`` where a disk
+    is full. ``transfer_variables`` are, for the owner of a run, added to what it sees: who it is and where the object store is.
     ``program_variables`` are how an owner's programs reach AWS's services here, as a role lets them on SageMaker.
     ``images`` is what the user says of images, before what we know of them. ``hidden`` are folders that no copy of a source
     holds. ``slots`` is how many runs this machine has at once (None: no limit), those of other executors with the same root

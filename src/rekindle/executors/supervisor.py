@@ -11,7 +11,6 @@ clock, for nobody is there to give it one.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import select
@@ -19,6 +18,7 @@ import sys
 import time
 
 from rekindle.engine.patience import MIRROR_PATIENCE_SECONDS, PATIENCE_SECONDS
+from rekindle.engine.room import NO_ROOM, lacks_room
 from rekindle.executors import children, logfile, records, workdir
 from rekindle.executors.children import CannotStart, signal
 from rekindle.executors.crew import FIRST_PAUSE, KEYS_PAUSE, LEFTOVERS_SECONDS, Companion, Crew, Member, Output
@@ -44,11 +44,12 @@ _ORIGIN = time.time() - time.clock_gettime(_STEADY)
 #: The exit code that the training toolkit takes for a lack of memory.
 _KILLED = 137
 _KEYS_WANTED = (
-    b"rekindle: the object store refuses the keys; trying again. Put new ones into the shared credentials file, or "
-    b"start rekindle again with new ones in its environment.\n"
+    "the object store refuses the keys; trying again. Put new ones into the shared credentials file, or "
+    "start rekindle again with new ones in its environment."
 )
-#: How a disk says that it is full; seconds for which its having room again is waited for, and between two looks.
-_FULL, _ROOM_PATIENCE_SECONDS, _ROOM_LOOK_SECONDS = (errno.ENOSPC, errno.EDQUOT), 600.0, 5.0
+_ROOM_WANTED = "the disk is full; waiting for room for the results"
+#: Seconds for which a full disk's having room again is waited for, and between two looks.
+_ROOM_PATIENCE_SECONDS, _ROOM_LOOK_SECONDS = 600.0, 5.0
 #: Seconds that a container engine or a cluster gets to end what runs there.
 _REMOVAL_SECONDS = 60.0
 #: The longest that we sleep at a time: poll's clock is an int.
@@ -143,6 +144,10 @@ class Ended(Exception):
         return records.end(self.state, _now(), self.exit_code, reason, self.model)
 
 
+class NoRoom(Ended):
+    """It has failed for want of room on a disk."""
+
+
 class Supervisor:
     """One attempt, from its orders to its end."""
 
@@ -184,24 +189,33 @@ class Supervisor:
             self._phase("Downloading", "Downloading input data")
         # Not there in orders of a worker that goes on while its package is replaced, where there is nothing to fetch.
         if self._orders.get("fetch all"):
-            self._transfer("fetch all", "Data download failed", self._called_off)
+            self._bring("fetch all", "Data download failed")
         if self._orders["restore"]:
-            self._transfer("restore", "Checkpoint download failed", self._called_off)
+            self._bring("restore", "Checkpoint download failed")
         self._deal()
         self._give_way()
 
     def _build(self) -> None:
-        """Makes the job's folder. A full disk is waited for, as at a launch: it is no fault of the training job's, and would be
-        the end of one after the other. Raises OSError."""
-        until = time.monotonic() + _ROOM_PATIENCE_SECONDS
+        """Makes the job's folder. Raises OSError."""
+        # Half of a copy is in the way of all who wait.
+        self._await_room(lambda: workdir.build(self._folder, self._orders), lambda: workdir.clear(self._folder))
+
+    def _bring(self, name: str, problem: str) -> None:
+        """Runs a command that brings data in."""
+        self._await_room(lambda: self._transfer(name, problem, self._called_off), lambda: None)
+
+    def _await_room(self, act: Callable[[], None], undo: Callable[[], None]) -> None:
+        """Does something, again while the disk is full, as at a launch: that is no fault of the training job's, and would be
+        the end of one after the other. Raises what else it meets."""
+        until: float | None = None
         while True:
             try:
-                return workdir.build(self._folder, self._orders)
-            except OSError as error:
-                if error.errno not in _FULL or time.monotonic() >= until:
+                return act()
+            except (OSError, NoRoom) as error:
+                until = time.monotonic() + _ROOM_PATIENCE_SECONDS if until is None else until
+                if not (isinstance(error, NoRoom) or lacks_room(error)) or time.monotonic() >= until:
                     raise
-                # Half of a copy is in the way of all who wait.
-                workdir.clear(self._folder)
+                undo()
             self._wishes.wait(_ROOM_LOOK_SECONDS)
             self._give_way()
 
@@ -347,7 +361,7 @@ class Supervisor:
             self._pack(source, target, patience)
             for name in transfers:
                 # What was trained is kept, whoever wants us to stop now.
-                self._transfer(name, "Artifact upload failed", lambda: "", PATIENCE_SECONDS)
+                self._transfer(name, "Artifact upload failed", lambda: "", PATIENCE_SECONDS, patience)
         finally:
             if transfers:
                 _clear(target)
@@ -362,32 +376,39 @@ class Supervisor:
             try:
                 return store(source, target)
             except OSError as error:
-                if error.errno in _FULL and self._wishes.give_up:
+                if lacks_room(error) and self._wishes.give_up:
                     raise Ended("stopped", reason=f"ClientError: Artifact upload failed: {error}") from error
-                if error.errno not in _FULL or time.monotonic() >= until:
+                if not lacks_room(error) or time.monotonic() >= until:
                     raise
             if pause == _ROOM_LOOK_SECONDS:
-                self._say("the disk is full; waiting for room for the results")
+                self._say(_ROOM_WANTED)
             # Each try fills the disk to its end, for all who write to it.
             self._rest(pause, False)
             pause = min(2 * pause, _ROOM_PATIENCE_SECONDS)
 
-    def _transfer(self, name: str, problem: str, called_off: Callable[[], str], patience: float = 0.0) -> None:
+    def _transfer(
+        self, name: str, problem: str, called_off: Callable[[], str], patience: float = 0.0, for_room: float = 0.0
+    ) -> None:
         """Runs one of the commands that bring data in or out. For ``patience`` seconds, an object store that refuses our keys
-        is tried again, with the keys that there are by then; no longer than the grace of a stop where somebody wants that."""
-        deadline, pause, giving_up = time.monotonic() + patience, FIRST_PAUSE, False
+        is tried again, with the keys that there are by then, and for ``for_room`` seconds a full disk; no longer than the grace
+        of a stop where somebody wants that. Raises NoRoom where the disk is full to the end."""
+        began, pause, giving_up = time.monotonic(), FIRST_PAUSE, False
+        deadlines = {os.EX_TEMPFAIL: began + patience, NO_ROOM: began + for_room}
         while (status := self._transferred(name, problem, called_off)) != 0:
             if patience and self._wishes.give_up and not giving_up:
-                giving_up, deadline = True, min(deadline, time.monotonic() + self._grace)
+                giving_up, latest = True, time.monotonic() + self._grace
+                deadlines = {code: min(deadline, latest) for code, deadline in deadlines.items()}
             code = os.waitstatus_to_exitcode(status)
-            if code != os.EX_TEMPFAIL or time.monotonic() >= deadline:
-                given_up = giving_up and code in (os.EX_TEMPFAIL, os.EX_UNAVAILABLE)
+            left = deadlines.get(code, 0.0) - time.monotonic()
+            if left <= 0:
+                given_up = giving_up and (code in deadlines or code == os.EX_UNAVAILABLE)
                 reason = f"ClientError: {problem}: {last_words(self._output.tail)}"
-                raise Ended("stopped" if given_up else "failed", reason=reason)
+                raise (NoRoom if code == NO_ROOM else Ended)("stopped" if given_up else "failed", reason=reason)
             if pause == FIRST_PAUSE:
-                self._output.feed(_KEYS_WANTED)
-            self._rest(min(pause, deadline - time.monotonic()), giving_up)
-            pause = min(2 * pause, KEYS_PAUSE)
+                self._say(_ROOM_WANTED if code == NO_ROOM else _KEYS_WANTED)
+            self._rest(min(pause, left), giving_up)
+            # Each try of a full disk fills it to its end, for all who write to it.
+            pause = min(2 * pause, _ROOM_PATIENCE_SECONDS if code == NO_ROOM else KEYS_PAUSE)
 
     def _rest(self, seconds: float, giving_up: bool) -> None:
         """Waits, whatever signals come, until somebody wants us to give up who did not before."""

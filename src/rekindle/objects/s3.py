@@ -39,8 +39,11 @@ class S3Objects:
             try:
                 self._client.head_bucket(Bucket=bucket)
             except ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                if status == 404:
                     raise InvalidValue("uri", uri, "The specified bucket does not exist") from error
+                if status in _NOT_NOW:
+                    raise
 
     def list(self, uri: str) -> Sequence[tuple[str, int]]:
         """See ObjectStore."""
@@ -151,6 +154,8 @@ _KEYS = frozenset(
 )
 #: Answers that say that something is not there, or not for us; all others speak of the request or of who sent it.
 _NOT_THERE = ("NoSuchBucket", "NoSuchKey", "AccessDenied", "403", "404")
+#: Statuses by which a store, or a proxy before it, says that it cannot answer now.
+_NOT_NOW = (429, 500, 502, 503, 504, 507)
 
 
 @contextmanager
@@ -170,5 +175,7 @@ def _told(uri: str) -> Iterator[None]:
         # An upload that is refused comes wrapped.
         refusal = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, ClientError)), None)
         said = refusal.response["Error"]["Code"] if refusal is not None else ""
+        if refusal is not None and refusal.response["ResponseMetadata"].get("HTTPStatusCode") in _NOT_NOW:
+            raise StoreUnavailable(f"{uri}: the object store cannot answer now ({str(error).rstrip('.')})", uri=uri) from error
         not_there, keys = isinstance(error, ClientError) and said in _NOT_THERE, said in _KEYS
         raise InvalidValue("uri", uri, str(error).rstrip("."), code="" if not_there else "refused", keys=keys) from error

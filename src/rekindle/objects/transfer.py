@@ -3,7 +3,8 @@
 Supervisors run it, so that gigabytes never pass through a worker. It tells what went wrong in one line. An object store
 that does not answer is waited for: the server that holds it may be on its way back, and no result may be lost for that.
 One that refuses our keys is told by the exit code ``EX_TEMPFAIL``: who started us may have others. One that was silent until
-we were told to give up (by a file GIVE_UP, SECONDS after which there are no more tries) is told by ``EX_UNAVAILABLE``.
+we were told to give up (by a file GIVE_UP, SECONDS after which there are no more tries) is told by ``EX_UNAVAILABLE``, and a
+full disk by ``NO_ROOM``.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from collections.abc import Callable
 
 from rekindle.domain.errors import InvalidValue, RekindleError
 from rekindle.engine.clock import SystemClock
-from rekindle.engine.inputs import fetch_input
+from rekindle.engine.inputs import fetch_inputs
 from rekindle.engine.patience import MIRROR_PATIENCE_SECONDS, PATIENCE_SECONDS
 from rekindle.engine.ports import Clock, ObjectStore, StoreUnavailable
+from rekindle.engine.room import NO_ROOM, lacks_room
 from rekindle.objects.mirror import mirror, restore
 from rekindle.objects.store import Objects
 
@@ -60,7 +62,7 @@ def main(
             clock.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
         except (RekindleError, OSError) as error:
-            return _fail(error)
+            return _fail(error, NO_ROOM if lacks_room(error) else 1)
 
 
 def _told_apart(arguments: list[str]) -> tuple[list[str], str, float]:
@@ -85,8 +87,7 @@ def _refuses_keys(error: Exception) -> bool:
 def _move(objects: ObjectStore, arguments: list[str]) -> int:
     match arguments:
         case ["download", *pairs] if pairs and len(pairs) % 2 == 0:
-            for uri, folder in zip(pairs[::2], pairs[1::2], strict=True):
-                fetch_input(objects, uri, folder)
+            fetch_inputs(objects, pairs)
         case ["upload", path, uri]:
             objects.upload(path, uri)
         case ["restore", uri, folder, record]:

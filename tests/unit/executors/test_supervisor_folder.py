@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rekindle.engine.room import NO_ROOM
 from rekindle.executors import archive, supervisor, workdir
 
 Made = supervisor.Supervisor
@@ -98,3 +99,42 @@ def test_who_wants_an_end_gets_one_without_results(made: Made, monkeypatch: pyte
     with pytest.raises(supervisor.Ended, match="stopped") as ended:
         made._pack("model", "model.tar.gz", 86_400.0)
     assert (ended.value.reason or "").startswith("ClientError: Artifact upload failed: ")
+
+
+@pytest.fixture
+def codes(made: Made, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What transfers exit with: the last of them each time that there are no more."""
+    found = [NO_ROOM]
+    monkeypatch.setattr(made, "_transferred", lambda *_: (found.pop(0) if found[1:] else found[0]) << 8)
+    made._output = SimpleNamespace(tail="No space left on device\n")  # type: ignore[assignment]
+    return found
+
+
+def test_what_is_brought_in_waits_for_room_too(made: Made, codes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    codes[:] = [NO_ROOM] * 3 + [0]
+    made._bring("fetch all", "Data download failed")
+    assert made._wishes.waited == [5.0] * 3  # type: ignore[attr-defined]
+    codes[:] = [NO_ROOM]
+    monkeypatch.setattr(supervisor, "_ROOM_PATIENCE_SECONDS", 0.0)
+    with pytest.raises(supervisor.NoRoom) as ended:
+        made._bring("fetch all", "Data download failed")
+    assert ended.value.reason == "ClientError: Data download failed: No space left on device"
+
+
+def test_a_stop_ends_that(made: Made, codes: list[int]) -> None:
+    made._wishes.stop = True  # type: ignore[misc]
+    with pytest.raises(supervisor.Ended, match="stopped"):
+        made._bring("fetch all", "Data download failed")
+
+
+def test_so_do_results_that_go_to_a_store(
+    made: Made, codes: list[int], said: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rested = list[float]()
+    monkeypatch.setattr(made, "_rest", lambda seconds, _giving_up: rested.append(seconds))
+    codes[:] = [NO_ROOM] * 3 + [0]
+    made._transfer("keep model", "Artifact upload failed", lambda: "", 86_400.0, 600.0)
+    assert (rested, said) == ([0.5, 1.0, 2.0], ["the disk is full; waiting for room for the results"])
+    codes[:] = [NO_ROOM]
+    with pytest.raises(supervisor.NoRoom, match="failed"):
+        made._transfer("keep model", "Artifact upload failed", lambda: "", 86_400.0, 0.0)

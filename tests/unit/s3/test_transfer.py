@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import shutil
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.engine.clock import SystemClock
+from rekindle.engine.room import NO_ROOM
 from rekindle.s3.buckets import Buckets
 from rekindle.s3.folder_objects import FolderObjects
 from rekindle.s3.layout import Layout
@@ -172,3 +176,23 @@ def test_what_could_not_be_brought_is_refused_when_it_is_looked_for(
         with pytest.raises(InvalidValue, match=words):
             objects.download("s3://bucket/in/data", str(tmp_path / "in"))
     assert not (tmp_path / "in").exists()
+
+
+def test_a_full_disk_keeps_nothing_of_inputs_and_is_told_apart(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+        assert move(root, "upload", tmp_path / name, f"s3://bucket/data/{name}") == 0
+    copy = shutil.copyfileobj
+
+    def full(source: Any, target: Any, length: int) -> None:
+        if Path(target.name).name == "b":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        copy(source, target, length)
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    pairs = ("s3://bucket/data/a", tmp_path / "x", "s3://bucket/data", tmp_path / "y")
+    assert move(root, "download", *pairs) == NO_ROOM
+    assert not list((tmp_path / "x").rglob("*")) + list((tmp_path / "y").rglob("*"))
+    assert capsys.readouterr().err == "[Errno 28] No space left on device\n"
