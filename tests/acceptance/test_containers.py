@@ -225,9 +225,11 @@ def before(service: containers.Service) -> Engine:
     return Engine("docker", {"DOCKER_HOST": service.address}, ("--network", "host"))
 
 
-def left_alone(service: containers.Service, home: Path, script: str, word: str = "begun") -> tuple[ProcessExecutor, RunKey]:
+def left_alone(
+    service: containers.Service, home: Path, script: str, word: str = "begun", grace: float = 120.0
+) -> tuple[ProcessExecutor, RunKey]:
     """A training job whose engine goes away once it has printed a word."""
-    runs, key = executor(before(service), home), RunKey("job", 1)
+    runs, key = executor(before(service), home, grace), RunKey("job", 1)
     with service.running():
         runs.launch(Run(key, TrainingSpec(shell(script)), {}))
         until_logged(runs, key, word)
@@ -280,6 +282,18 @@ def test_one_that_is_stopped_while_its_engine_is_away_ends_when_that_is_back(
     runs, key = left_alone(service, tmp_path / "home", "trap 'exit 3' TERM; echo begun; while :; do sleep 1; done")
     runs.stop(key)
     time.sleep(1.0)
+    with service.running():
+        assert ended(runs, key).state is RunState.STOPPED
+        assert names(podman) == []
+
+
+def test_so_does_one_for_which_it_was_away_for_longer_than_the_grace(
+    service: containers.Service, podman: Engine, tmp_path: Path
+) -> None:
+    runs, key = left_alone(service, tmp_path / "home", "echo begun; sleep 600", grace=1.0)
+    runs.stop(key)
+    until_logged(runs, key, "rekindle: the container engine does not answer; waiting for it, to end what it runs")
+    assert len(names(podman)) == 1
     with service.running():
         assert ended(runs, key).state is RunState.STOPPED
         assert names(podman) == []

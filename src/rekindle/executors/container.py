@@ -1,8 +1,9 @@
 """A training job in a container, within the job's own process: makes the container, follows it to its end, removes it.
 
-``container.py FILE``, run in the code folder. Standard library only. The container's name follows from the training job, its
-attempt and its host, and a name can be given once: nobody starts the same attempt twice, and the next attempt ends what a
-former one left running. The engine's client is docker's or podman's; both take the same words.
+``container.py FILE``, run in the code folder, or ``container.py FILE remove``, which removes it and those of other hosts, and
+exits with ``EX_TEMPFAIL`` where the engine does not answer. Standard library only. The container's name follows from the
+training job, its attempt and its host, and a name can be given once: nobody starts the same attempt twice, and the next
+attempt ends what a former one left running. The engine's client is docker's or podman's; both take the same words.
 
 An engine may be away for a while, as docker's is while it is updated. It is waited for: its containers may have gone on, and
 are followed further. One that its engine took with it says nothing of its program: the training job is lost, and tried again.
@@ -57,10 +58,12 @@ class AskedToStop(BaseException):
     """Somebody wants the training job to end."""
 
 
-def main(path: str) -> None:
-    """Runs the container that the file describes, and exits as it did."""
+def main(path: str, verb: str = "run") -> None:
+    """Runs the container that the file describes, and exits as it did; or removes it."""
     with open(path, encoding="utf-8") as file:
         told = json.load(file)
+    if verb == "remove":
+        sys.exit(end(told))
     folder = os.path.dirname(os.getcwd())
     signal.signal(signal.SIGTERM, _ask)
     sys.exit(run(told, folder, host_of(folder, told["hosts"]), os.path.join(os.path.dirname(path), _LOST)))
@@ -90,15 +93,23 @@ def run(told: Mapping[str, Any], folder: str, host: str, lost: str) -> int:
     return code
 
 
-class Engine:
-    """Docker or podman, by its client."""
+def end(told: Mapping[str, Any]) -> int:
+    """Removes the containers of all hosts; the exit code."""
+    if not Engine(told["engine"], patience=0.0).answers():
+        return os.EX_TEMPFAIL
+    remove(told["engine"], [names(told, host)[-1] for host in told["hosts"]])
+    return 0
 
-    def __init__(self, client: str) -> None:
+
+class Engine:
+    """Docker or podman, by its client; one that does not answer is waited for, ``patience`` seconds."""
+
+    def __init__(self, client: str, patience: float = _PATIENCE_SECONDS) -> None:
         self.client = client
         #: Whether it did not answer at some time, and what it said, or its client.
         self.was_away = False
         self.problem = ""
-        self._patience = _PATIENCE_SECONDS
+        self._patience = patience
 
     def answers(self) -> bool:
         """Whether it does, if need be after a while; one that has been waited for in vain is asked once."""

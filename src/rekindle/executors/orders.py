@@ -198,10 +198,9 @@ def _container(run: Run, folder: Path, host: Host, program: Program, wanted: Con
         "checkpoints": "" if os.path.normpath(local) == _CHECKPOINTS else local,
         "grace": int(host.grace_seconds),
     }
-    made = [container.names(described, name)[-1] for name in hosts]
     place = f"{workdir.attempt_of(folder, run.key.attempt)}/container.json"
-    removal = [wanted.engine, "rm", "--force", "--volumes", *made]
-    return Elsewhere({place: json.dumps(described)}, [*program.argv, place], removal)
+    command = [*program.argv, place]
+    return Elsewhere({place: json.dumps(described)}, command, [*command, "remove"])
 
 
 def skipped(spec: TrainingSpec, host: Host) -> list[str]:

@@ -52,6 +52,8 @@ _ROOM_WANTED = "the disk is full; waiting for room for the results"
 _ROOM_PATIENCE_SECONDS, _ROOM_LOOK_SECONDS = 600.0, 5.0
 #: Seconds that a container engine or a cluster gets to end what runs there.
 _REMOVAL_SECONDS = 60.0
+#: Seconds for which an engine that is away is waited for, so that what it runs ends.
+_ENGINE_PATIENCE_SECONDS = 600.0
 #: The longest that we sleep at a time: poll's clock is an int.
 _DAY_MS = 86_400_000
 
@@ -438,15 +440,29 @@ class Supervisor:
             return self._orders["transfer environment"]
 
     def _end_elsewhere(self) -> None:
-        """Ends what programs that were killed had started elsewhere, in containers or on a cluster."""
+        """Ends what programs that were killed had started elsewhere, in containers or on a cluster. A container engine that is
+        away is waited for: its containers may go on without it, and nobody else would end them."""
+        until, told = time.monotonic() + _ENGINE_PATIENCE_SECONDS, False
+        while self._removed() == os.EX_TEMPFAIL:
+            if time.monotonic() >= until or self._called_off() == "lost":
+                self._say("the container engine does not answer; what it runs for this training job may go on")
+                return
+            if not told:
+                self._say("the container engine does not answer; waiting for it, to end what it runs")
+            told = True
+            self._wishes.wait(_ROOM_LOOK_SECONDS)
+
+    def _removed(self) -> int:
+        """The exit code of one try; 0 also where it could not be started or took too long."""
         try:
             pid = self._spawn_unheard("remove", self._orders["environment"])
         except CannotStart:
-            return
+            return 0
         deadline = time.monotonic() + _REMOVAL_SECONDS
-        while pid not in children.ended() and time.monotonic() < deadline:
+        while pid not in (ended := children.ended()) and time.monotonic() < deadline:
             self._wishes.wait(deadline - time.monotonic())
         children.kill_leftovers([pid], LEFTOVERS_SECONDS, self._wishes.wait)
+        return os.waitstatus_to_exitcode(ended.get(pid, 0))
 
     def _measured(self, found: Sequence[tuple[str, float]]) -> None:
         now = _now()

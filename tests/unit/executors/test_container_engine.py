@@ -51,9 +51,8 @@ def test_a_user_who_may_not_ask_is_told_at_once(tmp_path: Path) -> None:
     assert calls(path) == ["ps --quiet"]
 
 
-def test_a_client_that_is_not_there_is_no_defect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "_PATIENCE_SECONDS", 0.05)
-    engine = container.Engine(str(tmp_path / "docker"))
+def test_a_client_that_is_not_there_is_no_defect(tmp_path: Path) -> None:
+    engine = container.Engine(str(tmp_path / "docker"), patience=0.05)
     assert not engine.answers()
     assert "No such file" in engine.problem
 
