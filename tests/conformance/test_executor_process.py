@@ -390,6 +390,14 @@ class TestProcessExecutor(ExecutorSuite):
         thread.join(PATIENCE)
         assert order == ["first", "second"]
 
+    def test_a_full_disk_keeps_nobody_from_deleting(self, executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Path, "open", full)
+        with executor.deleting(KEY.owner):
+            pass
+
     # What it costs us.
 
     def test_nothing_leaks(self, bench: Bench, executor: Executor) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
 from rekindle.engine.ports import Run, RunKey
+from rekindle.engine.room import lacks_room
 from rekindle.executors import leftovers, workdir
 from rekindle.executors.attempts import NOT_THERE, Attempt, away, is_there
 
@@ -73,17 +74,16 @@ class Folders:
     @contextlib.contextmanager
     def deleting(self, owner: Owner) -> Iterator[None]:
         """One at a time, of all processes. Raises StoreUnavailable."""
-        place = self._of(owner) / _DELETING
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            opened = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise away(place.parent, error) from error
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as opened:
+            place = self._of(owner) / _DELETING
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                fcntl.flock(opened.enter_context(place.open("ab")), fcntl.LOCK_EX)
+            except OSError as error:
+                # A deletion makes room: a full disk must not be in its way.
+                if not lacks_room(error):
+                    raise away(place.parent, error) from error
             yield
-        finally:
-            os.close(opened)
 
     def remove(self, owner: Owner, name: str) -> None:
         """Removes a training job's folder. What of it cannot be removed is told in the log."""
