@@ -200,7 +200,11 @@ class Uploads:
         return Stored(key, identity, documents.from_document(document))
 
     def _ids(self) -> list[str]:
-        names = os.listdir(self._root) if self._root.is_dir() else []
+        try:
+            names = os.listdir(self._root)
+        except FileNotFoundError:
+            # No upload has begun yet, or the bucket has just been deleted.
+            return []
         return [name for name in names if _ID.fullmatch(name)]
 
     def _forget_old(self) -> None:
