@@ -107,6 +107,18 @@ class TestProcessExecutor(ExecutorSuite):
         assert finished(another, again).state is RunState.COMPLETED
         assert bench.marked("again") == 1
 
+    @pytest.mark.parametrize("ending", ["stop", "launch"])
+    def test_nor_does_it_go_on_beside_itself_where_nobody_who_is_left_knows_of_it(self, bench: Bench, ending: str) -> None:
+        """Its launcher died before the record could say that it began, or before the wish that it stops."""
+        executor, another = self.make(bench.home), self.make(bench.home)
+        executor.launch(bench.run(IGNORE_SIGTERM))
+        bench.await_mark("ready")
+        supervisor = supervisor_of(bench.home, KEY)
+        former = [supervisor.parent(), supervisor, *supervisor.children(recursive=True)]
+        shutil.rmtree(bench.home / "tuning" / KEY.name)
+        another.stop(KEY) if ending == "stop" else another.launch(bench.run("mark('again')"))
+        assert [p for p in former if alive(p.pid)] == []
+
     def test_a_run_whose_folder_cannot_be_looked_at_for_a_moment_is_not_lost(self, bench: Bench) -> None:
         executor, another = self.make(bench.home), self.make(bench.home)
         executor.launch(bench.run("mark('ran')"))

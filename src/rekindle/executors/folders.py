@@ -49,7 +49,8 @@ class Folders:
         StoreUnavailable."""
         known = self.find(run.key.owner, run.key.name)
         if known is not None:
-            _restore(known, run.key.attempt)
+            _end_removed(known, run.key.attempt)
+            known.mkdir(parents=True, exist_ok=True)
             return known
         folder, link = self.place(run), self._link(run.key.owner, run.key.name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,6 +85,12 @@ class Folders:
                 if not lacks_room(error):
                     raise away(place.parent, error) from error
             yield
+    def end_removed(self, key: RunKey) -> None:
+        """Ends what still runs of a training job up to an attempt, where somebody has removed its folder. Raises
+        StoreUnavailable."""
+        known = self.find(key.owner, key.name)
+        if known is not None:
+            _end_removed(known, key.attempt)
 
     def remove(self, owner: Owner, name: str) -> None:
         """Removes a training job's folder. What of it cannot be removed is told in the log."""
@@ -114,14 +121,13 @@ def safe(name: str, field: str) -> str:
     return name
 
 
-def _restore(folder: Path, attempt: int) -> None:
-    """Makes a run's folder again where somebody has removed it; what still runs of former attempts is ended first, for no
-    file tells of it any more."""
+def _end_removed(folder: Path, attempt: int) -> None:
+    """Ends what still runs of a training job whose folder somebody has removed, for no file tells of it any more: of its
+    former attempts, and of this one, whose launcher may have died before anything was recorded of it."""
     if not is_there(folder / workdir.CONTROL):
-        for former in range(1, attempt):
-            leftovers.kill_supervisors(workdir.attempt_of(folder, former))
-            leftovers.kill_marked(workdir.attempt_of(folder, former))
-    folder.mkdir(parents=True, exist_ok=True)
+        for number in range(1, attempt + 1):
+            leftovers.kill_supervisors(workdir.attempt_of(folder, number))
+            leftovers.kill_marked(workdir.attempt_of(folder, number))
 
 
 def _remove(folder: Path) -> None:

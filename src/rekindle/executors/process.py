@@ -182,11 +182,14 @@ class ProcessExecutor(Executor):
             _signal(*reader.supervisor)
 
     def _stop_without_orders(self, key: RunKey) -> None:
-        """A run whose folder was removed cannot be told by a file, but the signal reaches a supervisor of ours."""
+        """A run whose folder was removed cannot be told by a file, but the signal reaches a supervisor of ours; one of others
+        is found by its command line."""
         with self._mutex:
             self._reap()
             if key in self._children:
                 os.kill(self._children[key], signal.SIGTERM)
+                return
+        self._folders.end_removed(key)
 
     def wait(self, keys: Sequence[RunKey], seconds: float, descriptors: Sequence[int] = ()) -> None:
         """See Executor."""
