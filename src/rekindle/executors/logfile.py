@@ -55,6 +55,8 @@ class LogWriter:
     def _append(self, data: bytes) -> None:
         # Offsets are kept true by writing at a place: what could not be written reads as missing, not as moved.
         try:
+            if self._fd < 0:
+                self._fd = os.open(_file(self._folder, self._starts[-1]), os.O_WRONLY | os.O_CREAT, 0o644)
             os.pwrite(self._fd, data, self._offset - self._starts[-1])
         except OSError:
             pass
@@ -65,10 +67,6 @@ class LogWriter:
         self._end = self._offset + (self._part if self._starts else self._head)
         self._starts.append(self._offset)
         self._drop()
-        try:
-            self._fd = os.open(_file(self._folder, self._offset), os.O_WRONLY | os.O_CREAT, 0o644)
-        except OSError:
-            pass
 
     def _drop(self) -> None:
         # The first file is the head. The oldest of the others may go once those after it hold enough.

@@ -61,3 +61,16 @@ def test_a_full_disk_loses_lines_and_nothing_else(tmp_path: Path, monkeypatch) -
     assert read(str(tmp_path), 0, 4) == (b"abcd", 4)
     assert pieces(tmp_path)[8] == b"ijklmno"
     writer.close()
+
+
+def test_a_disk_that_was_full_when_the_log_began_loses_what_was_written_then_only(tmp_path: Path, monkeypatch) -> None:
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    writer = LogWriter(str(tmp_path))
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "open", full)
+        writer.write(b"lost\n")
+    writer.write(b"kept\n")
+    assert read(str(tmp_path), 5, 100) == (b"kept\n", 10)
+    writer.close()
