@@ -91,13 +91,16 @@ class TestProcessExecutor(ExecutorSuite):
         executor.stop(KEY)
         assert finished(executor).state is RunState.LOST
 
-    def test_the_attempt_after_a_removed_folder_starts_and_never_beside_the_one_before(self, bench: Bench) -> None:
+    @pytest.mark.parametrize("removed", [f"tuning/{KEY.name}", "tuning", "."])
+    def test_the_attempt_after_a_removed_folder_starts_and_never_beside_the_one_before(
+        self, bench: Bench, removed: str
+    ) -> None:
         executor, another = self.make(bench.home), self.make(bench.home)
         executor.launch(bench.run(IGNORE_SIGTERM))
         bench.await_mark("ready")
         supervisor = supervisor_of(bench.home, KEY)
         former = [supervisor.parent(), supervisor, *supervisor.children(recursive=True)]
-        shutil.rmtree(bench.home / "tuning" / KEY.name)
+        shutil.rmtree(bench.home / removed)
         # Another process knows nothing of it but what is recorded elsewhere: it is at its next attempt.
         assert another.report(KEY) is None
         again = RunKey(KEY.name, 2)

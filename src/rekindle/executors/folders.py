@@ -47,13 +47,15 @@ class Folders:
     def claim(self, run: Run) -> Path:
         """The run's folder, by its name: made with the first attempt, found again from then on. Raises OSError and
         StoreUnavailable."""
-        known = self.find(run.key.owner, run.key.name)
-        if known is not None:
-            _end_removed(known, run.key.attempt)
-            known.mkdir(parents=True, exist_ok=True)
-            return known
-        folder, link = self.place(run), self._link(run.key.owner, run.key.name)
+        known, link = self.find(run.key.owner, run.key.name), self._link(run.key.owner, run.key.name)
+        folder = known or self.place(run)
+        # A later attempt without a link: somebody has removed that too. Of a first one nothing runs yet, and to look would take
+        # each launch as long again.
+        if known is not None or run.key.attempt > 1:
+            _end_removed(folder, run.key.attempt)
         folder.mkdir(parents=True, exist_ok=True)
+        if known is not None:
+            return known
         link.parent.mkdir(exist_ok=True)
         with contextlib.suppress(FileExistsError):
             link.symlink_to(Path("..") / folder.relative_to(link.parent.parent))
