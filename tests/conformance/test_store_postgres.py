@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -117,6 +118,21 @@ class TestPostgreSQL(StoreSuite):
         with pytest.raises(StoreUnavailable, match="REKINDLE_DATABASE_URL") as caught:
             open_store(f"postgresql://me:secret@/postgres?host={tmp_path}")
         assert "secret" not in str(caught.value)
+
+    def test_a_server_that_says_nothing_is_reported_and_not_waited_for(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            with pytest.raises(StoreUnavailable, match="timeout expired"):
+                open_store(f"postgresql://user@127.0.0.1:{port}/postgres", patience=0.1)
+
+    @pytest.mark.parametrize(("said", "idle"), [("", "20"), ("&keepalives_idle=7", "7")])
+    def test_a_server_that_falls_silent_counts_as_away_unless_the_url_says_otherwise(self, server, said, idle):
+        """To see it would take a network that drops packets, and a minute."""
+        store = open_store(f"{server}{said}", patience=20.0)
+        with store.database.reading() as connection:
+            known = connection.connection.driver_connection.info.get_parameters()
+        store.close()
+        assert (known["keepalives_idle"], known["tcp_user_timeout"]) == (idle, "20000")
 
     def test_deleting_training_jobs_of_one_spec_while_others_come(self, store):
         job, _lease, trials = started(store, 20)

@@ -73,8 +73,10 @@ def _ready(engine: Engine, patience: float) -> Database:
 
 
 def _postgresql(url: URL, patience: float) -> Engine:
+    # What the URL says counts.
+    limits = {name: value for name, value in _limits_of_silence(patience).items() if name not in url.query}
     try:
-        engine = create_engine(url, pool_size=8, max_overflow=-1, pool_pre_ping=True)
+        engine = create_engine(url, pool_size=8, max_overflow=-1, pool_pre_ping=True, connect_args=limits)
     except ImportError as error:
         hint = "Install it with: pip install 'rekindle[postgres]'."
         raise InvalidValue("REKINDLE_DATABASE_URL", "postgresql", "the driver psycopg is not installed", hint) from error
@@ -90,6 +92,19 @@ def _postgresql(url: URL, patience: float) -> Engine:
         connection.commit()
 
     return engine
+
+
+def _limits_of_silence(patience: float) -> dict[str, int]:
+    """After how long a server of which nothing is heard counts as away, in libpq's words: a host that went down, or a network,
+    closes no connection, and the system alone would wait for a quarter of an hour, or for two hours where we only listen."""
+    seconds = max(2, int(patience))
+    return {
+        "connect_timeout": seconds,
+        "tcp_user_timeout": 1000 * seconds,
+        "keepalives_idle": seconds,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+    }
 
 
 # --- SQLite ----------------------------------------------------------------------------------------------------------
