@@ -231,11 +231,12 @@ def _training_job(job: TuningJob, number: int, result: Result, tuned: Mapping[st
     failed, status = result.objective is None, TrainingJobStatus(result.status)
     secondary = SecondaryStatus(result.status)
     metric = definition.objective.metric
+    given = hyperparameters(definition, tuned)
     return TrainingJob(
-        name=training_job_name(job, number),
+        name=training_job_name(job, number, definition, given),
         owner=job.owner,
         spec=definition.training,
-        hyperparameters=hyperparameters(definition, tuned),
+        hyperparameters=given,
         created_at=created,
         modified_at=ended,
         tuning_job_name=job.name,

@@ -7,6 +7,7 @@ does nothing.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -263,15 +264,16 @@ def _launch(step: Step, plan: _Plan, count: int, reported: frozenset[RunKey]) ->
 
 
 def new_training_job(snapshot: Snapshot, definition: Definition, proposal: Proposal, seen_seq: int, now: float) -> TrainingJob:
-    """The next training job of a tuning job: its name follows from the tuning job and its number alone."""
+    """The next training job of a tuning job: its name follows from the tuning job, its number and what it is to run."""
     job, number = snapshot.job, len(snapshot.jobs) + 1
     tuned = tuned_values(proposal)
+    given = hyperparameters(definition, tuned)
     seen = {"source": proposal.source, "seen_seq": seen_seq, "algorithm": ALGORITHM_VERSION, "why": dict(proposal.why)}
     return TrainingJob(
-        name=training_job_name(job, number),
+        name=training_job_name(job, number, definition, given),
         owner=job.owner,
         spec=definition.training,
-        hyperparameters=hyperparameters(definition, tuned),
+        hyperparameters=given,
         created_at=now,
         modified_at=now,
         tuning_job_id=job.id,
@@ -287,9 +289,11 @@ def new_training_job(snapshot: Snapshot, definition: Definition, proposal: Propo
     )
 
 
-def training_job_name(job: TuningJob, number: int) -> str:
-    """``<tuning job>-NNN-<8 hex digits>``."""
-    digest = hashlib.sha256(f"{job.uid}:{number}".encode()).hexdigest()[:8]
+def training_job_name(job: TuningJob, number: int, definition: Definition, given: Mapping[str, str]) -> str:
+    """``<tuning job>-NNN-<8 hex digits>``. Where a copy of the database was put back, the search may come to another
+    configuration under the same number: the files of the first are not to pass for its own."""
+    told = json.dumps([job.uid, number, definition.name, dict(given)], sort_keys=True)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:8]
     return f"{job.name}-{number:03d}-{digest}"
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -30,9 +33,10 @@ from rekindle.engine.suggestions import HereAndNow
 from rekindle.engine.worker import Worker
 from rekindle.search.space import Categorical, Integer
 from rekindle.search.strategy import Proposal
+from rekindle.storage.store import open_store
 from support.engine import Engine, by_learning_rate
 from support.power import Cable, Unplugged
-from support.simulated import Script
+from support.simulated import Script, SimulatedClock
 from support.specs import RANGES, tuning_spec
 
 CHOICES = (Categorical("act", ("relu", "tanh")), Integer("layers", 1, 3), Categorical("lr", ("0.1", "0.001")))
@@ -73,6 +77,29 @@ def test_names_number_the_training_jobs(engine: Engine) -> None:
     names = [t.name for t in engine.trials("My-Job")]
     assert [n[:11] for n in names] == ["My-Job-001-", "My-Job-002-"]
     assert all(len(n) == 19 and set(n[11:]) <= set("0123456789abcdef") for n in names)
+
+
+def test_after_a_copy_of_the_database_was_put_back_each_configuration_has_its_own_results(tmp_path: Path) -> None:
+    """By then others have ended than when the search first came to a number, and it comes to another configuration."""
+    clock, database, copy = SimulatedClock(), tmp_path / "rekindle.db", tmp_path / "copy.db"
+    engine = Engine(clock=clock, store=open_store(f"sqlite:///{database}", clock=clock))
+    engine.create(tuning_spec(strategy=StrategyName.BAYESIAN, jobs=10, parallel=3))
+
+    def before(_step: int) -> None:
+        if not copy.exists() and sum(not t.is_running for t in engine.trials("job")) >= 4:
+            with closing(sqlite3.connect(database)) as here, closing(sqlite3.connect(copy)) as there:
+                here.backup(there)
+
+    engine.run("job", before=before)
+    again = Engine(clock=clock, store=open_store(f"sqlite:///{copy}", clock=clock))
+    again.executor = engine.executor
+    again.run("job")
+    trials, first = again.trials("job"), engine.trials("job")
+    assert [t.tuned for t in trials] != [t.tuned for t in first]
+    assert [t.objective_value for t in trials] == [by_learning_rate(t.hyperparameters).values[-1] for t in trials]
+    # What it comes to again is not run again.
+    assert sum(t.name in {f.name for f in first} for t in trials) >= 4
+    assert set(engine.executor.launches.values()) == {1}
 
 
 def test_the_last_value_is_the_final_one_and_every_emission_is_kept(engine: Engine) -> None:
