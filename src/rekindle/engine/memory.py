@@ -33,12 +33,20 @@ class Memory:
     def read(self, store: JobStore, job_id: int, parents: tuple[ParentJob, ...]) -> Snapshot:
         """All that is recorded about the tuning job. Raises NotFound."""
         job = store.tuning_job_by_id(job_id)
+        if job.seq < self.seq:
+            # A copy of the database was put back, or a replica goes on that had not received the last commits.
+            self._forget()
         fresh = store.jobs_of(job_id, self.seq)
         jobs = tuple(j for _, j in sorted({**self._ended, **{j.number: j for j in fresh}}.items()))
         if watches_curves(job.spec):
             self._read_on(store, job, fresh)
         self._remember(job, fresh)
         return Snapshot(job, jobs, parents, dict(self._curves), dict(self._trials))
+
+    def _forget(self) -> None:
+        self.seq = _NOTHING
+        for known in (self._ended, self._curves, self._attempts, self._trials):
+            known.clear()
 
     def _read_on(self, store: JobStore, job: TuningJob, fresh: tuple[TrainingJob, ...]) -> None:
         for one in fresh:

@@ -102,6 +102,26 @@ def test_after_a_copy_of_the_database_was_put_back_each_configuration_has_its_ow
     assert set(engine.executor.launches.values()) == {1}
 
 
+def test_a_worker_believes_a_database_that_has_lost_what_it_remembers(tmp_path: Path) -> None:
+    """As one does that goes on on a replica which had not received the last commits."""
+    clock, database, copy = SimulatedClock(), tmp_path / "rekindle.db", tmp_path / "copy.db"
+    engine = Engine(clock=clock, store=open_store(f"sqlite:///{database}", clock=clock))
+    engine.create(tuning_spec(strategy=StrategyName.BAYESIAN, jobs=12, parallel=3))
+    ended = {4: (database, copy), 10: (copy, database)}
+
+    def before(_step: int) -> None:
+        if ended and sum(not t.is_running for t in engine.trials("job")) >= min(ended):
+            source, target = ended.pop(min(ended))
+            with closing(sqlite3.connect(source)) as here, closing(sqlite3.connect(target)) as there:
+                here.backup(there)
+
+    engine.run("job", before=before)
+    assert ended == {}
+    trials = engine.trials("job")
+    assert [t.number for t in trials] == list(range(1, 13))
+    assert [t.objective_value for t in trials] == [by_learning_rate(t.hyperparameters).values[-1] for t in trials]
+
+
 def test_the_last_value_is_the_final_one_and_every_emission_is_kept(engine: Engine) -> None:
     engine.program = engine.executor.program = lambda _: Script((3.0, 1.0, 2.0))
     engine.create(tuning_spec(jobs=1, parallel=1))
