@@ -87,6 +87,7 @@ class Folders:
                 if not lacks_room(error):
                     raise away(place.parent, error) from error
             yield
+
     def end_removed(self, key: RunKey) -> None:
         """Ends what still runs of a training job up to an attempt, where somebody has removed its folder. Raises
         StoreUnavailable."""
