@@ -57,6 +57,7 @@ def explained(error: Exception) -> tuple[ExitCode, str]:
         return ExitCode.INTERRUPTED, str(error)
     from rekindle.domain.errors import NameInUse, NotFound, RekindleError, WrongState
     from rekindle.engine.ports import ClusterUnavailable, StoreUnavailable
+    from rekindle.engine.room import lacks_room
 
     match error:
         case NotFound() | NameInUse() | WrongState():
@@ -73,6 +74,7 @@ def explained(error: Exception) -> tuple[ExitCode, str]:
         case OSError():
             # Who knows what there is by now leaves a note.
             hint = " ".join(getattr(error, "__notes__", ()))
+            hint = hint or ("Free some space and try again." if lacks_room(error) else "")
             return ExitCode.UNREACHABLE, sentence(f"{error.filename or 'the system'}: {error.strerror or error}", hint)
         case _ if hasattr(error, "format_message"):  # a wrong option or argument, found by typer
             return ExitCode.BAD_INPUT, _usage(error)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from rekindle.cli.problems import ExitCode, explained, report
@@ -64,3 +66,8 @@ def test_a_terminal_folds_an_error_between_words_and_a_pipe_has_it_on_one_line(c
     assert all(len(part) <= 40 or "/" in part for part in lines)
     assert all(part.startswith("  ") for part in lines[1:])
     assert len(lines) > 3
+
+
+def test_a_full_disk_says_the_way_out():
+    code, text = explained(OSError(errno.ENOSPC, "No space left on device"))
+    assert (code, text) == (ExitCode.UNREACHABLE, "the system: No space left on device. Free some space and try again.")
