@@ -396,9 +396,11 @@ def test_what_is_exported_to_stdout_is_what_a_file_has(cli, tmp_path, monkeypatc
     rows.write_text("x,k,objective\n0.1,\x1b[31mred,1.0\n0.2,\u4e2d,2.0\n", encoding="utf-8")
     cli.ok("import", file, str(rows))
     cli.ok("export", "coloured", "--to", str(written))
-    command = [sys.executable, "-m", "rekindle.cli.main", "export", "coloured"]
-    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, stdout=subprocess.PIPE, check=True)
+    command, latin = [sys.executable, "-m", "rekindle.cli.main"], {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([*command, "export", "coloured"], env=latin, stdout=subprocess.PIPE, check=True)
     assert done.stdout == written.read_bytes()
+    done = subprocess.run([*command, "trials", "coloured", "--csv"], env=latin, stdout=subprocess.PIPE, check=True)
+    assert [row["k"] for row in csv.DictReader(io.StringIO(done.stdout.decode()))] == ["\x1b[31mred", "\u4e2d"]
     assert cli.ok("export", "coloured").encode() == written.read_bytes()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,15 +18,14 @@ Form = Callable[["App", "TuningJob", str | None, str | None], Iterator[str]]
 
 def _rows(form: str) -> Form:
     def write(app: App, job: TuningJob, to: str | None, name: str | None) -> Iterator[str]:
+        from rekindle.cli.printing import write_as_a_file
         from rekindle.exchange.rows import write_results
 
         definition, results = _single(app, job)
         parameters = [p.name for p in definition.ranges]
         text = write_results(results, form, definition.objective.metric, parameters)
         if to is None:
-            # As a file has it: typer would leave out what a terminal takes for a command, and write in the terminal's encoding.
-            sys.stdout.buffer.write(text.encode())
-            sys.stdout.buffer.flush()
+            write_as_a_file(text)
             return
         _write(to, text)
         yield f"{len(results)} training jobs of {job.name} are in {to}"

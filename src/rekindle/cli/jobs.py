@@ -369,12 +369,16 @@ def _names(job: TuningJob) -> list[str]:
 
 def _write_csv(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
     import csv
-    import sys
+    import io
+
+    from rekindle.cli.printing import write_as_a_file
 
     names = _names(job)
     first = ["number", "name", *["definition"] * (len(job.spec.definitions) > 1)]
     fixed = [*first, "status", "objective", "seconds", "started_at", "ended_at", "failure_reason", "model"]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
     writer.writerow([*fixed, *names])
     for r in records:
         writer.writerow([*(r[column] for column in fixed), *(r["values"].get(name) for name in names)])
+    write_as_a_file(written.getvalue())

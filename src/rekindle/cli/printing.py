@@ -29,6 +29,13 @@ def write_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False))
 
 
+def write_as_a_file(text: str) -> None:
+    """Text on stdout as a file has it: typer would leave out what a terminal takes for a command, and write in the terminal's
+    encoding."""
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
 def console(stderr: bool = False, width: int = PLAIN_WIDTH) -> Console:
     """The terminal, or a file of so many columns where there is none, so that tables are not cut, without colours: also where
     ``FORCE_COLOR`` asks for a terminal's, as CI and notebooks do."""
