@@ -239,6 +239,17 @@ def test_presigned_urls_in_both_styles(s3: Any, url: str, bucket: str) -> None:
         assert b"<Key>dir/a b</Key>" in raw(url, "GET", "/?list-type=2", Host=host)[2]
 
 
+def test_an_upload_by_a_url_of_javascript_s_sdk_is_stored(url: str, s3: Any, bucket: str) -> None:
+    # It signs the checksum of the body that it has when it makes the URL: none.
+    of_nothing = "x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32&x-id=PutObject"
+    assert raw(url, "PUT", f"/{bucket}/k?{of_nothing}", b"content")[0] == 200
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"content"
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    assert raw(url, "PUT", f"/{bucket}/k?partNumber=1&uploadId={upload}&{of_nothing}", b"content")[0] == 200
+    status, _, answer = raw(url, "PUT", f"/{bucket}/k", b"content", x_amz_checksum_crc32="AAAAAA==")
+    assert (status, b"<Code>BadDigest</Code>" in answer) == (400, True)
+
+
 def test_what_a_url_says_for_a_header_can_be_told_again(url: str, s3: Any, bucket: str) -> None:
     for said in ("x-amz-meta-a=b%0Ac", "x-amz-meta-a%20b=c", "x-amz-server-side-encryption-aws-kms-key-id=%0A"):
         status, _, answer = raw(url, "PUT", f"/{bucket}/k?{said}", b"x")

@@ -76,6 +76,8 @@ _SIGNING = frozenset(
 )
 
 
+#: A checksum of the body, at which AWS does not look in a query: JavaScript's SDK signs that of no body into each upload's URL.
+_OF_BODY = re.compile(r"x-amz-(?:sdk-checksum-algorithm|checksum-(?!algorithm$|mode$|type$).+)")
 #: What a header can be called, and what it can hold: what is kept of these goes out as a header again.
 _HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -84,7 +86,11 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 def hoisted(parameters: Mapping[str, str]) -> Mapping[str, str]:
     """The headers that a presigned request carries in its query; refuses what no header could be."""
     names = ((name.lower(), value) for name, value in parameters.items())
-    return {name: as_header(name, value) for name, value in names if name.startswith("x-amz-") and name not in _SIGNING}
+    return {name: as_header(name, value) for name, value in names if _stands_for_a_header(name)}
+
+
+def _stands_for_a_header(name: str) -> bool:
+    return name.startswith("x-amz-") and name not in _SIGNING and not _OF_BODY.fullmatch(name)
 
 
 def as_header(name: str, value: str) -> str:

@@ -89,9 +89,17 @@ def test_a_key_must_be_utf8() -> None:
 
 
 def test_a_presigned_query_carries_headers() -> None:
-    parameters = query(b"X-Amz-Signature=s&X-Amz-Date=d&x-amz-meta-a=b&X-Amz-Checksum-Crc32=AAAAAA%3D%3D&prefix=p&prefix=q")
+    parameters = query(b"X-Amz-Signature=s&X-Amz-Date=d&x-amz-meta-a=b&X-Amz-Checksum-Mode=ENABLED&prefix=p&prefix=q")
     assert parameters["prefix"] == "p"
-    assert hoisted(parameters) == {"x-amz-meta-a": "b", "x-amz-checksum-crc32": "AAAAAA=="}
+    assert hoisted(parameters) == {"x-amz-meta-a": "b", "x-amz-checksum-mode": "ENABLED"}
+
+
+def test_a_checksum_in_a_query_is_not_that_of_the_body() -> None:
+    assert hoisted(query(b"X-Amz-Checksum-Crc32=AAAAAA%3D%3D&x-amz-checksum-md5=x&x-amz-sdk-checksum-algorithm=CRC32")) == {}
+    assert hoisted(query(b"x-amz-checksum-algorithm=CRC32&x-amz-checksum-type=COMPOSITE")).keys() == {
+        "x-amz-checksum-algorithm",
+        "x-amz-checksum-type",
+    }
 
 
 @pytest.mark.parametrize("raw", [b"x-amz-meta-a=b%0Ac", b"x-amz-meta-a=%00", b"x-amz-meta-a%20b=c", b"x-amz-meta-a=%E6%97%A5"])
