@@ -47,6 +47,12 @@ def send(s3: Any, upload: dict[str, str], *parts: bytes, **arguments: Any) -> di
     return {"Parts": [{"PartNumber": number, "ETag": part["ETag"]} for number, part in made]}
 
 
+def test_a_completed_upload_says_where_the_object_is(s3: Any) -> None:
+    upload = start(s3, "a b/ü")
+    made = s3.complete_multipart_upload(**upload, MultipartUpload=send(s3, upload, b"end"))
+    assert made["Location"] == f"{s3.meta.endpoint_url}/bucket/a%20b/%C3%BC"
+
+
 def test_transfers_of_boto3(s3: Any, tmp_path: Path) -> None:
     data, settings = (
         content(20 * MIB + 7),

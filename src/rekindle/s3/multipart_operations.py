@@ -91,7 +91,7 @@ def complete_upload(store: Store, call: Call) -> Answer:
     check = write_check(call.headers)
     stored = store.uploads(call).complete(call.query["uploadId"], call.key, chosen, _promised(call), check)
     etag, sums = stored.metadata.etag, checksum_elements(stored.metadata.checksum)
-    where = [xml.leaf("Location", f"/{call.bucket}/{call.key}"), xml.leaf("Bucket", call.bucket), xml.leaf("Key", call.key)]
+    where = [xml.leaf("Location", call.url), xml.leaf("Bucket", call.bucket), xml.leaf("Key", call.key)]
     body = xml.document("CompleteMultipartUploadResult", *where, xml.leaf("ETag", f'"{etag}"'), *sums)
     return Answer(headers=dict(stored.metadata.encryption), body=body)
 
