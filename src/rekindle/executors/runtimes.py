@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.domain.builtins.catalogue import BUILTINS, FORMAT_NEEDS, builtin_named, builtin_of
+from rekindle.domain.builtins.checks import format_of
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, TrainingSpec
 from rekindle.engine.code import check_program
@@ -149,12 +150,13 @@ def with_code(hyperparameters: Mapping[str, str], channels: Sequence[Channel]) -
 
 
 def check_formats(spec: TrainingSpec, hyperparameters: Mapping[str, str], rules: Sequence[ImageRule]) -> None:
-    """Raises Unsupported for a channel of a built-in algorithm in a format that nothing here can read."""
+    """Raises Unsupported for a channel of a built-in algorithm in a format that nothing here can read, InvalidValue for one in
+    a format that it does not take."""
     builtin = builtin_of(spec.algorithm, hyperparameters)
     if builtin is None or _way(spec.algorithm, rules).run == "container":
         return
     for channel in spec.channels:
-        needed = FORMAT_NEEDS.get(builtin.format_of(channel.content_type))
+        needed = FORMAT_NEEDS.get(format_of(builtin, channel))
         if needed is not None and not _is_there(needed):
             field = f"channels.{channel.name}.content_type"
             message = f"{field}: {channel.content_type!r}: {needed} is not installed here."

@@ -444,6 +444,13 @@ def test_what_a_built_in_algorithm_needs_must_be_here(executor: ProcessExecutor,
         assert words in str(refused.value)
 
 
+def test_a_format_that_a_built_in_algorithm_does_not_take_is_refused(executor: ProcessExecutor, tmp_path: Path) -> None:
+    """Whoever asks before the rules of the algorithm were: of several definitions, the first may lack its metrics."""
+    spec = TrainingSpec(Algorithm(image="linear-learner:1"), channels=(Channel("train", str(tmp_path), content_type="csv"),))
+    with pytest.raises(InvalidValue, match=r"^channels\.train\.content_type: 'csv': csv is not an accepted ContentType"):
+        executor.check(spec, {})
+
+
 def test_an_image_of_an_algorithm_alone_runs_no_script(executor: ProcessExecutor, tmp_path: Path) -> None:
     spec = TrainingSpec(Algorithm(image="knn:1"), channels=(Channel("train", str(tmp_path)),))
     executor.check(spec, {"sagemaker_program": "train.py"})

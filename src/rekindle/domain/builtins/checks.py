@@ -9,7 +9,7 @@ from typing import Any
 from rekindle.domain.builtins.catalogue import Builtin, builtin_of, own_hyperparameters
 from rekindle.domain.builtins.rules import TUNED_METRIC, Refused, plain
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.training_job import TrainingSpec
+from rekindle.domain.training_job import Channel, TrainingSpec
 from rekindle.search.space import Categorical, Integer, Parameter
 
 #: How many combinations of categorical values are looked at; ranges that large are left to the training jobs.
@@ -119,15 +119,19 @@ def _check_channels(builtin: Builtin, spec: TrainingSpec, metric: str | None, wh
     for channel in spec.channels:
         if channel.name not in builtin.channels:
             raise InvalidValue(f"{where}channels", channel.name, f"Extraneous channel found: {channel.name}")
-        try:
-            builtin.format_of(channel.content_type)
-        except Refused as refused:
-            field = f"{where}channels.{channel.name}.content_type"
-            raise InvalidValue(field, channel.content_type, refused.message) from refused
+        format_of(builtin, channel, where)
     part = (metric or "").partition(":")[0]
     if part in builtin.channels and part not in names:
         reason = f"{metric} is computed on the channel {part!r}, and there is none"
         raise InvalidValue(f"{where}channels", names, reason, f"Add the channel {part!r}, or tune by another metric.")
+
+
+def format_of(builtin: Builtin, channel: Channel, where: str = "") -> str:
+    """The format of a channel's content; raises InvalidValue for a content type that the algorithm does not take."""
+    try:
+        return builtin.format_of(channel.content_type)
+    except Refused as refused:
+        raise InvalidValue(f"{where}channels.{channel.name}.content_type", channel.content_type, refused.message) from refused
 
 
 def _invalid(where: str, refused: Refused, value: object, name: str | None = None) -> InvalidValue:
