@@ -913,7 +913,7 @@ BOOSTING = [
     (
         f"{CONFIG}.HyperParameterTuningJobObjective.MetricName",
         "validation:gini",
-        "A metric is required for this hyperparameter",
+        "metricName: 'validation:gini': xgboost has no metric of this name. Its metrics are validation:accuracy, ",
     ),
     (f"{CHANNELS}.0.ChannelName", "training", "Missing required channel: train"),
     (f"{CHANNELS}.1.ChannelName", "test", "Extraneous channel found: test"),

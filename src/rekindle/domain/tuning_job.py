@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from rekindle.domain.builtins.catalogue import builtin_named
 from rekindle.domain.builtins.checks import check_search
 from rekindle.domain.builtins.rules import TUNED_METRIC
 from rekindle.domain.checks import Check, raise_first
@@ -337,14 +338,20 @@ def check_definition(definition: Definition) -> None:
     if len(metrics) > MAX_METRICS:
         raise LimitExceeded("number of metrics", MAX_METRICS, len(metrics), field=f"{where}metrics")
     if definition.objective.metric not in [m.name for m in metrics]:
-        raise InvalidValue(
-            f"{where}objective.metric",
-            definition.objective.metric,
-            f"no metric of this name is defined; there is {[m.name for m in metrics] or 'none'}",
-            "Give the objective a regex that finds its value in the log.",
-            code="metric-required",
-        )
+        raise _no_metric(definition, where)
     check_search(definition.training, definition.statics, definition.ranges, definition.objective.metric, where)
+
+
+def _no_metric(definition: Definition, where: str) -> InvalidValue:
+    field, metric = f"{where}objective.metric", definition.objective.metric
+    names = [m.name for m in definition.training.algorithm.metrics]
+    builtin = builtin_named(definition.training.algorithm.image)
+    if builtin is not None:
+        # None can be defined for its image, even where that runs a script.
+        return InvalidValue(field, metric, f"{builtin.name} has no metric of this name", f"Its metrics are {', '.join(names)}.")
+    reason = f"no metric of this name is defined; there is {names or 'none'}"
+    way_out = "Give the objective a regex that finds its value in the log."
+    return InvalidValue(field, metric, reason, way_out, code="metric-required")
 
 
 def _check_definitions(spec: TuningJobSpec) -> None:
