@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import boto3
@@ -127,6 +128,8 @@ def test_what_sts_and_iam_do_not_do_they_say(client):
     assert (status, code) == (400, "InvalidAction")
     assert "Rekindle supports: GetCallerIdentity" in message
     assert code_of(client("iam").list_users)[1] == "InvalidAction"
+    assuming = partial(client("sts").assume_role, RoleArn=ROLE_ARN, RoleSessionName="notebook")
+    assert "Use the keys that you have" in code_of(assuming)[2]
 
 
 ROLE_ARN = f"arn:aws:iam::{ALICE.account}:role/tuner"

@@ -143,6 +143,8 @@ def test_a_service_that_is_not_there_is_refused_by_name(port):
     assert "does not serve 'kms'" in response["Error"]["Message"]
     assert "does not serve 'ec2'" in refused(client(port, "ec2").describe_regions)["Error"]["Message"]
     assert "does not serve 'lambda'" in refused(client(port, "lambda").list_functions)["Error"]["Message"]
+    assert "told by webhooks and files: docs/events.md" in refused(client(port, "events").list_rules)["Error"]["Message"]
+    assert "images.yaml says: docs/settings.md" in refused(client(port, "ecr").describe_repositories)["Error"]["Message"]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ _LOG = structlog.get_logger("rekindle.companions")
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: How deep objects and arrays may be nested.
 _MAX_DEPTH = 64
+#: What to do instead of what notebooks ask for besides.
+_INSTEAD = {"AssumeRole": "Use the keys that you have: they may do whatever a role may."}
 
 
 class ServiceError(Exception):
@@ -78,13 +80,16 @@ class QueryApp:
         response = await run_in_threadpool(self._answer, _call(scope, parameters))
         await response(scope, receive, send)
 
+    def _not_here(self, action: str) -> str:
+        instead = f" {_INSTEAD[action]}" if action in _INSTEAD else ""
+        return f"Could not find operation {action[:128]}.{instead} Rekindle supports: {', '.join(sorted(self._operations))}."
+
     def _answer(self, call: Call) -> Response:
         action = call.parameters.get("Action", "")
         try:
             operation = self._operations.get(action)
             if operation is None:
-                served = ", ".join(sorted(self._operations))
-                raise ServiceError("InvalidAction", f"Could not find operation {action[:128]}. Rekindle supports: {served}.")
+                raise ServiceError("InvalidAction", self._not_here(action))
             return self._xml(200, self._success(call, action, operation(call)))
         except ServiceError as error:
             return self._xml(error.status, self._failure(call, error))

@@ -19,6 +19,11 @@ TARGET_PREFIXES: Final = {
     "logs": "Logs_20140328",
     "monitoring": "GraniteServiceVersion20100801",
 }
+#: What does here what people's code asks another service for.
+_INSTEAD: Final = {
+    "events": "State changes of jobs are told by webhooks and files: docs/events.md.",
+    "ecr": "How an image is run, from a registry or not, images.yaml says: docs/settings.md.",
+}
 _QUERY_SERVICES = ("sts", "iam", "monitoring")
 _UNSIGNED_ACTIONS: Final = {"GetCallerIdentity": "sts", "GetRole": "iam", "SimulatePrincipalPolicy": "iam"}
 
@@ -39,8 +44,9 @@ class Apps:
     def of(self, service: str) -> ASGIApp:
         """The application of a service; UNKNOWN_SERVICE where there is none."""
         if service not in self.services():
+            instead = f" {_INSTEAD[service]}" if service in _INSTEAD else ""
             served = ", ".join(self.services())
-            raise Refusal(Reason.UNKNOWN_SERVICE, f"Rekindle does not serve '{service}'. It serves: {served}.")
+            raise Refusal(Reason.UNKNOWN_SERVICE, f"Rekindle does not serve '{service}'.{instead} It serves: {served}.")
         app: ASGIApp = getattr(self, service)
         return app
 
