@@ -60,6 +60,7 @@ def tuning_request_of(random: Random) -> Json:
 def training_request_of(random: Random) -> Json:
     """A CreateTrainingJob request that keeps the service's own rules, too."""
     request = request_of(random, "CreateTrainingJob")
+    request.pop("ServerlessJobConfig", None)
     request["TrainingJobName"] = f"f{random.randrange(16**12):012x}"
     _algorithm(random, request, "CreateTrainingJob")
     _resources(random, request, ("ResourceConfig",))

@@ -643,6 +643,11 @@ TRAINING = [
         [{**CHANNEL, "DataSource": {**CHANNEL["DataSource"], "FileSystemDataSource": FILE_SYSTEM}}],
         "inputDataConfig.1.member.dataSource: channel 'train': only S3DataSource is available",
     ),
+    (
+        "ServerlessJobConfig",
+        {"JobType": "FineTuning", "BaseModelArn": "arn:aws:sagemaker:us-east-1:aws:hub-content/Hub/Model/llama/1.0.0"},
+        "serverlessJobConfig: serverless training customizes a model of AWS's, and runs there only. Train by an image",
+    ),
 ]
 
 

@@ -32,6 +32,9 @@ def training_job_from_request(request: Json, owner: Owner) -> TrainingJob:
     check_texts(request)
     request = without_nulls(request)
     whole = Part("", request)
+    if "ServerlessJobConfig" in request:
+        message = f"{whole.inner('ServerlessJobConfig')}: serverless training customizes a model of AWS's, and runs there only."
+        raise Unsupported(message, "Train by an image: name one in AlgorithmSpecification, and leave this out.")
     return TrainingJob(
         name=whole.need("TrainingJobName", str),
         owner=owner,
