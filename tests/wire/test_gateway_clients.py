@@ -221,6 +221,14 @@ def test_a_presigned_upload_is_stored_and_only_as_it_was_signed(s3):
     refused_put.value.close()
 
 
+def test_who_asks_without_a_signature_as_for_public_data_is_told_so(port, s3):
+    s3.put_object(Bucket="bucket", Key="sample.csv", Body=b"1")
+    with pytest.raises(urllib.error.HTTPError) as refused_get:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/bucket/sample.csv")
+    with refused_get.value as answer:
+        assert b"<Code>AccessDenied</Code><Message>Access Denied. The request is not signed, and no bucket" in answer.read()
+
+
 def test_accounts_see_their_own_only(port, s3, sagemaker):
     s3.put_object(Bucket="bucket", Key="mine", Body=b"x")
     theirs = client(port, "s3", BOB)

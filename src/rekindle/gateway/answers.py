@@ -35,6 +35,9 @@ _NOT_SIGNED = "There were headers present in the request which were not signed: 
 _SUPPORTED = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
 _PAYLOAD_WORDS = "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, one of its -TRAILER forms"
 
+#: AWS's sentence says no more than the first two words, and its sample data are open to everybody.
+_SIGN = "The request is not signed, and no bucket here is public: sign it (no UNSIGNED, no --no-sign-request, no form)."
+
 #: What XML 1.0 has no way to say.
 _NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -109,7 +112,7 @@ _S3: Final[_Table] = {
     Reason.TOO_MANY_HEADERS: (400, "RequestHeaderSectionTooLarge", "{}"),
     Reason.TWO_LENGTHS: (400, "InvalidRequest", "{}"),
     Reason.AMBIGUOUS: (400, "InvalidArgument", "{}"),
-    Reason.MISSING: (403, "AccessDenied", "Access Denied"),
+    Reason.MISSING: (403, "AccessDenied", f"Access Denied. {_SIGN}"),
     Reason.UNSUPPORTED: (400, "InvalidRequest", _SUPPORTED),
     Reason.INCOMPLETE: (400, "AuthorizationHeaderMalformed", "The authorization header is malformed; {}"),
     Reason.MALFORMED: (400, "AuthorizationHeaderMalformed", "The authorization header is malformed; {}"),
