@@ -61,6 +61,12 @@ def address(raw_path: bytes, host: str, domains: tuple[str, ...] = ()) -> tuple[
     return bucket, key
 
 
+def url(scheme: str, raw_path: bytes, host: str) -> str:
+    """The address that was asked for, without its query. To AWS's own names clients come through our proxy, which ends TLS."""
+    path = raw_path.partition(b"?")[0].decode("ascii", "replace")
+    return f"{'https' if _OF_S3.fullmatch(_name(host)) else scheme}://{host}{path}"
+
+
 def query(raw: bytes) -> Mapping[str, str]:
     """The query's parameters; of one given twice, the first."""
     try:

@@ -102,7 +102,6 @@ class ObjectStoreApp:
             name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
             sent[name] = f"{sent[name]},{text}" if name in sent else text
         raw_path = scope.get("raw_path") or scope["path"].encode()
-        path = raw_path.partition(b"?")[0].decode("ascii", "replace")
         bucket, key = addressing.address(raw_path, sent.get("host", ""), self._domains)
         query = addressing.query(scope.get("query_string", b""))
         state = scope.get("state") or {}
@@ -113,7 +112,7 @@ class ObjectStoreApp:
             query=query,
             headers={**addressing.hoisted(query), **sent},
             account=state.get("account") or self._default_account,
-            url=f"{scope.get('scheme', 'http')}://{sent.get('host', '')}{path}",
+            url=addressing.url(scope.get("scheme", "http"), raw_path, sent.get("host", "")),
             verifier=state.get("chunk_verifier"),
         )
 

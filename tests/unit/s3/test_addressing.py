@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rekindle.s3.addressing import address, bucket_of_host, hoisted, query
+from rekindle.s3.addressing import address, bucket_of_host, hoisted, query, url
 from rekindle.s3.errors import S3Error
 
 
@@ -86,6 +86,17 @@ def test_a_key_must_be_utf8() -> None:
         address(b"/bucket/%ff", "h")
     with pytest.raises(S3Error, match="InvalidURI"):
         query(b"prefix=%ff")
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1:8421", "http://127.0.0.1:8421/b/a%20b"),
+        ("b.s3.us-east-1.amazonaws.com", "https://b.s3.us-east-1.amazonaws.com/b/a%20b"),
+    ],
+)
+def test_an_address_is_that_by_which_the_client_came(host: str, expected: str) -> None:
+    assert url("http", b"/b/a%20b?uploadId=1", host) == expected
 
 
 def test_a_presigned_query_carries_headers() -> None:
