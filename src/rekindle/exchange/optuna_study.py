@@ -46,14 +46,12 @@ def read_study(url: str, name: str | None = None, among: Collection[str] | None 
     study = _load(optuna, url, name)
     if len(study.directions) > 1:
         raise InvalidValue("--from-optuna", study.study_name, f"the study has {len(study.directions)} objectives, not one")
-    states = optuna.trial.TrialState
-    ended = [t for t in study.trials if t.state in (states.COMPLETE, states.PRUNED, states.FAIL)]
-    notes = _counted(len(study.trials) - len(ended), "still running or waiting: left out")
+    states, trials = optuna.trial.TrialState, _trials(study)
+    ended = [t for t in trials if t.state in (states.COMPLETE, states.PRUNED, states.FAIL)]
+    notes = _counted(len(trials) - len(ended), "still running or waiting: left out")
     ended, kept, more = _common(ended, among)
     if not kept:
-        raise InvalidValue(
-            "--from-optuna", study.study_name, f"none of its {len(study.trials)} trials has ended with parameters"
-        )
+        raise InvalidValue("--from-optuna", study.study_name, f"none of its {len(trials)} trials has ended with parameters")
     ranges, told = _ranges(ended, kept)
     metric = study.metric_names[0] if study.metric_names else None
     direction: Direction = "maximize" if study.direction == optuna.study.StudyDirection.MAXIMIZE else "minimize"
@@ -113,6 +111,12 @@ def _load(optuna: Any, url: str, name: str | None) -> Any:
         raise InvalidValue("--from-optuna", url, f"Optuna cannot open this storage ({_line(error)})") from error
 
 
+def _trials(study: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a choice is a list: whoever made the study was told
+        return study.trials
+
+
 def _check_file(url: str) -> None:
     """SQLite would make the file that is not there."""
     from pathlib import Path
@@ -157,9 +161,10 @@ def _ranges(trials: Sequence[Any], names: Sequence[str]) -> tuple[tuple[Paramete
 
 
 def _key(d: Any) -> tuple[Any, ...]:
-    """A distribution as plain values: kind, and either (low, high, log, step) or the choices."""
+    """A distribution as plain values: kind, and either (low, high, log, step) or the choices, by type and text: 1 and True are
+    equal, and a list, which storages take as well, cannot be looked up."""
     if hasattr(d, "choices"):
-        return ("categorical", *d.choices)
+        return ("categorical", *((type(c), _text(c)) for c in d.choices))
     kind = "integer" if type(d).__name__.startswith("Int") else "continuous"
     return (kind, d.low, d.high, d.log, d.step)
 
@@ -167,7 +172,7 @@ def _key(d: Any) -> tuple[Any, ...]:
 def _range(name: str, seen: Sequence[tuple[Any, ...]]) -> Parameter:
     """The widest range of all; Optuna itself sees to it that a parameter keeps its type."""
     if seen[0][0] == "categorical":
-        return Categorical(name, tuple(dict.fromkeys(_text(c) for _, *choices in seen for c in choices)))
+        return Categorical(name, tuple(dict.fromkeys(text for _, *choices in seen for _, text in choices)))
     make = Integer if seen[0][0] == "integer" else Continuous
     low, high = min(s[1] for s in seen), max(s[2] for s in seen)
     return make(name, low, high, "Logarithmic" if all(s[3] for s in seen) else "Linear")
@@ -176,9 +181,8 @@ def _range(name: str, seen: Sequence[tuple[Any, ...]]) -> Parameter:
 def _told(name: str, seen: Sequence[tuple[Any, ...]]) -> list[str]:
     notes = [f"{name}: its range changed; the widest is kept"] if len(seen) > 1 else []
     if seen[0][0] == "categorical":
-        # By type, too: 1 and True are equal.
-        choices = {(type(c), c): _text(c) for _, *some in seen for c in some}
-        alike = [text for text, count in Counter(choices.values()).items() if count > 1]
+        choices = dict.fromkeys(choice for _, *some in seen for choice in some)
+        alike = [text for text, count in Counter(text for _, text in choices).items() if count > 1]
         return [*notes, *(f"{name}: {text} is written alike in two of its choices, which become one" for text in alike)]
     steps = [s[4] for s in seen if s[4] not in (None, 1)]
     told = [f"{name}: ranges have no step of {steps[0]:g} here: every value between its ends is allowed"] if steps else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,21 @@ def test_choices_that_are_written_alike_are_told(tmp_path: Path) -> None:
     found = study_of(tmp_path, lambda trial: len(str(trial.suggest_categorical("act", [None, "None", "a", 1, True]))))
     assert found.ranges == (Categorical("act", ("None", "a", "1", "True")),)
     assert found.notes == ("act: None is written alike in two of its choices, which become one",)
+
+
+def test_choices_that_are_lists_or_tables_are_their_texts(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    with pytest.warns(UserWarning, match="which is of type"):
+        study = optuna.create_study(storage=url, study_name="nets")
+        study.optimize(lambda t: len(t.suggest_categorical("layers", [(64, 64), [8], {"a": 1}, None]) or ""), n_trials=5)
+    found = read_study(url)
+    assert found.ranges == (Categorical("layers", ("[64, 64]", "[8]", "{'a': 1}", "None")),)
+    assert [r.objective for r in found.results] == [float(len(_read(r.values["layers"]))) for r in found.results]
+    assert found.notes == ()
+
+
+def _read(text: str) -> Any:
+    return ast.literal_eval(text) or ""
 
 
 def test_what_still_runs_is_left_out(tmp_path: Path) -> None:
