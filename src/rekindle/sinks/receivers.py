@@ -81,6 +81,8 @@ def read_url(place: str, text: str) -> str:
     try:
         parts = urlsplit(text)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.fragment
+        # As it will be asked for: a name with an empty part, or one that is too long, would be a defect each time.
+        (parts.hostname or "").encode("idna")
     except ValueError:
         valid = False
     if valid and text.isascii() and text.isprintable() and " " not in text:

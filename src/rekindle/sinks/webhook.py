@@ -46,7 +46,7 @@ class Webhook:
     def _place(self) -> str:
         """The receiver without what may be secret in the URL: its path, its query, its user."""
         parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     def _post(self, event: Event) -> int:
         parts = urlsplit(self.url)
@@ -60,9 +60,11 @@ class Webhook:
             connection.close()
 
     def _connection(self, host: str, port: int | None, tls: bool) -> http.client.HTTPConnection:
+        # Without a port, it would take the last group of an IPv6 address for one.
         if tls:
-            return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context())
-        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(host, port or 443, timeout=TIMEOUT_SECONDS, context=context)
+        return http.client.HTTPConnection(host, port or 80, timeout=TIMEOUT_SECONDS)
 
     def _headers(self, event: Event, body: bytes) -> dict[str, str]:
         at = str(int(self.clock.now()))

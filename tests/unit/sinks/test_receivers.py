@@ -69,6 +69,8 @@ REFUSED = [
     ("- {name: a, file: ~no-such-user/x}", r"events.yaml\[1\].file: '~no-such-user/x': no user's home folder"),
     ("- {name: a, file: 1}", r"events.yaml\[1\].file: 1: not a path"),
     ("- {name: a, webhook: 'ftp://hidden'}", r"events.yaml\[1\].webhook: '...': not a URL"),
+    ("- {name: a, webhook: 'https://hidden..lab/x'}", r"events.yaml\[1\].webhook: '...': not a URL"),
+    (f"- {{name: a, webhook: 'https://hidden{64 * 'a'}.lab/x'}}", r"events.yaml\[1\].webhook: '...': not a URL"),
     ("- {name: a, webhook: [hidden]}", r"events.yaml\[1\].webhook: '...': not a URL"),
     ("- {name: a, webhook: 'https://x.lab', secret: hidden}", r"events.yaml\[1\].secret: '...': not whsec_"),
     (

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,22 @@ def test_no_error_repeats_what_may_be_secret() -> None:
     assert f"http://127.0.0.1:{port}: " in str(caught.value)
     assert "hidden" not in str(caught.value)
     assert "hidden" not in repr(sink)
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("http://[2001:db8::5]/x", 80), ("https://[2001:db8::5]/x", 443), ("http://[::1]:8/", 8)]
+)
+def test_an_address_of_ipv6_needs_no_port(url: str, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def connect(address: tuple[str, int], *_: object) -> socket.socket:
+        asked.append(address)
+        raise OSError("nobody there")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(Undelivered, match=re.escape(f"{url.rpartition('/')[0]}: nobody there")):
+        Webhook(url, KEY, SimulatedClock()).deliver(EVENT)
+    assert asked == [(url.partition("[")[2].partition("]")[0], port)]
 
 
 def test_the_file_gets_a_line_for_each_and_mends_one_that_was_cut_short(tmp_path: Path) -> None:
