@@ -47,16 +47,18 @@ def _sagemaker(app: App, job: TuningJob, to: str | None, name: str | None) -> It
 
 
 def _optuna(app: App, job: TuningJob, to: str | None, name: str | None) -> Iterator[str]:
+    from rekindle.domain.texts import without_secrets
     from rekindle.exchange.optuna_study import write_study
 
     url = _place(to, "the URL of a storage, such as sqlite:///study.db")
     definition, results = _single(app, job)
     notes = write_study(url, name or job.name, definition, results)
-    yield f"{len(results)} trials are in study {name or job.name} of {url}"
+    yield f"{len(results)} trials are in study {name or job.name} of {without_secrets(url)}"
     yield from (f"note: {note}" for note in notes)
 
 
 def _mlflow(app: App, job: TuningJob, to: str | None, name: str | None) -> Iterator[str]:
+    from rekindle.domain.texts import without_secrets
     from rekindle.exchange.mlflow_runs import write_runs
 
     uri = _place(to, "a tracking URI, such as http://127.0.0.1:5000 or sqlite:///mlflow.db")
@@ -64,7 +66,7 @@ def _mlflow(app: App, job: TuningJob, to: str | None, name: str | None) -> Itera
     objective, experiment = definition.objective, name or job.name
     added = write_runs(uri, experiment, objective.metric, objective.direction, definition.statics, results)
     there = f"; {len(results) - added} were there already" if added < len(results) else ""
-    yield f"{added} runs are added to experiment {experiment} of {uri}{there}"
+    yield f"{added} runs are added to experiment {experiment} of {without_secrets(uri)}{there}"
 
 
 FORMS: Mapping[str, Form] = {

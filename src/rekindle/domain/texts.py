@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+#: In a URL a token before the host, or a password behind a user's name (not a port behind the host; a database's may hold a
+#: slash), and a password among the options.
+_SECRETS = re.compile(r"(://[^/\s:@\[]*:)(?!\d*(?:[/\s]|$))\S*(?=@)|(://)[^/\s:]*(?=@)|([?&]password=)[^&\s]*")
+
 
 def unwanted(text: str) -> str:
     """The first character that no file, environment or database can hold: NUL, or half of a surrogate pair; else empty."""
@@ -11,3 +17,8 @@ def unwanted(text: str) -> str:
 def storable(text: str) -> str:
     """The text with a question mark for each character that no file, environment or database can hold."""
     return "".join("?" if unwanted(c) else c for c in text)
+
+
+def without_secrets(text: str) -> str:
+    """The text with what may be secret in its URLs hidden: a password, or a token that stands as the user."""
+    return _SECRETS.sub(r"\1\2\3***", text)

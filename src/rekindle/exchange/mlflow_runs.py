@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rekindle.domain.errors import RekindleError, Unsupported
+from rekindle.domain.texts import without_secrets
 from rekindle.engine.imports import Result
 
 #: MLflow takes this many entries in one call, and this many characters in a value.
@@ -33,8 +34,10 @@ def write_runs(
         for r in missing:
             _write(client, place, metric, statics, r)
     except Exception as error:
-        line = " ".join(str(error).split())[:300]
-        raise RekindleError(f"--to {uri}: MLflow cannot write there ({type(error).__name__}: {line}).") from error
+        line = " ".join(without_secrets(str(error)).split())[:300]
+        raise RekindleError(
+            f"--to {without_secrets(uri)}: MLflow cannot write there ({type(error).__name__}: {line})."
+        ) from error
     return len(missing)
 
 

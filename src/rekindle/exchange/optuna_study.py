@@ -12,6 +12,7 @@ from typing import Any
 
 from rekindle.domain.errors import InvalidValue, NameInUse, RekindleError, Unsupported
 from rekindle.domain.search_plan import configuration_of
+from rekindle.domain.texts import without_secrets
 from rekindle.domain.tuning_job import Definition
 from rekindle.engine.imports import LAST_SECOND, Result
 from rekindle.search.history import Direction
@@ -45,7 +46,10 @@ def read_study(url: str, name: str | None = None, among: Collection[str] | None 
     optuna = _optuna()
     study = _load(optuna, url, name)
     if len(study.directions) > 1:
-        raise InvalidValue("--from-optuna", study.study_name, f"the study has {len(study.directions)} objectives, not one")
+        way_out = "Save study.trials_dataframe() as CSV; import it with a job file, --objective values_0, --column x=params_x."
+        raise InvalidValue(
+            "--from-optuna", study.study_name, f"the study has {len(study.directions)} objectives, not one", way_out
+        )
     states, trials = optuna.trial.TrialState, _trials(study)
     ended = [t for t in trials if t.state in (states.COMPLETE, states.PRUNED, states.FAIL)]
     notes = _counted(len(trials) - len(ended), "still running or waiting: left out")
@@ -67,7 +71,7 @@ def write_study(url: str, name: str, definition: Definition, results: Sequence[R
     except optuna.exceptions.DuplicatedStudyError as error:
         raise NameInUse("study", name, "Give it another name by --name.") from error
     except Exception as error:
-        raise RekindleError(f"--to {url}: Optuna cannot open this storage ({_line(error)}).") from error
+        raise RekindleError(f"--to {without_secrets(url)}: Optuna cannot open this storage ({_line(error)}).") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they call it experimental
         study.set_metric_names([definition.objective.metric])
@@ -108,7 +112,9 @@ def _load(optuna: Any, url: str, name: str | None) -> Any:
     except RekindleError:
         raise
     except Exception as error:
-        raise InvalidValue("--from-optuna", url, f"Optuna cannot open this storage ({_line(error)})") from error
+        raise InvalidValue(
+            "--from-optuna", without_secrets(url), f"Optuna cannot open this storage ({_line(error)})"
+        ) from error
 
 
 def _trials(study: Any) -> Any:
@@ -128,7 +134,7 @@ def _check_file(url: str) -> None:
 
 
 def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return f"{type(error).__name__}: {' '.join(without_secrets(str(error)).split())[:200]}"
 
 
 def _common(trials: Sequence[Any], among: Collection[str] | None) -> tuple[list[Any], list[str], list[str]]:

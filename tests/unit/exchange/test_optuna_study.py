@@ -113,8 +113,8 @@ def test_choices_that_are_written_alike_are_told(tmp_path: Path) -> None:
 
 def test_choices_that_are_lists_or_tables_are_their_texts(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
+    study = optuna.create_study(storage=url, study_name="nets")
     with pytest.warns(UserWarning, match="which is of type"):
-        study = optuna.create_study(storage=url, study_name="nets")
         study.optimize(lambda t: len(t.suggest_categorical("layers", [(64, 64), [8], {"a": 1}, None]) or ""), n_trials=5)
     found = read_study(url)
     assert found.ranges == (Categorical("layers", ("[64, 64]", "[8]", "{'a': 1}", "None")),)
@@ -208,13 +208,22 @@ def test_what_cannot_be_opened_or_mapped_is_refused(tmp_path: Path) -> None:
         read_study(url, "bare")
     optuna.delete_study(storage=url, study_name="bare")
     optuna.create_study(storage=url, study_name="a", directions=["minimize", "maximize"])
-    with pytest.raises(InvalidValue, match="2 objectives"):
+    with pytest.raises(InvalidValue, match=r"2 objectives, not one.*trials_dataframe"):
         read_study(url)
     optuna.create_study(storage=url, study_name="b")
     with pytest.raises(InvalidValue, match="several studies"):
         read_study(url)
     with pytest.raises(InvalidValue, match="there is no such study"):
         read_study(url, "c")
+
+
+def test_no_error_repeats_the_password_of_a_storage() -> None:
+    url = "nonsense://me:s3cret@127.0.0.1/studies"
+    with pytest.raises(InvalidValue, match=r"nonsense://me:\*\*\*@127\.0\.0\.1/studies") as read:
+        read_study(url)
+    with pytest.raises(RekindleError, match=r"--to nonsense://me:\*\*\*@127\.0\.0\.1/studies") as written:
+        write_study(url, "s", tuning_spec().definition, [])
+    assert "s3cret" not in f"{read.value} {written.value}"
 
 
 @pytest.mark.parametrize(
