@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 REKINDLE = str(Path(sys.executable).parent / "rekindle")
+EXPORT = ("export", "old", "--as", "mlflow", "--to")
 ROWS = """\
 x,k,status,loss,started_at,ended_at,name
 0.5,a,,0.25,2026-01-01T00:00:00+00:00,2026-01-01T00:00:05+00:00,t-1
@@ -22,6 +23,13 @@ objective: {metric: loss, goal: minimize, regex: 'loss=([0-9.]+)'}
 ranges: {x: {min: 0, max: 1}, k: [a, b]}
 static: {depth: 3}
 limits: {jobs: 2}
+"""
+CUT = """\
+import sys
+from mlflow import MlflowClient
+MlflowClient.set_terminated = lambda *_, **__: sys.exit(9)
+from rekindle.cli.main import main
+main(sys.argv[1:])
 """
 READ = """\
 import json, sys
@@ -45,9 +53,10 @@ def test_training_jobs_become_runs_once(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(ROWS)
     run(REKINDLE, "import", "old.yaml", "rows.csv")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
+    assert subprocess.run([sys.executable, "-c", CUT, *EXPORT, uri], cwd=tmp_path, env=environ, check=False).returncode == 9
     names = [trial["name"] for trial in json.loads(run(REKINDLE, "trials", "old", "--json"))]
-    assert "2 runs are added to experiment old" in run(REKINDLE, "export", "old", "--as", "mlflow", "--to", uri)
-    again = run(REKINDLE, "export", "old", "--as", "mlflow", "--to", uri)
+    assert "2 runs are added to experiment old" in run(REKINDLE, *EXPORT, uri)
+    again = run(REKINDLE, *EXPORT, uri)
     assert "0 runs are added" in again
     assert "2 were there already" in again
     found: list[Any] = json.loads(run(sys.executable, "-c", READ, uri))

@@ -13,6 +13,8 @@ from rekindle.engine.imports import Result
 _BATCH = 100
 _LONGEST = 500
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Stopped": "KILLED"}
+#: What is left of a run whose export was cut short.
+_BEGUN = "RUNNING"
 #: The tag by which a run is known again: exporting twice adds nothing.
 TAG = "rekindle.training_job"
 
@@ -47,14 +49,21 @@ def _experiment(client: Any, name: str, tags: Mapping[str, str]) -> str:
 
 
 def _known(client: Any, place: str) -> set[str]:
+    """The training jobs that are there; of a run that an export left half-written, nothing is."""
     known: set[str] = set()
+    begun: list[str] = []
     token: str | None = None
     while True:
         page = client.search_runs([place], max_results=1000, page_token=token)
-        known |= {run.data.tags.get(TAG, "") for run in page}
+        ours = [run for run in page if TAG in run.data.tags]
+        known |= {run.data.tags[TAG] for run in ours if run.info.status != _BEGUN}
+        begun += [run.info.run_id for run in ours if run.info.status == _BEGUN]
         token = page.token
         if not token:
-            return known
+            break
+    for run_id in begun:
+        client.delete_run(run_id)
+    return known
 
 
 def _write(client: Any, place: str, metric: str, statics: Mapping[str, str], r: Result) -> None:
