@@ -22,6 +22,7 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9]
 _OURS_ALONE = ("REKINDLE_EVENTS", "REKINDLE_EVENTS_WEBHOOK", "REKINDLE_EVENTS_SECRET", "REKINDLE_EVENTS_FILE")
 #: Names of AWS's and of one's own; of a length that leaves room in the name of the default bucket.
 _REGION = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+_IN_MEMORY = re.compile(r"sqlite(\+\w+)?:///?(:memory:)?")
 _HOME_ID = re.compile(r"[0-9a-f]{12}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")
 
@@ -102,7 +103,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     home = _path("REKINDLE_HOME", environ.get("REKINDLE_HOME") or _default_home())
     return Settings(
         home=home,
-        database_url=environ.get("REKINDLE_DATABASE_URL") or _own_database(home),
+        database_url=_database(environ.get("REKINDLE_DATABASE_URL") or _own_database(home)),
         limits=_limits(environ.get("REKINDLE_LIMITS") or None),
         account=_account(environ.get("REKINDLE_ACCOUNT") or "000000000000"),
         region=_region(environ.get("REKINDLE_REGION") or "us-east-1"),
@@ -147,6 +148,13 @@ def in_notebook() -> bool:
 
 def _path(variable: str, text: str) -> Path:
     return with_home(text, variable).absolute()
+
+
+def _database(url: str) -> str:
+    """The URL as it is. A database in memory would be gone with each command, and all jobs with it."""
+    if _IN_MEMORY.fullmatch(url):
+        raise InvalidValue("REKINDLE_DATABASE_URL", url, "it names no file", "Write sqlite:////folder/rekindle.db.")
+    return url
 
 
 def _own_database(home: Path) -> str:

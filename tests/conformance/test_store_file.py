@@ -259,11 +259,22 @@ def test_a_file_that_may_not_be_written_is_reported(store, path):
 
 
 @pytest.mark.parametrize(
-    "url", ["nonsense", "mysql://host/db", "sqlite+aiosqlite:///x.db", "postgresql+asyncpg://host/db", "http://example.org"]
+    "url",
+    [
+        *("nonsense", "mysql://host/db", "sqlite+aiosqlite:///x.db", "postgresql+asyncpg://host/db", "http://example.org"),
+        *(
+            "postgresql://me:hidden@host:port/db",
+            "sqlite://rekindle.db",
+            "sqlite://folder/x.db",
+            "sqlite:///x.db?mode=ro&uri=true",
+        ),
+        "sqlite:///x.db?timeout=soon",
+    ],
 )
 def test_a_url_of_another_kind_is_refused(url):
-    with pytest.raises(InvalidValue, match="REKINDLE_DATABASE_URL"):
+    with pytest.raises(InvalidValue, match=r"REKINDLE_DATABASE_URL: .*Write sqlite:////folder/rekindle\.db") as caught:
         open_store(url)
+    assert "hidden" not in str(caught.value)
 
 
 def test_a_newer_schema_is_refused_and_left_alone(store, path):

@@ -134,6 +134,10 @@ class TestPostgreSQL(StoreSuite):
         store.close()
         assert (known["keepalives_idle"], known["tcp_user_timeout"]) == (idle, "20000")
 
+    def test_an_option_that_there_is_not_is_named(self, server):
+        with pytest.raises(StoreUnavailable, match=r"option.*REKINDLE_DATABASE_URL"):
+            open_store(f"{server}&sslmod=require")
+
     def test_deleting_training_jobs_of_one_spec_while_others_come(self, store):
         job, _lease, trials = started(store, 20)
 

@@ -173,6 +173,14 @@ def test_endpoints(url: str) -> None:
     assert load_settings({"REKINDLE_S3_ENDPOINT": f"{url}/"}).s3_endpoint == url
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///"])
+def test_a_database_that_would_be_gone_with_the_command_is_refused(url: str) -> None:
+    with pytest.raises(
+        InvalidValue, match=r"^REKINDLE_DATABASE_URL: .*: it names no file\. Write sqlite:////folder/rekindle\.db"
+    ):
+        load_settings({"REKINDLE_DATABASE_URL": url})
+
+
 @pytest.mark.parametrize("name", ["plain", "what? & %41 #1", "zwölf", "a+b;c:d@e", b"\xff".decode("utf-8", "surrogateescape")])
 def test_the_database_is_in_the_home_folder_whatever_that_is_called(tmp_path: Path, name: str) -> None:
     home = tmp_path / name

@@ -40,12 +40,15 @@ def open_database(url: str, patience: float = PATIENCE_SECONDS) -> Database:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # or a port that is no number
         # Not the URL itself: it may hold a password.
         raise InvalidValue("REKINDLE_DATABASE_URL", "...", "not a database URL", _URL_HINT) from error
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        if parsed.host or parsed.query:
+            reason = "the path of the file follows three slashes, and no options follow it"
+            raise InvalidValue("REKINDLE_DATABASE_URL", url, reason, _URL_HINT)
         return parsed.set(drivername="sqlite", database=_path_in(url))
     raise InvalidValue("REKINDLE_DATABASE_URL", parsed.drivername, "neither sqlite nor postgresql", _URL_HINT)
 
