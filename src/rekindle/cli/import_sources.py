@@ -184,7 +184,9 @@ def read_text(path: str) -> str:
 
     say_if_waiting(path)
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        # Ends of lines as they are: they may stand within a value.
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            return file.read()
     except UnicodeDecodeError as error:
         line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
         raise InvalidValue(f"{path}:{line}", f"byte 0x{byte:02x}", "not UTF-8", "Save the file as UTF-8.") from error

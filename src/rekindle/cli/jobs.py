@@ -372,12 +372,13 @@ def _write_csv(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
     import io
 
     from rekindle.cli.printing import write_as_a_file
+    from rekindle.exchange.rows import CsvLines
 
     names = _names(job)
     first = ["number", "name", *["definition"] * (len(job.spec.definitions) > 1)]
     fixed = [*first, "status", "objective", "seconds", "started_at", "ended_at", "failure_reason", "model"]
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
+    written = io.StringIO(newline="")
+    writer = csv.writer(CsvLines(written))
     writer.writerow([*fixed, *names])
     for r in records:
         writer.writerow([*(r[column] for column in fixed), *(r["values"].get(name) for name in names)])

@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.engine.imports import LAST_SECOND, Result
@@ -68,6 +69,18 @@ def read_results(
     return [r for r in results if r is not None]
 
 
+class CsvLines:
+    """What ``csv.writer`` writes, into ``file``, with lines that end in a newline alone. The writer must not know of that:
+    until Python 3.13 it quotes only those ends of lines that are its own, and a carriage return would end a row."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        """Writes one line."""
+        return self._file.write(line.removesuffix("\r\n") + "\n")
+
+
 def _check_one_definition(rows: Sequence[tuple[int, Row]], path: str) -> None:
     """Rows of several definitions have ranges of their own each, and a tuning job has them of one."""
     found = sorted({str(row[DEFINITION_COLUMN]) for _, row in rows if not _is_empty(row.get(DEFINITION_COLUMN))})
@@ -88,7 +101,7 @@ def write_results(results: Sequence[Result], form: str, metric: str, parameters:
     values = [{name: r.values.get(name) for name in parameters} for r in results]
     rows = [{**v, **f} if form == "dataframe" else {**f, **v} for f, v in zip(facts, values, strict=True)]
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [metric, *parameters], lineterminator="\n")
+    writer = csv.DictWriter(CsvLines(text), list(rows[0]) if rows else [metric, *parameters])
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -158,7 +171,8 @@ def _check_width(where: str, row: Mapping[Any, Any], columns: int) -> None:
 
 
 def _json_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
-    for number, line in enumerate(text.split("\n"), start=1):
+    # Not what else Unicode calls an end of a line: it may stand in a text.
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if not line.strip():
             continue
         try:

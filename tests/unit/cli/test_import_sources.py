@@ -1,0 +1,42 @@
+"""Files of history as they are read from the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rekindle.cli.import_sources import from_files
+from rekindle.exchange.rows import write_results
+
+JOB = r"""
+name: old
+command: python train.py
+objective: {metric: loss, goal: minimize, regex: 'loss=([0-9.]+)'}
+ranges: {x: {min: 0, max: 1}, sep: ["\r\n", "\r", "\n", "\u2028"]}
+"""
+ROWS = '{"x": 0.5, "sep": "\\r\\n", "loss": 1, "failure_reason": "a\\rb"}\n{"x": 0.5, "sep": "\\r", "loss": 2}\n'
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_what_is_exported_comes_back_whatever_ends_of_lines_it_holds(tmp_path: Path, form: str) -> None:
+    job, first, second = tmp_path / "old.yaml", tmp_path / "first.jsonl", tmp_path / f"second.{form}"
+    job.write_text(JOB)
+    first.write_text(ROWS)
+    found = from_files(str(job), [str(first)], None, {}).results
+    assert [r.values["sep"] for r in found] == ["\r\n", "\r"]
+    second.write_bytes(write_results(found, form, "loss", ["x", "sep"]).encode())
+    again = from_files(str(job), [str(second)], None, {}).results
+    assert [(r.values["sep"], r.failure_reason) for r in again] == [("\r\n", "a\rb"), ("\r", None)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_files_of_any_system_are_read(tmp_path: Path, end: str) -> None:
+    (tmp_path / "old.yaml").write_text(JOB)
+    csv, jsonl = tmp_path / "a.csv", tmp_path / "a.jsonl"
+    csv.write_bytes(end.join(("x,sep,loss", '0.5,"\u2028",1', "")).encode())
+    jsonl.write_bytes(end.join(('{"x": 0.5, "sep": "\u2028", "loss": 1}', "", "{}")).encode())
+    (result,) = from_files(str(tmp_path / "old.yaml"), [str(csv)], None, {}).results
+    assert (result.values["sep"], result.objective) == ("\u2028", 1.0)
+    results = from_files(str(tmp_path / "old.yaml"), [str(jsonl)], None, {}).results
+    assert [r.where.rpartition(":")[2] for r in results] == ["1", "3"]
