@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rekindle.cli.import_sources import from_files
+from rekindle.domain.errors import RekindleError
 from rekindle.exchange.rows import write_results
 
 JOB = r"""
@@ -40,3 +43,23 @@ def test_files_of_any_system_are_read(tmp_path: Path, end: str) -> None:
     assert (result.values["sep"], result.objective) == ("\u2028", 1.0)
     results = from_files(str(tmp_path / "old.yaml"), [str(jsonl)], None, {}).results
     assert [r.where.rpartition(":")[2] for r in results] == ["1", "3"]
+
+
+DESCRIPTION: dict[str, Any] = {
+    "HyperParameterTuningJobName": "a",
+    "HyperParameterTuningJobStatus": "Completed",
+    "HyperParameterTuningJobConfig": {
+        "Strategy": "Random",
+        "ResourceLimits": {"MaxParallelTrainingJobs": 1},
+        "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+        "ParameterRanges": {"CategoricalParameterRanges": [{"Name": "c", "Values": ["a"]}]},
+    },
+}
+
+
+@pytest.mark.parametrize("field", ["HyperParameterRanges", "TuningObjective"])
+def test_a_list_where_a_description_has_a_table_is_refused_by_its_place(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "describe.json"
+    path.write_text(json.dumps(DESCRIPTION | {"TrainingJobDefinition": {field: [1]}}))
+    with pytest.raises(RekindleError, match=rf"describe\.json: TrainingJobDefinition\.{field}: \[1\]: must be an object"):
+        from_files(str(path), ["none.json"], None, {})

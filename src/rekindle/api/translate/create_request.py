@@ -71,7 +71,7 @@ def _definitions(request: Json, config: Part) -> tuple[Definition, ...]:
         return (_definition(part, config, None),)
     parts = list(Part("", request).items("TrainingJobDefinitions"))
     for key in ("ParameterRanges", "HyperParameterTuningJobObjective"):
-        if says_something(config.get(key)):
+        if says_something(config.part(key).value):
             raise InvalidValue(config.inner(key), config.get(key), "each of several definitions has its own")
     _check_environments(parts)
     return tuple(_definition(part, config, part.need("DefinitionName", str)) for part in parts)
@@ -81,7 +81,7 @@ def _check_said_once(part: Part, config: Part) -> None:
     """A single definition's objective and ranges stand in the configuration or in the definition; were they in both, one of
     them would be ignored."""
     for outer, inner in (("HyperParameterTuningJobObjective", "TuningObjective"), ("ParameterRanges", "HyperParameterRanges")):
-        if says_something(config.get(outer)) and says_something(part.get(inner)):
+        if says_something(config.part(outer).value) and says_something(part.part(inner).value):
             raise InvalidValue(part.inner(inner), part.get(inner), f"{config.inner(outer)} is given too: exactly one of them")
 
 
