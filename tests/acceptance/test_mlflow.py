@@ -12,7 +12,7 @@ from typing import Any
 REKINDLE = str(Path(sys.executable).parent / "rekindle")
 EXPORT = ("export", "old", "--as", "mlflow", "--to")
 ROWS = """\
-x,k,status,loss,started_at,ended_at,name
+x,k@1,status,loss,started_at,ended_at,name
 0.5,a,,0.25,2026-01-01T00:00:00+00:00,2026-01-01T00:00:05+00:00,t-1
 1,b,Failed,,,,t-2
 """
@@ -20,7 +20,7 @@ JOB = """\
 name: old
 command: python train.py
 objective: {metric: loss, goal: minimize, regex: 'loss=([0-9.]+)'}
-ranges: {x: {min: 0, max: 1}, k: [a, b]}
+ranges: {x: {min: 0, max: 1}, "k@1": [a, b]}
 static: {depth: 3}
 limits: {jobs: 2}
 """
@@ -55,12 +55,14 @@ def test_training_jobs_become_runs_once(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     assert subprocess.run([sys.executable, "-c", CUT, *EXPORT, uri], cwd=tmp_path, env=environ, check=False).returncode == 9
     names = [trial["name"] for trial in json.loads(run(REKINDLE, "trials", "old", "--json"))]
-    assert "2 runs are added to experiment old" in run(REKINDLE, *EXPORT, uri)
+    first = run(REKINDLE, *EXPORT, uri)
+    assert "2 runs are added to experiment old" in first
+    assert "note: k@1 is called k_1 there" in first
     again = run(REKINDLE, *EXPORT, uri)
     assert "0 runs are added" in again
     assert "2 were there already" in again
     found: list[Any] = json.loads(run(sys.executable, "-c", READ, uri))
     assert found == [
-        [names[0], "FINISHED", {"x": "0.5", "k": "a", "depth": "3"}, {"loss": 0.25}, 5000],
-        [names[1], "FAILED", {"x": "1.0", "k": "b", "depth": "3"}, {}, 0],
+        [names[0], "FINISHED", {"x": "0.5", "k_1": "a", "depth": "3"}, {"loss": 0.25}, 5000],
+        [names[1], "FAILED", {"x": "1.0", "k_1": "b", "depth": "3"}, {}, 0],
     ]

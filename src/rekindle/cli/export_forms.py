@@ -59,7 +59,7 @@ def _optuna(app: App, job: TuningJob, to: str | None, name: str | None) -> Itera
 
 def _mlflow(app: App, job: TuningJob, to: str | None, name: str | None) -> Iterator[str]:
     from rekindle.domain.texts import without_secrets
-    from rekindle.exchange.mlflow_runs import write_runs
+    from rekindle.exchange.mlflow_runs import name_there, write_runs
 
     uri = _place(to, "a tracking URI, such as http://127.0.0.1:5000 or sqlite:///mlflow.db")
     definition, results = _single(app, job)
@@ -67,6 +67,9 @@ def _mlflow(app: App, job: TuningJob, to: str | None, name: str | None) -> Itera
     added = write_runs(uri, experiment, objective.metric, objective.direction, definition.statics, results)
     there = f"; {len(results) - added} were there already" if added < len(results) else ""
     yield f"{added} runs are added to experiment {experiment} of {without_secrets(uri)}{there}"
+    names = [objective.metric, *definition.statics, *(p.name for p in definition.ranges)]
+    odd = [name for name in names if name_there(name) != name]
+    yield from (f"note: {name} is called {name_there(name)} there: MLflow does not take the name as it is" for name in odd)
 
 
 FORMS: Mapping[str, Form] = {
@@ -93,8 +96,8 @@ def _single(app: App, job: TuningJob) -> tuple[Definition, list[Result]]:
 def _place(to: str | None, what: str) -> str:
     from rekindle.domain.errors import InvalidValue
 
-    if to is None:
-        raise InvalidValue("--to", None, f"needed for this form: {what}")
+    if not to:
+        raise InvalidValue("--to", to, f"needed for this form: {what}")
     return to
 
 

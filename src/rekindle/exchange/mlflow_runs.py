@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,6 +44,11 @@ def write_runs(
     return len(missing)
 
 
+def name_there(name: str) -> str:
+    """What a metric or a hyperparameter is called in MLflow, which takes no ``@`` and the like in names."""
+    return re.sub(r"[^\w.\- :/]", "_", name)
+
+
 def _experiment(client: Any, name: str, tags: Mapping[str, str]) -> str:
     found = client.get_experiment_by_name(name)
     return str(client.create_experiment(name, tags=dict(tags)) if found is None else found.experiment_id)
@@ -74,8 +80,8 @@ def _write(client: Any, place: str, metric: str, statics: Mapping[str, str], r: 
     tags = {TAG: r.name, "rekindle.status": r.status, "rekindle.failure_reason": r.failure_reason}
     run = client.create_run(place, start_time=started, tags={k: v for k, v in tags.items() if v is not None}, run_name=r.name)
     curve = r.curve or (() if r.objective is None else (r.objective,))
-    params = [Param(name, value[:_LONGEST]) for name, value in {**statics, **r.values}.items()]
-    metrics = [Metric(metric, value, ended, step) for step, value in enumerate(curve)]
+    params = [Param(name_there(name), value[:_LONGEST]) for name, value in {**statics, **r.values}.items()]
+    metrics = [Metric(name_there(metric), value, ended, step) for step, value in enumerate(curve)]
     for i in range(0, max(len(params), len(metrics)), _BATCH):
         client.log_batch(run.info.run_id, metrics=metrics[i : i + _BATCH], params=params[i : i + _BATCH])
     client.set_terminated(run.info.run_id, status=_STATUS[r.status], end_time=ended)
