@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rekindle.domain.errors import RekindleError
+from rekindle.domain.texts import without_secrets
 
 Answer = Mapping[str, Any]
 
@@ -29,8 +30,10 @@ def fetch(name: str, profile: str | None, region: str | None) -> tuple[Answer, l
         found = error.response.get("Error", {})
         message = f"--from-aws {name}: {found.get('Code', 'error')}: {found.get('Message', error)}"
         raise RekindleError(message, "Is it in this region and account? See --profile and --region.") from error
-    except BotoCoreError as error:
-        raise RekindleError(f"--from-aws {name}: {error}", "See --profile and --region.") from error
+    except (BotoCoreError, ValueError) as error:  # or an AWS_ENDPOINT_URL that is no URL
+        raise RekindleError(
+            f"--from-aws {name}: {without_secrets(str(error))}", "See --profile, --region and AWS_ENDPOINT_URL."
+        ) from error
 
 
 def _plain(value: Any) -> Any:
