@@ -6,6 +6,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -72,14 +73,24 @@ def write_study(url: str, name: str, definition: Definition, results: Sequence[R
         raise NameInUse("study", name, "Give it another name by --name.") from error
     except Exception as error:
         raise RekindleError(f"--to {without_secrets(url)}: Optuna cannot open this storage ({_line(error)}).") from error
+    try:
+        _fill(optuna, study, definition, results)
+    except BaseException:
+        # Half of it would pass for the whole, and be in the way of the next try.
+        with suppress(Exception):
+            optuna.delete_study(study_name=name, storage=url)
+        raise
+    odd = [p.name for p in definition.ranges if getattr(p, "scaling", "") == "ReverseLogarithmic"]
+    return [f"{n}: Optuna has no reverse logarithmic scale; the range is linear there" for n in odd]
+
+
+def _fill(optuna: Any, study: Any, definition: Definition, results: Sequence[Result]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they call it experimental
         study.set_metric_names([definition.objective.metric])
     study.set_user_attr(_OURS, {"statics": dict(definition.statics)})
     distributions = {p.name: _distribution(optuna, p) for p in definition.ranges}
     study.add_trials([_trial(optuna, i, r, definition, distributions) for i, r in enumerate(results)])
-    odd = [p.name for p in definition.ranges if getattr(p, "scaling", "") == "ReverseLogarithmic"]
-    return [f"{n}: Optuna has no reverse logarithmic scale; the range is linear there" for n in odd]
 
 
 def _statics(study: Any) -> dict[str, str]:

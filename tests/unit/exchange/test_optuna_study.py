@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +188,23 @@ def test_a_study_is_not_written_over(tmp_path: Path) -> None:
     write_study(url, "s", tuning_spec().definition, [])
     with pytest.raises(NameInUse, match="study"):
         write_study(url, "s", tuning_spec().definition, [])
+
+
+def test_a_study_that_was_broken_off_leaves_nothing_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+
+    def cut(study: optuna.Study, trials: Sequence[Any]) -> None:
+        study.add_trial(trials[0])
+        raise KeyboardInterrupt
+
+    definition = tuning_spec(ranges=(Continuous("x", 0, 1),)).definition
+    results = [Result("1", {"x": "0.5"}, 1.0), Result("2", {"x": "0.6"}, 2.0)]
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.Study, "add_trials", cut)
+        with pytest.raises(KeyboardInterrupt):
+            write_study(url, "s", definition, results)
+    write_study(url, "s", definition, results)
+    assert [r.objective for r in read_study(url).results] == [1.0, 2.0]
 
 
 def test_what_cannot_be_opened_or_mapped_is_refused(tmp_path: Path) -> None:
