@@ -23,7 +23,7 @@ from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, Output, Owner, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavailable
-from rekindle.executors import leftovers, machine, orders, process, records
+from rekindle.executors import folders, leftovers, machine, orders, process, records
 from rekindle.executors.attempts import Attempt
 from rekindle.executors.folders import Folders
 from rekindle.executors.host import Host
@@ -121,6 +121,27 @@ class TestProcessExecutor(ExecutorSuite):
         shutil.rmtree(bench.home / "tuning" / KEY.name)
         another.stop(KEY) if ending == "stop" else another.launch(bench.run("mark('again')"))
         assert [p for p in former if alive(p.pid)] == []
+
+    def test_what_somebody_has_begun_meanwhile_is_not_taken_for_a_run_without_a_folder(
+        self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        another, scan = self.make(bench.home), psutil.process_iter
+        Folders(bench.home).claim(bench.run(WAIT_FOREVER))
+        scans = iter(range(99))
+
+        def meanwhile() -> object:
+            # It is looked for by who launches it, too.
+            if next(scans) == 0:
+                executor.launch(bench.run(WAIT_FOREVER))
+                bench.await_mark("ready")
+            return scan()
+
+        monkeypatch.setattr(psutil, "process_iter", meanwhile)
+        shutil.rmtree(bench.home / "tuning" / KEY.name)
+        another.stop(KEY)
+        assert executor.report(KEY).state is RunState.RUNNING
+        executor.stop(KEY)
+        assert finished(executor).state is RunState.STOPPED
 
     def test_a_run_whose_folder_cannot_be_looked_at_for_a_moment_is_not_lost(self, bench: Bench) -> None:
         executor, another = self.make(bench.home), self.make(bench.home)
@@ -393,11 +414,11 @@ class TestProcessExecutor(ExecutorSuite):
 
         def second() -> None:
             waits.set()
-            with self.make(bench.home).deleting(KEY.owner):
+            with self.make(bench.home).deleting(KEY.owner, KEY.name):
                 order.append("second")
 
         thread = threading.Thread(target=second)
-        with executor.deleting(KEY.owner), self.make(bench.home).deleting(Owner("111111111111")):
+        with executor.deleting(KEY.owner, KEY.name), self.make(bench.home).deleting(Owner("111111111111"), KEY.name):
             thread.start()
             waits.wait(PATIENCE)
             thread.join(0.2)
@@ -405,12 +426,23 @@ class TestProcessExecutor(ExecutorSuite):
         thread.join(PATIENCE)
         assert order == ["first", "second"]
 
+    def test_one_that_does_not_end_is_not_waited_for(
+        self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who waits in a server keeps a thread, of which there are few."""
+        monkeypatch.setattr(folders, "_DELETING_PATIENCE", 0.1)
+        with executor.deleting(KEY.owner, KEY.name):
+            with self.make(bench.home).deleting(KEY.owner, "another"):
+                pass
+            with pytest.raises(StoreUnavailable, match="is not done"), self.make(bench.home).deleting(KEY.owner, KEY.name):
+                pass
+
     def test_a_full_disk_keeps_nobody_from_deleting(self, executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(Path, "open", full)
-        with executor.deleting(KEY.owner):
+        with executor.deleting(KEY.owner, KEY.name):
             pass
 
     # What it costs us.

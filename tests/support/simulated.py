@@ -141,7 +141,7 @@ class SimulatedExecutor:
     def has_log(self, owner: Owner, name: str, attempt: int = 0) -> bool:
         return any((k.owner, k.name) == (owner, name) and attempt in (0, k.attempt) for k in self._runs)
 
-    def deleting(self, owner: Owner) -> AbstractContextManager[None]:
+    def deleting(self, owner: Owner, name: str) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
 
     def forget(self, owner: Owner, name: str) -> None:

@@ -6,7 +6,7 @@ import re
 
 #: In a URL a token before the host, or a password behind a user's name (not a port behind the host; a database's may hold a
 #: slash), and a password among the options.
-_SECRETS = re.compile(r"(://[^/\s:@\[]*:)(?!\d*(?:[/\s]|$))\S*(?=@)|(://)[^/\s:]*(?=@)|([?&]password=)[^&\s]*")
+_SECRETS = re.compile(r"(://[^/\s:\[]*:)(?!\d*(?:[/\s]|$))\S*(?=@)|(://)[^/\s:]*(?=@)|([?&](?:ssl)?password=)[^&\s]*")
 
 
 def unwanted(text: str) -> str:

@@ -346,8 +346,8 @@ def _no_metric(definition: Definition, where: str) -> InvalidValue:
     field, metric = f"{where}objective.metric", definition.objective.metric
     names = [m.name for m in definition.training.algorithm.metrics]
     builtin = builtin_named(definition.training.algorithm.image)
-    if builtin is not None:
-        # None can be defined for its image, even where that runs a script.
+    if builtin is not None and set(builtin.metrics) <= set(definition.training.algorithm.metrics):
+        # On the wire none can be defined for its image, even where that runs a script.
         return InvalidValue(field, metric, f"{builtin.name} has no metric of this name", f"Its metrics are {', '.join(names)}.")
     reason = f"no metric of this name is defined; there is {names or 'none'}"
     way_out = "Give the objective a regex that finds its value in the log."

@@ -317,15 +317,21 @@ def _not_ended(kind: str, name: str, status: str) -> WrongState:
 
 def delete_training_job(store: JobStore, executor: Executor, owner: Owner, name: str) -> TrainingJob:
     """Removes a training job's record and files. Raises WrongState while it runs, or while its tuning job is there."""
+    _deletable(store, owner, name)
     # One at a time: once another has deleted it, the name is free, and the files may be another job's.
-    with executor.deleting(owner):
-        job = store.training_job(owner, name)
-        if job.is_running:
-            raise _not_ended("training job", job.name, job.shown_status.value)
-        _check_not_counted(store, job)
+    with executor.deleting(owner, name):
+        job = _deletable(store, owner, name)
         # The record last: by it a deletion that was interrupted is found and finished by the next.
         executor.forget(job.owner, job.name)
         store.delete_training_job(job.id)
+    return job
+
+
+def _deletable(store: JobStore, owner: Owner, name: str) -> TrainingJob:
+    job = store.training_job(owner, name)
+    if job.is_running:
+        raise _not_ended("training job", job.name, job.shown_status.value)
+    _check_not_counted(store, job)
     return job
 
 

@@ -26,11 +26,13 @@ class LeaseLost(Exception):
 
 class StoreUnavailable(WithHint):
     """The database or object store cannot be reached, or stayed locked for longer than its time-out, or the disk is full; the
-    call may be repeated. Not a RekindleError: what was asked for was right. ``uri`` is the one whose store does not answer."""
+    call may be repeated. Not a RekindleError: what was asked for was right. ``uri`` is the one whose store does not answer, or
+    has ``answered`` that it cannot do so now."""
 
-    def __init__(self, message: str, hint: str = "", uri: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", uri: str = "", answered: bool = False) -> None:
         super().__init__(message, hint)
         self.uri = uri
+        self.answered = answered
 
 
 class ClusterUnavailable(StoreUnavailable):
@@ -514,9 +516,9 @@ class Executor(Protocol):
         """Whether an attempt (0: any) of a training job was launched from this home, so that ``read_log`` knows its log."""
         ...
 
-    def deleting(self, owner: Owner) -> AbstractContextManager[None]:
-        """Within its block nobody else who works on the same files deletes a training job of this owner. Raises
-        StoreUnavailable as ``report`` does."""
+    def deleting(self, owner: Owner, name: str) -> AbstractContextManager[None]:
+        """Within its block nobody else who works on the same files deletes this training job. Raises StoreUnavailable as
+        ``report`` does, and where somebody else is not done with that."""
         ...
 
     def forget(self, owner: Owner, name: str) -> None:

@@ -43,8 +43,9 @@ class _Asked:
 
     def follows(self, snapshot: Snapshot, definition: Definition) -> bool:
         """Whether it is a suggestion for what is recorded: what it saw is what was recorded up to then, and no training job
-        was launched since."""
-        return definition.name == self.definition and history_for(snapshot, definition, self.seq) == self.history
+        was launched since. The database may have gone back meanwhile, to before it."""
+        recorded = self.seq <= snapshot.job.seq and definition.name == self.definition
+        return recorded and history_for(snapshot, definition, self.seq) == self.history
 
 
 class SuggestionPool(Suggester):

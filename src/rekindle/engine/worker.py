@@ -25,7 +25,7 @@ from rekindle.domain.errors import NotFound
 from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingSpec
 from rekindle.engine.health import log_end
 from rekindle.engine.memory import Memory
-from rekindle.engine.ports import Lease, LeaseLost, RunKey, StoreUnavailable
+from rekindle.engine.ports import Lease, LeaseLost, RunKey, RunState, StoreUnavailable
 from rekindle.engine.queries import parents_of
 from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconcile_tuning_job, wants_more
 
@@ -104,6 +104,8 @@ class _Work:
     idle_since: int
     #: None: not known.
     running: list[RunKey] | None = None
+    #: When the first of the steps began after which that is not known.
+    moved_at: float = 0.0
     #: Those that waited for room when they were looked at, and may have begun since.
     pending: list[RunKey] = field(default_factory=list)
     parents: tuple[ParentJob, ...] | None = None
@@ -134,6 +136,8 @@ class Worker:
     gone_homes: tuple[str, ...] = ()
     #: By subject, in the order in which it was claimed.
     _work: dict[str, _Work] = field(default_factory=dict)
+    #: Runs of work that another moves by now.
+    _late: set[RunKey] = field(default_factory=set)
     #: Counts the turns taken.
     _turns: int = 0
     #: When everything is looked at again, and when dead holders are, at the latest.
@@ -167,6 +171,7 @@ class Worker:
             if everything:
                 self._next_look = now + self.poll_seconds
             self._move_all([s for s in self._work if everything or s in answered])
+            self._stop_late()
             self._store_is_away, self._next_complaint = False, 0.0
         except StoreUnavailable as error:
             # The leases stay ours while they last; one that was lost meanwhile is refused when it is used.
@@ -239,7 +244,7 @@ class Worker:
                 work.next_renewal = due
         if self.only is None or self.only not in self._work:
             for lease in self.step.store.claim(self.holder, LEASE_SECONDS, only=self.only):
-                work = self._work.setdefault(lease.subject, _Work(lease, due, self._turns))
+                work = self._work.setdefault(lease.subject, _Work(lease, due, self._turns, moved_at=now))
                 work.lease, work.next_renewal = lease, due
 
     def _move_all(self, subjects: Sequence[str]) -> None:
@@ -306,6 +311,8 @@ class Worker:
         step = replace(self.step, at_most=at_most)
         # A step that is broken off may have started some.
         before, work.running = work.running, None
+        if before is not None:
+            work.moved_at = self.step.clock.now()
         try:
             if kind == "tuning":
                 finished = self._move_tuning_job(step, work, int(number))
@@ -357,10 +364,27 @@ class Worker:
     def _lose(self, subject: str) -> None:
         """Lets go of work that another moves by now. Who was suspended between a save and the launches that it meant may have
         launched what the other had recorded as ended by then: nobody else would ever ask for an end of that."""
-        for key in self._work[subject].running or ():
-            if self._has_ended(key):
-                self.step.executor.stop(key, give_up=True)
+        work = self._work[subject]
+        self._late |= set(self._begun(work) if work.running is None else work.running)
         self._drop(subject)
+
+    def _begun(self, work: _Work) -> list[RunKey]:
+        """The runs of which a step that was broken off may have begun some: they had not ended then."""
+        kind, _, number = work.lease.subject.partition(":")
+        try:
+            one = kind == "training"
+            jobs = [self.step.store.training_job_by_id(int(number))] if one else self.step.store.jobs_of(int(number))
+        except NotFound:
+            return []
+        return [RunKey.of(job) for job in jobs if job.is_running or (job.ended_at or 0.0) >= work.moved_at]
+
+    def _stop_late(self) -> None:
+        """Ends what we may have launched too late, and is recorded as ended."""
+        for key in sorted(self._late, key=lambda k: (k.name, k.attempt)):
+            report = self.step.executor.report(key)
+            if report is not None and report.state is RunState.RUNNING and self._has_ended(key):
+                self.step.executor.stop(key, give_up=True)
+            self._late.discard(key)
 
     def _has_ended(self, key: RunKey) -> bool:
         try:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
-from rekindle.engine.ports import Run, RunKey
+from rekindle.engine.ports import Clock, Run, RunKey, StoreUnavailable
 from rekindle.engine.room import lacks_room
 from rekindle.executors import leftovers, workdir
 from rekindle.executors.attempts import NOT_THERE, Attempt, away, is_there
 
 #: Links from a training job's name to its folder.
 _INDEX = ".by-name"
-#: The file that who deletes a training job has locked.
-_DELETING = ".deleting"
+#: The folder of the files of which who deletes a training job has locked one, by its name, and how many these are.
+_DELETING, _DELETING_LOCKS = ".deleting", 64
+#: Seconds for which somebody else's deletion is waited for, and between two looks.
+_DELETING_PATIENCE, _GLANCE = 10.0, 0.05
 #: Whose runs lie at the root.
 _OWNER = Owner()
 
@@ -75,13 +79,14 @@ class Folders:
         return None if folder is None else Attempt(Path(workdir.attempt_of(folder, key.attempt)))
 
     @contextlib.contextmanager
-    def deleting(self, owner: Owner) -> Iterator[None]:
+    def deleting(self, owner: Owner, name: str, clock: Clock) -> Iterator[None]:
         """One at a time, of all processes. Raises StoreUnavailable."""
+        # Few files, which stay: a lock that is removed with its job locks nothing.
+        place = self._of(owner) / _DELETING / f"{zlib.crc32(name.encode()) % _DELETING_LOCKS:02}"
         with contextlib.ExitStack() as opened:
-            place = self._of(owner) / _DELETING
             try:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                fcntl.flock(opened.enter_context(place.open("ab")), fcntl.LOCK_EX)
+                _await_lock(opened.enter_context(place.open("ab")), clock)
             except OSError as error:
                 # A deletion makes room: a full disk must not be in its way.
                 if not lacks_room(error):
@@ -117,6 +122,19 @@ class Folders:
         return self._of(owner) / _INDEX / safe(name, "training job")
 
 
+def _await_lock(file: IO[bytes], clock: Clock) -> None:
+    """Takes the lock on a file. Raises StoreUnavailable where somebody has it for long: who waits keeps others waiting."""
+    deadline = clock.now() + _DELETING_PATIENCE
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if clock.now() >= deadline:
+                busy = "another process that deletes training jobs there is not done."
+                raise StoreUnavailable(f"the folder {Path(file.name).parents[1]}: {busy}", "Try again when it is.") from error
+        clock.sleep(_GLANCE)
+
+
 def safe(name: str, field: str) -> str:
     """The name, if a folder can be called so. Raises InvalidValue."""
     if not name or name.startswith(".") or "/" in name or "\0" in name:
@@ -127,10 +145,14 @@ def safe(name: str, field: str) -> str:
 def _end_removed(folder: Path, attempt: int) -> None:
     """Ends what still runs of a training job whose folder somebody has removed, for no file tells of it any more: of its
     former attempts, and of this one, whose launcher may have died before anything was recorded of it."""
-    if not is_there(folder / workdir.CONTROL):
+
+    def is_gone() -> bool:
+        return not is_there(folder / workdir.CONTROL)
+
+    if is_gone():
         for number in range(1, attempt + 1):
-            leftovers.kill_supervisors(workdir.attempt_of(folder, number))
-            leftovers.kill_marked(workdir.attempt_of(folder, number))
+            leftovers.kill_supervisors(workdir.attempt_of(folder, number), is_gone)
+            leftovers.kill_marked(workdir.attempt_of(folder, number), is_gone)
 
 
 def _remove(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psutil
 
@@ -30,21 +30,25 @@ def end_elsewhere(removal: Sequence[str], environment: Sequence[str]) -> None:
             subprocess.run(removal, env=variables, capture_output=True, timeout=_PATIENCE, check=False)
 
 
-def kill_marked(attempt: str) -> None:
-    """Kills every process of ours that bears the mark of an attempt, until there is none."""
+def kill_marked(attempt: str, still: Callable[[], bool] = lambda: True) -> None:
+    """Kills every process of ours that bears the mark of an attempt, until there is none; ``still`` says, once they are found,
+    whether they are to go: somebody may have begun the attempt meanwhile."""
     for _ in range(_ROUNDS):
         found = [process for process in psutil.process_iter() if _is_marked(process, attempt)]
-        if not found:
+        if not found or not still():
             return
         _kill(found)
 
 
-def kill_supervisors(attempt: str) -> None:
-    """Kills the supervisor of an attempt whose folder is gone, so that neither its lock nor its journal can be looked at.
+def kill_supervisors(attempt: str, still: Callable[[], bool]) -> None:
+    """Kills the supervisor of an attempt whose folder is gone, so that neither its lock nor its journal can be looked at; if it
+    is gone ``still``.
 
     Its guard, which has the same command line, gets time to clean up after it.
     """
     found = [process for process in psutil.process_iter() if _supervises(process, attempt)]
+    if not found or not still():
+        return
     guards = {parent for process in found if (parent := _parent(process)) in found}
     _kill([process for process in found if process not in guards])
     psutil.wait_procs(guards, timeout=_GUARD_PATIENCE)

@@ -217,9 +217,9 @@ class ProcessExecutor(Executor):
         """See Executor."""
         return bool(self._attempts_of(owner, name, attempt))
 
-    def deleting(self, owner: Owner) -> AbstractContextManager[None]:
+    def deleting(self, owner: Owner, name: str) -> AbstractContextManager[None]:
         """See Executor."""
-        return self._folders.deleting(owner)
+        return self._folders.deleting(owner, name, self._clock)
 
     def forget(self, owner: Owner, name: str) -> None:
         """See Executor. Raises WrongState for one that still runs."""

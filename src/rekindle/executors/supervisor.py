@@ -51,7 +51,7 @@ _ROOM_WANTED = "the disk is full; waiting for room for the results"
 #: Seconds for which a full disk's having room again is waited for, and between two looks.
 _ROOM_PATIENCE_SECONDS, _ROOM_LOOK_SECONDS = 600.0, 5.0
 #: Seconds that a container engine or a cluster gets to end what runs there.
-_REMOVAL_SECONDS = 60.0
+_REMOVAL_SECONDS = 120.0
 #: Seconds for which an engine that is away is waited for, so that what it runs ends.
 _ENGINE_PATIENCE_SECONDS = 600.0
 #: The longest that we sleep at a time: poll's clock is an int.
@@ -210,6 +210,7 @@ class Supervisor:
         """Does something, again while the disk is full, as at a launch: that is no fault of the training job's, and would be
         the end of one after the other. Raises what else it meets."""
         until: float | None = None
+        told = False
         while True:
             try:
                 return act()
@@ -218,6 +219,9 @@ class Supervisor:
                 if not (isinstance(error, NoRoom) or lacks_room(error)) or time.monotonic() >= until:
                     raise
                 undo()
+            if not told:
+                self._say("the disk is full; waiting for room")
+            told = True
             self._wishes.wait(_ROOM_LOOK_SECONDS)
             self._give_way()
 
@@ -453,7 +457,7 @@ class Supervisor:
             self._wishes.wait(_ROOM_LOOK_SECONDS)
 
     def _removed(self) -> int:
-        """The exit code of one try; 0 also where it could not be started or took too long."""
+        """The exit code of one try; 0 also where it could not be started, and ``EX_TEMPFAIL`` where it took too long."""
         try:
             pid = self._spawn_unheard("remove", self._orders["environment"])
         except CannotStart:
@@ -462,7 +466,7 @@ class Supervisor:
         while pid not in (ended := children.ended()) and time.monotonic() < deadline:
             self._wishes.wait(deadline - time.monotonic())
         children.kill_leftovers([pid], LEFTOVERS_SECONDS, self._wishes.wait)
-        return os.waitstatus_to_exitcode(ended.get(pid, 0))
+        return os.waitstatus_to_exitcode(ended[pid]) if pid in ended else os.EX_TEMPFAIL
 
     def _measured(self, found: Sequence[tuple[str, float]]) -> None:
         now = _now()

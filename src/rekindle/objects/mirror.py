@@ -43,8 +43,11 @@ def mirror(objects: ObjectStore, folder: str, uri: str, record: str) -> None:
     for name in (*changed, *gone):
         try:
             _follow(objects, name, folder, uri, known, found)
-        except StoreUnavailable:
-            raise
+        except StoreUnavailable as error:
+            if not error.answered:
+                _write(record, known)
+                raise
+            problem = error
         except (RekindleError, OSError) as error:
             problem = error
     _write(record, known)

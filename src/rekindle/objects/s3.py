@@ -176,6 +176,7 @@ def _told(uri: str) -> Iterator[None]:
         refusal = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, ClientError)), None)
         said = refusal.response["Error"]["Code"] if refusal is not None else ""
         if refusal is not None and refusal.response["ResponseMetadata"].get("HTTPStatusCode") in _NOT_NOW:
-            raise StoreUnavailable(f"{uri}: the object store cannot answer now ({str(error).rstrip('.')})", uri=uri) from error
+            said = str(error).rstrip(".")
+            raise StoreUnavailable(f"{uri}: the object store cannot answer now ({said})", uri=uri, answered=True) from error
         not_there, keys = isinstance(error, ClientError) and said in _NOT_THERE, said in _KEYS
         raise InvalidValue("uri", uri, str(error).rstrip("."), code="" if not_there else "refused", keys=keys) from error

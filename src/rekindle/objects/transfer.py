@@ -31,8 +31,8 @@ USAGE = (
 #: How many arguments of its own a verb has that may be told to give up.
 _PATIENT = {"upload": 2, "mirror": 3}
 
-#: Seconds between two tries of an object store that is silent, at most.
-MAX_PAUSE_SECONDS = 5.0
+#: Seconds between two tries of an object store that is silent, at first and at most.
+_FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 5.0
 #: Seconds between two looks at a folder of checkpoints.
 FOLLOW_SECONDS = 3.0
 
@@ -50,7 +50,7 @@ def main(
         return _follow(make, clock, arguments[1:], parent)
     arguments, give_up, grace = _told_apart(arguments)
     patience = MIRROR_PATIENCE_SECONDS if arguments[:1] == ["mirror"] else PATIENCE_SECONDS
-    deadline, pause, giving_up = clock.now() + patience, 0.25, False
+    deadline, pause, giving_up = clock.now() + patience, _FIRST_PAUSE_SECONDS, False
     while True:
         try:
             return _move(objects, arguments)
@@ -59,6 +59,8 @@ def main(
                 giving_up, deadline = True, min(deadline, clock.now() + grace)
             if clock.now() >= deadline:
                 return _fail(error, os.EX_UNAVAILABLE if giving_up else 1)
+            if pause == _FIRST_PAUSE_SECONDS:
+                sys.stderr.write(f"rekindle: {error}; trying again\n")
             clock.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
         except (RekindleError, OSError) as error:

@@ -53,6 +53,14 @@ def test_an_image_that_cannot_be_run_is_not_asked_for_metric_definitions() -> No
             engine.create(replace(spec, definitions=(replace(spec.definition, training=training),)))
 
 
+def test_a_script_in_a_built_in_algorithms_image_may_have_a_metric_of_its_own() -> None:
+    spec = tuning_spec("of-a-script")
+    image = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+    training = replace(spec.definition.training, algorithm=Algorithm(image=image))
+    with pytest.raises(InvalidValue, match="Give the objective a regex"):
+        Engine().create(replace(spec, definitions=(replace(spec.definition, training=training),)))
+
+
 def _child(store: JobStore, name: str, *parents: str) -> None:
     """Stores a tuning job with its parents alone."""
     ids = tuple(store.tuning_job(OWNER, parent).id for parent in parents)
@@ -173,7 +181,7 @@ class _Awaited(SimulatedExecutor):
     meanwhile: Callable[[], None] = staticmethod(lambda: None)
 
     @contextlib.contextmanager
-    def deleting(self, owner: Owner) -> Iterator[None]:
+    def deleting(self, owner: Owner, name: str) -> Iterator[None]:
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
         yield

@@ -176,6 +176,25 @@ def test_what_no_longer_follows_is_thrown_away(pool: SuggestionPool) -> None:
     assert suggestion == Suggestion(suggestion.proposal, later.job.seq)  # type: ignore[union-attr]
 
 
+def test_nor_is_one_that_saw_what_a_copy_of_the_database_that_was_put_back_does_not_know(pool: SuggestionPool) -> None:
+    engine = Engine()
+    engine.create(tuning_spec("job", jobs=6, parallel=1, strategy=StrategyName.BAYESIAN))
+    worker = engine.worker()
+    while len(engine.trials("job")) < 4:
+        worker.tick()
+        worker.wait()
+    worker.shut_down()
+    job, trials = engine.job("job"), engine.trials("job")
+    definition = job.spec.definition
+    assert pool.suggest(Snapshot(replace(job, seq=job.seq + 2), trials), definition) is None
+    made(pool)
+    # Of the same trials, but not of the same record.
+    assert pool.suggest(Snapshot(job, trials), definition) is None
+    made(pool)
+    suggestion = pool.suggest(Snapshot(job, trials), definition)
+    assert suggestion == Suggestion(suggestion.proposal, job.seq)  # type: ignore[union-attr]
+
+
 def made(pool: SuggestionPool) -> None:
     deadline = time.monotonic() + PATIENCE
     while not pool.answered():

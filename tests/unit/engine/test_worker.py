@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.tuning_job import Definition, TuningJobStatus, WarmStart, WarmStartType
 from rekindle.engine.commands import delete_training_job
-from rekindle.engine.ports import Run, RunKey
+from rekindle.engine.ports import Run, RunKey, StoreUnavailable
 from rekindle.engine.reconcile import Step
 from rekindle.engine.suggestions import HereAndNow, Suggestion
 from rekindle.engine.worker import LEASE_SECONDS, REST_SECONDS, Worker, holder_name, is_dead
@@ -262,3 +262,52 @@ def test_what_was_launched_after_another_had_recorded_its_end_is_stopped(deleted
     assert (sum(executor.launches.values()), executor.running) == (1, 1)
     sleeper.tick()
     assert (sleeper._work, executor.running) == ({}, 0)
+
+
+@dataclass
+class _Broken(SimulatedExecutor):
+    """One that finds no room for what is asked of it, at the times that it is told."""
+
+    full: set[str] = field(default_factory=set)
+    meanwhile: Callable[[], None] | None = None
+
+    def launch(self, run: Run) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        if self.launches and "launch" in self.full:
+            raise StoreUnavailable("the disk is full.")
+        super().launch(run)
+
+    def stop(self, key: RunKey, give_up: bool = False) -> None:
+        if "stop" in self.full:
+            raise StoreUnavailable("the disk is full.")
+        super().stop(key, give_up)
+
+
+@pytest.mark.parametrize("full", [{"launch"}, {"stop"}, {"launch", "stop"}])
+def test_that_is_so_after_a_step_that_was_broken_off_and_keeps_no_other_work_waiting(full: set[str]) -> None:
+    engine = Engine(program=lambda _: Script(seconds=1e6))
+    engine.executor = executor = _Broken(engine.clock, engine.program)
+    job = engine.create(tuning_spec(jobs=2, parallel=2))
+    sleeper, taker = engine.worker("sleeper"), engine.worker("taker")
+
+    def meanwhile() -> None:
+        engine.clock.sleep(LEASE_SECONDS + 1)
+        engine.store.request_stop(f"tuning:{job.id}")
+        while not engine.job("job").status.is_terminal:
+            taker.tick()
+        taker.shut_down()
+
+    executor.meanwhile, executor.full = meanwhile, full & {"launch"}
+    sleeper.tick()
+    late = sum(executor.launches.values())
+    assert late == (1 if "launch" in full else 2)
+    executor.full = full - {"launch"}
+    engine.create(tuning_spec("other", jobs=1, parallel=1))
+    for _ in range(3):
+        sleeper.tick()
+    assert len(executor.launches) == late + 1
+    executor.full = set()
+    sleeper.tick()
+    assert (executor.running, sleeper._late) == (1, set())

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from rekindle.engine.room import NO_ROOM
-from rekindle.executors import archive, supervisor, workdir
+from rekindle.executors import archive, children, supervisor, workdir
 
 Made = supervisor.Supervisor
 
@@ -35,6 +35,7 @@ def made(tmp_path: Path) -> Made:
     found = object.__new__(Made)
     found._folder, found._orders = str(tmp_path), {}
     found._wishes = SimpleNamespace(terminated=False, stop=False, give_up=False, waited=[])  # type: ignore[assignment]
+    found._output = SimpleNamespace(feed=lambda _: None, tail="No space left on device\n")  # type: ignore[assignment]
     found._wishes.wait = found._wishes.waited.append  # type: ignore[method-assign, attr-defined]
     return found
 
@@ -106,13 +107,15 @@ def codes(made: Made, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What transfers exit with: the last of them each time that there are no more."""
     found = [NO_ROOM]
     monkeypatch.setattr(made, "_transferred", lambda *_: (found.pop(0) if found[1:] else found[0]) << 8)
-    made._output = SimpleNamespace(tail="No space left on device\n")  # type: ignore[assignment]
     return found
 
 
-def test_what_is_brought_in_waits_for_room_too(made: Made, codes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_brought_in_waits_for_room_too(
+    made: Made, codes: list[int], said: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     codes[:] = [NO_ROOM] * 3 + [0]
     made._bring("fetch all", "Data download failed")
+    assert said == ["the disk is full; waiting for room"]
     assert made._wishes.waited == [5.0] * 3  # type: ignore[attr-defined]
     codes[:] = [NO_ROOM]
     monkeypatch.setattr(supervisor, "_ROOM_PATIENCE_SECONDS", 0.0)
@@ -138,3 +141,17 @@ def test_so_do_results_that_go_to_a_store(
     codes[:] = [NO_ROOM]
     with pytest.raises(supervisor.NoRoom, match="failed"):
         made._transfer("keep model", "Artifact upload failed", lambda: "", 86_400.0, 0.0)
+
+
+def test_an_engine_that_hangs_as_what_runs_there_is_to_end_is_waited_for(
+    made: Made, said: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[dict[int, int]] = [{}, {1: os.EX_TEMPFAIL << 8}, {1: 0}]
+    monkeypatch.setattr(made, "_spawn_unheard", lambda *_: 1)
+    monkeypatch.setattr(supervisor, "_REMOVAL_SECONDS", 0.0)
+    monkeypatch.setattr(children, "ended", lambda: answers.pop(0))
+    monkeypatch.setattr(children, "kill_leftovers", lambda *_: None)
+    made._orders = {"environment": []}
+    made._end_elsewhere()
+    assert answers == []
+    assert said == ["the container engine does not answer; waiting for it, to end what it runs"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.engine.ports import StoreUnavailable
 from rekindle.objects.mirror import mirror, restore
 from rekindle.objects.store import Objects
 from rekindle.objects.transfer import main
@@ -20,6 +21,7 @@ class Counting(Objects):
     """Files of this machine; counts uploads, and refuses one name."""
 
     refused: str = ""
+    answered: bool | None = None
     uploads: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -28,6 +30,8 @@ class Counting(Objects):
     def upload(self, path: str, uri: str) -> None:
         self.uploads.append(os.path.basename(path))
         if self.refused and path.endswith(self.refused):
+            if self.answered is not None:
+                raise StoreUnavailable("not now", uri=uri, answered=self.answered)
             raise InvalidValue("uri", uri, "not this one")
         super().upload(path, uri)
 
@@ -130,6 +134,20 @@ def test_one_that_fails_keeps_no_other_from_it_and_is_tried_again(place: Place) 
     place.objects.refused = ""
     place.mirror()
     assert sorted(place.kept) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_nor_does_one_that_a_store_has_no_answer_for_now_and_nothing_goes_out_twice(place: Place, answered: bool) -> None:
+    for name in "abc":
+        (place.here / name).write_text(name)
+    place.objects.refused, place.objects.answered = "b", answered
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            place.mirror()
+    place.objects.refused = ""
+    place.mirror()
+    assert sorted(place.kept) == ["a", "b", "c"]
+    assert {name: place.objects.uploads.count(name) for name in "abc"} == {"a": 1, "b": 3, "c": 1}
 
 
 def test_following_goes_on_while_the_supervisor_lives(place: Place) -> None:

@@ -42,7 +42,7 @@ def test_not_for_ever(capsys: pytest.CaptureFixture[str]) -> None:
     began = clock.now()
     assert main(["upload", "a", "s3://b/c"], store, clock) == 1
     assert clock.now() - began >= PATIENCE_SECONDS
-    assert capsys.readouterr().err == "nobody answers\n"
+    assert capsys.readouterr().err == "rekindle: nobody answers; trying again\nnobody answers\n"
 
 
 @pytest.mark.parametrize("arguments", [["upload", "a", "s3://b/c"], ["mirror", "HERE", "s3://b/c", "HERE/../record"]])
