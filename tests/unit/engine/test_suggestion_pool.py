@@ -157,7 +157,9 @@ def test_slots_are_not_promised_twice(pool: SuggestionPool) -> None:
     assert [agreed(engine, name) for name in names] == [5, 5, 5]
 
 
-def test_what_no_longer_follows_is_thrown_away(pool: SuggestionPool) -> None:
+@pytest.fixture
+def engine() -> Engine:
+    """One whose Bayesian search has come to its fourth training job."""
     engine = Engine()
     engine.create(tuning_spec("job", jobs=6, parallel=1, strategy=StrategyName.BAYESIAN))
     worker = engine.worker()
@@ -165,6 +167,10 @@ def test_what_no_longer_follows_is_thrown_away(pool: SuggestionPool) -> None:
         worker.tick()
         worker.wait()
     worker.shut_down()
+    return engine
+
+
+def test_what_no_longer_follows_is_thrown_away(pool: SuggestionPool, engine: Engine) -> None:
     snapshot = Snapshot(engine.job("job"), engine.trials("job")[:2])
     later = Snapshot(engine.job("job"), engine.trials("job")[:3])
     definition = snapshot.job.spec.definition
@@ -176,14 +182,9 @@ def test_what_no_longer_follows_is_thrown_away(pool: SuggestionPool) -> None:
     assert suggestion == Suggestion(suggestion.proposal, later.job.seq)  # type: ignore[union-attr]
 
 
-def test_nor_is_one_that_saw_what_a_copy_of_the_database_that_was_put_back_does_not_know(pool: SuggestionPool) -> None:
-    engine = Engine()
-    engine.create(tuning_spec("job", jobs=6, parallel=1, strategy=StrategyName.BAYESIAN))
-    worker = engine.worker()
-    while len(engine.trials("job")) < 4:
-        worker.tick()
-        worker.wait()
-    worker.shut_down()
+def test_nor_is_one_that_saw_what_a_copy_of_the_database_that_was_put_back_does_not_know(
+    pool: SuggestionPool, engine: Engine
+) -> None:
     job, trials = engine.job("job"), engine.trials("job")
     definition = job.spec.definition
     assert pool.suggest(Snapshot(replace(job, seq=job.seq + 2), trials), definition) is None

@@ -229,44 +229,10 @@ def test_who_lost_a_lease_lets_go_of_the_work_though_nothing_of_it_has_changed()
     assert list(taker._work) == ["tuning:1"]
 
 
-class _Suspended(SimulatedExecutor):
-    """One whose process is suspended just before it launches, while others go on."""
-
-    meanwhile: Callable[[], None] = staticmethod(lambda: None)
-
-    def launch(self, run: Run) -> None:
-        meanwhile, self.meanwhile = self.meanwhile, lambda: None
-        meanwhile()
-        super().launch(run)
-
-
-@pytest.mark.parametrize("deleted", [False, True])
-def test_what_was_launched_after_another_had_recorded_its_end_is_stopped(deleted: bool) -> None:
-    engine = Engine(program=lambda _: Script(seconds=1e6))
-    engine.executor = executor = _Suspended(engine.clock, engine.program)
-    job = engine.create(tuning_spec(jobs=1, parallel=1))
-    sleeper, taker = engine.worker("sleeper"), engine.worker("taker")
-
-    def meanwhile() -> None:
-        engine.clock.sleep(LEASE_SECONDS + 1)
-        engine.store.request_stop(f"tuning:{job.id}")
-        while not engine.job("job").status.is_terminal:
-            taker.tick()
-        if deleted:
-            (trial,) = engine.trials("job")
-            engine.store.delete_tuning_job(job.id)
-            delete_training_job(engine.store, executor, trial.owner, trial.name)
-
-    executor.meanwhile = meanwhile
-    sleeper.tick()
-    assert (sum(executor.launches.values()), executor.running) == (1, 1)
-    sleeper.tick()
-    assert (sleeper._work, executor.running) == ({}, 0)
-
-
 @dataclass
-class _Broken(SimulatedExecutor):
-    """One that finds no room for what is asked of it, at the times that it is told."""
+class _Suspended(SimulatedExecutor):
+    """One whose process is suspended just before it launches, while others go on, and whose disk is ``full`` for what is named
+    there: a stop, or any launch but the first."""
 
     full: set[str] = field(default_factory=set)
     meanwhile: Callable[[], None] | None = None
@@ -285,12 +251,11 @@ class _Broken(SimulatedExecutor):
         super().stop(key, give_up)
 
 
-@pytest.mark.parametrize("full", [{"launch"}, {"stop"}, {"launch", "stop"}])
-def test_that_is_so_after_a_step_that_was_broken_off_and_keeps_no_other_work_waiting(full: set[str]) -> None:
+def suspended_while_it_ends(jobs: int, and_then: Callable[[Engine], None] = lambda _: None) -> Engine:
+    """A worker is suspended before it launches the first of a tuning job's training jobs, and another ends the tuning job."""
     engine = Engine(program=lambda _: Script(seconds=1e6))
-    engine.executor = executor = _Broken(engine.clock, engine.program)
-    job = engine.create(tuning_spec(jobs=2, parallel=2))
-    sleeper, taker = engine.worker("sleeper"), engine.worker("taker")
+    engine.executor = _Suspended(engine.clock, engine.program)
+    job, taker = engine.create(tuning_spec(jobs=jobs, parallel=jobs)), engine.worker("taker")
 
     def meanwhile() -> None:
         engine.clock.sleep(LEASE_SECONDS + 1)
@@ -298,8 +263,34 @@ def test_that_is_so_after_a_step_that_was_broken_off_and_keeps_no_other_work_wai
         while not engine.job("job").status.is_terminal:
             taker.tick()
         taker.shut_down()
+        and_then(engine)
 
-    executor.meanwhile, executor.full = meanwhile, full & {"launch"}
+    engine.executor.meanwhile = meanwhile
+    return engine
+
+
+def deleted(engine: Engine) -> None:
+    """The tuning job and its training job are deleted, too."""
+    (trial,) = engine.trials("job")
+    engine.store.delete_tuning_job(engine.job("job").id)
+    delete_training_job(engine.store, engine.executor, trial.owner, trial.name)
+
+
+@pytest.mark.parametrize("and_then", [lambda _: None, deleted])
+def test_what_was_launched_after_another_had_recorded_its_end_is_stopped(and_then: Callable[[Engine], None]) -> None:
+    engine = suspended_while_it_ends(1, and_then)
+    sleeper = engine.worker("sleeper")
+    sleeper.tick()
+    assert (sum(engine.executor.launches.values()), engine.executor.running) == (1, 1)
+    sleeper.tick()
+    assert (sleeper._work, engine.executor.running) == ({}, 0)
+
+
+@pytest.mark.parametrize("full", [{"launch"}, {"stop"}, {"launch", "stop"}])
+def test_that_is_so_after_a_step_that_was_broken_off_and_keeps_no_other_work_waiting(full: set[str]) -> None:
+    engine = suspended_while_it_ends(2)
+    sleeper, executor = engine.worker("sleeper"), engine.executor
+    executor.full = full & {"launch"}
     sleeper.tick()
     late = sum(executor.launches.values())
     assert late == (1 if "launch" in full else 2)
