@@ -23,7 +23,7 @@ from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, Output, Owner, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavailable
-from rekindle.executors import folders, leftovers, machine, orders, process, records
+from rekindle.executors import folders, leftovers, locks, machine, orders, process, records
 from rekindle.executors.attempts import Attempt
 from rekindle.executors.folders import Folders
 from rekindle.executors.host import Host
@@ -438,10 +438,7 @@ class TestProcessExecutor(ExecutorSuite):
                 pass
 
     def test_a_full_disk_keeps_nobody_from_deleting(self, executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
-        def full(*_: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        monkeypatch.setattr(Path, "open", full)
+        monkeypatch.setattr(locks, "take", no_room)
         with executor.deleting(KEY.owner, KEY.name):
             pass
 

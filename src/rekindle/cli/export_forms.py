@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rekindle.domain.texts import without_secrets
+
 if TYPE_CHECKING:
     from rekindle.bootstrap import App
     from rekindle.domain.tuning_job import Definition, TuningJob
@@ -47,7 +49,6 @@ def _sagemaker(app: App, job: TuningJob, to: str | None, name: str | None) -> It
 
 
 def _optuna(app: App, job: TuningJob, to: str | None, name: str | None) -> Iterator[str]:
-    from rekindle.domain.texts import without_secrets
     from rekindle.exchange.optuna_study import write_study
 
     url = _place(to, "the URL of a storage, such as sqlite:///study.db")
@@ -58,7 +59,6 @@ def _optuna(app: App, job: TuningJob, to: str | None, name: str | None) -> Itera
 
 
 def _mlflow(app: App, job: TuningJob, to: str | None, name: str | None) -> Iterator[str]:
-    from rekindle.domain.texts import without_secrets
     from rekindle.exchange.mlflow_runs import name_there, write_runs
 
     uri = _place(to, "a tracking URI, such as http://127.0.0.1:5000 or sqlite:///mlflow.db")

@@ -317,6 +317,7 @@ def _not_ended(kind: str, name: str, status: str) -> WrongState:
 
 def delete_training_job(store: JobStore, executor: Executor, owner: Owner, name: str) -> TrainingJob:
     """Removes a training job's record and files. Raises WrongState while it runs, or while its tuning job is there."""
+    # What cannot be deleted is told at once, whoever has the lock.
     _deletable(store, owner, name)
     # One at a time: once another has deleted it, the name is free, and the files may be another job's.
     with executor.deleting(owner, name):

@@ -380,7 +380,7 @@ class Worker:
 
     def _stop_late(self) -> None:
         """Ends what we may have launched too late, and is recorded as ended."""
-        for key in sorted(self._late, key=lambda k: (k.name, k.attempt)):
+        for key in list(self._late):
             report = self.step.executor.report(key)
             if report is not None and report.state is RunState.RUNNING and self._has_ended(key):
                 self.step.executor.stop(key, give_up=True)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
 from rekindle.engine.ports import Clock, Run, RunKey, StoreUnavailable
 from rekindle.engine.room import lacks_room
-from rekindle.executors import leftovers, workdir
+from rekindle.executors import leftovers, locks, workdir
 from rekindle.executors.attempts import NOT_THERE, Attempt, away, is_there
 
 #: Links from a training job's name to its folder.
@@ -83,10 +81,9 @@ class Folders:
         """One at a time, of all processes. Raises StoreUnavailable."""
         # Few files, which stay: a lock that is removed with its job locks nothing.
         place = self._of(owner) / _DELETING / f"{zlib.crc32(name.encode()) % _DELETING_LOCKS:02}"
-        with contextlib.ExitStack() as opened:
+        with contextlib.ExitStack() as held:
             try:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                _await_lock(opened.enter_context(place.open("ab")), clock)
+                held.callback(os.close, _awaited(place, clock))
             except OSError as error:
                 # A deletion makes room: a full disk must not be in its way.
                 if not lacks_room(error):
@@ -122,17 +119,15 @@ class Folders:
         return self._of(owner) / _INDEX / safe(name, "training job")
 
 
-def _await_lock(file: IO[bytes], clock: Clock) -> None:
-    """Takes the lock on a file. Raises StoreUnavailable where somebody has it for long: who waits keeps others waiting."""
+def _awaited(place: Path, clock: Clock) -> int:
+    """The lock on a file. Raises StoreUnavailable where somebody has it for long: who waits keeps others waiting."""
     deadline = clock.now() + _DELETING_PATIENCE
-    while True:
-        try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if clock.now() >= deadline:
-                busy = "another process that deletes training jobs there is not done."
-                raise StoreUnavailable(f"the folder {Path(file.name).parents[1]}: {busy}", "Try again when it is.") from error
+    while (lock := locks.take(place)) is None:
+        if clock.now() >= deadline:
+            busy = "another process that deletes training jobs there is not done."
+            raise StoreUnavailable(f"the folder {place.parents[1]}: {busy}", "Try again when it is.")
         clock.sleep(_GLANCE)
+    return lock
 
 
 def safe(name: str, field: str) -> str:

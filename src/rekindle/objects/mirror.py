@@ -44,10 +44,9 @@ def mirror(objects: ObjectStore, folder: str, uri: str, record: str) -> None:
         try:
             _follow(objects, name, folder, uri, known, found)
         except StoreUnavailable as error:
-            if not error.answered:
-                _write(record, known)
-                raise
             problem = error
+            if not error.answered:
+                break
         except (RekindleError, OSError) as error:
             problem = error
     _write(record, known)

@@ -174,9 +174,9 @@ def _told(uri: str) -> Iterator[None]:
     except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
         # An upload that is refused comes wrapped.
         refusal = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, ClientError)), None)
-        said = refusal.response["Error"]["Code"] if refusal is not None else ""
+        code = refusal.response["Error"]["Code"] if refusal is not None else ""
+        said = str(error).rstrip(".")
         if refusal is not None and refusal.response["ResponseMetadata"].get("HTTPStatusCode") in _NOT_NOW:
-            said = str(error).rstrip(".")
             raise StoreUnavailable(f"{uri}: the object store cannot answer now ({said})", uri=uri, answered=True) from error
-        not_there, keys = isinstance(error, ClientError) and said in _NOT_THERE, said in _KEYS
-        raise InvalidValue("uri", uri, str(error).rstrip("."), code="" if not_there else "refused", keys=keys) from error
+        not_there, keys = isinstance(error, ClientError) and code in _NOT_THERE, code in _KEYS
+        raise InvalidValue("uri", uri, said, code="" if not_there else "refused", keys=keys) from error

@@ -112,7 +112,8 @@ class ObjectStoreApp:
             query=query,
             headers={**addressing.hoisted(query), **sent},
             account=state.get("account") or self._default_account,
-            url=addressing.url(scope.get("scheme", "http"), raw_path, sent.get("host", "")),
+            scheme=scope.get("scheme", "http"),
+            raw_path=raw_path,
             verifier=state.get("chunk_verifier"),
         )
 

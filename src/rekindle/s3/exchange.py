@@ -20,7 +20,7 @@ MAX_PAGE = 1000
 
 @dataclass(frozen=True)
 class Call:
-    """One request, authenticated and addressed. Header names are in lower case; ``url`` is the address without its query."""
+    """One request, authenticated and addressed. Header names are in lower case."""
 
     method: str
     bucket: str
@@ -28,7 +28,8 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     account: str
-    url: str = ""
+    scheme: str = "http"
+    raw_path: bytes = b""
     body: bytes = b""
     verifier: ChunkVerifier | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rekindle.s3 import checksums, xml
+from rekindle.s3.addressing import url
 from rekindle.s3.bucket_operations import check_acl, owner
 from rekindle.s3.checksums import ALGORITHMS, Checksum, Kind
 from rekindle.s3.conditions import write_check
@@ -91,7 +92,8 @@ def complete_upload(store: Store, call: Call) -> Answer:
     check = write_check(call.headers)
     stored = store.uploads(call).complete(call.query["uploadId"], call.key, chosen, _promised(call), check)
     etag, sums = stored.metadata.etag, checksum_elements(stored.metadata.checksum)
-    where = [xml.leaf("Location", call.url), xml.leaf("Bucket", call.bucket), xml.leaf("Key", call.key)]
+    location = url(call.scheme, call.raw_path, call.headers.get("host", ""))
+    where = [xml.leaf("Location", location), xml.leaf("Bucket", call.bucket), xml.leaf("Key", call.key)]
     body = xml.document("CompleteMultipartUploadResult", *where, xml.leaf("ETag", f'"{etag}"'), *sums)
     return Answer(headers=dict(stored.metadata.encryption), body=body)
 
