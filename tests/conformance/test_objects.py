@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.config import Config
+from urllib3 import HTTPResponse
 
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Output, Resources, TrainingSpec
@@ -22,10 +25,12 @@ from rekindle.engine.ports import ObjectStore, Run, RunKey, RunState, StoreUnava
 from rekindle.executors import orders, records
 from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
+from rekindle.objects import transfer
 from rekindle.objects.s3 import S3Objects
 from rekindle.objects.store import Objects
 from rekindle.objects.transfer import USAGE
 from support.object_store import client, memory_folder, served_store
+from support.simulated import SimulatedClock
 
 from .executor_suite import KEY, finished, until
 from .objects_suite import ObjectStoreSuite
@@ -161,6 +166,33 @@ def test_a_store_that_cannot_answer_now_is_away(status: int, tmp_path: Path) -> 
                     ask(uri)
         finally:
             server.shutdown()
+
+
+def test_inputs_that_a_store_broke_off_are_fetched_on_from_where_they_were(endpoint: str, bucket: str, tmp_path: Path) -> None:
+    """As one that answers 5xx now and then: a large input, begun anew each time, would never be whole."""
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    store = S3Objects(endpoint_url=endpoint, config=Config(retries={"total_max_attempts": 1}), **keys)
+    names = ["one/a", "one/b", "two/c", "two/d"]
+    for name in names:
+        store._client.put_object(Bucket=bucket, Key=name, Body=name.encode())
+    manifest = b'[{"prefix": "s3://%s/"}, "two/c", "two/d"]' % bucket.encode()
+    store._client.put_object(Bucket=bucket, Key="manifest", Body=manifest)
+    asked: list[str] = []
+
+    def every_second_is_refused(request: Any, **_: object) -> AWSResponse | None:
+        name = request.url.partition(f"{bucket}/")[2]
+        if name in names:
+            asked.append(name)
+        return AWSResponse(request.url, 503, {}, HTTPResponse(io.BytesIO())) if name in names and len(asked) % 2 == 0 else None
+
+    store._client.meta.events.register("before-send.s3.GetObject", every_second_is_refused)
+    homes = [str(tmp_path / name) for name in ("one", "two", "listed")]
+    uris = [f"s3://{bucket}/one/", f"s3://{bucket}/two/", f"manifest+s3://{bucket}/manifest"]
+    pairs = [word for pair in zip(uris, homes, strict=True) for word in pair]
+    assert transfer.main(["download", *pairs], store, SimulatedClock()) == 0
+    assert [asked.count(name) for name in names] == [1, 2, 2 + 2, 2 + 2]
+    for name, home in (("b", "one"), ("d", "two"), ("two/d", "listed")):
+        assert (tmp_path / home / name).read_text().endswith(name[-1])
 
 
 @pytest.fixture

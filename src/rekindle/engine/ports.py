@@ -544,7 +544,7 @@ class ObjectStore(Protocol):
         ...
 
     def download(self, uri: str, folder: str) -> None:
-        """Copies all below a prefix into a folder."""
+        """Copies all below a prefix into a folder; what this same store has brought there before may be left as it is."""
         ...
 
     def has(self, uri: str) -> bool:
@@ -557,7 +557,7 @@ class ObjectStore(Protocol):
         ...
 
     def fetch(self, uri: str, path: str) -> None:
-        """Copies one object to a file."""
+        """Copies one object to a file, as ``download`` does."""
         ...
 
     def upload(self, path: str, uri: str) -> None:

@@ -22,6 +22,7 @@ class S3Objects:
     def __init__(self, **options: Any) -> None:
         self._options = options
         self._made: Any = None
+        self._brought: set[tuple[str, str, str]] = set()
 
     def check(self, uri: str) -> None:
         """See ObjectStore."""
@@ -58,7 +59,7 @@ class S3Objects:
         check_names((name for name, _, _ in found), uri)
         for name, key, _size in found:
             with _told(uri):
-                self._client.download_file(bucket, key, str(made_way(folder, name, uri)))
+                self._bring(bucket, key, str(made_way(folder, name, uri)))
 
     def has(self, uri: str) -> bool:
         """See ObjectStore."""
@@ -94,7 +95,7 @@ class S3Objects:
         """See ObjectStore."""
         bucket, key = _parts(uri)
         with _told(uri):
-            self._client.download_file(bucket, key, path)
+            self._bring(bucket, key, path)
 
     def upload(self, path: str, uri: str) -> None:
         """See ObjectStore. A folder goes file by file below the URI."""
@@ -121,6 +122,14 @@ class S3Objects:
 
             self._made = boto3.session.Session().client("s3", **self._options)
         return self._made
+
+    def _bring(self, bucket: str, key: str, path: str) -> None:
+        """Downloads an object, but for one that an earlier try brought there: inputs begun anew would never be whole where a
+        store breaks off now and then."""
+        brought = (bucket, key, path)
+        if brought not in self._brought or not os.path.exists(path):
+            self._client.download_file(bucket, key, path)
+            self._brought.add(brought)
 
     def _found(self, uri: str) -> Iterator[tuple[str, str, int]]:
         """Names relative to the prefix, keys and sizes."""

@@ -33,6 +33,8 @@ _PATIENT = {"upload": 2, "mirror": 3}
 
 #: Seconds between two tries of an object store that is silent, at first and at most.
 _FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 5.0
+#: Seconds after which it is said once more that the store is waited for.
+_SAID_SECONDS = 600.0
 #: Seconds between two looks at a folder of checkpoints.
 FOLLOW_SECONDS = 3.0
 
@@ -50,7 +52,7 @@ def main(
         return _follow(make, clock, arguments[1:], parent)
     arguments, give_up, grace = _told_apart(arguments)
     patience = MIRROR_PATIENCE_SECONDS if arguments[:1] == ["mirror"] else PATIENCE_SECONDS
-    deadline, pause, giving_up = clock.now() + patience, _FIRST_PAUSE_SECONDS, False
+    deadline, pause, giving_up, to_say = clock.now() + patience, _FIRST_PAUSE_SECONDS, False, clock.now()
     while True:
         try:
             return _move(objects, arguments)
@@ -59,8 +61,9 @@ def main(
                 giving_up, deadline = True, min(deadline, clock.now() + grace)
             if clock.now() >= deadline:
                 return _fail(error, os.EX_UNAVAILABLE if giving_up else 1)
-            if pause == _FIRST_PAUSE_SECONDS:
+            if clock.now() >= to_say:
                 sys.stderr.write(f"rekindle: {error}; trying again\n")
+                to_say = clock.now() + _SAID_SECONDS
             clock.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
         except (RekindleError, OSError) as error:
