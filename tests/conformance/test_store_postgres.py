@@ -134,6 +134,23 @@ class TestPostgreSQL(StoreSuite):
         store.close()
         assert (known["keepalives_idle"], known["tcp_user_timeout"]) == (idle, "20000")
 
+    @pytest.mark.parametrize(("variable", "said", "known"), [("7", "", "7"), ("7", "&connect_timeout=9", "9"), ("", "", "20")])
+    def test_how_long_a_connection_is_waited_for_may_be_said_in_a_variable(
+        self, server, monkeypatch, variable, said, known
+    ):
+        monkeypatch.setenv("PGCONNECT_TIMEOUT", variable)
+        store = open_store(f"{server}{said}", patience=20.0)
+        with store.database.reading() as connection:
+            found = connection.connection.driver_connection.info.get_parameters()
+        store.close()
+        assert found["connect_timeout"] == known
+
+    @pytest.mark.parametrize(("variable", "said"), [("soon", ""), ("", "&connect_timeout=soon")])
+    def test_a_time_for_connecting_that_is_none_is_named(self, server, monkeypatch, variable, said):
+        monkeypatch.setenv("PGCONNECT_TIMEOUT", variable)
+        with pytest.raises(StoreUnavailable, match=r"connect_timeout: 'soon'\. Correct it in .*PGCONNECT_TIMEOUT"):
+            open_store(f"{server}{said}")
+
     def test_an_option_that_there_is_not_is_named(self, server):
         with pytest.raises(StoreUnavailable, match=r"option.*REKINDLE_DATABASE_URL"):
             open_store(f"{server}&sslmod=require")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,10 @@ def _ready(engine: Engine, patience: float) -> Database:
 
 
 def _postgresql(url: URL, patience: float) -> Engine:
-    # What the URL says counts.
-    limits = {name: value for name, value in _limits_of_silence(patience).items() if name not in url.query}
     try:
+        # What the user says counts.
+        said = {*url.query, *_said_in_environment()}
+        limits = {name: value for name, value in _limits_of_silence(patience).items() if name not in said}
         engine = create_engine(url, pool_size=8, max_overflow=-1, pool_pre_ping=True, connect_args=limits)
     except ImportError as error:
         hint = "Install it with: pip install 'rekindle[postgres]'."
@@ -95,6 +97,14 @@ def _postgresql(url: URL, patience: float) -> Engine:
         connection.commit()
 
     return engine
+
+
+def _said_in_environment() -> Iterator[str]:
+    """What libpq takes from its variables, such as PGCONNECT_TIMEOUT, and from the service that PGSERVICE names. Raises
+    ImportError where it is not installed."""
+    from psycopg.pq import Conninfo
+
+    return (option.keyword.decode() for option in Conninfo.get_defaults() if option.val)
 
 
 def _limits_of_silence(patience: float) -> dict[str, int]:

@@ -31,8 +31,8 @@ _SQLITE = (
 #: How SQLite says that a table or a column is not there; PostgreSQL's codes for the two.
 _NOT_THERE = re.compile(r"no such (table|column): (?:\w+\.)?(\w+)|table \w+ has no column named (\w+)")
 _NOT_THERE_STATES = ("42P01", "42703")
-#: How psycopg says that the URL has an option that it does not know.
-_NO_OPTION = "invalid connection option"
+#: How psycopg says that the URL has an option that it does not know, or one of a value that is none.
+_NO_OPTION, _NO_VALUE = "invalid connection option", "bad value for "
 #: PostgreSQL's codes for what this user may not do, and for a user without a schema to make tables in.
 _NOT_ALLOWED_STATES = ("42501", "3F000")
 _NOT_ALLOWED = (
@@ -78,6 +78,8 @@ def _of_postgresql(error: BaseException, url: URL) -> StoreUnavailable | None:
         return _told(url, f"{error.diag.message_primary}.", _CHANGED)
     if isinstance(error, psycopg.ProgrammingError) and error.sqlstate in _NOT_ALLOWED_STATES:
         return _told(url, f"{error.diag.message_primary}.", _NOT_ALLOWED)
+    if isinstance(error, psycopg.ProgrammingError) and str(error).startswith(_NO_VALUE):
+        return _told(url, f"{error}.", "Correct it in REKINDLE_DATABASE_URL, or in PGCONNECT_TIMEOUT where it is said there.")
     is_option = isinstance(error, psycopg.ProgrammingError) and str(error).startswith(_NO_OPTION)
     if not is_option and not isinstance(error, psycopg.OperationalError | psycopg.InternalError | psycopg.InterfaceError):
         return None
