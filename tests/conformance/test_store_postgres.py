@@ -135,9 +135,7 @@ class TestPostgreSQL(StoreSuite):
         assert (known["keepalives_idle"], known["tcp_user_timeout"]) == (idle, "20000")
 
     @pytest.mark.parametrize(("variable", "said", "known"), [("7", "", "7"), ("7", "&connect_timeout=9", "9"), ("", "", "20")])
-    def test_how_long_a_connection_is_waited_for_may_be_said_in_a_variable(
-        self, server, monkeypatch, variable, said, known
-    ):
+    def test_how_long_a_connection_is_waited_for_may_be_said_in_a_variable(self, server, monkeypatch, variable, said, known):
         monkeypatch.setenv("PGCONNECT_TIMEOUT", variable)
         store = open_store(f"{server}{said}", patience=20.0)
         with store.database.reading() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -139,10 +140,22 @@ def _results(
     metric, ranges = spec.definition.objective.metric, spec.definition.ranges
     names = [p.name for p in ranges]
     blank = [p.name for p in ranges if isinstance(p, Categorical) and not all(str(v).strip() for v in p.values)]
-    for path in paths:
-        if not path.lower().endswith(".json"):
-            found += read_results(read_text(path), path, metric, objective, mapped, names, blank)
+    rows = [p for p in paths if not p.lower().endswith(".json")]
+    _check_once(rows)
+    for path in rows:
+        found += read_results(read_text(path), path, metric, objective, mapped, names, blank)
     return found
+
+
+def _check_once(paths: Sequence[str]) -> None:
+    from rekindle.domain.errors import InvalidValue
+
+    seen: dict[str, str] = {}
+    for path in paths:
+        place = os.path.realpath(path)
+        if place in seen:
+            raise InvalidValue("results", path, f"it is {seen[place]}, whose rows would count twice", "Give each file once.")
+        seen[place] = path
 
 
 def _spec_of(study: Study, name: str | None, metric: str | None) -> TuningJobSpec:

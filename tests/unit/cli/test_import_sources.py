@@ -45,6 +45,17 @@ def test_files_of_any_system_are_read(tmp_path: Path, end: str) -> None:
     assert [r.where.rpartition(":")[2] for r in results] == ["1", "3"]
 
 
+def test_a_file_of_rows_counts_once(tmp_path: Path) -> None:
+    """As where two patterns of a shell take it."""
+    (tmp_path / "old.yaml").write_text(JOB)
+    rows, link = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    rows.write_text(ROWS)
+    link.symlink_to(rows)
+    for again in (rows, link, tmp_path / ".." / tmp_path.name / "a.jsonl"):
+        with pytest.raises(RekindleError, match=rf"results: .* it is {rows}, .*Give each file once"):
+            from_files(str(tmp_path / "old.yaml"), [str(rows), str(again)], None, {})
+
+
 DESCRIPTION: dict[str, Any] = {
     "HyperParameterTuningJobName": "a",
     "HyperParameterTuningJobStatus": "Completed",
