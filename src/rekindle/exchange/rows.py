@@ -134,14 +134,20 @@ def _iso(seconds: float | None) -> str | None:
 
 
 def _csv_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    # Fields may be as long as they like: csv's own limit is 128 KB, and the same for all.
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))
+    # Strict: else a quote that nobody closes takes the rows after it for one field.
+    reader, begun = csv.DictReader(io.StringIO(text, newline=""), strict=True), 1
     try:
         _check_header(f"{path}:1", reader.fieldnames or ())
+        begun = reader.line_num + 1
         for row in reader:
             _check_width(f"{path}:{reader.line_num}", row, len(reader.fieldnames or ()))
             yield reader.line_num, row
+            begun = reader.line_num + 1
     except csv.Error as error:
-        raise InvalidValue(f"{path}:{reader.line_num + 1}", "", f"not a line of CSV ({error})") from error
+        way_out = 'Close each quote, and write "" for a quote within quotes.'
+        raise InvalidValue(f"{path}:{begun}", "", f"not a line of CSV ({error})", way_out) from error
 
 
 def _check_header(where: str, columns: Sequence[str]) -> None:

@@ -99,7 +99,7 @@ def test_columns_may_be_mapped() -> None:
         ('{"x": 1, "loss": true}\n', "a.jsonl", "a.jsonl:1.loss", True),
         ("x,loss\n1,2\n1\n", "a.csv", "a.csv:3", ["1"]),
         ("x,status,loss\n1,Done,3\n", "a.csv", "a.csv:2.status", "Done"),
-        ('x,loss\n1,2\n"' + "a" * 200_000 + '",1\n', "a.csv", "a.csv:3", ""),
+        ('x,loss\n1,2\n"a"b,1\n', "a.csv", "a.csv:3", ""),
         ("x,loss\n1,a\n", "a.csv", "a.csv:2.loss", "a"),
         ('{"x": 1, "loss": {}}\n', "a.jsonl", "a.jsonl:1.loss", {}),
         ('{"x": 1, "loss": 1}\n\n[]\n', "a.jsonl", "a.jsonl:3", "[]"),
@@ -117,6 +117,18 @@ def test_what_cannot_be_read_names_its_place(text: str, path: str, field: str, v
     with pytest.raises(InvalidValue) as caught:
         read_results(text, path, "loss")
     assert (caught.value.field, caught.value.value) == (field, value)
+
+
+def test_a_quote_that_nobody_closes_is_named_by_its_row_and_swallows_none() -> None:
+    text = 'x,loss,note\n1,0.5,\n2,0.4,"4 in\n' + "3,0.3,\n" * 30_000
+    with pytest.raises(InvalidValue, match=r"a\.csv:3: .*unexpected end of data.*quote"):
+        read_results(text, "a.csv", "loss")
+
+
+def test_a_field_may_be_as_long_as_it_likes() -> None:
+    rows = [Result("", {"x": "1"}, None, failure_reason="y" * 200_000)]
+    (found,) = read_results(write_results(rows, "csv", "loss", ["x"]), "a.csv", "loss")
+    assert found.failure_reason == rows[0].failure_reason
 
 
 def test_times_are_iso_8601_or_seconds_and_a_column_that_is_a_hyperparameter_is_none() -> None:
