@@ -201,6 +201,8 @@ def read_text(path: str) -> str:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             return file.read()
     except UnicodeDecodeError as error:
+        if error.object.startswith(b"\x1f\x8b"):
+            raise InvalidValue("file", path, "it is packed by gzip", f"Unpack it first: gunzip {path}") from error
         line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
         raise InvalidValue(f"{path}:{line}", f"byte 0x{byte:02x}", "not UTF-8", "Save the file as UTF-8.") from error
     except (OSError, ValueError) as error:

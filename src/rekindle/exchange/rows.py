@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -44,11 +45,12 @@ def read_results(
     parameters: Collection[str] = (),
     blank: Collection[str] = (),
 ) -> list[Result]:
-    """The rows of a file whose name ends in .csv, .jsonl or .ndjson. The objective is in ``column``, or where it is found;
-    an empty or non-finite one marks a failed row. ``columns`` says where a hyperparameter stands, if not under its own name.
-    A column that is called like one of ``parameters`` is that, and neither the objective nor a fact about the row; of those in
-    ``blank`` nothing written is a value. Raises InvalidValue, naming file and line."""
-    rows = list(_csv_rows(text, path) if path.lower().endswith(".csv") else _json_rows(text, path))
+    """The rows of a file whose name ends in .csv, .jsonl or .ndjson; a pipe's, which has no ending, are known by themselves.
+    The objective is in ``column``, or where it is found; an empty or non-finite one marks a failed row. ``columns`` says where
+    a hyperparameter stands, if not under its own name. A column that is called like one of ``parameters`` is that, and neither
+    the objective nor a fact about the row; of those in ``blank`` nothing written is a value. Raises InvalidValue, naming file
+    and line."""
+    rows = list(_csv_rows(text, path) if _is_csv(text, path) else _json_rows(text, path))
     if not rows:
         raise InvalidValue("results", path, "the file holds no rows")
     names = {name for _, row in rows for name in row}
@@ -67,6 +69,11 @@ def read_results(
             raise InvalidValue(f"--column {name}", found, f"{path} has no such column", f"There is {sorted(names)}.")
     results = (_result(f"{path}:{line}", _renamed(row, mapped), objective, taken, blank) for line, row in rows)
     return [r for r in results if r is not None]
+
+
+def _is_csv(text: str, path: str) -> bool:
+    ending = os.path.splitext(path)[1].lower()
+    return ending == ".csv" or (not ending and not text.lstrip().startswith(("{", "[")))
 
 
 class CsvLines:
@@ -187,7 +194,7 @@ def _json_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
             name, reason = error.args[0], "the name is there twice in one row"
             raise InvalidValue(f"{path}:{number}", name, reason, "Rename one of them.") from error
         except (ValueError, RecursionError) as error:
-            way_out = "A file of CSV needs a name that ends in .csv."
+            way_out = "A file of CSV needs a name that ends in .csv; one that SageMaker's CLI printed, .json."
             raise InvalidValue(f"{path}:{number}", line[:60], "not a line of JSON", way_out) from error
         if not isinstance(row, dict):
             raise InvalidValue(f"{path}:{number}", line[:60], "each line is a JSON object: names and values")

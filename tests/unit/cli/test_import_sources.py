@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,14 @@ def test_files_of_any_system_are_read(tmp_path: Path, end: str) -> None:
     assert (result.values["sep"], result.objective) == ("\u2028", 1.0)
     results = from_files(str(tmp_path / "old.yaml"), [str(jsonl)], None, {}).results
     assert [r.where.rpartition(":")[2] for r in results] == ["1", "3"]
+
+
+def test_a_file_that_is_packed_is_told_to_be_that(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text(JOB)
+    for name in ("a.csv.gz", "a.json"):
+        (packed := tmp_path / name).write_bytes(gzip.compress(b"x,sep,loss"))
+        with pytest.raises(RekindleError, match=rf"it is packed by gzip\. Unpack it first: gunzip {packed}"):
+            from_files(str(tmp_path / "old.yaml"), [str(packed)], None, {})
 
 
 def test_a_file_of_rows_counts_once(tmp_path: Path) -> None:

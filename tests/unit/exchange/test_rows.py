@@ -201,6 +201,12 @@ def test_any_text_is_read_or_refused(text: str, path: str) -> None:
         assert read_results(text, path, "loss") is not None
 
 
+@pytest.mark.parametrize("text", ["x,loss\n1,2\n", '\n{"x": 1, "loss": 2}\n'])
+def test_a_pipe_is_known_by_what_comes_through_it(text: str) -> None:
+    (found,) = read_results(text, "/dev/fd/63", "loss")
+    assert (found.values["x"], found.objective) == ("1", 2.0)
+
+
 def test_csv_under_another_name_is_told_how_it_is_known() -> None:
     with pytest.raises(InvalidValue, match=r"A file of CSV needs a name that ends in \.csv"):
         read_results("x,loss\n1,2\n", "a.txt", "loss")
