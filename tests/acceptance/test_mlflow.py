@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from support.serving import until
+
 REKINDLE = str(Path(sys.executable).parent / "rekindle")
 EXPORT = ("export", "old", "--as", "mlflow", "--to")
 ROWS = """\
@@ -28,6 +30,20 @@ CUT = """\
 import sys
 from mlflow import MlflowClient
 MlflowClient.set_terminated = lambda *_, **__: sys.exit(9)
+from rekindle.cli.main import main
+main(sys.argv[1:])
+"""
+SLOW = """\
+import sys, time
+from pathlib import Path
+from mlflow import MlflowClient
+create_run = MlflowClient.create_run
+def slowly(*args, **kwargs):
+    Path("begun").touch()
+    while not Path("other").read_text():
+        time.sleep(0.05)
+    return create_run(*args, **kwargs)
+MlflowClient.create_run = slowly
 from rekindle.cli.main import main
 main(sys.argv[1:])
 """
@@ -66,3 +82,27 @@ def test_training_jobs_become_runs_once(tmp_path: Path) -> None:
         [names[0], "FINISHED", {"x": "0.5", "k_1": "a", "depth": "3"}, {"loss": 0.25}, 5000],
         [names[1], "FAILED", {"x": "1.0", "k_1": "b", "depth": "3"}, {}, 0],
     ]
+
+
+def test_two_exports_at_once_write_each_run_once(tmp_path: Path) -> None:
+    environ = {**os.environ, "REKINDLE_HOME": str(tmp_path / "home")}
+    (tmp_path / "old.yaml").write_text(JOB)
+    (tmp_path / "rows.csv").write_text(ROWS)
+    uri, other = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "other"
+
+    def start(*command: str, **where: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(command, cwd=tmp_path, env=environ, text=True, **where)
+
+    assert start(REKINDLE, "import", "old.yaml", "rows.csv").wait() == 0
+    with other.open("w") as told:
+        first = start(sys.executable, "-c", SLOW, *EXPORT, uri, stdout=subprocess.PIPE)
+        until((tmp_path / "begun").exists)
+        # The first goes on once the other says that it waits.
+        second = start(sys.executable, "-u", REKINDLE, *EXPORT, uri, stdout=subprocess.PIPE, stderr=told)
+        try:
+            assert "2 runs are added" in first.communicate(timeout=60)[0]
+            assert "0 runs are added" in second.communicate(timeout=60)[0]
+        finally:
+            first.kill()
+            second.kill()
+    assert "waits for another export of old to MLflow" in other.read_text()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,12 +66,29 @@ def _mlflow(app: App, job: TuningJob, to: str | None, name: str | None) -> Itera
     uri = _place(to, "a tracking URI, such as http://127.0.0.1:5000 or sqlite:///mlflow.db")
     definition, results = _single(app, job)
     objective, experiment = definition.objective, name or job.name
-    added = write_runs(uri, experiment, objective.metric, objective.direction, definition.statics, results)
+    with _one_at_a_time(app, job):
+        added = write_runs(uri, experiment, objective.metric, objective.direction, definition.statics, results)
     there = f"; {len(results) - added} were there already" if added < len(results) else ""
     yield f"{added} runs are added to experiment {experiment} of {without_secrets(uri)}{there}"
     names = [objective.metric, *definition.statics, *(p.name for p in definition.ranges)]
     odd = [name for name in names if name_there(name) != name]
     yield from (f"note: {name} is called {name_there(name)} there: MLflow does not take the name as it is" for name in odd)
+
+
+@contextmanager
+def _one_at_a_time(app: App, job: TuningJob) -> Iterator[None]:
+    """Waits for another export of the job: MLflow takes runs of one name, so that each of the two would write all of them."""
+    from rekindle.cli.printing import complain
+
+    app.settings.home.mkdir(parents=True, exist_ok=True)  # with PostgreSQL it need not be there
+    with (app.settings.home / ".export.lock").open("w") as file:
+        # A byte of it for each job.
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, job.id)
+        except OSError:
+            complain(f"waits for another export of {job.name} to MLflow; Ctrl-C ends this")
+            fcntl.lockf(file, fcntl.LOCK_EX, 1, job.id)
+        yield
 
 
 FORMS: Mapping[str, Form] = {
