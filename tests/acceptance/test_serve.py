@@ -371,6 +371,14 @@ def test_every_address_is_also_the_one_that_env_names(tmp_path: Path) -> None:
         assert address.answers()
 
 
+def test_the_proxy_cannot_be_where_the_api_is(tmp_path: Path) -> None:
+    settings, port = Settings(tmp_path, "sqlite://"), free_port()
+    with pytest.raises(
+        InvalidValue, match=rf"^--proxy-port: {port}: the API listens there\. Choose another, or leave it out\."
+    ):
+        _chosen(settings, "127.0.0.1", port, port)
+
+
 def test_the_proxy_s_port_is_nobody_else_s_from_the_start(tmp_path: Path) -> None:
     """Of two servers that start together, one that has bound its port only would find it taken when it comes to listen."""
     settings, port = Settings(tmp_path, "sqlite://"), free_port()

@@ -176,6 +176,8 @@ def _proxy_socket(host: str, port: int, proxy_port: int | None) -> socket.socket
     """A port for the proxy that nobody asked for by its number may be taken: then another does."""
     from rekindle.domain.errors import InvalidValue
 
+    if proxy_port == port:
+        raise InvalidValue("--proxy-port", port, "the API listens there", "Choose another, or leave it out.")
     try:
         return _listening("--proxy-port", host, proxy_port or port % 65535 + 1)
     except InvalidValue:
