@@ -267,6 +267,8 @@ def test_a_file_that_may_not_be_written_is_reported(store, path):
             "sqlite://rekindle.db",
             "sqlite://folder/x.db",
             "sqlite:///x.db?mode=ro&uri=true",
+            "sqlite://me:hidden@host/x.db",
+            "sqlite:///x.db?password=hidden",
         ),
         "sqlite:///x.db?timeout=soon",
     ],
@@ -275,6 +277,12 @@ def test_a_url_of_another_kind_is_refused(url):
     with pytest.raises(InvalidValue, match=r"REKINDLE_DATABASE_URL: .*Write sqlite:////folder/rekindle\.db") as caught:
         open_store(url)
     assert "hidden" not in str(caught.value)
+
+
+def test_an_at_sign_in_a_password_is_no_end_of_it():
+    with pytest.raises(InvalidValue, match=r"postgresql://me:\*\*\*@127\.0\.0\.1:1/db'.*Write %40 for an @") as caught:
+        open_store("postgresql://me:hid@den@127.0.0.1:1/db")
+    assert "den@" not in str(caught.value)
 
 
 def test_a_newer_schema_is_refused_and_left_alone(store, path):

@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import ArgumentError
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.domain.texts import without_secrets
 from rekindle.storage.database import Database
 from rekindle.storage.filesystem import check_local
 from rekindle.storage.upgrade import upgrade
@@ -44,12 +45,15 @@ def _parsed(url: str) -> URL:
     except (ArgumentError, ValueError) as error:  # or a port that is no number
         # Not the URL itself: it may hold a password.
         raise InvalidValue("REKINDLE_DATABASE_URL", "...", "not a database URL", _URL_HINT) from error
+    if "@" in (parsed.host or ""):
+        reason, way_out = "a part of a password is taken for the host", "Write %40 for an @ in it."
+        raise InvalidValue("REKINDLE_DATABASE_URL", without_secrets(url), reason, way_out)
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         if parsed.host or parsed.query:
             reason = "the path of the file follows three slashes, and no options follow it"
-            raise InvalidValue("REKINDLE_DATABASE_URL", url, reason, _URL_HINT)
+            raise InvalidValue("REKINDLE_DATABASE_URL", without_secrets(url), reason, _URL_HINT)
         return parsed.set(drivername="sqlite", database=_path_in(url))
     raise InvalidValue("REKINDLE_DATABASE_URL", parsed.drivername, "neither sqlite nor postgresql", _URL_HINT)
 

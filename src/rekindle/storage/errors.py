@@ -9,6 +9,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from rekindle.domain.texts import without_secrets
 from rekindle.engine.ports import StoreUnavailable
 
 # By the start of SQLite's error name, the first that fits: what is wrong, and the way out.
@@ -88,5 +89,5 @@ def _of_postgresql(error: BaseException, url: URL) -> StoreUnavailable | None:
 
 
 def _told(url: URL, reason: str, hint: str) -> StoreUnavailable:
-    where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    where = url.database if url.get_backend_name() == "sqlite" else without_secrets(url.render_as_string())
     return StoreUnavailable(f"the database {where or 'in memory'}: {reason}", hint)
