@@ -15,6 +15,8 @@ from rekindle.engine.paths import with_home
 
 Engine = Literal["", "docker", "podman"]
 
+#: More than anybody writes. ``/dev/zero`` has no end.
+_MAX_BYTES = 1 << 20
 _SCRIPT_ONLY = ("python", "requirements")
 _CONTAINER_ONLY = ("engine", "options", "instead")
 
@@ -53,7 +55,12 @@ def load_rules(path: Path, setting: str = "") -> tuple[ImageRule, ...]:
     import yaml
 
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            hint = "Name the file with the list of images."
+            raise InvalidValue(setting or path.name, str(path), f"longer than {_MAX_BYTES:,} bytes", hint)
+        entries = yaml.safe_load(content.decode())
     except OSError as error:
         hint = "Name a file that is there and that you may read."
         raise InvalidValue(setting or path.name, str(path), f"cannot be read: {error.strerror}", hint) from error

@@ -103,6 +103,11 @@ def test_the_home_s_file_is_read_and_another_must_be_there(tmp_path: Path) -> No
         load_settings({**environ, "REKINDLE_IMAGES": str(tmp_path / "none.yaml")})
 
 
+def test_a_file_that_has_no_end_is_not_read_to_it() -> None:
+    with pytest.raises(InvalidValue, match=r"^REKINDLE_IMAGES: '/dev/zero': longer than 1,048,576 bytes"):
+        load_settings({"REKINDLE_IMAGES": "/dev/zero"})
+
+
 @pytest.mark.parametrize(
     ("algorithm", "words"),
     [
