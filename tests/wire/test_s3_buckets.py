@@ -160,6 +160,12 @@ def test_what_buckets_here_never_have(s3: Any, bucket: str) -> None:
     assert code(s3.get_bucket_lifecycle_configuration, Bucket=bucket) == "NoSuchLifecycleConfiguration"
     assert code(s3.get_bucket_encryption, Bucket=bucket) == "ServerSideEncryptionConfigurationNotFoundError"
     assert code(s3.get_object_lock_configuration, Bucket=bucket) == "ObjectLockConfigurationNotFoundError"
+    # As a bucket of AWS's that is made today: whoever checks that it is closed finds it so.
+    ownership = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]
+    assert ownership == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    assert block == dict.fromkeys(names, True)
     grants = s3.get_bucket_acl(Bucket=bucket)["Grants"]
     assert [(grant["Grantee"]["ID"], grant["Permission"]) for grant in grants] == [(ACCOUNT, "FULL_CONTROL")]
     versioning = {"VersioningConfiguration": {"Status": "Enabled"}}

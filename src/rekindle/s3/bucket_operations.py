@@ -22,10 +22,15 @@ UNSET: Mapping[str, bytes | str] = {
     "logging": xml.document("BucketLoggingStatus"),
     "notification": xml.document("NotificationConfiguration"),
     "object-lock": "ObjectLockConfigurationNotFoundError",
-    "ownershipControls": "OwnershipControlsNotFoundError",
+    "ownershipControls": xml.document(
+        "OwnershipControls", xml.group("Rule", xml.leaf("ObjectOwnership", "BucketOwnerEnforced"))
+    ),
     "policy": "NoSuchBucketPolicy",
     "policyStatus": "NoSuchBucketPolicy",
-    "publicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
+    "publicAccessBlock": xml.document(
+        "PublicAccessBlockConfiguration",
+        *(xml.leaf(n, "true") for n in ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")),
+    ),
     "replication": "ReplicationConfigurationNotFoundError",
     "requestPayment": xml.document("RequestPaymentConfiguration", xml.leaf("Payer", "BucketOwner")),
     "tagging": "NoSuchTagSet",

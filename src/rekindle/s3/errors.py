@@ -52,7 +52,6 @@ CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
         "NoSuchCORSConfiguration": (404, "The CORS configuration does not exist"),
         "NoSuchKey": (404, "The specified key does not exist."),
         "NoSuchLifecycleConfiguration": (404, "The lifecycle configuration does not exist"),
-        "NoSuchPublicAccessBlockConfiguration": (404, "The public access block configuration was not found"),
         "NoSuchTagSet": (404, "The TagSet does not exist"),
         "NoSuchUpload": (
             404,
@@ -63,7 +62,6 @@ CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
         "NoSuchWebsiteConfiguration": (404, "The specified bucket does not have a website configuration"),
         "NotImplemented": (501, "A header or query you provided implies functionality that is not implemented."),
         "ObjectLockConfigurationNotFoundError": (404, "Object Lock configuration does not exist for this bucket"),
-        "OwnershipControlsNotFoundError": (404, "The bucket ownership controls were not found"),
         "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
         "ReplicationConfigurationNotFoundError": (404, "The replication configuration was not found"),
         "ServerSideEncryptionConfigurationNotFoundError": (404, "The server side encryption configuration was not found"),
