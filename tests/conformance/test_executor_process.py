@@ -325,6 +325,21 @@ class TestProcessExecutor(ExecutorSuite):
         executor.wait([KEY], PATIENCE)
         assert executor.report(KEY).state is RunState.COMPLETED
 
+    def test_who_waits_for_the_run_of_another_or_stops_it_reads_on_in_its_journal(
+        self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        executor.launch(bench.run("for i in range(3000): print('loss=1')\nmark('ready')\n" + WAIT_FOREVER))
+        bench.await_mark("ready")
+        until(lambda: len(executor.report(KEY).points) == 3000, "the emissions")
+        other, taken, take = self.make(bench.home), [], JournalReader._take
+        assert len(other.report(KEY).points) == 3000
+        monkeypatch.setattr(JournalReader, "_take", lambda reader, line, *rest: (taken.append(line), take(reader, line, *rest)))
+        other.wait([KEY], 0.01)
+        other.stop(KEY)
+        other.wait([KEY], PATIENCE)
+        assert finished(other).state is RunState.STOPPED
+        assert len(taken) < 10
+
     def test_launchers_reporters_and_a_killer_at_once(self, bench: Bench, executor: Executor) -> None:
         script = "mark('-'.join(os.environ['REKINDLE_RUN'].split('/')[-3::2]))\ntime.sleep(0.03)\nprint('loss=1')\n"
         spec, done, ended = bench.spec(script), threading.Event(), []

@@ -177,8 +177,9 @@ class ProcessExecutor(Executor):
             return
         # The wish is on the disk before the signal, so that a supervisor which is not ready for signals finds it.
         attempt.ask_to_stop(give_up)
-        reader = attempt.journal()
-        if reader.read() and not reader.ended and reader.supervisor and not attempt.is_free:
+        with self._mutex:
+            reader = self._read_on(key, attempt)
+        if reader is not None and not reader.ended and reader.supervisor and not attempt.is_free:
             _signal(*reader.supervisor)
 
     def _stop_without_orders(self, key: RunKey) -> None:
@@ -300,6 +301,12 @@ class ProcessExecutor(Executor):
             reader.read()
         return reader.report(key, seen)
 
+    def _read_on(self, key: RunKey, attempt: Attempt) -> JournalReader | None:
+        """What the supervisor tells, from where the last report left off: of a run that prints values for hours, to read all of
+        it each time would take longer than a lease lasts. None where there is no journal. Only for who has the mutex."""
+        reader = self._readers.get(key) or attempt.journal()
+        return reader if reader.read() else None
+
     def _reap(self) -> None:
         for key, pid in list(self._children.items()):
             with contextlib.suppress(ChildProcessError):
@@ -319,8 +326,9 @@ class ProcessExecutor(Executor):
             return None
         if attempt is None:
             return None
-        reader = attempt.journal()
-        if not reader.read():
+        with self._mutex:
+            reader = self._read_on(key, attempt)
+        if reader is None:
             return None
         return (0, "") if reader.ended or reader.supervisor is None else reader.supervisor
 
