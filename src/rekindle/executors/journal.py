@@ -9,6 +9,9 @@ from typing import Any
 from rekindle.domain.training_job import MetricPoint, SecondaryStatus
 from rekindle.engine.ports import Report, RunKey, RunState
 
+#: How an emission's line begins (see ``Supervisor._measured``).
+_EMISSION = b'{"metric":'
+
 
 class JournalReader:
     """One attempt's journal, read on from where the last call left off."""
@@ -30,23 +33,23 @@ class JournalReader:
         self.supervisor: tuple[int, str] | None = None
         self._end: dict[str, Any] | None = None
 
-    def read(self) -> bool:
-        """Reads what is new; whether there is a journal."""
+    def read(self, seen: int = 0) -> bool:
+        """Reads what is new; whether there is a journal. Emissions before index ``seen`` are counted and not kept."""
         try:
             with self._path.open("rb") as file:
                 if file.read(len(self._head)) != self._head:
                     # The job was forgotten, and there is another of its name.
                     self._begin()
                 file.seek(self._offset)
-                data = file.read()
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._offset += len(line)
+                    # Who tells it, since when: no other journal begins so.
+                    self._head = self._head or line
+                    self._take(line, seen)
         except FileNotFoundError:
             return False
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        # Who tells it, since when: no other journal begins so.
-        self._head = self._head or whole[: whole.find(b"\n") + 1]
-        for text in whole.splitlines():
-            self._take(text)
         return True
 
     @property
@@ -71,12 +74,18 @@ class JournalReader:
             model_uri=end.get("model"),
         )
 
-    def _take(self, text: bytes) -> None:
-        try:
-            told = json.loads(text)
-        except ValueError:  # the line that a supervisor was killed in the middle of
-            return
+    def _take(self, line: bytes, seen: int) -> None:
         if self._end is not None:
+            return
+        if self._count < seen and line.startswith(_EMISSION):
+            # It was read whole before: of millions of them, to read each again takes a worker that begins a minute.
+            self._points.clear()
+            self._count += 1
+            self.first = self._count
+            return
+        try:
+            told = json.loads(line)
+        except ValueError:  # the line that a supervisor was killed in the middle of
             return
         if "metric" in told:
             self._points.append(MetricPoint(self._count, told["metric"], told["value"], told["at"]))

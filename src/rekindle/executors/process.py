@@ -281,7 +281,8 @@ class ProcessExecutor(Executor):
         """Asks for a report on each: that ends what is left of one that was lost. Raises WrongState where one still runs."""
         for number in range(1, key.attempt):
             former = replace(key, attempt=number)
-            report = self.report(former)
+            # Its emissions are nobody's business any more.
+            report = self.report(former, sys.maxsize)
             if report is not None and report.state is RunState.RUNNING:
                 message = f"attempt {number} of the training job {key.name!r} still runs."
                 raise WrongState("training job", key.name, "InProgress", message)
@@ -289,16 +290,16 @@ class ProcessExecutor(Executor):
     # Watching.
 
     def _read(self, key: RunKey, reader: JournalReader, attempt: Attempt, seen: int) -> Report | None:
-        if reader.read() and reader.ended:
+        if reader.read(seen) and reader.ended:
             return reader.report(key, seen)
         if not attempt.is_free:
             return reader.report(key, seen)
         # Free: but since we read, the end may have been told, or somebody may have launched it.
-        if not reader.read():
+        if not reader.read(seen):
             return None
         if not reader.ended and attempt.is_free:
             attempt.declare_lost(self._clock.now())
-            reader.read()
+            reader.read(seen)
         return reader.report(key, seen)
 
     def _read_on(self, key: RunKey, attempt: Attempt) -> JournalReader | None:
