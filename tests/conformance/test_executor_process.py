@@ -22,8 +22,8 @@ from structlog.testing import capture_logs
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, Output, Owner, TrainingSpec
 from rekindle.engine.clock import SystemClock
-from rekindle.engine.ports import Executor, Run, RunKey, RunState, StoreUnavailable
-from rekindle.executors import folders, leftovers, locks, machine, orders, process, records
+from rekindle.engine.ports import NO_POINTS, Executor, Run, RunKey, RunState, StoreUnavailable
+from rekindle.executors import folders, journal, leftovers, locks, machine, orders, process, records
 from rekindle.executors.attempts import Attempt
 from rekindle.executors.folders import Folders
 from rekindle.executors.host import Host
@@ -339,6 +339,30 @@ class TestProcessExecutor(ExecutorSuite):
         other.wait([KEY], PATIENCE)
         assert finished(other).state is RunState.STOPPED
         assert len(taken) < 10
+
+    @pytest.mark.parametrize("killed", [False, True])
+    def test_more_emissions_than_fit_come_in_parts_and_the_end_with_the_last(
+        self, bench: Bench, executor: Executor, killed: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        script = "for i in range(250): print(f'loss={i}')\nmark('ready')\n"
+        executor.launch(bench.run(script + (WAIT_FOREVER if killed else "")))
+        bench.await_mark("ready")
+        if killed:
+            until(lambda: len(executor.report(KEY).points) == 250, "the emissions")
+            self.kill_supervisor(executor, KEY)
+        finished(executor)
+        monkeypatch.setattr(journal, "MOST_POINTS", 100)
+        other, values, states = self.make(bench.home), [], []
+        while not states or states[-1] is RunState.RUNNING:
+            report = other.report(KEY, len(values))
+            assert len(report.points) <= 100
+            assert [p.index for p in report.points] == list(range(len(values), len(values) + len(report.points)))
+            values += [p.value for p in report.points]
+            states.append(report.state)
+            other.wait([KEY], PATIENCE)
+        assert values == list(range(250))
+        assert states == [RunState.RUNNING, RunState.RUNNING, RunState.LOST if killed else RunState.COMPLETED]
+        assert other.report(KEY, NO_POINTS).state is states[-1]
 
     def test_launchers_reporters_and_a_killer_at_once(self, bench: Bench, executor: Executor) -> None:
         script = "mark('-'.join(os.environ['REKINDLE_RUN'].split('/')[-3::2]))\ntime.sleep(0.03)\nprint('loss=1')\n"

@@ -114,7 +114,7 @@ def _print_all(printers: list[_Printer]) -> None:
 
 def _ended(app: App, job: TrainingJob) -> bool:
     """Whether the run itself has ended: the store hears of it only where a worker runs."""
-    from rekindle.engine.ports import RunKey, RunState
+    from rekindle.engine.ports import NO_POINTS, RunKey, RunState
 
-    report = app.executor.report(RunKey.of(app.store.training_job(app.owner, job.name)))
+    report = app.executor.report(RunKey.of(app.store.training_job(app.owner, job.name)), NO_POINTS)
     return report is not None and report.state is not RunState.RUNNING

@@ -46,7 +46,7 @@ from rekindle.domain.warm_start import (
 )
 from rekindle.engine.code import MAX_BYTES, check_archive
 from rekindle.engine.inputs import check_manifest
-from rekindle.engine.ports import Clock, Executor, JobFilter, JobStore, ObjectStore, Page, RunKey
+from rekindle.engine.ports import NO_POINTS, Clock, Executor, JobFilter, JobStore, ObjectStore, Page, RunKey
 from rekindle.engine.queries import parents_of, tags_of
 
 #: What a face keeps with a job for itself.
@@ -387,7 +387,7 @@ def _check_training_name_free(store: JobStore, executor: Executor, job: Training
         raise NameInUse("training job", store.training_job(job.owner, job.name).name)
     except NotFound:
         # Whose record is gone and whose files are not: its results would pass for this job's.
-        if executor.report(RunKey(job.name, 1, job.owner)) is not None:
+        if executor.report(RunKey(job.name, 1, job.owner), NO_POINTS) is not None:
             raise NameInUse("training job", job.name, _LEFT_FILES) from None
 
 

@@ -6,6 +6,7 @@ anything else is a defect of the adapter.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -451,6 +452,10 @@ class SourceSize:
     whole: bool = True
 
 
+#: For a report's ``seen``: where the run stands is all that is wanted.
+NO_POINTS = sys.maxsize
+
+
 class Executor(Protocol):
     """Runs training jobs so that they survive us: a run goes on when this process dies and is found again by its key."""
 
@@ -488,7 +493,8 @@ class Executor(Protocol):
 
     def report(self, key: RunKey, seen: int = 0) -> Report | None:
         """Where the run stands, with emissions from index ``seen`` on; None if it was never launched. All emissions
-        precede the end: a report whose state is not RUNNING is complete and the last. Raises StoreUnavailable where the
+        precede the end: a report whose state is not RUNNING is complete and the last. Of more emissions than some ten
+        thousand it gives the first, and the run is RUNNING until the others were asked for. Raises StoreUnavailable where the
         disk has no room for what must be noted, or is away; so do all that look for a run's files, but ``wait``."""
         ...
 

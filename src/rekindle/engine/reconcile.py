@@ -26,7 +26,7 @@ from rekindle.domain.tuning_job import Definition, Ending, TuningJob, TuningJobS
 from rekindle.engine.collect import Folded, fold, never_launched_but_stopping, run_time
 from rekindle.engine.health import last_notes
 from rekindle.engine.memory import Memory, continued
-from rekindle.engine.ports import Change, Clock, Executor, JobStore, Lease, Report, Run, RunKey, RunState
+from rekindle.engine.ports import NO_POINTS, Change, Clock, Executor, JobStore, Lease, Report, Run, RunKey, RunState
 from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.search.history import Observation
 from rekindle.search.strategy import Proposal
@@ -140,7 +140,7 @@ def _fold_one(step: Step, job: TrainingJob) -> Folded:
 def _left_behind(step: Step, job: TrainingJob) -> Folded | None:
     """A training job of which nothing is alive, where files of a former one of its name are here, which was deleted in a home
     that did not have them: its results would pass for this one's."""
-    report = step.executor.report(RunKey.of(job))
+    report = step.executor.report(RunKey.of(job), NO_POINTS)
     if report is None or report.ended_at is None or report.ended_at > job.created_at:
         return None
     now = step.clock.now()

@@ -25,7 +25,7 @@ from rekindle.domain.errors import NotFound
 from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingSpec
 from rekindle.engine.health import log_end
 from rekindle.engine.memory import Memory
-from rekindle.engine.ports import Lease, LeaseLost, RunKey, RunState, StoreUnavailable
+from rekindle.engine.ports import NO_POINTS, Lease, LeaseLost, RunKey, RunState, StoreUnavailable
 from rekindle.engine.queries import parents_of
 from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconcile_tuning_job, wants_more
 
@@ -206,7 +206,7 @@ class Worker:
         """Whether runs of a piece of work may be alive. What is not known to have none may have some; what waited for room may
         have been started in the very step that found it waiting."""
         try:
-            return work.running != [] or any(self.step.executor.report(key) is not None for key in work.pending)
+            return work.running != [] or any(self.step.executor.report(key, NO_POINTS) is not None for key in work.pending)
         except StoreUnavailable:
             return True
 
@@ -381,7 +381,7 @@ class Worker:
     def _stop_late(self) -> None:
         """Ends what we may have launched too late, and is recorded as ended."""
         for key in list(self._late):
-            report = self.step.executor.report(key)
+            report = self.step.executor.report(key, NO_POINTS)
             if report is not None and report.state is RunState.RUNNING and self._has_ended(key):
                 self.step.executor.stop(key, give_up=True)
             self._late.discard(key)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from rekindle.engine.ports import Clock, RunState, StoreUnavailable
+from rekindle.engine.ports import NO_POINTS, Clock, RunState, StoreUnavailable
 from rekindle.engine.room import lacks_room
 from rekindle.executors import leftovers, locks, records, workdir
 from rekindle.executors.journal import JournalReader
@@ -85,7 +85,7 @@ class Attempt:
     def runs(self) -> bool:
         """Whether its end is still to come."""
         reader = self.journal()
-        return not self.is_free and not (reader.read() and reader.ended)
+        return not self.is_free and not (reader.read(NO_POINTS) and reader.ended)
 
     def journal(self) -> JournalReader:
         """What its supervisor tells."""
@@ -134,7 +134,7 @@ class Attempt:
         with self._or_no_room(), (self.folder / workdir.LOCK).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             reader = self.journal()
-            if reader.read() and not reader.ended:
+            if reader.read(NO_POINTS) and not reader.ended:
                 self._end_as_lost(self._last_sign(now))
 
     def _end_as_lost(self, at: float) -> None:

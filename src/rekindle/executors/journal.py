@@ -9,6 +9,8 @@ from typing import Any
 from rekindle.domain.training_job import MetricPoint, SecondaryStatus
 from rekindle.engine.ports import Report, RunKey, RunState
 
+#: So many emissions are at hand at most: a worker that comes back after a night may find millions.
+MOST_POINTS = 20_000
 #: How an emission's line begins (see ``Supervisor._measured``).
 _EMISSION = b'{"metric":'
 
@@ -23,6 +25,8 @@ class JournalReader:
     def _begin(self) -> None:
         self._head = b""
         self._offset = 0
+        #: Whether more was told than is read.
+        self.is_behind = False
         #: The index of the first emission that is still at hand.
         self.first = 0
         self._count = 0
@@ -34,15 +38,20 @@ class JournalReader:
         self._end: dict[str, Any] | None = None
 
     def read(self, seen: int = 0) -> bool:
-        """Reads what is new; whether there is a journal. Emissions before index ``seen`` are counted and not kept."""
+        """Reads what is new, as long as it keeps no more than ``MOST_POINTS`` emissions; whether there is a journal. Those
+        before index ``seen`` are counted and not kept."""
         try:
             with self._path.open("rb") as file:
                 if file.read(len(self._head)) != self._head:
                     # The job was forgotten, and there is another of its name.
                     self._begin()
                 file.seek(self._offset)
+                self.is_behind = False
                 for line in file:
                     if not line.endswith(b"\n"):
+                        break
+                    if len(self._points) - max(0, seen - self.first) >= MOST_POINTS:
+                        self.is_behind = True
                         break
                     self._offset += len(line)
                     # Who tells it, since when: no other journal begins so.

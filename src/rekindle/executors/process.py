@@ -16,7 +16,7 @@ from pathlib import Path
 from rekindle.domain.capacity import Room
 from rekindle.domain.errors import WrongState
 from rekindle.domain.training_job import Owner, TrainingSpec
-from rekindle.engine.ports import Clock, Executor, Report, Run, RunKey, RunState, SourceSize, StoreUnavailable
+from rekindle.engine.ports import NO_POINTS, Clock, Executor, Report, Run, RunKey, RunState, SourceSize, StoreUnavailable
 from rekindle.executors import access, children, logfile, orders, ray_cluster, ray_job, workdir
 from rekindle.executors.attempts import LOST, Attempt
 from rekindle.executors.folders import Folders, safe
@@ -282,7 +282,7 @@ class ProcessExecutor(Executor):
         for number in range(1, key.attempt):
             former = replace(key, attempt=number)
             # Its emissions are nobody's business any more.
-            report = self.report(former, sys.maxsize)
+            report = self.report(former, NO_POINTS)
             if report is not None and report.state is RunState.RUNNING:
                 message = f"attempt {number} of the training job {key.name!r} still runs."
                 raise WrongState("training job", key.name, "InProgress", message)
@@ -290,7 +290,7 @@ class ProcessExecutor(Executor):
     # Watching.
 
     def _read(self, key: RunKey, reader: JournalReader, attempt: Attempt, seen: int) -> Report | None:
-        if reader.read(seen) and reader.ended:
+        if reader.read(seen) and (reader.ended or reader.is_behind):
             return reader.report(key, seen)
         if not attempt.is_free:
             return reader.report(key, seen)
@@ -318,7 +318,10 @@ class ProcessExecutor(Executor):
     def _process_of(self, key: RunKey) -> tuple[int, str] | None:
         """The supervisor's process id and start time; 0 for one that has ended, None for one that is not known yet."""
         with self._mutex:
-            pid = self._children.get(key)
+            pid, reader = self._children.get(key), self._readers.get(key)
+        if reader is not None and reader.is_behind:
+            # What it has told already is not to wait.
+            return 0, ""
         if pid is not None:
             return pid, ""
         try:

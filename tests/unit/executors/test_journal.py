@@ -48,3 +48,15 @@ def test_what_another_has_recorded_meanwhile_leaves_no_hole(path: Path) -> None:
     report = reader.report(KEY, 110)
     assert [p.value for p in report.points] == list(range(110, 120))
     assert (report.state, report.started_at, report.failure_reason) == (RunState.LOST, 2.0, "gone")
+
+
+def test_no_more_is_at_hand_than_fits_and_what_is_recorded_takes_no_place(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "MOST_POINTS", 30)
+    reader, found = JournalReader(path), []
+    for told in (30, 30, 30, 10, 0):
+        reader.read(len(found))
+        reader.read(len(found))
+        points = reader.report(KEY, len(found)).points
+        assert (len(points), reader.is_behind) == (told, told == 30)
+        found += points
+    assert [p.value for p in found] == list(range(100))
