@@ -325,6 +325,18 @@ class TestProcessExecutor(ExecutorSuite):
         executor.wait([KEY], PATIENCE)
         assert executor.report(KEY).state is RunState.COMPLETED
 
+    def test_a_clock_that_is_set_back_makes_no_waiting_longer(
+        self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(os, "pidfd_open")  # as on macOS
+        executor.launch(bench.run(WAIT_FOREVER))
+        looks = iter([1e9, *[1e9 - 3600.0] * 30])
+        monkeypatch.setattr(executor._clock, "now", lambda: next(looks), raising=False)
+        executor.wait([KEY], 0.05)
+        monkeypatch.undo()
+        executor.stop(KEY)
+        assert finished(executor).state is RunState.STOPPED
+
     def test_who_waits_for_the_run_of_another_or_stops_it_reads_on_in_its_journal(
         self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
     ) -> None:

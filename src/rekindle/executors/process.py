@@ -8,6 +8,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -194,12 +195,13 @@ class ProcessExecutor(Executor):
 
     def wait(self, keys: Sequence[RunKey], seconds: float, descriptors: Sequence[int] = ()) -> None:
         """See Executor."""
-        deadline = self._clock.now() + seconds
+        # Not by our clock: one that is set back would make it hours.
+        deadline = time.monotonic() + seconds
         while True:
             with self._mutex:
                 self._reap()
             with _watched((self._process_of(key) for key in keys), descriptors) as (poll, complete):
-                rest = max(0.0, deadline - self._clock.now())
+                rest = max(0.0, deadline - time.monotonic())
                 # A supervisor that has not told its number yet has started a moment ago: look again soon.
                 pause = rest if complete else min(rest, _GLANCE)
                 if poll is None or poll.poll(pause * 1000) or pause == rest:
