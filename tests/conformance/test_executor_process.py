@@ -325,6 +325,24 @@ class TestProcessExecutor(ExecutorSuite):
         executor.wait([KEY], PATIENCE)
         assert executor.report(KEY).state is RunState.COMPLETED
 
+    @pytest.mark.parametrize("watched", [False, True])
+    def test_what_passes_until_somebody_looks_is_no_part_of_a_lost_run(
+        self, bench: Bench, executor: Executor, watched: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        executor.launch(bench.run("print('loss=1')\n" + WAIT_FOREVER))
+        bench.await_mark("ready")
+        began = executor.report(KEY).started_at
+        looker = self.make(bench.home)
+        monkeypatch.setattr(looker._clock, "now", lambda: began + 3600.0, raising=False)
+        if watched:
+            assert looker.report(KEY).state is RunState.RUNNING
+        self.kill_supervisor(executor, KEY)
+        until(lambda: Attempt(attempt_of(bench)).is_free, "the end of what it left")
+        monkeypatch.setattr(looker._clock, "now", lambda: began + 7200.0, raising=False)
+        report = looker.report(KEY)
+        assert report.state is RunState.LOST
+        assert report.ended_at == began + 3600.0 if watched else began - 1.0 < report.ended_at < began + 600.0
+
     def test_a_clock_that_is_set_back_makes_no_waiting_longer(
         self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
     ) -> None:

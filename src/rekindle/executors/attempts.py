@@ -20,8 +20,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from rekindle.engine.ports import NO_POINTS, Clock, RunState, StoreUnavailable
 from rekindle.engine.room import lacks_room
 from rekindle.executors import leftovers, locks, records, workdir
@@ -125,8 +123,9 @@ class Attempt:
             clock.sleep(_GLANCE)
         yield None
 
-    def declare_lost(self, now: float) -> None:
+    def declare_lost(self, now: float, seen_alive: float) -> None:
         """Kills what a vanished supervisor left running and writes the end in its place: from here on, lost is final.
+        ``seen_alive``: when somebody last saw the supervisor live; 0 where nobody who still knows has.
 
         To be called for an attempt that has begun and whose lock was free after that: nobody holds it for long any more.
         Raises StoreUnavailable.
@@ -135,7 +134,8 @@ class Attempt:
             fcntl.flock(lock, fcntl.LOCK_EX)
             reader = self.journal()
             if reader.read(NO_POINTS) and not reader.ended:
-                self._end_as_lost(self._last_sign(now))
+                # Nobody may have looked for days, which are no part of its run time.
+                self._end_as_lost(min(now, max(seen_alive, self._last_sign(now))))
 
     def _end_as_lost(self, at: float) -> None:
         leftovers.kill_marked(str(self.folder))
@@ -150,11 +150,9 @@ class Attempt:
             journal.write(b"\n" + records.end(RunState.LOST.value, at, None, LOST, None))
 
     def _last_sign(self, now: float) -> float:
-        """Until when a vanished supervisor may have lived: now, but for one that a machine which went down took with it."""
-        with contextlib.suppress(OSError):
-            signs = [p.stat().st_mtime for p in self.folder.iterdir() if p.name.startswith(("journal", "log-"))]
-            if signs and max(signs) < psutil.boot_time():
-                return max(signs)
+        """Until when a vanished supervisor lived at least: when it last wrote what the training job printed."""
+        with contextlib.suppress(OSError, ValueError):
+            return max(p.stat().st_mtime for p in self.folder.iterdir() if p.name.startswith(("journal", "log-")))
         return now
 
     @contextlib.contextmanager

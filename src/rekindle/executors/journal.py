@@ -20,6 +20,8 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        #: When whoever reads it last saw the supervisor live; 0: never.
+        self.seen_alive = 0.0
         self._begin()
 
     def _begin(self) -> None:

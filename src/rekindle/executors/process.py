@@ -295,12 +295,13 @@ class ProcessExecutor(Executor):
         if reader.read(seen) and (reader.ended or reader.is_behind):
             return reader.report(key, seen)
         if not attempt.is_free:
+            reader.seen_alive = self._clock.now()
             return reader.report(key, seen)
         # Free: but since we read, the end may have been told, or somebody may have launched it.
         if not reader.read(seen):
             return None
         if not reader.ended and attempt.is_free:
-            attempt.declare_lost(self._clock.now())
+            attempt.declare_lost(self._clock.now(), reader.seen_alive)
             reader.read(seen)
         return reader.report(key, seen)
 
