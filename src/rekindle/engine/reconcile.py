@@ -57,12 +57,15 @@ class Step:
 def reconcile_tuning_job(
     step: Step, lease: Lease, job_id: int, parents: tuple[ParentJob, ...], memory: Memory | None = None
 ) -> Snapshot:
-    """Moves a tuning job on by one step and returns what is recorded then. Raises LeaseLost and NotFound."""
+    """Moves a tuning job on by one step and returns what is recorded then. Raises LeaseLost, NotFound and, once all else is
+    recorded and done, whatever kept a suggestion from being made."""
     before = (memory or Memory()).read(step.store, job_id, parents)
     collected = _collect(step, before)
     planned = _plan(step, collected.snapshot, collected.reported)
     after = _save(step, lease, before, replace(planned, points=collected.points, events=collected.events))
     _act(step, after, collected.reported)
+    if planned.problem is not None:
+        raise planned.problem
     return after
 
 
@@ -92,10 +95,13 @@ class _Collected:
 
 @dataclass(frozen=True)
 class _Plan:
+    """``problem``: why nothing could be suggested. That keeps no result from being recorded, and no stop from being made."""
+
     snapshot: Snapshot
     added: tuple[TrainingJob, ...] = ()
     points: Mapping[str, tuple[MetricPoint, ...]] | None = None
     events: Mapping[str, tuple[int, ...]] | None = None
+    problem: Exception | None = None
 
 
 def _collect(step: Step, snapshot: Snapshot) -> _Collected:
@@ -252,7 +258,10 @@ def _launch(step: Step, plan: _Plan, count: int, reported: frozenset[RunKey]) ->
             step.suggester.forget(snapshot.job.id)
             reason = _ITS_TURN if room.takes(ahead + 1) else room.reason
             return replace(plan, snapshot=_waiting_for(snapshot, reason))
-        suggestion = step.suggester.suggest(snapshot, definition)
+        try:
+            suggestion = step.suggester.suggest(snapshot, definition)
+        except Exception as error:  # raised when the step is done
+            return replace(plan, problem=error)
         if suggestion is None:
             return plan
         if suggestion.proposal is None:

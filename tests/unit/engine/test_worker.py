@@ -16,8 +16,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from rekindle.domain.decisions import ParentJob, Snapshot
+from rekindle.domain.training_job import TrainingJobStatus
 from rekindle.domain.tuning_job import Definition, TuningJobStatus, WarmStart, WarmStartType
-from rekindle.engine.commands import delete_training_job
+from rekindle.engine.commands import delete_training_job, stop_training_job
 from rekindle.engine.ports import Run, RunKey, StoreUnavailable
 from rekindle.engine.reconcile import Step
 from rekindle.engine.suggestions import HereAndNow, Suggestion
@@ -183,6 +184,26 @@ def test_runs_of_work_that_met_a_defect_wake_nobody_and_may_still_be_alive() -> 
     assert engine.executor.waited == ()
     first.shut_down()
     assert engine.store.claim("b@two", 1.0) == [], "nobody knows what runs there"
+
+
+def test_a_search_that_meets_a_defect_keeps_no_result_from_being_recorded_and_nobody_from_being_stopped() -> None:
+    engine = Engine(program=lambda _: Script((1.0, 2.0), seconds=10.0 + 90.0 * (engine.executor.running > 0)))
+    engine.create(tuning_spec(jobs=4, parallel=2))
+    worker = engine.worker()
+    worker.tick()
+    short, long = engine.trials("job")
+    worker.step = replace(worker.step, suggester=_Defect())
+    stop_training_job(engine.store, engine.owner, long.name)
+    engine.clock.sleep(20.0)
+    with capture_logs() as told:
+        worker.tick()
+        short, long = engine.trials("job")
+        assert (short.status, short.objective_value) == (TrainingJobStatus.COMPLETED, 2.0)
+        assert long.status is TrainingJobStatus.STOPPING
+        engine.clock.sleep(REST_SECONDS)
+        worker.tick()
+    assert engine.trials("job")[1].status is TrainingJobStatus.STOPPED
+    assert [line["event"] for line in told] == ["a step failed; trying again later"] * 2
 
 
 def test_who_has_claimed_and_not_looked_may_have_runs() -> None:
