@@ -42,6 +42,8 @@ REST_SECONDS = 10.0
 EVICTION_SECONDS = 2.0
 #: Seconds between two looks for work that waits for a worker of another home.
 ELSEWHERE_SECONDS = 60.0
+#: Seconds after which work that this host can never run is offered to other hosts, again and again.
+OFFER_SECONDS = 10.0
 #: Seconds between two complaints of a store that cannot be reached or written.
 COMPLAINT_SECONDS = 60.0
 #: Seconds after which a waiting worker looks for new work, stop requests and emissions.
@@ -145,6 +147,8 @@ class Worker:
     _next_eviction: float = 0.0
     _next_elsewhere: float = 0.0
     _next_complaint: float = 0.0
+    #: When work that waits for room may be offered to other hosts, by subject.
+    _next_offer: dict[str, float] = field(default_factory=dict)
     _store_is_away: bool = False
 
     def run(self, until: Callable[[], bool]) -> None:
@@ -287,7 +291,7 @@ class Worker:
         """Whether a piece of work has waited for longer than the others may go before it, for what this host has."""
         if work.waits_since is None or self.step.clock.now() - work.waits_since < PATIENCE_SECONDS:
             return False
-        return any(self.step.executor.room(spec).ever for spec in work.specs)
+        return all(self.step.executor.room(spec).ever for spec in work.specs)
 
     def _move_apart(self, work: _Work, at_most: int | None) -> None:
         """Moves one piece of work; a defect that it meets stays its own, unless there is no other work."""
@@ -322,9 +326,19 @@ class Worker:
             work.running = before
             self._lose(work.lease.subject)
             return
-        if finished:
+        if finished or self._is_for_others(work):
             self.step.store.release(work.lease)
             self._drop(work.lease.subject)
+
+    def _is_for_others(self, work: _Work) -> bool:
+        """Whether work waits for what this host will never have, and nothing of it runs: another host may have it. Where no
+        other takes it, it is ours again at the next look, and waits for a while."""
+        subject, now = work.lease.subject, self.step.clock.now()
+        due = self._next_offer.get(subject, 0.0)
+        if self.only is not None or work.waits_since is None or _is_early(due, now, OFFER_SECONDS):
+            return False
+        self._next_offer = {s: at for s, at in self._next_offer.items() if at > now} | {subject: now + OFFER_SECONDS}
+        return not all(self.step.executor.room(spec).ever for spec in work.specs) and not self._may_have_runs(work)
 
     def _move_tuning_job(self, step: Step, work: _Work, job_id: int) -> bool:
         if work.parents is None:

@@ -18,7 +18,7 @@ from rekindle.engine.ports import RunKey
 from rekindle.engine.reconcile import Step
 from rekindle.engine.worker import Worker
 from support.engine import Engine
-from support.simulated import Script
+from support.simulated import Script, SimulatedExecutor
 from support.specs import tuning_spec
 
 TRAINING = tuning_spec().definition.training
@@ -164,6 +164,34 @@ def test_one_tuning_job_alone_needs_one_step_for_all_its_slots(slots: int | None
     made.worker._keep_leases(made.engine.clock.now())
     made.worker._move_all(list(made.worker._work))
     assert made.running() == {"first": 2}
+
+
+@pytest.mark.parametrize("of_its_own", [False, True])
+def test_what_a_host_will_never_have_room_for_goes_to_one_that_has(of_its_own: bool) -> None:
+    engine = Engine(program=lambda _: Script(seconds=5.0))
+    engine.executor.gpus = 1
+    executor = SimulatedExecutor(engine.clock, engine.program, gpus=0)
+    other = Worker(Step(engine.store, executor, engine.clock, at_most=1), "b@two")
+    mine = Worker(Step(engine.store, engine.executor, engine.clock, at_most=1), "a@one")
+    if of_its_own:
+        job = TrainingJob("own", engine.owner, replace(TRAINING, resources=Resources(gpus=1)), {}, 0.0)
+        create_training_job(engine.store, engine.executor, engine.clock, job)
+    else:
+        engine.create(needing(1, jobs=3))
+    releases = count()
+    release = engine.store.release
+    engine.store.release = lambda *given, **told: (next(releases), release(*given, **told))
+    for _ in range(120):
+        other.tick()
+        engine.clock.sleep(0.5)
+    assert next(releases) in (6, 7), "it is held most of the time where nobody else takes it"
+    for _ in range(120):
+        other.tick()
+        mine.tick()
+        engine.clock.sleep(0.5)
+    status = engine.store.training_job(engine.owner, "own").status if of_its_own else engine.job("needs-1").status
+    assert status.value == "Completed"
+    assert list(executor.launches) == []
 
 
 def needing(gpus: int, **options: int) -> TuningJobSpec:
