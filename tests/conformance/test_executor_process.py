@@ -325,6 +325,18 @@ class TestProcessExecutor(ExecutorSuite):
         executor.wait([KEY], PATIENCE)
         assert executor.report(KEY).state is RunState.COMPLETED
 
+    @pytest.mark.parametrize("left", [b"", b"\0" * 4096, b"folder\x00", b"folder\x001\x00/nowhere\x00remove\x00"])
+    def test_a_run_whose_orders_a_power_cut_has_damaged_is_lost_all_the_same(
+        self, bench: Bench, executor: Executor, left: bytes
+    ) -> None:
+        executor.launch(bench.run(WAIT_FOREVER))
+        bench.await_mark("ready")
+        self.kill_supervisor(executor, KEY)
+        (attempt_of(bench) / "orders").write_bytes(left)
+        assert finished(self.make(bench.home)).state is RunState.LOST
+        executor.launch(bench.run("mark('again')", key=RunKey(KEY.name, 2)))
+        assert finished(executor, RunKey(KEY.name, 2)).state is RunState.COMPLETED
+
     @pytest.mark.parametrize("watched", [False, True])
     def test_what_passes_until_somebody_looks_is_no_part_of_a_lost_run(
         self, bench: Bench, executor: Executor, watched: bool, monkeypatch: pytest.MonkeyPatch

@@ -139,7 +139,7 @@ class Attempt:
 
     def _end_as_lost(self, at: float) -> None:
         leftovers.kill_marked(str(self.folder))
-        ordered = records.unpack((self.folder / workdir.ORDERS).read_bytes())
+        ordered = self._orders()
         leftovers.end_elsewhere(ordered.get("remove", []), ordered.get("environment", []))
         for inside in ordered.get("fetched", []):
             # There may be no next attempt, and one that there is may bring the same data to the same place once this is told.
@@ -148,6 +148,13 @@ class Attempt:
         with (self.folder / workdir.JOURNAL).open("ab") as journal:
             # A line that was cut short is ended first, and then fails to parse on its own.
             journal.write(b"\n" + records.end(RunState.LOST.value, at, None, LOST, None))
+
+    def _orders(self) -> records.Fields:
+        """Its orders; none where a power cut has left a part of them, or zeros in their place."""
+        try:
+            return records.unpack((self.folder / workdir.ORDERS).read_bytes())
+        except ValueError:
+            return {}
 
     def _last_sign(self, now: float) -> float:
         """Until when a vanished supervisor lived at least: when it last wrote what the training job printed."""
