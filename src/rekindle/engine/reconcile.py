@@ -135,8 +135,9 @@ def _fold_one(step: Step, job: TrainingJob) -> Folded:
     report = step.executor.report(RunKey.of(job), job.points_seen)
     now = step.clock.now()
     if report is None and job.started_at is not None:
-        # It ran, and nothing is left of it: somebody removed its folder.
-        report = Report(RunKey.of(job), RunState.LOST)
+        # It ran, and nothing is left of it: somebody removed its folder, or its home is gone. Until when it ran nobody knows;
+        # days in which nobody looked are no part of it.
+        report = Report(RunKey.of(job), RunState.LOST, ended_at=job.modified_at)
     if report is not None:
         return fold(job, report, now)
     # Saved but never launched: a step that died before it acted. A stop in between needs no launch at all.

@@ -21,7 +21,7 @@ from rekindle.engine.queries import waiting_for
 from rekindle.engine.reconcile import Step
 from rekindle.engine.worker import LEASE_SECONDS, Worker, holder_name, is_dead
 from support.engine import Engine
-from support.simulated import SimulatedExecutor
+from support.simulated import Script, SimulatedExecutor
 from support.specs import tuning_spec
 
 
@@ -218,6 +218,26 @@ def test_what_has_nothing_running_moves_and_what_a_lost_home_had_does_when_someb
     others = _elsewhere(engine, gone_homes=("one",))
     _tick(others, 1)
     assert others.step.executor.running == 2  # type: ignore[attr-defined]
+
+
+def test_what_a_lost_home_had_is_run_again_however_long_nobody_said_so() -> None:
+    engine = Engine(program=lambda _: Script((1.0, 2.0), seconds=7200.0))
+    engine.create(tuning_spec(jobs=3, parallel=2))
+    mine = engine.worker("a@one")
+    for _ in range(3):
+        mine.tick()
+        engine.clock.sleep(1800.0)
+    mine.shut_down()
+    assert [job.points_seen for job in engine.trials("job")] == [1, 1]
+    limit = engine.trials("job")[0].spec.max_runtime_seconds
+    engine.clock.sleep(2.0 * limit)
+    others = _elsewhere(engine, gone_homes=("one",))
+    _tick(others, 1)
+    assert [(job.attempt, job.status) for job in engine.trials("job")] == [(2, TrainingJobStatus.IN_PROGRESS)] * 2
+    assert others.step.executor.running == 2  # type: ignore[attr-defined]
+    assert {key.attempt for key in others.step.executor.launches} == {2}  # type: ignore[attr-defined]
+    spent = [run.run.spent_seconds for run in others.step.executor._runs.values()]  # type: ignore[attr-defined]
+    assert all(3600.0 <= seconds < limit / 2 for seconds in spent), "what is known of the first attempts counts"
 
 
 def test_a_training_job_does_not_end_as_a_deleted_one_of_its_name_did_in_another_home() -> None:
