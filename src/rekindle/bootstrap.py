@@ -21,7 +21,7 @@ from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.engine.worker import OnStep, Worker, holder_name
 from rekindle.executors import machine
 from rekindle.executors.ledger import Amount
-from rekindle.settings import Settings, load_settings
+from rekindle.settings import Settings, closed_home, load_settings
 from rekindle.sinks.receivers import Receiver
 
 
@@ -128,14 +128,13 @@ def own_objects(settings: Settings) -> ObjectStore:
 def make_home(settings: Settings) -> None:
     """Makes the home folder, for its owner alone, where it is not there yet. Raises StoreUnavailable where it cannot be made
     or written."""
-    way_out = "Set REKINDLE_HOME to a folder that you may write."
-    home = f"the home folder {settings.home}"
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreUnavailable(f"{home} cannot be made ({error.strerror}).", way_out) from error
+        message = f"the home folder {settings.home} cannot be made ({error.strerror})."
+        raise StoreUnavailable(message, "Set REKINDLE_HOME to a folder that you may write.") from error
     if not os.access(settings.home, os.R_OK | os.W_OK | os.X_OK):
-        raise StoreUnavailable(f"{home} cannot be read and written by this user.", way_out)
+        raise closed_home(settings.home)
 
 
 def home_id(home: Path) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner
 from rekindle.engine.paths import with_home
+from rekindle.engine.ports import StoreUnavailable
 from rekindle.executors.images import ImageRule, load_rules
 from rekindle.executors.instances import InstanceType, parse_instances
 from rekindle.sinks.receivers import Receiver, distinct, load_receivers, read_secret, read_url
@@ -98,9 +99,10 @@ class Settings:
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from ``REKINDLE_*`` variables (of this process unless given). Raises InvalidValue, naming the variable."""
+    """Settings from ``REKINDLE_*`` variables (of this process unless given). Raises InvalidValue, naming the variable, and
+    StoreUnavailable where the home folder is one that this user may not look into."""
     environ = os.environ if environ is None else environ
-    home = _path("REKINDLE_HOME", environ.get("REKINDLE_HOME") or _default_home())
+    home = _home(environ.get("REKINDLE_HOME") or _default_home())
     return Settings(
         home=home,
         database_url=_database(environ.get("REKINDLE_DATABASE_URL") or _own_database(home)),
@@ -139,11 +141,29 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def closed_home(home: Path) -> StoreUnavailable:
+    """What is said of a home folder that is another account's."""
+    message = f"the home folder {home} cannot be read and written by this user."
+    return StoreUnavailable(message, "Set REKINDLE_HOME to a folder that you may write.")
+
+
 def in_notebook() -> bool:
     """Whether a notebook's kernel started this process, as ``!`` does: by what Jupyter tells kernels, or what IPython's tells
     its children, whoever started it."""
     ipython = os.environ.get("TERM") == "xterm-color" and os.environ.get("GIT_PAGER") == "cat"
     return ipython or "JPY_PARENT_PID" in os.environ
+
+
+def _home(text: str) -> Path:
+    home = _path("REKINDLE_HOME", text)
+    try:
+        # Whether a file of it is there: until Python 3.14 each such question would end with that file's name.
+        os.stat(os.path.join(home, "."))
+    except PermissionError as error:
+        raise closed_home(home) from error
+    except OSError:
+        pass
+    return home
 
 
 def _path(variable: str, text: str) -> Path:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
-from contextlib import closing
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.engine.ports import StoreUnavailable
 from rekindle.executors.instances import InstanceType, instance_of
 from rekindle.executors.ledger import Amount
 from rekindle.gateway.errors import CredentialsError
@@ -36,6 +39,30 @@ def test_what_is_no_host_name_is_refused(host: str) -> None:
 def test_the_home_of_a_user_that_there_is_not_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match=f"{name}: '~no-such-user/x': no user's home folder"):
         load_settings({"REKINDLE_HOME": str(tmp_path), name: "~no-such-user/x"})
+
+
+@contextmanager
+def _as_nobody() -> Iterator[None]:
+    """While the block lasts, this process has no more rights than any account; root may look into every folder."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_home_of_another_account_is_named_and_not_a_file_that_it_might_have(below: str, tmp_path: Path) -> None:
+    home = tmp_path / "theirs" / below
+    home.mkdir(parents=True)
+    (tmp_path / "theirs").chmod(0o000)
+    message = f"the home folder {home} cannot be read and written by this user"
+    with _as_nobody(), pytest.raises(StoreUnavailable, match=message) as refused:
+        load_settings({"REKINDLE_HOME": str(home)})
+    (tmp_path / "theirs").chmod(0o700)
+    assert refused.value.hint == "Set REKINDLE_HOME to a folder that you may write."
 
 
 @pytest.mark.parametrize("origin", ["tuner.lab", "https://", "https://tuner.lab/", "ftp://tuner.lab", "*", "null"])
