@@ -166,7 +166,7 @@ def _check_program(command: str, program: str, source: Path | None, path: str) -
     if os.sep in program:
         found = (source or Path()) / program
         if not os.path.isfile(found):
-            raise InvalidValue("command", command, f"there is no file {program!r} in the source folder")
+            raise _no_file(command, program, source)
         if not os.access(found, os.X_OK):
             raise InvalidValue("command", command, f"{program!r} is not executable", f"Make it so: chmod +x {program}")
     elif shutil.which(program, path=path) is None:
@@ -174,14 +174,32 @@ def _check_program(command: str, program: str, source: Path | None, path: str) -
         way_out = "Install it, or write its whole path."
         if is_variable:
             way_out = f"In a job file variables stand under `environment`: {{{name}: {value!r}}}."
+        elif os.path.isfile((source or Path()) / program):
+            way_out = f"It is a file of the source folder: write {'python ' if program.endswith('.py') else './'}{program}"
         raise InvalidValue("command", command, f"no program {program!r} is on PATH", way_out)
 
 
 def _check_script(command: str, words: Sequence[str], source: Path | None) -> None:
     script = _script_of(words)
     if script and not os.path.exists((source or Path()) / script):
-        where = "in the source folder" if source else "there"
-        raise InvalidValue("command", command, f"there is no file {script!r} {where}")
+        raise _no_file(command, script, source)
+
+
+def _no_file(command: str, name: str, source: Path | None) -> InvalidValue:
+    if source is None or os.path.isabs(name):
+        return InvalidValue("command", command, f"there is no file {name!r} there", _whole(command, name, source))
+    where = f"in the source folder {source}"
+    way_out = "The job file's `source` names the folder that is copied and in which the command runs."
+    return InvalidValue("command", command, f"there is no file {name!r} {where}", _whole(command, name, source) or way_out)
+
+
+def _whole(command: str, beginning: str, source: Path | None) -> str:
+    """The way out where the words that follow are the rest of a file's name that has spaces; empty where they are not."""
+    words = shlex.split(command)
+    first = words.index(beginning)
+    names = (" ".join(words[first:last]) for last in range(first + 2, len(words) + 1))
+    name = next((name for name in names if os.path.isfile((source or Path()) / name)), "")
+    return f"A name with spaces stands in quotes: {shlex.quote(name)}" if name else ""
 
 
 def _script_of(words: Sequence[str]) -> str:

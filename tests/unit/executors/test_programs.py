@@ -81,6 +81,30 @@ def test_commands_that_cannot_run_are_refused(algorithm: Algorithm, words: str, 
 
 
 @pytest.mark.parametrize(
+    ("command", "way_out"),
+    [
+        ("train.py --x 1", "It is a file of the source folder: write python train.py"),
+        ("run", "It is a file of the source folder: write ./run"),
+        ("python none.py", "The job file's `source` names the folder that is copied and in which the command runs."),
+        ("./none", "The job file's `source` names the folder that is copied and in which the command runs."),
+        ("python /no/such.py", ""),
+        ("python -u my own train.py --x 1", "A name with spaces stands in quotes: 'my own train.py'"),
+        ("'./my own' run --x", "A name with spaces stands in quotes: './my own run'"),
+    ],
+)
+def test_a_file_that_is_not_found_so_comes_with_the_way_out(command: str, way_out: str, tmp_path: Path) -> None:
+    for name in ("train.py", "run", "my own train.py", "my own run"):
+        (tmp_path / name).touch()
+    with pytest.raises(InvalidValue) as refused:
+        programs.check_command(Algorithm(command=command, source=str(tmp_path)), os.environ["PATH"])
+    assert refused.value.hint == way_out
+    assert any(
+        words in str(refused.value)
+        for words in ("on PATH", f"in the source folder {tmp_path}", "there is no file '/no/such.py' there")
+    )
+
+
+@pytest.mark.parametrize(
     "rest", ["-m none", "-Im none.py", "-c none.py", "- none.py", "-u there.py none.py", "-W -x there.py", "-V"]
 )
 def test_what_is_no_script_of_python_s_need_not_be_there(rest: str, tmp_path: Path, monkeypatch) -> None:
