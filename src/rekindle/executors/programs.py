@@ -98,6 +98,20 @@ def command_program(algorithm: Algorithm, hyperparameters: Mapping[str, str]) ->
     )
 
 
+def package_hint(algorithm: Algorithm, path: str) -> str:
+    """What to do about a package that the command's Python did not find; empty for a command of another program. ``path`` is
+    the PATH it sees."""
+    word = command_words(algorithm.command or "")[0]
+    if not _PYTHON.fullmatch(os.path.basename(word)):
+        return ""
+    interpreter, folder, _ = chosen_python(algorithm.python)
+    replaced = word in _PYTHONS
+    path = os.pathsep.join([folder, path]) if folder else path
+    found = (interpreter if replaced else "") or shutil.which(word, path=path) or word
+    place = "by `python` in the job file" if replaced else "in the command"
+    return f"The command's Python is {found}: install the package there, or name another {place}"
+
+
 def command_words(command: str) -> list[str]:
     """A command line's words. Raises InvalidValue where there is none, or one that only a shell would understand."""
     try:

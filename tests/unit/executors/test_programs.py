@@ -104,6 +104,19 @@ def test_a_file_that_is_not_found_so_comes_with_the_way_out(command: str, way_ou
     )
 
 
+def test_the_python_that_found_no_package_is_named(tmp_path: Path) -> None:
+    (tmp_path / "python").symlink_to(sys.executable)
+    there = "install the package there, or name another"
+
+    def hint(command: str, python: str | None = None) -> str:
+        return programs.package_hint(Algorithm(command=command, python=python), str(tmp_path))
+
+    assert hint("python -u t.py") == f"The command's Python is {tmp_path}/python: {there} by `python` in the job file"
+    assert hint("python t.py", sys.executable).startswith(f"The command's Python is {sys.executable}: ")
+    assert hint(f"{sys.executable} t.py") == f"The command's Python is {sys.executable}: {there} in the command"
+    assert hint("sh -c 'python t.py'") == ""
+
+
 @pytest.mark.parametrize(
     "rest", ["-m none", "-Im none.py", "-c none.py", "- none.py", "-u there.py none.py", "-W -x there.py", "-V"]
 )

@@ -426,6 +426,14 @@ def test_a_package_that_is_not_there_comes_with_the_way_out(executor: ProcessExe
     assert report.failure_reason.endswith("in images.yaml (docs/settings.md).")
 
 
+def test_so_does_one_that_a_command_misses(executor: ProcessExecutor) -> None:
+    executor.launch(Run(RunKey("command", 1), TrainingSpec(Algorithm(command="python -c 'import no_such_framework'")), {}))
+    while (report := executor.report(RunKey("command", 1))).state is RunState.RUNNING:
+        executor.wait([RunKey("command", 1)], 30.0)
+    assert "No module named 'no_such_framework', exit code: 1. The command's Python is /" in report.failure_reason
+    assert report.failure_reason.endswith("or name another by `python` in the job file.")
+
+
 def test_what_a_built_in_algorithm_needs_must_be_here(executor: ProcessExecutor, tmp_path: Path, monkeypatch) -> None:
     spec = TrainingSpec(
         Algorithm(image="sagemaker-xgboost:1.7-1"), channels=(Channel("train", str(tmp_path), content_type="parquet"),)
