@@ -143,12 +143,12 @@ def _training_processes(folder):
 
 
 def test_the_picture_ctrl_c_and_resume(job, home, tmp_path, trials):
-    first = Terminal("tune", job, home=home)
+    first = Terminal("tune", job, home=home, columns=80)
     first.read_until("tty", "0/4 done, 2 running", "x=")
     first.interrupt()
     rest, code = first.wait()
     assert code == 130
-    assert "2 training jobs go on by themselves" in rest
+    assert "interrupted: tty is not finished; nothing is lost. 2 training jobs go on by\r\n  themselves, and their" in rest
     assert "rekindle resume tty" in rest
     assert "rekindle stop tty" in rest
     assert "Traceback" not in rest

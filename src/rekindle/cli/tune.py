@@ -211,12 +211,8 @@ def _say_interrupted(view: TuningJobView) -> None:
     name, running = view.job.name, view.counters.in_progress
     jobs = "1 training job goes on" if running == 1 else f"{running} training jobs go on"
     what = f"{jobs} by itself, and its result is kept" if running == 1 else f"{jobs} by themselves, and their results are kept"
-    lines = [
-        f"\ninterrupted: {name} is not finished; nothing is lost." + (f" {what}." if running else ""),
-        f"  rekindle resume {name}    go on",
-        f"  rekindle stop {name}      end it, with its training jobs",
-    ]
-    sys.stderr.write("\n".join(lines) + "\n")
+    complain(f"interrupted: {name} is not finished; nothing is lost." + (f" {what}." if running else ""), blank=True)
+    sys.stderr.write(f"  rekindle resume {name}    go on\n  rekindle stop {name}      end it, with its training jobs\n")
 
 
 def _say_created(app: App, job: TuningJob, as_json: bool) -> None:
