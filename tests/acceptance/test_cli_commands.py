@@ -950,6 +950,9 @@ def test_help_and_version(cli):
     assert "Exit codes: 0 done" in cli.ok()
     assert cli.ok("--help") == cli.ok("-h")
     assert "Ctrl-C" in cli.ok("tune", "--help")
+    # Without --port it is the running server's, whatever that is.
+    shown = " ".join(cli.ok("env", "--help").split())
+    assert "--port PORT The port. [default: (what the running server has announced)]" in shown
     assert cli.ok("--version").strip()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
 _FIRST_FD: Final = 3
 
 HostOption = Annotated[str | None, typer.Option("--host", help="The address to listen on.", show_default="127.0.0.1")]
-PortOption = Annotated[
-    int | None,
-    typer.Option("--port", parser=whole_number("--port", 1, 65535), metavar="PORT", help="The port.", show_default="8421"),
-]
+_port = partial(typer.Option, "--port", parser=whole_number("--port", 1, 65535), metavar="PORT", help="The port.")
+PortOption = Annotated[int | None, _port(show_default="8421")]
+_ANNOUNCED: Final = "what the running server has announced"
 ProxyPortOption = Annotated[
     int | None,
     typer.Option(
@@ -46,8 +46,6 @@ def serve(
     ] = False,
 ) -> None:
     """Serve SageMaker's API, its companions and S3 on one port, and run the jobs. Ctrl-C ends it; training jobs go on."""
-    from functools import partial
-
     import uvicorn
 
     from rekindle.bootstrap import make_home
@@ -90,8 +88,8 @@ def serve(
 
 
 def env(
-    host: HostOption = None,
-    port: PortOption = None,
+    host: Annotated[str | None, typer.Option("--host", help="The server's address.", show_default=_ANNOUNCED)] = None,
+    port: Annotated[int | None, _port(show_default=_ANNOUNCED)] = None,
     everything: Annotated[
         bool,
         typer.Option("--all", help="Also the HTTPS proxy, for SDKs that build AWS's URLs themselves."),
