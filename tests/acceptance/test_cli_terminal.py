@@ -288,6 +288,16 @@ def test_who_does_not_say_yes_deletes_nothing(job, home, tmp_path, run, trials, 
     assert len(trials()) == 4
 
 
+def test_a_notebook_is_not_asked_whether_to_delete(job, home, tmp_path, run, trials, monkeypatch):
+    (tmp_path / "gate").touch()
+    run("tune", job, "--quiet")
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    rest, code = Terminal("delete", "tty", "--training-jobs", home=home).wait()
+    assert code == 2
+    assert rest.splitlines() == ["error: --training-jobs: this cannot be undone. Add --yes where nobody can be asked."]
+    assert len(trials()) == 4
+
+
 def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(job, home, tmp_path, run):
     first = Terminal("tune", job, home=home)
     first.read_until("2 running")

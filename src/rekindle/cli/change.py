@@ -120,8 +120,10 @@ def _training_job_record(app: App, name: str) -> dict[str, Any]:
 
 def _confirm(question: str, to_stderr: bool) -> None:
     from rekindle.domain.errors import RekindleError
+    from rekindle.settings import in_notebook
 
-    if not sys.stdin.isatty():
+    # A notebook gives its commands a terminal, at which nobody can type.
+    if not sys.stdin.isatty() or in_notebook():
         raise RekindleError("--training-jobs: this cannot be undone.", "Add --yes where nobody can be asked.")
     typer.confirm(question, abort=True, err=to_stderr)
 
