@@ -68,6 +68,20 @@ def client(service: str, variables: dict[str, str], *, trusted: str | bool = Tru
     )
 
 
+def test_another_home_s_server_is_told_from_our_own(serving: Serving, tmp_path: Path) -> None:
+    """As where another login's is at the port: it knows none of our keys."""
+    assert run(serving, "--", "true").stderr == ""
+    announced = Path(serving.environ["REKINDLE_HOME"], "server.json").read_text()
+    (tmp_path / "server.json").write_text(announced)
+    told = f"what listens at http://127.0.0.1:{json.loads(announced)['port']} is no server of {tmp_path} on this machine"
+    done = run(serving, "--", "true", REKINDLE_HOME=str(tmp_path))
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"warning: {told}")
+    done = run(serving, "--serve", "--", "true", REKINDLE_HOME=str(tmp_path))
+    assert done.returncode == 4
+    assert done.stderr.startswith(f"error: {told}. End it, or leave --serve out and start one elsewhere")
+
+
 def connect(variables: dict[str, str], target: str) -> socket.socket:
     host, _, port = variables["HTTPS_PROXY"].removeprefix("http://").partition(":")
     connection = socket.create_connection((host, int(port)), timeout=60)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 #: Options after the command's name are the command's own.
 CONTEXT = {"allow_interspersed_args": False}
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
-#: Seconds that a server may take to start.
-_PATIENCE = 60.0
+#: Seconds that a server may take to start, and to answer who has connected.
+_PATIENCE, _SILENCE = 60.0, 10.0
 
 
 def run(
@@ -38,12 +38,39 @@ def run(
     if not running and not serve:
         complain(f"error: no server answers at {address.url}; start one in another terminal: rekindle serve")
         raise typer.Exit(ExitCode.UNREACHABLE)
+    if running and _is_a_stranger(settings, address):
+        _say_who_listens(settings, address, serve)
     with contextlib.nullcontext() if running else _server(settings, address):
         variables = proxied_environment(settings, announced(settings))
         kept = {name: value for name, value in settings.environment.items() if name not in (*UNSET, *UNSET_FOR_PROXY)}
         if running:
             _become(command, kept | variables)
         raise typer.Exit(_follow(command, kept | variables))
+
+
+def _is_a_stranger(settings: Settings, address: Address) -> bool:
+    """Whether whoever listens there is no server of this home. One that a service manager starts when somebody connects is
+    waited for."""
+    import http.client
+
+    from rekindle.serving import is_served
+
+    if is_served(settings, address.port):
+        return False
+    asking = http.client.HTTPConnection(address.reached_at, address.port, timeout=_SILENCE)
+    with contextlib.closing(asking), contextlib.suppress(OSError, http.client.HTTPException):
+        asking.request("GET", "/healthz")
+        asking.getresponse().read()
+    return not is_served(settings, address.port)
+
+
+def _say_who_listens(settings: Settings, address: Address, serve: bool) -> None:
+    """A server of another login's, say, knows none of our keys; one that is reached through a tunnel may."""
+    told = f"what listens at {address.url} is no server of {settings.home} on this machine"
+    if serve:
+        complain(f"error: {told}. End it, or leave --serve out and start one elsewhere: rekindle serve --port PORT")
+        raise typer.Exit(ExitCode.UNREACHABLE)
+    complain(f"warning: {told}; where it knows no key of yours, start one elsewhere: rekindle serve --port PORT")
 
 
 @contextlib.contextmanager
