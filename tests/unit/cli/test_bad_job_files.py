@@ -101,6 +101,8 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "key of another tool": (swap("ranges:", "search_space:"), ["job.yaml:4", "search_space", "unknown key", "'ranges'"]),
     "key close to two": (swap("ranges:", "params:"), ["job.yaml:4", "params", "unknown key", "'ranges'"]),
     "key of another tool, further in": (add("n_trials: 9"), ["job.yaml:10", "n_trials", "'limits.jobs'"]),
+    "a note": (add("notes: hi"), ["job.yaml:10", "notes: unknown key. Did you mean 'tags'?"]),
+    "gpus outside": (add("gpus: 1"), ["job.yaml:10", "gpus: unknown key. Did you mean 'resources.gpus'?"]),
     "unknown key": (add("paralel: 2"), ["job.yaml:10", "paralel", "unknown key", "'limits.parallel'"]),
     "key of many characters": (add("k" * 1_000 + ": 1"), ["job.yaml:10", "kkk...", "unknown"]),
     "key that commands a terminal": (add('"\\e[31m": 1'), ["job.yaml:10", "\\x1b[31m", "unknown key"]),
