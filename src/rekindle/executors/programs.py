@@ -138,7 +138,9 @@ def chosen_python(python: str | None) -> tuple[str, str, dict[str, str]]:
     if os.path.isdir(path):
         path = path / "bin" / "python"
     if not (os.path.isfile(path) and os.access(path, os.X_OK)):
-        raise InvalidValue("python", python, "neither a Python interpreter nor an environment's folder")
+        found = shutil.which(path.name) if _PYTHON.fullmatch(path.name) else None
+        way_out = f"Write the interpreter's path: {found}" if found else "Give the path of one of the two."
+        raise InvalidValue("python", python, "neither a Python interpreter nor an environment's folder", way_out)
     environment = path.parent.parent
     variables = {"VIRTUAL_ENV": str(environment)} if (environment / "pyvenv.cfg").exists() else {}
     return str(path), str(path.parent), variables

@@ -126,6 +126,19 @@ def test_what_is_no_script_of_python_s_need_not_be_there(rest: str, tmp_path: Pa
     programs.check_command(Algorithm(command=f"python3 {rest}", source=str(tmp_path)), os.environ["PATH"])
 
 
+@pytest.mark.parametrize(
+    ("python", "way_out"),
+    [("python3", "Write the interpreter's path: {folder}/python3"), ("venv", "Give the path of one of the two.")],
+)
+def test_a_python_by_its_name_alone_comes_with_its_path(python: str, way_out: str, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "python3").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InvalidValue, match="neither a Python interpreter nor an environment's folder") as refused:
+        # A job file's names are paths from its folder.
+        programs.chosen_python(str(tmp_path / "jobs" / python))
+    assert refused.value.hint == way_out.format(folder=tmp_path)
+
+
 def test_a_shell_may_be_asked_for() -> None:
     programs.check_command(Algorithm(command="bash -c 'a | b' ; x"), os.environ["PATH"])
 
