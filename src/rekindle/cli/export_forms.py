@@ -80,12 +80,11 @@ def _one_at_a_time(app: App, job: TuningJob) -> Iterator[None]:
     """Waits for another export of the job: MLflow takes runs of one name, so that each of the two would write all of them."""
     from rekindle.cli.printing import complain
 
-    app.settings.home.mkdir(parents=True, exist_ok=True)  # with PostgreSQL it need not be there
     with (app.settings.home / ".export.lock").open("w") as file:
         # A byte of it for each job.
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, job.id)
-        except OSError:
+        except (BlockingIOError, PermissionError):  # which of the two, systems do not agree on
             complain(f"waits for another export of {job.name} to MLflow; Ctrl-C ends this")
             fcntl.lockf(file, fcntl.LOCK_EX, 1, job.id)
         yield

@@ -176,7 +176,8 @@ def _placed(job: TrainingJob, numbered: _Numbered) -> TrainingJob:
 
 def _numbered(folded: list[Folded], seq: int) -> _Numbered:
     """Numbers emissions and ends by the time at which they happened, so that their order does not hang on how often somebody
-    looks; at the same time by the training job's number. A later attempt begins when it is decided on."""
+    looks, unless a run has more to tell than is taken in at once; at the same time by the training job's number. A later
+    attempt begins when it is decided on."""
     events: list[tuple[float, int, int, Folded]] = []
     for f in folded:
         last = 0.0

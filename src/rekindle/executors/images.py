@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.engine.paths import with_home
+from rekindle.engine.paths import text_of_setting, with_home
 
 Engine = Literal["", "docker", "podman"]
 
-#: More than anybody writes. ``/dev/zero`` has no end.
-_MAX_BYTES = 1 << 20
 _SCRIPT_ONLY = ("python", "requirements")
 _CONTAINER_ONLY = ("engine", "options", "instead")
 
@@ -55,16 +53,8 @@ def load_rules(path: Path, setting: str = "") -> tuple[ImageRule, ...]:
     import yaml
 
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            hint = "Name the file with the list of images."
-            raise InvalidValue(setting or path.name, str(path), f"longer than {_MAX_BYTES:,} bytes", hint)
-        entries = yaml.safe_load(content.decode())
-    except OSError as error:
-        hint = "Name a file that is there and that you may read."
-        raise InvalidValue(setting or path.name, str(path), f"cannot be read: {error.strerror}", hint) from error
-    # Beside YAML's own errors: bytes that are no text, a date that is none, an escape beyond Unicode, nesting without end.
+        entries = yaml.safe_load(text_of_setting(path, setting or path.name))
+    # Beside YAML's own errors: a date that is none, an escape beyond Unicode, nesting without end.
     except (ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise InvalidValue(path.name, str(path), " ".join(f"cannot be read: {error}".split())) from error
     if not isinstance(entries, list | None):

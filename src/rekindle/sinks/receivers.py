@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.event_pattern import EventPattern, read_pattern
-from rekindle.engine.paths import with_home
+from rekindle.engine.paths import text_of_setting, with_home
 from rekindle.engine.ports import Clock, Sink
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -49,12 +49,7 @@ def load_receivers(path: Path, setting: str = "") -> tuple[Receiver, ...]:
     import yaml
 
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        hint = "Name a file that is there and that you may read."
-        raise InvalidValue(setting or path.name, str(path), f"cannot be read: {error.strerror}", hint) from error
-    except UnicodeDecodeError as error:
-        raise InvalidValue(path.name, str(path), f"cannot be read: {error}") from error
+        entries = yaml.safe_load(text_of_setting(path, setting or path.name))
     # Beside YAML's own errors: a date that is none, an escape beyond Unicode, nesting without end.
     except (ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         # The sentence of the error quotes the file, which holds secrets.

@@ -100,6 +100,8 @@ def test_the_home_has_one_and_a_setting_names_another(tmp_path: Path) -> None:
     assert "REKINDLE_EVENTS" not in settings.environment, "training jobs would know of it"
     with pytest.raises(InvalidValue, match=r"^REKINDLE_EVENTS: .*: cannot be read: No such file"):
         load_settings({**home, "REKINDLE_EVENTS": str(tmp_path / "absent.yaml")})
+    with pytest.raises(InvalidValue, match=r"^REKINDLE_EVENTS: '/dev/zero': longer than 1,048,576 bytes"):
+        load_settings({**home, "REKINDLE_EVENTS": "/dev/zero"})
 
 
 def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
