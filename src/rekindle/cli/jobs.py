@@ -279,7 +279,8 @@ def _importance_line(importances: list[dict[str, Any]]) -> str | None:
         return None
     several = len({i["definition"] for i in importances}) > 1
     named = (f"{i['definition']}/{i['parameter']}" if several else str(i["parameter"]) for i in importances)
-    return ", ".join(f"{name} {i['share']:.0%}" for name, i in zip(named, importances, strict=True))
+    told = (f"{i['share']:.0%}{' (may be chance)' if i['may_be_chance'] else ''}" for i in importances)
+    return ", ".join(f"{name} {share}" for name, share in zip(named, told, strict=True))
 
 
 def counts_in_words(counters: Mapping[str, int]) -> str:

@@ -153,6 +153,7 @@ def _search(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
 
 def _parameters(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
     shares = {(i["definition"], i["parameter"]): i["share"] for i in told.job["importances"]}
+    chance = {(i["definition"], i["parameter"]) for i in told.job["importances"] if i["may_be_chance"]}
     for definition, ranges in told.definitions:
         own = [t for t in trials if t["definition"] == definition and t["objective"] is not None]
         if len(own) < 2:
@@ -164,7 +165,8 @@ def _parameters(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
         pictures = []
         for declared in ordered:
             share = shares.get((definition, declared["name"]))
-            words = [f" {share:.0%}"] if share is not None else []
+            doubt = ", may be chance" if (definition, declared["name"]) in chance else ""
+            words = [f" {share:.0%}{doubt}"] if share is not None else []
             heading = node("h3", node("bdi", declared["name"]), node("span", *words, class_="soft"))
             pictures.append(node("div", heading, charts.parameter(own, declared, told.job["objective"])))
         yield node("div", *pictures, class_="small")

@@ -31,6 +31,8 @@ _GRID = 50
 _PRIOR = 1.0
 #: How many times as many trials, drawn by chance in place of the best, show what chance alone does.
 _DRAWS = 40
+#: A share that people would go by, and from what on chance gives it too often for that.
+_LARGE, _CHANCE = 0.1, 0.1
 _SEED = 20260101
 
 
@@ -41,6 +43,11 @@ class Importance:
 
     share: float
     by_chance: float
+
+    @property
+    def may_be_chance(self) -> bool:
+        """Whether so large a share is no proof of anything: of results that are noise alone, one parameter has most."""
+        return self.share >= _LARGE and self.by_chance >= _CHANCE
 
 
 def importances(space: Space, trials: Sequence[Trial], direction: Direction) -> dict[str, float] | None:

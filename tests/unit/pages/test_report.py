@@ -54,6 +54,16 @@ def test_each_definition_has_charts_of_its_own_ranges() -> None:
     assert "<th>definition</th>" in made
 
 
+def test_a_large_share_says_that_it_may_be_chance() -> None:
+    shares = [("lr", 0.82, True), ("act", 0.18, False)]
+    found = told([trial(n, float(n)) for n in range(1, 4)])
+    ranges = [{"name": "act", "type": "categorical", "values": ["a", "b"]}, *found.definitions[0][1]]
+    importances = [{"definition": None, "parameter": n, "share": s, "may_be_chance": c} for n, s, c in shares]
+    made = page(replace(found, job={**found.job, "importances": importances}, definitions=[(None, ranges)]))
+    assert "82%, may be chance<" in made
+    assert "18%<" in made
+
+
 def test_of_many_training_jobs_the_better_ones_are_drawn_and_all_are_counted() -> None:
     many = 3 * charts.MOST_POINTS
     made = page(told([trial(n, float(n)) for n in range(1, many + 1)]))

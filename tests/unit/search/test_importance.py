@@ -85,6 +85,16 @@ def test_what_matters_is_no_chance_and_what_does_not_is() -> None:
     assert min(i.by_chance for name, i in found.items() if name != "drop") > 0.03
 
 
+def test_a_large_share_of_what_noise_leaves_may_be_chance() -> None:
+    noise = assess(SPACE, trials(500, lambda c: random.Random(repr(sorted(c.items()))).random()), "minimize")
+    surely = assess(SPACE, trials(200, lambda c: (c["drop"] - 0.4) ** 2), "minimize")
+    assert noise is not None
+    assert surely is not None
+    assert max(noise.values(), key=lambda i: i.share).may_be_chance
+    assert not surely["drop"].may_be_chance
+    assert not any(i.may_be_chance for i in (*noise.values(), *surely.values()) if i.share < 0.1)
+
+
 def test_it_is_a_pure_function() -> None:
     found = trials(50, mixed)
     assert assess(SPACE, found, "minimize") == assess(SPACE, found, "minimize")
