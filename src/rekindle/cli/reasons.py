@@ -29,6 +29,7 @@ _FITS = {"short waves": ", where what looks like noise may be short waves"}
 #: The same, where more is known than the source.
 _CENTRE = "the initial design: the middle of all ranges, or what is known by name, before there is a model"
 _OF_DRAWS = "the model: the greatest log expected improvement among random draws"
+_SECOND_LOOK = "the model: a second look right beside the best one, to tell noise from short waves"
 _TAKEN = "the parents: one of their best, in turn with the model's own suggestions"
 _NOTHING_NEW = "a random draw on the ranges' scales: what the search would rather try had been tried"
 #: What the terminal tells in words of its own; the rest of what was recorded follows as it is.
@@ -126,6 +127,8 @@ def _chooser(found: Mapping[str, Any]) -> str:
     why, source = found["why"], found["source"]
     chooser = _CHOOSERS.get(source, str(source))
     match source:
+        case "model" if why.get("aim") == "second look":
+            return _SECOND_LOOK
         case "model":
             # Only Hyperband's model, whose training jobs are judged at rungs, chooses among draws.
             chooser = _OF_DRAWS if "rungs" in why else chooser

@@ -66,6 +66,13 @@ def test_a_suggestion_by_short_waves_says_so(engine: Engine, capsys: Any) -> Non
     assert "usual" not in shown(engine, capsys, 8)
 
 
+def test_a_second_look_says_what_it_is_for(engine: Engine, capsys: Any) -> None:
+    found = explain_training_job(engine.store, engine.owner, engine.trials("job")[7].name)
+    show_training_job({**found, "why": {**found["why"], "aim": "second look", "fit": "short waves"}})
+    told = " ".join(capsys.readouterr().out.split())
+    assert "chosen by the model: a second look right beside the best one, to tell noise from short waves which saw" in told
+
+
 def test_a_first_point_says_that_there_was_no_model(engine: Engine, capsys: Any) -> None:
     told = shown(engine, capsys, 1)
     first = "the initial design: the middle of all ranges, or what is known by name, before there is a model"

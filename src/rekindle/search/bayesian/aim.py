@@ -39,6 +39,8 @@ class Aim:
 
 
 FARTHER = Aim("farther", lower=_LOWER)
+#: Right beside the best trial, to tell noise from waves (``waves.beside``).
+SECOND_LOOK = Aim("second look")
 
 
 def aim_of(y: Array, asked: int, design: int, columns: Columns) -> Aim:

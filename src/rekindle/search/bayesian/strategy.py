@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rekindle.search.bayesian.aim import FARTHER, NOTHING, Aim, Elsewhere, aim_of
+from rekindle.search.bayesian.aim import FARTHER, NOTHING, SECOND_LOOK, Aim, Elsewhere, aim_of
 from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.feasibility import Feasibility
@@ -20,7 +20,7 @@ from rekindle.search.bayesian.maximise import Objective, maximise
 from rekindle.search.bayesian.model import Acquisition, member
 from rekindle.search.bayesian.prior import Context, PriorFactory, PriorModel, View, cold_start
 from rekindle.search.bayesian.targets import Targets
-from rekindle.search.bayesian.waves import SHORT, has_turn, sees_noise
+from rekindle.search.bayesian.waves import SHORT, beside, has_turn, lacks_pair, sees_noise
 from rekindle.search.history import Direction, History, Parent, Trial
 from rekindle.search.random_search import draw_unseen
 from rekindle.search.space import Categorical, Space, resolved_scaling
@@ -55,7 +55,7 @@ class Options:
     priors: Priors = field(default_factory=Priors)
     #: How much worse the corners of the space are thought to be than its middle where nothing is known, in model values.
     bowl: float = 0.5
-    #: Whether short waves are looked for where the fit sees noise.
+    #: Whether noise is told from short waves where the fit sees it.
     waves: bool = True
 
 
@@ -113,7 +113,7 @@ class _Suggestion:
             return self._design()
         if self._for_safety:
             return self._draw("safety")
-        rows, acquisition, aim = self._ranked(self.aim)
+        rows, acquisition, aim = self._second_look or self._ranked(self.aim)
         for row in rows:
             configuration = self.search.encoding.decode(row)
             if self.search.space.key(configuration) not in self.seen:
@@ -173,6 +173,18 @@ class _Suggestion:
         if self._arrived(rows[0], acquisition, aim):
             return self._ranked(FARTHER)
         return rows, acquisition, aim
+
+    @property
+    def _second_look(self) -> tuple[Sequence[Array], Acquisition, Aim] | None:
+        """A row right beside the best trial, where two results so close would tell noise from waves."""
+        if not self._tells_waves or not sees_noise(self._alone[0]):
+            return None
+        if not lacks_pair(self.x, self._encode((*self.history.failed, *self.history.pending))):
+            return None
+        for row in beside(self.x[np.argmin(self.y)], self.search.encoding, self._alone[0].hyper.lengthscales):
+            if self.search.space.key(self.search.encoding.decode(row)) not in self.seen:
+                return [row], self._acquisition(SECOND_LOOK), SECOND_LOOK
+        return None
 
     def _arrived(self, best: Array, acquisition: Acquisition, aim: Aim) -> bool:
         """Whether a search that parents lead has nothing to gain where they led it, not even at row ``best`` (d,)."""
@@ -244,13 +256,16 @@ class _Suggestion:
         """The model without parents."""
         return next(model for view, model in zip(self.prior.views, self.models, strict=True) if not view.share)
 
+    @property
+    def _tells_waves(self) -> bool:
+        """Whether noise is told from waves: not where parents lead, who know lengthscales, nor among draws, none of which is
+        close to the best point."""
+        return self.search.options.waves and not self.search.options.draws and not self._led
+
     @cached_property
     def _waves(self) -> tuple[GP, slice] | None:
-        """The model of short waves, where it takes the place of the usual one: never where parents lead, who know lengthscales,
-        nor among draws, none of which is close to the best point."""
-        if self._led or self.search.options.draws or not self.search.options.waves:
-            return None
-        if not has_turn(self.history.asked, len(self.y)) or not sees_noise(self._alone[0]):
+        """The model of short waves, where it takes the place of the usual one."""
+        if not has_turn(self.history.asked) or not self._tells_waves or not sees_noise(self._alone[0]):
             return None
         waves = self._gp(View(), SHORT)
         return waves if leave_one_out_density(*waves) >= leave_one_out_density(*self._alone) else None
