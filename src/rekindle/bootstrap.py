@@ -15,13 +15,13 @@ from rekindle.domain.training_job import Owner
 from rekindle.domain.tuning_job import RELAXED, Quotas
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.messenger import Messenger, telling
-from rekindle.engine.ports import Announcer, Clock, Executor, JobStore, ObjectStore, Outbox, Sink, StoreUnavailable
+from rekindle.engine.ports import Announcer, Clock, Executor, JobStore, ObjectStore, Outbox, Sink
 from rekindle.engine.reconcile import Step
 from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.engine.worker import OnStep, Worker, holder_name
 from rekindle.executors import machine
 from rekindle.executors.ledger import Amount
-from rekindle.settings import Settings, closed_home, load_settings
+from rekindle.settings import Settings, load_settings, no_home
 from rekindle.sinks.receivers import Receiver
 
 
@@ -131,10 +131,9 @@ def make_home(settings: Settings) -> None:
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        message = f"the home folder {settings.home} cannot be made ({error.strerror})."
-        raise StoreUnavailable(message, "Set REKINDLE_HOME to a folder that you may write.") from error
+        raise no_home(settings.home, f"cannot be made ({error.strerror})") from error
     if not os.access(settings.home, os.R_OK | os.W_OK | os.X_OK):
-        raise closed_home(settings.home)
+        raise no_home(settings.home)
 
 
 def home_id(home: Path) -> str:

@@ -141,10 +141,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
-def closed_home(home: Path) -> StoreUnavailable:
-    """What is said of a home folder that is another account's."""
-    message = f"the home folder {home} cannot be read and written by this user."
-    return StoreUnavailable(message, "Set REKINDLE_HOME to a folder that you may write.")
+def no_home(home: Path, problem: str = "cannot be read and written by this user") -> StoreUnavailable:
+    """What is said of a home folder that cannot be one, as where it is another account's."""
+    return StoreUnavailable(f"the home folder {home} {problem}.", "Set REKINDLE_HOME to a folder that you may write.")
 
 
 def in_notebook() -> bool:
@@ -160,7 +159,7 @@ def _home(text: str) -> Path:
         # Whether a file of it is there: until Python 3.14 each such question would end with that file's name.
         os.stat(os.path.join(home, "."))
     except PermissionError as error:
-        raise closed_home(home) from error
+        raise no_home(home) from error
     except OSError:
         pass
     return home

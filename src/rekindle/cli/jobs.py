@@ -278,9 +278,12 @@ def _importance_line(importances: list[dict[str, Any]]) -> str | None:
     if not importances:
         return None
     several = len({i["definition"] for i in importances}) > 1
-    named = (f"{i['definition']}/{i['parameter']}" if several else str(i["parameter"]) for i in importances)
-    told = (f"{i['share']:.0%}{' (may be chance)' if i['may_be_chance'] else ''}" for i in importances)
-    return ", ".join(f"{name} {share}" for name, share in zip(named, told, strict=True))
+
+    def told(i: dict[str, Any]) -> str:
+        name = f"{i['definition']}/{i['parameter']}" if several else i["parameter"]
+        return f"{name} {i['share']:.0%}{' (may be chance)' if i['may_be_chance'] else ''}"
+
+    return ", ".join(map(told, importances))
 
 
 def counts_in_words(counters: Mapping[str, int]) -> str:

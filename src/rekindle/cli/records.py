@@ -216,6 +216,7 @@ def importance_records(snapshot: Snapshot) -> list[dict[str, Any]]:
         shares = parameter_importances(snapshot, definition) or {}
         for name, importance in sorted(shares.items(), key=lambda item: -item[1].share):
             figures = {"share": round(importance.share, 6), "by_chance": round(importance.by_chance, 6)}
-            said = {"may_be_chance": importance.may_be_chance}
-            found.append({"definition": definition.name, "parameter": name, **figures, **said})
+            found.append(
+                {"definition": definition.name, "parameter": name, **figures, "may_be_chance": importance.may_be_chance}
+            )
     return found

@@ -291,6 +291,10 @@ class Worker:
         """Whether a piece of work has waited for longer than the others may go before it, for what this host has."""
         if work.waits_since is None or self.step.clock.now() - work.waits_since < PATIENCE_SECONDS:
             return False
+        return self._could_run(work)
+
+    def _could_run(self, work: _Work) -> bool:
+        """Whether this host will have room, at some time, for whatever a piece of work is to start."""
         return all(self.step.executor.room(spec).ever for spec in work.specs)
 
     def _move_apart(self, work: _Work, at_most: int | None) -> None:
@@ -338,7 +342,7 @@ class Worker:
         if self.only is not None or work.waits_since is None or _is_early(due, now, OFFER_SECONDS):
             return False
         self._next_offer = {s: at for s, at in self._next_offer.items() if at > now} | {subject: now + OFFER_SECONDS}
-        return not all(self.step.executor.room(spec).ever for spec in work.specs) and not self._may_have_runs(work)
+        return not self._could_run(work) and not self._may_have_runs(work)
 
     def _move_tuning_job(self, step: Step, work: _Work, job_id: int) -> bool:
         if work.parents is None:

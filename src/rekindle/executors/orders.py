@@ -19,7 +19,7 @@ from rekindle.executors import access, container, contract, locations, machine, 
 from rekindle.executors.host import Host
 from rekindle.executors.instances import asked
 from rekindle.executors.leftovers import RUN_MARK
-from rekindle.executors.programs import Container, Elsewhere, Program, command_program, name_elsewhere, package_hint
+from rekindle.executors.programs import Container, Elsewhere, Program, command_program, name_elsewhere
 from rekindle.executors.runtimes import JUMPSTART, image_program, runs_container, view, with_code
 from rekindle.executors.slots import Held
 
@@ -161,8 +161,7 @@ def _program(run: Run, host: Host) -> Program:
     algorithm = run.spec.algorithm
     if algorithm.command is not None:
         # The Python of a cluster is its nodes'.
-        hint = "" if host.ray else package_hint(algorithm, host.path_of(run.spec))
-        program = replace(command_program(algorithm, run.hyperparameters), hint=hint)
+        program = command_program(algorithm, run.hyperparameters, None if host.ray else host.path_of(run.spec))
         # One host has nobody to look for, and to make a view takes almost as long as all else of a short job.
         several = run.spec.resources.instance_count > 1
         return replace(program, argv=(*view("hosts"), *program.argv)) if several else program

@@ -79,10 +79,12 @@ def name_elsewhere(training_job: str, folder: Path) -> str:
     return f"rekindle-{training_job}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
 
 
-def command_program(algorithm: Algorithm, hyperparameters: Mapping[str, str]) -> Program:
-    """The program of an algorithm that is a command. Raises InvalidValue for one that is no command line."""
+def command_program(algorithm: Algorithm, hyperparameters: Mapping[str, str], path: str | None = None) -> Program:
+    """The program of an algorithm that is a command; ``path`` is the PATH it sees, where that is known. Raises InvalidValue for
+    one that is no command line."""
     words = command_words(algorithm.command or "")
     interpreter, folder, variables = chosen_python(algorithm.python)
+    hint = "" if path is None else _package_hint(words[0], interpreter, os.pathsep.join([folder, path]) if folder else path)
     if interpreter and words[0] in _PYTHONS:
         words[0] = interpreter
     arguments = contract.plain_arguments(hyperparameters) if algorithm.arguments_style == "cli" else []
@@ -95,18 +97,16 @@ def command_program(algorithm: Algorithm, hyperparameters: Mapping[str, str]) ->
         source=Path(algorithm.source) if algorithm.source else None,
         first_on_path=(folder,) if folder else (),
         variables=variables,
+        hint=hint,
     )
 
 
-def package_hint(algorithm: Algorithm, path: str) -> str:
-    """What to do about a package that the command's Python did not find; empty for a command of another program. ``path`` is
-    the PATH it sees."""
-    word = command_words(algorithm.command or "")[0]
+def _package_hint(word: str, interpreter: str, path: str) -> str:
+    """What to do about a package that the Python of a command, whose first word that is, did not find; empty for a command of
+    another program."""
     if not _PYTHON.fullmatch(os.path.basename(word)):
         return ""
-    interpreter, folder, _ = chosen_python(algorithm.python)
     replaced = word in _PYTHONS
-    path = os.pathsep.join([folder, path]) if folder else path
     found = (interpreter if replaced else "") or shutil.which(word, path=path) or word
     place = "by `python` in the job file" if replaced else "in the command"
     return f"The command's Python is {found}: install the package there, or name another {place}"

@@ -210,18 +210,17 @@ class Supervisor:
         """Does something, again while the disk is full, as at a launch: that is no fault of the training job's, and would be
         the end of one after the other. Raises what else it meets."""
         until: float | None = None
-        told = False
         while True:
             try:
                 return act()
             except (OSError, NoRoom) as error:
-                until = time.monotonic() + _ROOM_PATIENCE_SECONDS if until is None else until
-                if not (isinstance(error, NoRoom) or lacks_room(error)) or time.monotonic() >= until:
+                deadline = time.monotonic() + _ROOM_PATIENCE_SECONDS if until is None else until
+                if not (isinstance(error, NoRoom) or lacks_room(error)) or time.monotonic() >= deadline:
                     raise
                 undo()
-            if not told:
+            if until is None:
                 self._say("the disk is full; waiting for room")
-            told = True
+            until = deadline
             self._wishes.wait(_ROOM_LOOK_SECONDS)
             self._give_way()
 

@@ -152,24 +152,26 @@ def _search(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
 
 
 def _parameters(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
-    shares = {(i["definition"], i["parameter"]): i["share"] for i in told.job["importances"]}
-    chance = {(i["definition"], i["parameter"]) for i in told.job["importances"] if i["may_be_chance"]}
     for definition, ranges in told.definitions:
         own = [t for t in trials if t["definition"] == definition and t["objective"] is not None]
         if len(own) < 2:
             continue
         yield node("h2", f"Hyperparameters{f' of {definition}' if definition else ''}")
-        if any(key[0] == definition for key in shares):
+        importances = {i["parameter"]: i for i in told.job["importances"] if i["definition"] == definition}
+        if importances:
             yield node("p", "The percentage is how much of what makes good results good is due to each.", class_="soft")
-        ordered = sorted(ranges, key=lambda r: -shares.get((definition, r["name"]), 0.0))
+        ordered = sorted(ranges, key=lambda r: -importances[r["name"]]["share"] if r["name"] in importances else 0.0)
         pictures = []
         for declared in ordered:
-            share = shares.get((definition, declared["name"]))
-            doubt = ", may be chance" if (definition, declared["name"]) in chance else ""
-            words = [f" {share:.0%}{doubt}"] if share is not None else []
+            importance = importances.get(declared["name"])
+            words = [] if importance is None else [_due(importance)]
             heading = node("h3", node("bdi", declared["name"]), node("span", *words, class_="soft"))
             pictures.append(node("div", heading, charts.parameter(own, declared, told.job["objective"])))
         yield node("div", *pictures, class_="small")
+
+
+def _due(importance: Record) -> str:
+    return f" {importance['share']:.0%}{', may be chance' if importance['may_be_chance'] else ''}"
 
 
 def _warm_start(told: Told) -> Iterator[Element]:

@@ -109,7 +109,7 @@ def test_the_python_that_found_no_package_is_named(tmp_path: Path) -> None:
     there = "install the package there, or name another"
 
     def hint(command: str, python: str | None = None) -> str:
-        return programs.package_hint(Algorithm(command=command, python=python), str(tmp_path))
+        return programs.command_program(Algorithm(command=command, python=python), {}, str(tmp_path)).hint
 
     assert hint("python -u t.py") == f"The command's Python is {tmp_path}/python: {there} by `python` in the job file"
     assert hint("python t.py", sys.executable).startswith(f"The command's Python is {sys.executable}: ")
