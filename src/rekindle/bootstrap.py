@@ -14,11 +14,12 @@ from pathlib import Path
 from rekindle.domain.training_job import Owner
 from rekindle.domain.tuning_job import RELAXED, Quotas
 from rekindle.engine.clock import SystemClock
+from rekindle.engine.holders import holder_name
 from rekindle.engine.messenger import Messenger, telling
 from rekindle.engine.ports import Announcer, Clock, Executor, JobStore, ObjectStore, Outbox, Sink
 from rekindle.engine.reconcile import Step
 from rekindle.engine.suggestions import HereAndNow, Suggester
-from rekindle.engine.worker import OnStep, Worker, holder_name
+from rekindle.engine.worker import OnStep, Worker
 from rekindle.executors import machine
 from rekindle.executors.ledger import Amount
 from rekindle.settings import Settings, load_settings, no_home

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -651,6 +652,25 @@ class StoreSuite:
         assert lease.subject == f"tuning:{second.id}"
         assert store.claim("v", LONG, only=f"tuning:{second.id}") == []
         assert store.claim("v", LONG, only="tuning:999") == []
+
+    def test_a_claim_may_leave_to_others_for_a_while_what_is_new_or_was_given_back(self, store):
+        now = time.time()
+        long_free = store.create_tuning_job(tuning_job("long-free", now - 2 * LONG))
+        by_a_clock_ahead = store.create_tuning_job(tuning_job("by-a-clock-ahead", now + LONG))
+        new = store.create_tuning_job(tuning_job("new", now))
+        taken = store.claim("v@one", LONG, free_for=LONG / 2)
+        assert [c.subject for c in taken] == [f"tuning:{j.id}" for j in (long_free, by_a_clock_ahead)]
+        store.release(taken[0])
+        store.release(taken[1], has_runs=True)
+        (left_with_runs,) = store.claim("w@one", LONG, free_for=LONG / 2)
+        assert left_with_runs.subject == taken[1].subject
+        assert [c.subject for c in store.claim("w", LONG)] == [taken[0].subject, f"tuning:{new.id}"]
+
+    def test_a_claim_may_leave_some_work_to_others_altogether(self, store):
+        first, second = (store.create_tuning_job(tuning_job(f"j{n}", n)) for n in range(2))
+        without = (f"tuning:{first.id}", "tuning:999")
+        assert [c.subject for c in store.claim("w", LONG, limit=1, without=without)] == [f"tuning:{second.id}"]
+        assert store.claim("w", LONG, without=without) == []
 
     def test_an_expired_lease_goes_to_another_with_a_higher_token(self, store):
         job, lease, _ = started(store, 0)

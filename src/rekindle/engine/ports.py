@@ -235,10 +235,19 @@ class JobStore(Protocol):
 
     # Leases run out by one clock for all hosts that share the store, however far their own are apart.
 
-    def claim(self, holder: str, seconds: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
+    def claim(
+        self,
+        holder: str,
+        seconds: float,
+        limit: int = 100,
+        only: str | None = None,
+        free_for: float = 0.0,
+        without: Sequence[str] = (),
+    ) -> Sequence[Lease]:
         """Leases on unfinished work that nobody holds, oldest first, for this holder and so many seconds; on the subject
         ``only`` alone where it is given. Never gives one subject to two holders at once. What a holder ``...@HOME`` left with
-        runs, or without a word, is given to holders of that home only."""
+        runs, or without a word, is given to holders of that home only. What is new, or was given back without runs, is left to
+        others for ``free_for`` seconds, and the subjects ``without`` altogether."""
         ...
 
     def renew(self, leases: Iterable[Lease], seconds: float) -> Sequence[Lease]:

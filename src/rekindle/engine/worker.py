@@ -5,25 +5,25 @@ and those of a dead process on this host are freed at once.
 
 Runs outlive the worker that began them, and only a worker of the same home finds them. So work of another home is not
 claimed while runs of it may be alive: a second attempt would run beside the first.
+
+Who holds work can be somebody without room for it. Work of which nothing runs is given back for a moment, again and again,
+and workers that have no room leave free work to others for longer: so it goes where there is room, and stays where it is if
+there is none anywhere.
 """
 
 from __future__ import annotations
 
 import heapq
-import os
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import psutil
 
 from rekindle.domain.capacity import PATIENCE_SECONDS, turn
 from rekindle.domain.decisions import ParentJob, Snapshot
-from rekindle.domain.errors import NotFound
+from rekindle.domain.errors import NotFound, RekindleError
 from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingSpec
 from rekindle.engine.health import log_end
+from rekindle.engine.holders import is_dead
 from rekindle.engine.memory import Memory
 from rekindle.engine.ports import NO_POINTS, Lease, LeaseLost, RunKey, RunState, StoreUnavailable
 from rekindle.engine.queries import parents_of
@@ -42,57 +42,21 @@ REST_SECONDS = 10.0
 EVICTION_SECONDS = 2.0
 #: Seconds between two looks for work that waits for a worker of another home.
 ELSEWHERE_SECONDS = 60.0
-#: Seconds after which work that this host can never run is offered to other hosts, again and again.
+#: Seconds between two offers of a piece of work to other hosts.
 OFFER_SECONDS = 10.0
+#: Seconds between two offers of any work that waits for room.
+BETWEEN_OFFERS_SECONDS = 5.0
+#: Seconds for which who offered work leaves it to others: what waits for room, and what this host can never run.
+LEFT_SECONDS = 1.5
+LEFT_BY_NEVER_SECONDS = 4.0
+#: Seconds for which a worker that has no room leaves work that is free to those that have, which look every POLL_SECONDS.
+YIELD_SECONDS = 3.0
 #: Seconds between two complaints of a store that cannot be reached or written.
 COMPLAINT_SECONDS = 60.0
 #: Seconds after which a waiting worker looks for new work, stop requests and emissions.
 POLL_SECONDS = 0.5
 
 OnStep = Callable[[Snapshot], None]
-
-
-def holder_name(home: str = "") -> str:
-    """Who this process is: its host, its number and its start, so that a later process of that number is not taken for it; and
-    the home where its runs are, if it has any."""
-    return f"{socket.gethostname()}/{os.getpid()}/{_start_of(psutil.Process())}" + (f"@{home}" if home else "")
-
-
-def is_dead(holder: str) -> bool:
-    """Whether a holder is a process of this host that is gone. Another host's is never called dead, nor another user's where
-    the system hides those (``hidepid``): their leases run out."""
-    host, _, rest = holder.partition("@")[0].partition("/")
-    pid, _, started = rest.partition("/")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    try:
-        process = psutil.Process(int(pid))
-        # A zombie is a process that ended and whose parent has not looked: in a container perhaps nobody ever does.
-        return _start_of(process) != started or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.AccessDenied:
-        return False
-    except psutil.NoSuchProcess:
-        return not _is_hidden(int(pid))
-
-
-def _is_hidden(pid: int) -> bool:
-    """Whether there is a process that we cannot see, for it is another user's."""
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except OSError:
-        pass
-    return False
-
-
-def _start_of(process: psutil.Process) -> str:
-    """When a process started, where that can be had as Linux counts it: from when the machine did. By the clock it would be
-    another moment once the clock was set, and all who live would be taken for dead."""
-    try:
-        return Path(f"/proc/{process.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return f"{process.create_time():.2f}"
 
 
 @dataclass
@@ -113,16 +77,31 @@ class _Work:
     parents: tuple[ParentJob, ...] | None = None
     memory: Memory | None = None
     wants_more: bool = False
+    #: Whether it found no room for all that it wanted.
+    lacks_room: bool = False
     rests_until: float = 0.0
     looked: bool = False
+    #: Whether it is known that this host can run it, or that no other would take it.
+    is_checked: bool = False
     #: What it is to start, and since when it has had nothing running for want of room.
     specs: tuple[TrainingSpec, ...] = ()
     waits_since: float | None = None
+    #: When it may be offered to other hosts.
+    next_offer: float = 0.0
 
     @property
     def busy(self) -> int:
         """How many runs it has."""
         return len(self.running or ())
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """Work that was given back for others to take, until when it is left to them, and whether it could run ``here``, too."""
+
+    work: _Work
+    until: float
+    here: bool
 
 
 @dataclass
@@ -147,8 +126,10 @@ class Worker:
     _next_eviction: float = 0.0
     _next_elsewhere: float = 0.0
     _next_complaint: float = 0.0
-    #: When work that waits for room may be offered to other hosts, by subject.
-    _next_offer: dict[str, float] = field(default_factory=dict)
+    #: What is offered to other hosts, by subject.
+    _offers: dict[str, _Offer] = field(default_factory=dict)
+    #: When the next work that waits for room may be offered.
+    _next_offer: float = 0.0
     _store_is_away: bool = False
 
     def run(self, until: Callable[[], bool]) -> None:
@@ -175,6 +156,7 @@ class Worker:
             if everything:
                 self._next_look = now + self.poll_seconds
             self._move_all([s for s in self._work if everything or s in answered])
+            self._offer_work()
             self._stop_late()
             self._store_is_away, self._next_complaint = False, 0.0
         except StoreUnavailable as error:
@@ -247,14 +229,32 @@ class Worker:
             for work in self._work.values():
                 work.next_renewal = due
         if self.only is None or self.only not in self._work:
-            for lease in self.step.store.claim(self.holder, LEASE_SECONDS, only=self.only):
+            self._take_back(now)
+            wait, others = YIELD_SECONDS if self._is_full() else 0.0, tuple(self._offers)
+            for lease in self.step.store.claim(self.holder, LEASE_SECONDS, only=self.only, free_for=wait, without=others):
                 work = self._work.setdefault(lease.subject, _Work(lease, due, self._turns, moved_at=now))
                 work.lease, work.next_renewal = lease, due
+                work.is_checked = self.only is not None or not lease.from_nobody
+
+    def _is_full(self) -> bool:
+        """Whether this host has no room for all that its work wants."""
+        return any(o.here for o in self._offers.values()) or any(work.lacks_room for work in self._work.values())
+
+    def _take_back(self, now: float) -> None:
+        """Claims what was offered and nobody has: it has waited all the time."""
+        for subject, offer in list(self._offers.items()):
+            if _is_early(offer.until, now, LEFT_BY_NEVER_SECONDS):
+                continue
+            for lease in self.step.store.claim(self.holder, LEASE_SECONDS, only=subject):
+                self._work[subject] = replace(
+                    offer.work, lease=lease, next_renewal=now + RENEWAL_SECONDS, memory=None, is_checked=True
+                )
+            del self._offers[subject]
 
     def _move_all(self, subjects: Sequence[str]) -> None:
         """Moves pieces of work. Where the host's slots are limited and shared, all are looked at first, and then each starts
         what it can, a turn at a time."""
-        alone = self.step.at_most is None or len(self._work) == 1
+        alone = self.step.at_most is None or len(self._work) + len(self._offers) == 1
         for subject in subjects:
             self._move_apart(self._work[subject], None if alone else 0)
         if self.step.at_most is not None and not alone:
@@ -262,6 +262,8 @@ class Worker:
 
     def _share_out(self, at_most: int, subjects: Sequence[str]) -> None:
         """Lets each of the subjects that wants more start what it can, a turn at a time."""
+        if any(self._is_overdue(offer.work) for offer in self._offers.values()):
+            return
         self._turns += 1
         for work in self._work.values():
             if work.busy:
@@ -311,11 +313,15 @@ class Worker:
             _log().exception("a step failed; trying again later", subject=work.lease.subject)
             work.rests_until = self.step.clock.now() + REST_SECONDS
             # Nobody is to be woken by its runs: they may have ended, and would wake us at once, again and again.
-            work.running, work.wants_more = None, False
+            work.running, work.wants_more, work.lacks_room = None, False, False
             self._ask_no_more(work.lease.subject)
 
     def _move(self, work: _Work, at_most: int | None) -> None:
         kind, _, number = work.lease.subject.partition(":")
+        if not work.is_checked and self._is_strange(kind, int(number)):
+            self._offer(work, self.step.clock.now() + LEFT_BY_NEVER_SECONDS, here=False)
+            return
+        work.is_checked = True
         step = replace(self.step, at_most=at_most)
         # A step that is broken off may have started some.
         before, work.running = work.running, None
@@ -330,19 +336,55 @@ class Worker:
             work.running = before
             self._lose(work.lease.subject)
             return
-        if finished or self._is_for_others(work):
+        if finished:
             self.step.store.release(work.lease)
             self._drop(work.lease.subject)
 
-    def _is_for_others(self, work: _Work) -> bool:
-        """Whether work waits for what this host will never have, and nothing of it runs: another host may have it. Where no
-        other takes it, it is ours again at the next look, and waits for a while."""
-        subject, now = work.lease.subject, self.step.clock.now()
-        due = self._next_offer.get(subject, 0.0)
-        if self.only is not None or work.waits_since is None or _is_early(due, now, OFFER_SECONDS):
+    def _is_strange(self, kind: str, number: int) -> bool:
+        """Whether work that was accepted where it was created cannot be run here: a folder may be on that machine alone. Others
+        are to have it; what nobody takes fails here, and says why."""
+        store, check = self.step.store, self.step.executor.check
+        try:
+            if kind == "tuning":
+                for definition in store.tuning_job_by_id(number).spec.definitions:
+                    check(definition.training, definition.statics)
+            else:
+                job = store.training_job_by_id(number)
+                check(job.spec, job.hyperparameters)
+        except (NotFound, StoreUnavailable):
             return False
-        self._next_offer = {s: at for s, at in self._next_offer.items() if at > now} | {subject: now + OFFER_SECONDS}
-        return not self._could_run(work) and not self._may_have_runs(work)
+        except RekindleError as error:
+            _log().info("left to other hosts: it cannot be run here", subject=f"{kind}:{number}", reason=str(error))
+            return True
+        return False
+
+    def _offer_work(self) -> None:
+        """Gives back for a moment what waits for room, of which nothing runs: another host may have some. At one time that is
+        one piece of what this host will have room for, and all of what it can never run."""
+        now = self.step.clock.now()
+        for work in list(self._work.values()):
+            if self.only is not None or work.waits_since is None or _is_early(work.next_offer, now, OFFER_SECONDS):
+                continue
+            here = self._could_run(work)
+            if (here and not self._may_offer(work, now)) or self._may_have_runs(work):
+                continue
+            work.next_offer = now + OFFER_SECONDS
+            self._offer(work, now + (LEFT_SECONDS if here else LEFT_BY_NEVER_SECONDS), here)
+            if here:
+                self._next_offer = now + BETWEEN_OFFERS_SECONDS
+
+    def _offer(self, work: _Work, until: float, here: bool) -> None:
+        """Gives a piece of work back, of which nothing runs, and leaves it to others until a time."""
+        self.step.store.release(work.lease)
+        self._drop(work.lease.subject)
+        self._offers[work.lease.subject] = _Offer(work, until, here)
+
+    def _may_offer(self, work: _Work, now: float) -> bool:
+        """Whether it is time for an offer of what this host will have room for. What has begun goes on where its checkpoints
+        are, and what has waited for less than an offer takes may soon begin."""
+        if work.waits_since is None or now - work.waits_since < LEFT_SECONDS:
+            return False
+        return not _is_early(self._next_offer, now, BETWEEN_OFFERS_SECONDS) and all(k.attempt == 1 for k in work.pending)
 
     def _move_tuning_job(self, step: Step, work: _Work, job_id: int) -> bool:
         if work.parents is None:
@@ -372,7 +414,7 @@ class Worker:
         return not job.is_running
 
     def _note(self, work: _Work, jobs: Sequence[TrainingJob], wants_more: bool, lacks_room: bool) -> None:
-        work.running, work.wants_more = keys(jobs), wants_more
+        work.running, work.wants_more, work.lacks_room = keys(jobs), wants_more, wants_more and lacks_room
         work.pending = [RunKey.of(j) for j in jobs if j.is_running and j.secondary is SecondaryStatus.PENDING]
         if work.running or not wants_more:
             work.waits_since = None

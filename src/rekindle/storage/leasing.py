@@ -4,15 +4,17 @@ There is one row for each tuning job and each training job of its own, made and 
 each claim and never otherwise; ``unfinished`` is cleared by the commit that ends the work.
 
 A holder's name may end in ``@HOME``, where its runs are. Of work whose runs may be alive there, ``@HOME`` stays when the holder
-goes, and only holders of that home may claim it.
+goes, and only holders of that home may claim it. ``until`` is when a lease runs out and, of work that nobody had or that was
+given back without runs, since when it has been free.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, bindparam, or_, select, text, update
+from sqlalchemy import Column, ColumnElement, Connection, and_, bindparam, or_, select, text, update
 
 from rekindle.engine.ports import Lease, LeaseLost
 from rekindle.storage.schema import leases
@@ -22,10 +24,20 @@ _UNFINISHED = text("unfinished")
 _HAS_HOME = leases.c.holder.like("%@%")
 _OF_HOME = leases.c.holder.like(bindparam("of_home"))
 _LEFT = leases.c.until <= bindparam("now")
-_FREE = or_(leases.c.holder.is_(None), and_(_LEFT, or_(~_HAS_HOME, _OF_HOME)))
+
+
+def _not_since(column: Column[float]) -> ColumnElement[bool]:
+    """Whether something is long enough ago. What is told by another clock, which is ahead, counts as that."""
+    return or_(column <= bindparam("before"), column > bindparam("now"))
+
+
+_FREE = or_(
+    and_(leases.c.holder.is_(None), _not_since(leases.c.created_at), _not_since(leases.c.until)),
+    and_(_LEFT, or_(~_HAS_HOME, _OF_HOME)),
+)
 _OLDEST = (
     select(leases.c.subject, leases.c.token, leases.c.holder)
-    .where(_UNFINISHED, _FREE)
+    .where(_UNFINISHED, _FREE, leases.c.subject.not_in(bindparam("without", expanding=True)))
     .order_by(leases.c.created_at, leases.c.subject)
     .limit(bindparam("most"))
 )
@@ -44,7 +56,7 @@ _OURS = and_(
 )
 _IS_OURS = select(leases.c.subject).where(_OURS)
 _EXTEND = update(leases).where(_OURS).values(until=bindparam("until_"))
-_RELEASE = update(leases).where(_OURS).values(holder=bindparam("kept"), until=0.0)
+_RELEASE = update(leases).where(_OURS).values(holder=bindparam("kept"), until=bindparam("until_"))
 _EVICT = update(leases).where(leases.c.holder == bindparam("holder_")).values(holder=bindparam("kept"), until=0.0)
 _IS_PROCESS = and_(leases.c.holder.is_not(None), leases.c.holder.not_like("@%"))
 _HOLDERS = select(leases.c.holder).where(_IS_PROCESS).distinct().order_by(leases.c.holder)
@@ -61,15 +73,25 @@ def server_time(connection: Connection) -> float:
     return float(connection.execute(_SERVER_TIME).scalar_one())
 
 
-def any_free(connection: Connection, holder: str, now: float, only: str | None) -> bool:
+@dataclass(frozen=True)
+class Wanted:
+    """What a holder would claim: see the port."""
+
+    holder: str
+    only: str | None = None
+    free_for: float = 0.0
+    without: tuple[str, ...] = ()
+
+
+def any_free(connection: Connection, wanted: Wanted, now: float) -> bool:
     """Whether there is anything to claim: asked first, so that a worker without work writes nothing."""
-    return bool(_free(connection, holder, now, 1, only, lock=False))
+    return bool(_free(connection, wanted, now, 1, lock=False))
 
 
-def claim(connection: Connection, holder: str, now: float, seconds: float, limit: int, only: str | None) -> list[Lease]:
-    """Takes free work for ``holder``, oldest first."""
-    free = _free(connection, holder, now, limit, only, lock=True)
-    taken = [Lease(subject, holder, token + 1, from_nobody=former is None) for subject, token, former in free]
+def claim(connection: Connection, wanted: Wanted, now: float, seconds: float, limit: int) -> list[Lease]:
+    """Takes free work for a holder, oldest first."""
+    free = _free(connection, wanted, now, limit, lock=True)
+    taken = [Lease(subject, wanted.holder, token + 1, from_nobody=former is None) for subject, token, former in free]
     if taken:
         connection.execute(_TAKE, [{**_values(lease), "until_": now + seconds} for lease in taken])
     return taken
@@ -83,9 +105,10 @@ def renew(connection: Connection, held: Iterable[Lease], until: float) -> list[L
     return kept
 
 
-def release(connection: Connection, lease: Lease, has_runs: bool) -> None:
+def release(connection: Connection, lease: Lease, has_runs: bool, now: float) -> None:
     """Gives a lease back if it is ours."""
-    connection.execute(_RELEASE, {**_values(lease), "kept": _home_of(lease.holder) if has_runs else None})
+    left = {"kept": _home_of(lease.holder), "until_": 0.0} if has_runs else {"kept": None, "until_": now}
+    connection.execute(_RELEASE, {**_values(lease), **left})
 
 
 def evict(connection: Connection, holder: str) -> None:
@@ -135,12 +158,11 @@ def _ending(holder: str) -> str:
     return f"%{_home_of(holder) or '@'}"
 
 
-def _free(
-    connection: Connection, holder: str, now: float, limit: int, only: str | None, lock: bool
-) -> list[tuple[str, int, str | None]]:
+def _free(connection: Connection, wanted: Wanted, now: float, limit: int, lock: bool) -> list[tuple[str, int, str | None]]:
     """What may be claimed: its subject, its last token, and who has it still, or had it."""
-    wanted: dict[str, object] = {"most": limit} if only is None else {"only": only}
-    statement, values = _OLDEST if only is None else _ONE, {"now": now, "of_home": _ending(holder), **wanted}
+    which = {"most": limit, "without": wanted.without} if wanted.only is None else {"only": wanted.only}
+    values = {"now": now, "before": now - wanted.free_for, "of_home": _ending(wanted.holder), **which}
+    statement = _OLDEST if wanted.only is None else _ONE
     if lock:
         # PostgreSQL passes over what another claim has in hand; SQLite lets in one writer at a time and needs no such word.
         statement = statement.with_for_update(skip_locked=True)

@@ -165,13 +165,22 @@ class SqlStore(JobStore, Outbox):
         with self.database.reading() as connection:
             return questions.curves_of_attempts(connection, tuning_job_id)
 
-    def claim(self, holder: str, seconds: float, limit: int = 100, only: str | None = None) -> Sequence[Lease]:
+    def claim(
+        self,
+        holder: str,
+        seconds: float,
+        limit: int = 100,
+        only: str | None = None,
+        free_for: float = 0.0,
+        without: Sequence[str] = (),
+    ) -> Sequence[Lease]:
         """See the port."""
+        wanted = leasing.Wanted(holder, only, free_for, tuple(without))
         with self.database.reading() as connection:
-            if not leasing.any_free(connection, holder, self._now(connection), only):
+            if not leasing.any_free(connection, wanted, self._now(connection)):
                 return []
         with self.database.writing() as connection:
-            return leasing.claim(connection, holder, self._now(connection), seconds, limit, only)
+            return leasing.claim(connection, wanted, self._now(connection), seconds, limit)
 
     def renew(self, leases: Iterable[Lease], seconds: float) -> Sequence[Lease]:
         """See the port."""
@@ -181,7 +190,7 @@ class SqlStore(JobStore, Outbox):
     def release(self, lease: Lease, has_runs: bool = False) -> None:
         """See the port."""
         with self.database.writing() as connection:
-            leasing.release(connection, lease, has_runs)
+            leasing.release(connection, lease, has_runs, self._now(connection))
 
     def holders(self) -> Sequence[str]:
         """See the port."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -11,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.domain.capacity import PATIENCE_SECONDS
-from rekindle.domain.training_job import Resources, SecondaryStatus, TrainingJob, TrainingJobStatus
+from rekindle.domain.errors import InvalidValue
+from rekindle.domain.training_job import Resources, SecondaryStatus, TrainingJob, TrainingJobStatus, TrainingSpec
 from rekindle.domain.tuning_job import TuningJobSpec, TuningJobStatus
 from rekindle.engine.commands import create_training_job
-from rekindle.engine.ports import RunKey
+from rekindle.engine.ports import RunKey, RunState
 from rekindle.engine.reconcile import Step
-from rekindle.engine.worker import Worker
+from rekindle.engine.worker import BETWEEN_OFFERS_SECONDS, POLL_SECONDS, YIELD_SECONDS, Worker
 from support.engine import Engine
 from support.simulated import Script, SimulatedExecutor
 from support.specs import tuning_spec
@@ -194,6 +196,153 @@ def test_what_a_host_will_never_have_room_for_goes_to_one_that_has(of_its_own: b
     assert list(executor.launches) == []
 
 
+def another(engine: Engine, slots: int | None = None, gpus: int | None = None, holder: str = "b@two") -> Worker:
+    """A worker of another host, which has its own places and shares the store."""
+    executor = SimulatedExecutor(engine.clock, engine.program, slots=slots, gpus=gpus)
+    return Worker(Step(engine.store, executor, engine.clock, at_most=1), holder)
+
+
+def test_a_host_that_is_idle_gets_work_that_waits_at_another() -> None:
+    made = host(slots=1, seconds=300.0)
+    for name in ("first", "second", "third", "fourth"):
+        made.engine.create(tuning_spec(name, jobs=1, parallel=1))
+    made.worker.tick()
+    other, began = another(made.engine, slots=1), made.engine.clock.now()
+    assert other.step.store.claim("nobody", 1.0) == [], "one has claimed all"
+    while not other.step.executor.running:  # type: ignore[attr-defined]
+        made.engine.clock.sleep(POLL_SECONDS)
+        made.worker.tick()
+        other.tick()
+        assert made.engine.clock.now() - began <= BETWEEN_OFFERS_SECONDS
+    while not all(made.engine.job(n).status.is_terminal for n in ("first", "second", "third", "fourth")):
+        made.engine.clock.sleep(POLL_SECONDS)
+        made.worker.tick()
+        other.tick()
+    assert made.engine.clock.now() - began <= 600 + 3 * BETWEEN_OFFERS_SECONDS, "half of what one host takes"
+    assert [len(e.launches) for e in (made.engine.executor, other.step.executor)] == [2, 2]  # type: ignore[attr-defined]
+
+
+def test_what_nobody_else_takes_keeps_its_place() -> None:
+    made = host(slots=99, seconds=1e6)
+    made.engine.executor.slots, made.engine.executor.gpus = None, 4
+    made.engine.create(needing(1, jobs=500, parallel=4))
+    made.worker.tick()
+    made.engine.create(needing(4, jobs=2, parallel=1))
+    waits: set[float | None] = set()
+    offered = 0
+    for _ in range(int(PATIENCE_SECONDS / POLL_SECONDS)):
+        made.engine.clock.sleep(POLL_SECONDS)
+        made.worker.tick()
+        offered += "tuning:2" in made.worker._offers
+        waits |= {work.waits_since for subject, work in made.worker._work.items() if subject == "tuning:2"}
+    assert offered * POLL_SECONDS <= PATIENCE_SECONDS / 5
+    assert offered
+    assert len(waits) <= 2, "None, until it was looked at, and when that was"
+
+
+def test_what_another_host_has_no_room_for_either_stays_where_it_has_waited() -> None:
+    made = host(slots=1, seconds=1e6)
+    other = another(made.engine, slots=1)
+    made.engine.create(tuning_spec("first", jobs=1, parallel=1))
+    made.worker.tick()
+    made.engine.create(tuning_spec("second", jobs=1, parallel=1))
+    other.tick()
+    for name in ("third", "fourth"):
+        made.engine.create(tuning_spec(name, jobs=1, parallel=1))
+    made.worker.tick()
+    for _ in range(4 * int(YIELD_SECONDS / POLL_SECONDS)):
+        made.engine.clock.sleep(POLL_SECONDS)
+        other.tick()
+        made.worker.tick()
+    held = [{*w._work, *w._offers} for w in (made.worker, other)]
+    for _ in range(4 * int(PATIENCE_SECONDS / POLL_SECONDS)):
+        made.engine.clock.sleep(POLL_SECONDS)
+        other.tick()
+        made.worker.tick()
+    assert held == [{*w._work, *w._offers} for w in (made.worker, other)]
+
+
+def test_a_training_job_that_has_begun_is_not_offered_for_its_checkpoints_are_here() -> None:
+    made = host(slots=1, seconds=1e6)
+    made.engine.create(tuning_spec("first", jobs=1, parallel=1))
+    made.worker.tick()
+    made.engine.create(tuning_spec("second", jobs=1, parallel=1))
+    (trial,) = made.engine.trials("first")
+    made.engine.executor.lose(RunKey(trial.name, 1))
+    other = another(made.engine, slots=1)
+    for _ in range(int(PATIENCE_SECONDS / POLL_SECONDS)):
+        made.worker.tick()
+        other.tick()
+        made.engine.clock.sleep(POLL_SECONDS)
+    assert other.step.executor.launches == {}  # type: ignore[attr-defined]
+    assert made.shown(trial.name).attempt == 2
+
+
+class _Without(SimulatedExecutor):
+    """A host that lacks the folder of every job."""
+
+    def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
+        raise InvalidValue("source", "/data/code", "there is no such folder on this machine")
+
+
+@pytest.mark.parametrize("of_its_own", [False, True])
+def test_work_whose_files_are_on_another_machine_goes_there_though_that_is_full(of_its_own: bool) -> None:
+    made = host(slots=1, seconds=60.0)
+    lacking = _Without(made.engine.clock, made.engine.program, slots=1)
+    other = Worker(Step(made.engine.store, lacking, made.engine.clock, at_most=1), "b@two")
+    made.engine.create(tuning_spec("first", jobs=2, parallel=2))
+    made.worker.tick()
+    if of_its_own:
+        job = TrainingJob("own", made.engine.owner, TRAINING, {"lr": "0.1"}, made.engine.clock.now())
+        create_training_job(made.engine.store, made.engine.executor, made.engine.clock, job)
+    else:
+        made.engine.create(tuning_spec("second", jobs=2, parallel=2))
+    for _ in range(600):
+        other.tick()
+        made.worker.tick()
+        made.engine.clock.sleep(POLL_SECONDS)
+    status = made.shown("own").status if of_its_own else made.engine.job("second").status
+    assert (status.value, lacking.launches) == ("Completed", {})
+
+
+def test_work_whose_files_are_nowhere_is_run_where_it_is_and_says_why_it_fails() -> None:
+    made = host(slots=1)
+    lacking = _Without(made.engine.clock, lambda _: Script((), 1.0, RunState.FAILED, "there is no such folder"), slots=1)
+    other = Worker(Step(made.engine.store, lacking, made.engine.clock, at_most=1), "b@two")
+    made.engine.create(tuning_spec("first", jobs=1, parallel=1))
+    for _ in range(20):
+        other.tick()
+        made.engine.clock.sleep(POLL_SECONDS)
+    assert [t.failure_reason for t in made.engine.trials("first")] == ["there is no such folder"]
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(2, 6)), min_size=2, max_size=5),
+    gpus=st.integers(0, 4),
+    seconds=st.sampled_from([3.0, 20.0]),
+)
+def test_nobody_starves_on_two_hosts_and_nothing_is_run_twice(
+    sizes: list[tuple[int, int, int]], gpus: int, seconds: float
+) -> None:
+    made = host(slots=99, seconds=seconds)
+    made.engine.executor.slots, made.engine.executor.gpus = None, 4
+    other = another(made.engine, gpus=gpus)
+    for at, (needed, parallel, jobs) in enumerate(sizes):
+        training = replace(TRAINING, resources=Resources(gpus=needed))
+        made.engine.create(tuning_spec(f"job-{at}", jobs=max(jobs, parallel), parallel=parallel, training=training))
+    names = [f"job-{at}" for at in range(len(sizes))]
+    for _ in range(2000):
+        for worker in (made.worker, other):
+            worker.tick()
+        if all(made.engine.job(n).status.is_terminal for n in names):
+            break
+        made.engine.clock.sleep(1.1)
+    launches = [*made.engine.executor.launches, *other.step.executor.launches]  # type: ignore[attr-defined]
+    assert sorted(key.name for key in launches) == sorted(t.name for n in names for t in made.engine.trials(n))
+    assert {made.engine.job(n).status for n in names} == {TuningJobStatus.COMPLETED}
+
+
 def needing(gpus: int, **options: int) -> TuningJobSpec:
     return tuning_spec(f"needs-{gpus}", training=replace(TRAINING, resources=Resources(gpus=gpus)), **options)
 
@@ -226,6 +375,7 @@ def test_who_has_had_its_turn_is_not_waited_for_as_if_it_had_not() -> None:
         made.engine.clock.sleep(10)
     made.engine.create(needing(1, jobs=9, parallel=2))
     for _ in range(2):
+        made.engine.clock.sleep(YIELD_SECONDS)
         made.worker.tick()
     assert made.running() == {"needs-3": 1, "needs-1": 2}
 

@@ -16,10 +16,11 @@ from rekindle.companions.readers import JobLogs
 from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import RELAXED, TuningJobStatus
 from rekindle.engine.commands import create_training_job, delete_training_job
+from rekindle.engine.holders import holder_name, is_dead
 from rekindle.engine.ports import Report, Run, RunKey, StoreUnavailable
 from rekindle.engine.queries import waiting_for
 from rekindle.engine.reconcile import Step
-from rekindle.engine.worker import LEASE_SECONDS, Worker, holder_name, is_dead
+from rekindle.engine.worker import LEASE_SECONDS, Worker
 from support.engine import Engine
 from support.simulated import Script, SimulatedExecutor
 from support.specs import tuning_spec
