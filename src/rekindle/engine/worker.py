@@ -86,7 +86,7 @@ class _Work:
     #: What it is to start, and since when it has had nothing running for want of room.
     specs: tuple[TrainingSpec, ...] = ()
     waits_since: float | None = None
-    #: When it may be offered to other hosts.
+    #: When it is asked next whether it is to be offered to other hosts.
     next_offer: float = 0.0
 
     @property
@@ -367,6 +367,7 @@ class Worker:
                 continue
             here = self._could_run(work)
             if (here and not self._may_offer(work, now)) or self._may_have_runs(work):
+                work.next_offer = now + LEFT_SECONDS
                 continue
             work.next_offer = now + OFFER_SECONDS
             self._offer(work, now + (LEFT_SECONDS if here else LEFT_BY_NEVER_SECONDS), here)
