@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -23,7 +23,7 @@ from rekindle.search.bayesian.targets import Targets
 from rekindle.search.bayesian.waves import SHORT, beside, has_turn, lacks_pair, sees_noise
 from rekindle.search.history import Direction, History, Parent, Trial
 from rekindle.search.random_search import draw_unseen
-from rekindle.search.space import Categorical, Space, resolved_scaling
+from rekindle.search.space import Categorical, Configuration, Space, resolved_scaling
 from rekindle.search.strategy import Proposal, generator
 
 Array = NDArray[np.float64]
@@ -113,17 +113,12 @@ class _Suggestion:
             return self._design()
         if self._for_safety:
             return self._draw("safety")
-        rows, acquisition, aim = self._second_look or self._ranked(self.aim)
-        for row in rows:
-            configuration = self.search.encoding.decode(row)
-            if self.search.space.key(configuration) not in self.seen:
-                return Proposal(configuration, "model", self._why(row, acquisition, aim))
-        return self._draw("random")
+        return self._second_look() or self._by_model(self.aim) or self._draw("random")
 
     def _given(self) -> Proposal | None:
         """A point of the parents' whose turn it is."""
         given = self.prior.initial.get(self.history.asked)
-        if given is None or self.search.space.key(given) in self.seen:
+        if given is None or not self._is_new(given):
             return None
         return Proposal(dict(given), "parent", {**self._facts, "parents": dict(self.prior.report({}))})
 
@@ -150,41 +145,51 @@ class _Suggestion:
             # All else equal the sequence's own order holds: only rows likelier to fail than the likeliest success give way.
             log_p = self.feasibility.log_probability(rows[:33])
             rows = rows[np.argsort(log_p < np.max(log_p) - 0.7, kind="stable")]
-        for row in rows:
-            configuration = self.search.encoding.decode(row)
-            if self.search.space.key(configuration) not in self.seen:
-                return Proposal(configuration, "initial", {**self._facts, "index": first})
+        for _, configuration in self._new(rows):
+            return Proposal(configuration, "initial", {**self._facts, "index": first})
         return self._draw("random")
+
+    def _is_new(self, configuration: Configuration) -> bool:
+        return self.search.space.key(configuration) not in self.seen
+
+    def _new(self, rows: Iterable[Array]) -> Iterator[tuple[Array, Configuration]]:
+        """Those of the rows (d,) whose configuration is neither tried nor running, in their order, each with it."""
+        decoded = ((row, self.search.encoding.decode(row)) for row in rows)
+        return ((row, configuration) for row, configuration in decoded if self._is_new(configuration))
 
     def _draw(self, source: str) -> Proposal | None:
         """A random draw; None where nothing new is drawn any more: a range may hold a few floating-point numbers only."""
         configuration = draw_unseen(self.search.space, self.search.seed, self.history.asked, self.seen)
         return None if configuration is None else Proposal(configuration, source, dict(self._facts))
 
-    def _ranked(self, aim: Aim) -> tuple[Array, Acquisition, Aim]:
-        """Rows, best first, by what acquisition, with what aim: farther than asked where nothing is to be gained."""
+    def _first_new(self, rows: Iterable[Array], acquisition: Acquisition, aim: Aim) -> Proposal | None:
+        """The first of the model's rows (d,) that is new; None without any."""
+        for row, configuration in self._new(rows):
+            return Proposal(configuration, "model", self._why(row, acquisition, aim))
+        return None
+
+    def _by_model(self, aim: Aim) -> Proposal | None:
+        """The new row of the greatest acquisition, farther away than asked where nothing is to be gained; None where no row is
+        new."""
         acquisition, rng = self._acquisition(aim), generator(self.search.seed, self.history.asked, 1)
         goal = self._goal(acquisition, aim)
         listed = self._listed(rng)
         if listed is not None:
-            return listed[np.argsort(-goal(listed), kind="stable")], acquisition, aim
+            return self._first_new(listed[np.argsort(-goal(listed), kind="stable")], acquisition, aim)
         incumbents = np.clip(self.x[np.argsort(self.y, kind="stable")[:10]], 0.0, 1.0)
         rows, _ = maximise(goal, self.search.encoding, incumbents, rng, self.prior.candidates)
         if self._arrived(rows[0], acquisition, aim):
-            return self._ranked(FARTHER)
-        return rows, acquisition, aim
+            return self._by_model(FARTHER)
+        return self._first_new(rows, acquisition, aim)
 
-    @property
-    def _second_look(self) -> tuple[Sequence[Array], Acquisition, Aim] | None:
+    def _second_look(self) -> Proposal | None:
         """A row right beside the best trial, where two results so close would tell noise from waves."""
         if not self._tells_waves or not sees_noise(self._alone[0]):
             return None
         if not lacks_pair(self.x, self._encode((*self.history.failed, *self.history.pending))):
             return None
-        for row in beside(self.x[np.argmin(self.y)], self.search.encoding, self._alone[0].hyper.lengthscales):
-            if self.search.space.key(self.search.encoding.decode(row)) not in self.seen:
-                return [row], self._acquisition(SECOND_LOOK), SECOND_LOOK
-        return None
+        rows = beside(self.x[np.argmin(self.y)], self.search.encoding, self._alone[0].hyper.lengthscales)
+        return self._first_new(rows, self._acquisition(SECOND_LOOK), SECOND_LOOK)
 
     def _arrived(self, best: Array, acquisition: Acquisition, aim: Aim) -> bool:
         """Whether a search that parents lead has nothing to gain where they led it, not even at row ``best`` (d,)."""
@@ -227,14 +232,9 @@ class _Suggestion:
         """The rows that are scored one by one: the draws, or all of a small space; None where the best row is sought."""
         size, draws = self.search.space.size, self.search.options.draws
         if size is not None and size <= self.search.options.enumerate_up_to:
-            rows = self._unseen_rows()
+            rows = np.array([row for row, _ in self._new(self.search.encoding.all_rows())])
             return rows[rng.permutation(len(rows))[:draws]] if draws else rows
         return self.search.encoding.snap(rng.random((draws, len(self.search.space)))) if draws else None
-
-    def _unseen_rows(self) -> Array:
-        rows = self.search.encoding.all_rows()
-        free = [self.search.space.key(self.search.encoding.decode(row)) not in self.seen for row in rows]
-        return np.asarray(rows[np.array(free)])
 
     def _acquisition(self, aim: Aim) -> Acquisition:
         rng = generator(self.search.seed, self.history.asked, 2)
