@@ -188,7 +188,10 @@ def test_snapped_rows_are_where_their_configurations_are(scaling: str, low: int,
 def test_all_rows_are_all_configurations() -> None:
     space = Space([Integer("k", 1, 3), Categorical("c", ["a", "b"]), Continuous("x", 2, 2)])
     encoding = Encoding(space)
-    assert len({space.key(encoding.decode(row)) for row in encoding.all_rows()}) == space.size == 6
+    rows = encoding.all_rows()
+    assert len({space.key(encoding.decode(row)) for row in rows}) == space.size == 6
+    np.testing.assert_array_equal(rows, rows[np.lexsort(rows.T[::-1])])
+    assert Encoding(Space([])).all_rows().shape == (Space([]).size, 0)
 
 
 def test_a_text_is_no_list_of_letters() -> None:

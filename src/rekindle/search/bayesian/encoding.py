@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,10 +82,9 @@ class Encoding:
         return self.space.decode(x)
 
     def all_rows(self) -> Array:
-        """Every row of a finite space in lexicographic order, shape (size, d)."""
-        tables = [p if p is not None else np.array([0.5]) for p in self.places]
-        grid = np.meshgrid(*tables, indexing="ij")
-        return np.column_stack([g.ravel() for g in grid])
+        """Every row of a finite space in lexicographic order, shape (size, d); of one whose ranges have tables."""
+        rows = list(product(*(places for places in self.places if places is not None)))
+        return np.array(rows).reshape(len(rows), len(self.places))
 
 
 def _categories(parameter: Parameter) -> int:
