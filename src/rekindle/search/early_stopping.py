@@ -14,7 +14,7 @@ from statistics import median
 
 from rekindle.search.history import Direction, History, Observation, Trial, TrialState, best_trial, better
 from rekindle.search.space import Space
-from rekindle.search.strategy import Proposal, Strategy
+from rekindle.search.strategy import Proposal, Strategy, check_direction
 
 #: No trial is judged before this many others have succeeded.
 MIN_SUCCEEDED = 4
@@ -97,15 +97,6 @@ class _Standing:
     @staticmethod
     def of(earlier: Sequence[Trial], direction: Direction) -> _Standing:
         return _Standing(earlier, first_step(earlier) if earlier else 1, best_trial(earlier, direction))
-
-
-def check_direction(direction: Direction, inner: Strategy) -> None:
-    """Raises ValueError for what is no direction, and for another one than that in which ``inner`` searches, if in any."""
-    if direction not in ("minimize", "maximize"):
-        raise ValueError(f"direction {direction!r} is neither 'minimize' nor 'maximize'")
-    theirs = getattr(inner, "direction", direction)
-    if theirs != direction:
-        raise ValueError(f"direction {direction!r} is not that of the inner strategy, {theirs!r}; give both the same")
 
 
 def first_step(earlier: Sequence[Trial]) -> int:

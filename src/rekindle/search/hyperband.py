@@ -16,11 +16,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from rekindle.search.early_stopping import check_direction
 from rekindle.search.history import Direction, History, Observation, Trial, TrialState
 from rekindle.search.random_search import RandomSearch
 from rekindle.search.space import Space, check_told_apart
-from rekindle.search.strategy import Proposal, Strategy
+from rekindle.search.strategy import Proposal, Strategy, check_direction
 from rekindle.search.tuner import make_strategy
 
 #: The reduction factor: one in this many goes on at each rung.

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rekindle.search.history import History
+from rekindle.search.history import Direction, History
 from rekindle.search.space import Configuration, Space
 
 
@@ -50,6 +50,15 @@ class Strategy(Protocol):
     def to_stop(self, history: History) -> Sequence[int]:
         """Ids of pending trials that are not worth finishing, judged by their curves; empty for most strategies."""
         ...
+
+
+def check_direction(direction: Direction, strategy: Strategy | None = None) -> None:
+    """Raises ValueError for what is no direction, and for another one than that in which ``strategy`` searches, if in any."""
+    if direction not in ("minimize", "maximize"):
+        raise ValueError(f"direction {direction!r} is neither 'minimize' nor 'maximize'")
+    theirs = getattr(strategy, "direction", direction)
+    if theirs != direction:
+        raise ValueError(f"direction {direction!r} is not that of the strategy, {theirs!r}; give both the same")
 
 
 def generator(seed: int, *path: int) -> np.random.Generator:

@@ -13,7 +13,7 @@ from rekindle.search.grid_search import GridSearch
 from rekindle.search.history import Direction, History, Observation, Parent, Trial, TrialState, best_trial
 from rekindle.search.random_search import RandomSearch
 from rekindle.search.space import Configuration, Space, Value, check_told_apart
-from rekindle.search.strategy import Proposal, Strategy
+from rekindle.search.strategy import Proposal, Strategy, check_direction
 
 #: Strategies that propose the same whatever was found, here or by parents.
 _WITHOUT_PARENTS: Final = ("random", "grid")
@@ -51,13 +51,12 @@ class Tuner:
         seed: int = 0,
         parents: Sequence[Parent] = (),
     ) -> None:
-        if direction not in ("minimize", "maximize"):
-            raise ValueError(f"direction {direction!r} is neither 'minimize' nor 'maximize'")
+        check_direction(direction)
         if not isinstance(space, Space):
             raise ValueError(f"space {space!r} is no Space; write Space([...])")
         seed, parents = _checked(seed), _checked_parents(parents)
         if not isinstance(strategy, str):
-            _check_strategy(strategy, space, parents)
+            _check_strategy(strategy, space, direction, parents)
         elif parents and strategy in _WITHOUT_PARENTS:
             way_out = "leave them out, or take 'bayesian'"
             raise ValueError(f"parents: {strategy!r} search looks at no results, so that parents change nothing; {way_out}")
@@ -249,12 +248,13 @@ def _checked_parents(parents: Sequence[Parent]) -> tuple[Parent, ...]:
     return found
 
 
-def _check_strategy(strategy: Strategy, space: Space, parents: Sequence[Parent]) -> None:
+def _check_strategy(strategy: Strategy, space: Space, direction: Direction, parents: Sequence[Parent]) -> None:
     """Refuses what is no strategy object, and what is given beside one that it does not see."""
     if isinstance(strategy, type) or not all(hasattr(strategy, name) for name in ("space", "propose", "to_stop")):
         raise ValueError(f"strategy {strategy!r} is neither a name nor a Strategy object")
     if strategy.space != space:
         raise ValueError(f"strategy: it searches another space, {strategy.space!r}, than {space!r}; give both the same")
+    check_direction(direction, strategy)
     if parents:
         raise ValueError("parents go with a strategy's name; a Strategy object is made with its own")
 

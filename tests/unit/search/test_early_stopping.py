@@ -145,7 +145,7 @@ def test_what_is_no_number_is_worst_whatever_ended_first(direction: Direction, s
 
 
 def test_another_direction_than_that_of_the_search_is_refused() -> None:
-    with pytest.raises(ValueError, match="'minimize' is not that of the inner strategy, 'maximize'; give both the same"):
+    with pytest.raises(ValueError, match="'minimize' is not that of the strategy, 'maximize'; give both the same"):
         MedianStopping(make_strategy("bayesian", SPACE, "maximize", 0), "minimize")
     with pytest.raises(ValueError, match="direction 'min' is neither"):
         MedianStopping(RandomSearch(SPACE, 0), "min")  # type: ignore[arg-type]

@@ -298,7 +298,7 @@ def test_the_brackets_are_those_of_this_version() -> None:
     ("direction", "resources", "told"),
     [
         ("max", (1, 9), "direction 'max' is neither"),
-        ("maximize", (1, 9), "direction 'maximize' is not that of the inner strategy, 'minimize'"),
+        ("maximize", (1, 9), "direction 'maximize' is not that of the strategy, 'minimize'"),
         ("minimize", (1.0, 9), "min_resource 1.0 is no whole number"),
         ("minimize", (1, math.inf), "max_resource inf is no whole number"),
         ("minimize", (1, "9"), "max_resource '9' is no whole number"),

@@ -248,6 +248,10 @@ def test_what_a_tuner_is_made_of_is_checked_when_it_is_made() -> None:
         (lambda: Tuner(SPACE, RandomSearch), "neither a name nor a Strategy object"),  # type: ignore[arg-type]
         (lambda: Tuner(SPACE, object()), "neither a name nor a Strategy object"),  # type: ignore[arg-type]
         (lambda: Tuner(SPACE, RandomSearch(Space([Continuous("y", 0, 1)]), 0)), "searches another space"),
+        (
+            lambda: Tuner(SPACE, MedianStopping(RandomSearch(SPACE, 0), "maximize")),
+            r"^direction 'minimize' is not that of the strategy, 'maximize'; give both the same",
+        ),
         (lambda: Tuner(SPACE, RandomSearch(SPACE, 0), parents=[parent]), "parents go with a strategy's name"),
         (lambda: Tuner(SPACE, "random", parents=[parent]), r"^parents: 'random' search looks at no results.*take 'bayesian'"),
         (lambda: Tuner(SPACE, "grid", parents=[parent]), r"^parents: 'grid' search looks at no results"),
