@@ -8,18 +8,26 @@ numbers are from: docs/search.md; what they are worth: decision 53.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 
-from rekindle.search.space import Categorical, Continuous, Integer, Parameter, Space
+from rekindle.search.space import Categorical, Continuous, Integer, Space
 
 #: More of these is better, and costs time: where in their range they are thought to be.
 _EFFORT = 0.75
-_EFFORTS = frozenset(
-    (
-        *("nestimators", "numround", "numboostround", "nrounds", "numtrees", "ntrees", "iterations", "maxiter"),
-        *("epochs", "nepochs", "numepochs", "numtrainepochs"),
-    )
-)
+_EFFORTS = {
+    "nestimators",
+    "numround",
+    "numboostround",
+    "nrounds",
+    "numtrees",
+    "ntrees",
+    "iterations",
+    "maxiter",
+    "epochs",
+    "nepochs",
+    "numepochs",
+    "numtrainepochs",
+}
 #: Values that are good for many data sets.
 _VALUES = {
     "C": 32.0,
@@ -39,16 +47,20 @@ _VALUES = {
     "lambdal2": 1.0,
     "batchsize": 32.0,
 }
-#: What a search over boosted trees has beside its learning rate, which is another for networks, and for AdaBoost.
-_OF_TREES = frozenset(
-    (
-        *("numround", "numboostround", "maxdepth", "maxleafnodes", "numleaves"),
-        *("minsamplesleaf", "minchildweight", "subsample"),
-    )
-)
-_LEARNING_RATE_OF_TREES = 0.1
+#: What is good for boosted trees only; what a search over these has beside it. Networks and AdaBoost learn at another rate.
+_VALUES_OF_TREES = {"learningrate": 0.1}
+_OF_TREES = {
+    "numround",
+    "numboostround",
+    "maxdepth",
+    "maxleafnodes",
+    "numleaves",
+    "minsamplesleaf",
+    "minchildweight",
+    "subsample",
+}
 #: Categories that are the usual ones wherever they can be chosen.
-_CATEGORIES = frozenset({"rbf", "relu", "adam", "gbtree"})
+_CATEGORIES = {"rbf", "relu", "adam", "gbtree"}
 #: As far from the ends of a range a known value counts as lying, at least.
 _MARGIN = 0.2
 
@@ -58,8 +70,9 @@ def middles(space: Space) -> tuple[float, ...]:
     where its name says nothing, and for categories, which have none."""
     if not space.known_names:
         return (0.5,) * len(space)
-    names = {_plain(p.name) for p in space.parameters}
-    return tuple(0.5 if isinstance(p, Categorical) else _middle(p, names) for p in space.parameters)
+    trees = any(_plain(p.name) in _OF_TREES for p in space.parameters)
+    values = _VALUES | _VALUES_OF_TREES if trees else _VALUES
+    return tuple(0.5 if isinstance(p, Categorical) else _middle(p, values) for p in space.parameters)
 
 
 def first_category(parameter: Categorical, known_names: bool = True) -> int:
@@ -69,12 +82,12 @@ def first_category(parameter: Categorical, known_names: bool = True) -> int:
 
 
 def known(space: Space) -> list[str]:
-    """The parameters that a search begins elsewhere with than in their middle."""
-
-    def elsewhere(p: Parameter, middle: float) -> bool:
-        return first_category(p, space.known_names) != p.size // 2 if isinstance(p, Categorical) else middle != 0.5
-
-    return [p.name for p, middle in zip(space.parameters, middles(space), strict=True) if elsewhere(p, middle)]
+    """The names of the parameters that a search begins elsewhere with than in their middle."""
+    return [
+        p.name
+        for p, middle in zip(space.parameters, middles(space), strict=True)
+        if middle != 0.5 or (isinstance(p, Categorical) and first_category(p, space.known_names) != p.size // 2)
+    ]
 
 
 def _plain(name: str) -> str:
@@ -84,14 +97,12 @@ def _plain(name: str) -> str:
     return last if last in ("C", "c") else re.sub(r"[-_ ]", "", last).lower()
 
 
-def _middle(parameter: Continuous | Integer, names: Collection[str]) -> float:
-    """``names`` are the plain ones of the whole space."""
+def _middle(parameter: Continuous | Integer, values: Mapping[str, float]) -> float:
+    """The coordinate of a numeric parameter; ``values`` are the good ones by plain name."""
     name = _plain(parameter.name)
     if name in _EFFORTS:
         return _EFFORT
-    value = _VALUES.get(name)
-    if name == "learningrate" and _OF_TREES & set(names):
-        value = _LEARNING_RATE_OF_TREES
+    value = values.get(name)
     if value is None or not parameter.low <= value <= parameter.high:
         return 0.5
     place = parameter.to_unit(round(value) if isinstance(parameter, Integer) else value)
