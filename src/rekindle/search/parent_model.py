@@ -12,7 +12,7 @@ from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, Parent
-from rekindle.search.parent_rows import ParentRows, coordinates_of, place, rows_of
+from rekindle.search.parent_rows import ParentRows, coordinates_of, places, rows_of
 
 Array = NDArray[np.float64]
 
@@ -99,16 +99,18 @@ def at_held(parent: Parent, direction: Direction) -> Parent:
     whose model explains next to nothing stays as it is, as does a parameter whose held value it cannot place.
     """
     held = _held_places(parent)
-    encoding = Encoding(parent.space)
-    rows = rows_of(parent, encoding, direction) if held else None
-    model = None if rows is None else model_of(rows, encoding, direction)
-    if rows is None or model is None or model.reliability < RELIABLE:
+    if not held:
         return parent
-    trials = list(parent.trials)
-    places = np.column_stack([coordinates_of(p, parent) for p in parent.space.parameters])
-    unknown = set(np.flatnonzero(np.isnan(places).any(axis=1)))
-    readable = [i for i, (_, v) in enumerate(trials) if i not in unknown and v is not None and math.isfinite(v)]
-    x = places[readable]
+    encoding = Encoding(parent.space)
+    coordinates = [coordinates_of(p, parent) for p in parent.space.parameters]
+    rows = rows_of(parent, encoding, direction, coordinates=coordinates)
+    model = model_of(rows, encoding, direction)
+    if model is None or model.reliability < RELIABLE:
+        return parent
+    trials, all_x = list(parent.trials), np.column_stack(coordinates)
+    known = np.flatnonzero(~np.isnan(all_x).any(axis=1))
+    readable = [i for i in known if (v := trials[i][1]) is not None and math.isfinite(v)]
+    x = all_x[readable]
     moved = x.copy()
     moved[:, list(held)] = list(held.values())
     targets, shift = Targets.of(rows.values[rows.succeeded], direction), model.mean(moved) - model.mean(x)
@@ -122,5 +124,5 @@ def _held_places(parent: Parent) -> dict[int, float]:
     """Where the values that the new search holds lie in the parent's cube, by column: of those that the parent varied and that
     can be placed."""
     columns = [(j, p) for j, p in enumerate(parent.space.parameters) if p.name in parent.held and p.size != 1]
-    found = {j: place(p, parent.held[p.name]) for j, p in columns}
+    found = {j: float(places(p, [parent.held[p.name]])[0]) for j, p in columns}
     return {j: u for j, u in found.items() if not math.isnan(u)}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.history import Direction, Parent
-from rekindle.search.space import Categorical, Configuration, Parameter, Space, Value
+from rekindle.search.space import Categorical, Configuration, Parameter, Space, Value, looked_up, positions
 
 Array = NDArray[np.float64]
 
@@ -73,8 +73,15 @@ class ParentRows:
         return bool(self.succeeded.any()) and bool(self.known.all())
 
 
-def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int = MAX_ROWS) -> ParentRows:
-    """The rows of ``parent``, at most ``limit``, that a search over ``encoding.space`` can use.
+def rows_of(
+    parent: Parent,
+    encoding: Encoding,
+    direction: Direction,
+    limit: int = MAX_ROWS,
+    coordinates: Sequence[Array] | None = None,
+) -> ParentRows:
+    """The rows of ``parent``, at most ``limit``, that a search over ``encoding.space`` can use. Where the caller has them,
+    ``coordinates`` are those of its trials along each parameter, (n,) each.
 
     Dropped are rows with a category that this space does not have (where they are the greater part and fewer than eight would
     be left, the whole parameter counts as missing instead), rows that lack a parameter that others have, rows far outside the
@@ -82,7 +89,8 @@ def rows_of(parent: Parent, encoding: Encoding, direction: Direction, limit: int
     ``clipped`` counts these: the name is older than that.
     """
     space = encoding.space
-    coordinates = [coordinates_of(p, parent) for p in space.parameters]
+    if coordinates is None:
+        coordinates = [coordinates_of(p, parent) for p in space.parameters]
     columns = _columns(space, parent.space, coordinates)
     x = np.array([u if c.known else np.full(len(u), 0.5) for u, c in zip(coordinates, columns, strict=True)])
     x = x.T.reshape(len(parent.trials), len(space))
@@ -124,33 +132,34 @@ def chosen_rows(rows: NDArray[np.intp], values: Array, limit: int) -> NDArray[np
 
 
 def coordinates_of(parameter: Parameter, parent: Parent) -> Array:
-    """The ``place`` of each trial of ``parent`` along ``parameter``, shape (n,)."""
-    known: dict[tuple[type, Value], float] = {}
-    found = np.full(len(parent.trials), math.nan)
-    for i, (configuration, _) in enumerate(parent.trials):
-        if parameter.name not in configuration:
-            continue
-        value = configuration[parameter.name]
-        key = (type(value), value)
-        if key not in known:
-            known[key] = place(parameter, value)
-        found[i] = known[key]
+    """The ``places`` of the trials of ``parent`` along ``parameter``, shape (n,)."""
+    name, configurations = parameter.name, [configuration for configuration, _ in parent.trials]
+    found = np.full(len(configurations), math.nan)
+    found[[name in c for c in configurations]] = places(parameter, [c[name] for c in configurations if name in c])
     return found
 
 
-def place(parameter: Parameter, value: Value) -> float:
-    """The coordinate of a value that some parent used or some search holds, outside [0, 1] where it lies outside the range; nan
-    where it cannot be read as a value of ``parameter``: an unknown category, or no finite number.
+def places(parameter: Parameter, values: Sequence[Value]) -> Array:
+    """The coordinates, shape (n,), of values that some parent used or some search holds, outside [0, 1] where one lies outside
+    the range; nan where it cannot be read as a value of ``parameter``: an unknown category, or no finite number.
 
     A value counts as what it is written like: '3' is 3.
     """
     if isinstance(parameter, Categorical):
-        return next((parameter.to_unit(v) for v in _alike(parameter, value)), math.nan)
+        return looked_up(values, lambda v: next((parameter.to_unit(ours) for ours in _alike(parameter, v)), math.nan))
+    found = np.array([_finite(v) for v in values], dtype=np.float64)
+    readable = ~np.isnan(found)
+    found[readable] = positions(parameter, found[readable].tolist())
+    return found
+
+
+def _finite(value: Value) -> float:
+    """The number that a value is, or is written like; nan for no finite one."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
-    return parameter.to_unit(number) if math.isfinite(number) else math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def same_category(ours: Value, theirs: Value) -> bool:

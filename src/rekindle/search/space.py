@@ -7,7 +7,7 @@ integer range, one of the declared categories for a categorical range.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Never
@@ -434,6 +434,13 @@ def positions(p: Continuous | Integer, values: Iterable[Value]) -> NDArray[np.fl
     if p.scale != "Linear":
         x = [_warp(v, p) for v in x]
     return np.clip((np.array(x) - a) / (b - a), -1.0, 2.0)
+
+
+def looked_up(values: Sequence[Value], find: Callable[[Value], float]) -> NDArray[np.float64]:
+    """``find`` of each value, shape (n,), asked once for each: of a category among many. 1, 1.0 and True are three."""
+    keys = [(type(v), v) for v in values]
+    found = {key: find(key[1]) for key in set(keys)}
+    return np.array([found[key] for key in keys], dtype=np.float64)
 
 
 def _position(x: float, p: Continuous | Integer) -> float:

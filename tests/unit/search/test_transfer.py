@@ -19,7 +19,7 @@ from rekindle.search.bayesian.strategy import BayesianSearch, _Suggestion
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction
 from rekindle.search.parent_model import _PARENT_PRIORS, at_held, model_of
-from rekindle.search.parent_rows import MAX_ROWS, coordinates_of, place, rows_of
+from rekindle.search.parent_rows import MAX_ROWS, coordinates_of, places, rows_of
 from rekindle.search.space import Configuration, Parameter, Value
 from rekindle.search.strategy import generator
 from rekindle.search.transfer import Kin, WarmStart, _fitted_to, _kin, _size_at_fit, kin_of, report, standing
@@ -582,7 +582,7 @@ PLACES: list[tuple[str, Parameter, Value, float]] = [
 
 @pytest.mark.parametrize(("parameter", "value", "at"), [case[1:] for case in PLACES], ids=[case[0] for case in PLACES])
 def test_a_value_has_one_place_wherever_it_is_asked_for(parameter: Parameter, value: Value, at: float) -> None:
-    assert place(parameter, value) == pytest.approx(at, nan_ok=True)
+    assert places(parameter, [value])[0] == pytest.approx(at, nan_ok=True)
     other = Continuous("x", 0.0, 1.0, "Linear")
     trials = [*({"x": i / 20, "p": parameter.from_unit(i % 7 / 6)} for i in range(20)), {"x": 0.5, "p": value}]
     parent = Parent(Space([parameter, other]), [(c, bowl({"x": c["x"], "y": 0.0}) + i % 7) for i, c in enumerate(trials)])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rekindle.search.bayesian.gp import Columns
-from rekindle.search.space import Categorical, Configuration, Integer, Parameter, Space, Value, positions
+from rekindle.search.space import Categorical, Configuration, Integer, Parameter, Space, Value, looked_up, positions
 
 Array = NDArray[np.float64]
 
@@ -110,9 +110,4 @@ def _edges(parameter: Parameter) -> Array | None:
 def _column(parameter: Parameter, values: Sequence[Value]) -> Array:
     if not isinstance(parameter, Categorical):
         return positions(parameter, values)
-    known: dict[tuple[type, Value], float] = {}
-    for value in values:
-        key = (type(value), value)
-        if key not in known:
-            known[key] = parameter.to_unit(value)
-    return np.array([known[type(value), value] for value in values], dtype=np.float64)
+    return looked_up(values, parameter.to_unit)
