@@ -137,10 +137,6 @@ class KinGP(GP):
         return self.bias
 
     @cached_property
-    def _members(self) -> Array:
-        return np.vstack([self.lent, np.zeros((len(self.x) - len(self.lent), self.lent.shape[1]))])
-
-    @cached_property
     def _likeness(self) -> Array:
         apart = np.concatenate([self.lent @ self.distances, np.full(len(self.x) - len(self.lent), self.own.distance)])
         return np.asarray(np.exp(-apart - self.own.distance))

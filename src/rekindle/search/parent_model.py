@@ -86,7 +86,7 @@ def _hyperparameters(x: Array, rows: ParentRows, y: Array, encoding: Encoding) -
     subset = np.argsort(y, kind="stable")
     if len(y) > _FIT_ROWS:
         subset = subset[np.linspace(0, len(y) - 1, _FIT_ROWS).astype(np.intp)]
-    hyper, _ = most_probable(x[subset], y[subset], encoding.columns, _PARENT_PRIORS)
+    hyper = most_probable(x[subset], y[subset], encoding.columns, _PARENT_PRIORS)
     constant = np.array([c.how == "constant" for c in rows.columns], dtype=bool)
     lengthscales = np.where(constant, np.maximum(hyper.lengthscales, _CONSTANT_LENGTHSCALE), hyper.lengthscales)
     return Hyperparameters(lengthscales, hyper.signal, hyper.noise)

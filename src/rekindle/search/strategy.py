@@ -16,7 +16,7 @@ from rekindle.search.space import Configuration, Space
 class Proposal:
     """A configuration to try next and why.
 
-    ``source`` says where it comes from: ``initial``, ``random``, ``grid``, ``model``, ``parent`` or ``safety``.
+    ``source`` says where it comes from: ``initial``, ``random``, ``grid``, ``model`` or ``parent``.
     ``why`` holds plain data for reports (numbers, strings, lists and mappings of them), ready for JSON.
     """
 

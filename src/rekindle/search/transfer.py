@@ -238,7 +238,7 @@ class Kin:
     def _hyperparameters(self, results: Results) -> Hyperparameters:
         """The most probable ones of a model of ``results`` alone; kept for the next suggestions."""
         some, columns = results.kept(_OWN_FIT_ROWS), self.encoding.columns
-        return self._fits.get(results.key, lambda: most_probable(some.x, some.y, columns, Priors(), bowl=_BOWL)[0])
+        return self._fits.get(results.key, lambda: most_probable(some.x, some.y, columns, Priors(), _BOWL))
 
 
 def _in_turn(model: tuple[KinGP, slice], x: Array, count: int) -> list[int]:

@@ -41,10 +41,9 @@ def hyper(d: int, lengthscale: float = 0.5, noise: float = 1e-3) -> Hyperparamet
 )
 def test_gradient_of_the_posterior_is_its_finite_difference(theta: list[float]) -> None:
     x, y = mixed_rows(30)
-    row_noise = np.linspace(0.0, 0.3, 30)
     at, z, h = np.array(theta), MIXED.features(x), 1e-5
-    _, gradient = negative_log_posterior(at, z, y, MIXED, Priors(), row_noise)
-    value = lambda t: negative_log_posterior(t, z, y, MIXED, Priors(), row_noise)[0]  # noqa: E731
+    _, gradient = negative_log_posterior(at, z, y, MIXED, Priors())
+    value = lambda t: negative_log_posterior(t, z, y, MIXED, Priors())[0]  # noqa: E731
     differences = [(value(at + e) - value(at - e)) / (2 * h) for e in np.eye(6) * h]
     np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-5)
 

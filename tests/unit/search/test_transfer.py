@@ -792,7 +792,7 @@ def test_a_parents_model_is_fitted_to_rows_of_all_ranks() -> None:
     assert made is not None
     ranked = sorted(range(200), key=lambda i: rows.values[i])
     some = [ranked[int(k * 199 / 119)] for k in range(120)]
-    hyper, _ = most_probable(made.gp.x[some], made.gp.y[some], SPACE_ENCODING.columns, _PARENT_PRIORS)
+    hyper = most_probable(made.gp.x[some], made.gp.y[some], SPACE_ENCODING.columns, _PARENT_PRIORS)
     assert made.gp.hyper.log.tolist() == hyper.log.tolist()
 
 

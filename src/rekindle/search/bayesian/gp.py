@@ -12,7 +12,6 @@ y = f + noise. Everything is for values near mean 0 and deviation 1: standardise
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -198,9 +197,7 @@ def correlations_with_gradients(a: Array, b: Array, columns: Columns, lengthscal
     return k, slope[:, :, None] * (b[:, features] - a[:, None, features]) / lengthscales[columns.numeric]
 
 
-def negative_log_posterior(
-    theta: Array, z: Array, y: Array, columns: Columns, priors: Priors, row_noise: Array | float
-) -> tuple[float, Array]:
+def negative_log_posterior(theta: Array, z: Array, y: Array, columns: Columns, priors: Priors) -> tuple[float, Array]:
     """Minus log p(y | theta) - log p(theta), and its gradient, shape (d + 2,).
 
     The gradient of the first part is tr(G dK/dtheta) / 2 with the G of ``negative_log_likelihood``. For a lengthscale dK is
@@ -214,7 +211,7 @@ def negative_log_posterior(
     np.fill_diagonal(k, 1.0)
     cov = hyper.signal * k
     cov += BIAS
-    cov[np.diag_indices(n)] += hyper.noise + row_noise + _JITTERS[0]
+    cov[np.diag_indices(n)] += hyper.noise + _JITTERS[0]
     value, g = negative_log_likelihood(cov, y)
     if g is None:
         return value, np.zeros_like(theta)
@@ -386,54 +383,23 @@ def _plus(values: Array, mean: Array) -> Array:
     return np.asarray(values + (mean if values.ndim == 1 else mean[:, None]))
 
 
-def fit(
-    x: Array,
-    y: Array,
-    columns: Columns,
-    priors: Priors | None = None,
-    row_noise: Array | float = 0.0,
-    starts: Sequence[Array] = (),
-    iterations: int = 15,
-    bowl: float = 0.0,
-) -> GP:
-    """The GP with the most probable hyperparameters (MAP) for rows ``x`` (n, d) in the unit cube and values ``y`` (n,).
-
-    L-BFGS from the priors' modes and from each of ``starts`` (logarithms, shape (d + 2,)); the best optimum wins.
-    """
-    priors = priors or Priors()
+def fit(x: Array, y: Array, columns: Columns, priors: Priors | None = None, bowl: float = 0.0) -> GP:
+    """The GP with the most probable hyperparameters for rows ``x`` (n, d) in the unit cube and values ``y`` (n,)."""
     with single_thread():
-        hyper, _ = most_probable(x, y, columns, priors, row_noise, starts, iterations, bowl)
-        return GP(x, y, columns, hyper, row_noise, bowl=bowl)
+        return GP(x, y, columns, most_probable(x, y, columns, priors or Priors(), bowl), bowl=bowl)
 
 
-def most_probable(
-    x: Array,
-    y: Array,
-    columns: Columns,
-    priors: Priors,
-    row_noise: Array | float = 0.0,
-    starts: Sequence[Array] = (),
-    iterations: int = 15,
-    bowl: float = 0.0,
-) -> tuple[Hyperparameters, float]:
-    """The hyperparameters of ``fit`` and the log posterior density at them, up to a constant."""
+def most_probable(x: Array, y: Array, columns: Columns, priors: Priors, bowl: float = 0.0) -> Hyperparameters:
+    """The most probable hyperparameters (MAP) given rows ``x`` (n, d) and values ``y`` (n,), rounded: where L-BFGS ends that
+    begins at the priors' modes, or these where it finds no number."""
     z, y, bounds = columns.features(x), y - bowl * columns.bowl(x), priors.bounds(columns.size)
     low, high = np.array(bounds).T
-    best, best_value = np.clip(priors.modes(columns.size), low, high), math.inf
-    for start in (best, *starts):
-        found = minimize(
-            negative_log_posterior,
-            np.clip(start, low, high),
-            (z, y, columns, priors, row_noise),
-            "L-BFGS-B",
-            jac=True,
-            bounds=bounds,
-            options={"maxiter": iterations, "ftol": 1e-6, "gtol": 1e-4},
-        )
-        if np.isfinite(found.fun) and found.fun < best_value - 1e-6:
-            best, best_value = found.x, float(found.fun)
-    rounded = np.round(best / _THETA_STEP) * _THETA_STEP
-    return Hyperparameters.from_log(rounded), -best_value
+    start = np.clip(priors.modes(columns.size), low, high)
+    options = {"maxiter": 15, "ftol": 1e-6, "gtol": 1e-4}
+    rest = (z, y, columns, priors)
+    found = minimize(negative_log_posterior, start, rest, "L-BFGS-B", jac=True, bounds=bounds, options=options)
+    best = found.x if np.isfinite(found.fun) else start
+    return Hyperparameters.from_log(np.round(best / _THETA_STEP) * _THETA_STEP)
 
 
 def _cholesky(cov: Array, noise: Array | float, signal: float) -> Array:

@@ -24,16 +24,15 @@ class View:
 
     ``weight`` > 0 is its share of the mixture before any evidence; each suggestion multiplies it by the density of this
     search's own values, each predicted from all others by the view's model. Expected improvement is averaged over views.
-    ``x`` (m, d) and ``values`` (m,), in the objective's unit, are extra rows, ``noise``
-    their variance on top of the fitted noise; the search's targets are fitted to its own values and these together. ``share``
-    is how much of the view is the parents': the greatest correlation of one's objective with this search's, 0 without any.
+    ``x`` (m, d) and ``values`` (m,), in the objective's unit, are extra rows; the search's targets are fitted to its own values
+    and these together. ``share`` is how much of the view is the parents': the greatest correlation of one's objective with this
+    search's, 0 without any.
     """
 
     weight: float = 1.0
     model: tuple[GP, slice] | None = None
     x: Array | None = None
     values: Array | None = None
-    noise: Array | float = 0.0
     name: str = "own"
     share: float = 0.0
 

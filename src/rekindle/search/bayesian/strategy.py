@@ -13,7 +13,7 @@ from rekindle.search.bayesian.aim import FARTHER, NOTHING, SECOND_LOOK, Aim, Els
 from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.feasibility import Feasibility
-from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
+from rekindle.search.bayesian.gp import GP, Priors, most_probable
 from rekindle.search.bayesian.initial import covering, design_point, initial_size, sobol
 from rekindle.search.bayesian.known_names import middles
 from rekindle.search.bayesian.maximise import Objective, maximise
@@ -46,8 +46,6 @@ class Options:
     fit_set: int = 250
     #: Joint draws of the pending trials' values, where there are many.
     fantasies: int = 8
-    #: Every so many suggestions one is a draw for safety; 0 for never.
-    safety_every: int = 0
     #: Points of the initial design; 0 for a number that depends on the dimension.
     initial: int = 0
     #: The next trial is the best of so many random draws; 0 for the best of the whole space.
@@ -111,9 +109,7 @@ class _Suggestion:
             return given
         if self._in_design:
             return self._design()
-        if self._for_safety:
-            return self._draw("safety")
-        return self._second_look() or self._by_model(self.aim) or self._draw("random")
+        return self._second_look() or self._by_model(self.aim) or self._draw()
 
     def _given(self) -> Proposal | None:
         """A point of the parents' whose turn it is."""
@@ -121,11 +117,6 @@ class _Suggestion:
         if given is None or not self._is_new(given):
             return None
         return Proposal(dict(given), "parent", {**self._facts, "parents": dict(self.prior.report({}))})
-
-    @property
-    def _for_safety(self) -> bool:
-        every = self.search.options.safety_every
-        return bool(every) and self.history.asked % every == every - 1
 
     @property
     def _in_design(self) -> bool:
@@ -147,7 +138,7 @@ class _Suggestion:
             rows = rows[np.argsort(log_p < np.max(log_p) - 0.7, kind="stable")]
         for _, configuration in self._new(rows):
             return Proposal(configuration, "initial", {**self._facts, "index": first})
-        return self._draw("random")
+        return self._draw()
 
     def _is_new(self, configuration: Configuration) -> bool:
         return self.search.space.key(configuration) not in self.seen
@@ -157,10 +148,10 @@ class _Suggestion:
         decoded = ((row, self.search.encoding.decode(row)) for row in rows)
         return ((row, configuration) for row, configuration in decoded if self._is_new(configuration))
 
-    def _draw(self, source: str) -> Proposal | None:
+    def _draw(self) -> Proposal | None:
         """A random draw; None where nothing new is drawn any more: a range may hold a few floating-point numbers only."""
         configuration = draw_unseen(self.search.space, self.search.seed, self.history.asked, self.seen)
-        return None if configuration is None else Proposal(configuration, source, dict(self._facts))
+        return None if configuration is None else Proposal(configuration, "random", dict(self._facts))
 
     def _first_new(self, rows: Iterable[Array], acquisition: Acquisition, aim: Aim) -> Proposal | None:
         """The first of the model's rows (d,) that is new; None without any."""
@@ -291,21 +282,18 @@ class _Suggestion:
             return view.model
         keep = working_set(self.y, self.search.options.working_set)
         x, y = self.x[keep], self.y[keep]
-        noise: Array | float = 0.0
         own = slice(0, len(x))
         if view.x is not None and view.values is not None and self.targets is not None:
             extra = self.targets.forward(view.values)
-            noise = np.concatenate([np.broadcast_to(view.noise, len(view.x)), np.zeros(len(x))])
             own = slice(len(view.x), None) if len(x) else slice(0, len(view.x))
             x, y = np.vstack([view.x, x]), np.concatenate([extra, y])
-        hyper = self._hyperparameters(x, y, noise, priors)
-        return GP(x, y, self.search.encoding.columns, hyper, noise, bowl=self.search.options.bowl), own
-
-    def _hyperparameters(self, x: Array, y: Array, noise: Array | float, priors: Priors) -> Hyperparameters:
-        subset = working_set(y, self.search.options.fit_set)
-        part = noise[subset] if isinstance(noise, np.ndarray) else noise
-        columns, bowl = self.search.encoding.columns, self.search.options.bowl
-        return most_probable(x[subset], y[subset], columns, priors, part, bowl=bowl)[0]
+        subset, columns, bowl = (
+            working_set(y, self.search.options.fit_set),
+            self.search.encoding.columns,
+            self.search.options.bowl,
+        )
+        hyper = most_probable(x[subset], y[subset], columns, priors, bowl)
+        return GP(x, y, columns, hyper, bowl=bowl), own
 
     def _why(self, row: Array, acquisition: Acquisition, aim: Aim) -> dict[str, object]:
         best = float(np.mean(acquisition.members[0].best))
