@@ -119,7 +119,6 @@ class KinGP(GP):
     lent: Array = field(default_factory=lambda: np.zeros((0, 0)))
     distances: Array = field(default_factory=lambda: np.zeros(0))
     own: Own = field(default_factory=lambda: Own(0.0, np.zeros(0)))
-    bias: float = BIAS
 
     @property
     def kinship(self) -> Array:
@@ -131,10 +130,6 @@ class KinGP(GP):
         own = super().fitted()
         lent = self.mean(np.clip(self.x[: len(self.lent)], 0.0, 1.0))
         return np.concatenate([lent, own[len(self.lent) :]])
-
-    @property
-    def _bias(self) -> float:
-        return self.bias
 
     @cached_property
     def _likeness(self) -> Array:
@@ -343,7 +338,7 @@ class Family:
         lent = self._beside(len(y), *_LENT_ROWS)
         noise = np.concatenate([self._excess(theta.hyper.noise)[lent] / u**2, np.zeros(len(y))])
         rows, values = np.vstack([self.x[lent], x]), np.concatenate([(self.y[lent] - v) / u, y])
-        return KinGP(rows, values, self.columns, hyper, noise, self.members[lent], theta.distances, own, BIAS / u**2)
+        return KinGP(rows, values, self.columns, hyper, noise, self.members[lent], theta.distances, own, bias=BIAS / u**2)
 
     def _beside(self, n: int, most: int, least: int) -> NDArray[np.intp]:
         """Which rows of the parents to use beside ``n`` of the new search."""

@@ -263,7 +263,7 @@ class GP:
 
     ``x`` (n, d) lies in the unit cube, ``y`` is (n,) or, for several sets of values at the same rows, (n, m).
     ``row_noise`` is added to the noise variance of each row: a scalar, or (n,). ``bowl`` is the height of the prior mean at the
-    corners of the numeric columns, in units of ``y``.
+    corners of the numeric columns, in units of ``y``; ``bias`` the variance of the constant mean.
     """
 
     x: Array
@@ -272,6 +272,7 @@ class GP:
     hyper: Hyperparameters
     row_noise: Array | float = 0.0
     bowl: float = field(default=0.0, kw_only=True)
+    bias: float = field(default=BIAS, kw_only=True)
     _z: Array = field(init=False, repr=False, compare=False)
     _lower: Array = field(init=False, repr=False, compare=False)
     _alpha: Array = field(init=False, repr=False, compare=False)
@@ -299,7 +300,7 @@ class GP:
     def _predict(self, x: Array) -> tuple[Array, Array]:
         k = self._cross(x)
         v = solve_triangular(self._lower, k, lower=True, check_finite=False)
-        variance = self.hyper.signal + self._bias - np.einsum("ij,ij->j", v, v)
+        variance = self.hyper.signal + self.bias - np.einsum("ij,ij->j", v, v)
         return _plus(k.T @ self._alpha, self._prior_mean(x)), np.maximum(variance, 1e-12 * self.hyper.signal)
 
     def mean(self, x: Array) -> Array:
@@ -318,7 +319,7 @@ class GP:
         dmean, dvar = np.zeros((len(x), alpha.shape[1], x.shape[1])), np.zeros(x.shape)
         dmean[:, :, numeric] = alpha.T @ dk + self.bowl * self.columns.bowl_gradients(x)[:, None, :]
         dvar[:, numeric] = -2.0 * (weights[:, None, :] @ dk)[:, 0]
-        variance = self.hyper.signal + self._bias - np.einsum("qn,qn->q", k, weights)
+        variance = self.hyper.signal + self.bias - np.einsum("qn,qn->q", k, weights)
         return _plus(k @ alpha, self._prior_mean(x)), np.maximum(variance, 1e-12 * self.hyper.signal), dmean, dvar
 
     def covariance(self, x: Array) -> Array:
@@ -359,20 +360,16 @@ class GP:
     def _scaled(self, x: Array) -> Array:
         return self.columns.features(x) / self.hyper.lengthscales[self.columns.owner]
 
-    @property
-    def _bias(self) -> float:
-        return BIAS
-
     def _cross_with_gradients(self, x: Array) -> tuple[Array, Array]:
         """The kernel (q, n) between rows ``x`` (q, d) and the GP's rows, and its gradients (q, n, c) by the numeric columns."""
         k, dk = correlations_with_gradients(self._scaled(x), self._z, self.columns, self.hyper.lengthscales)
-        return self.hyper.signal * k + self._bias, self.hyper.signal * dk
+        return self.hyper.signal * k + self.bias, self.hyper.signal * dk
 
     def _cross(self, x: Array) -> Array:
-        return self.hyper.signal * correlation(squared_distances(self._z, self._scaled(x))) + self._bias
+        return self.hyper.signal * correlation(squared_distances(self._z, self._scaled(x))) + self.bias
 
     def _prior_covariance(self, z: Array, x: Array) -> Array:
-        return self.hyper.signal * correlation(squared_distances(z, z)) + self._bias
+        return self.hyper.signal * correlation(squared_distances(z, z)) + self.bias
 
     def _covariance_of_rows(self, z: Array) -> Array:
         return self._prior_covariance(z, self.x)
