@@ -70,7 +70,7 @@ def model_of(rows: ParentRows, encoding: Encoding, direction: Direction) -> Pare
     if not succeeded.all() and np.var(y[succeeded]) > 0:
         without, better = _fitted(rows, y, succeeded, encoding)
         gp, explained = (without, better) if better > explained + _WORTH else (gp, explained)
-    return ParentModel(gp, rows.known, min(max(explained, 0.0), 1.0), targets.scale * targets.stretch)
+    return ParentModel(gp, rows.known, min(max(explained, 0.0), 1.0), targets.unit)
 
 
 def _fitted(rows: ParentRows, y: Array, among: NDArray[np.bool_], encoding: Encoding) -> tuple[GP, float]:

@@ -312,7 +312,7 @@ class Standing:
     model: tuple[KinGP, slice] | None
 
 
-def standing(kin: Kin, x: Array, y: Array, values: Array, targets: Targets | None) -> Standing:
+def standing(kin: Kin, x: Array, y: Array, values: Array, targets: Targets) -> Standing:
     """Judges the parents by own rows ``x`` (n, d), results ``values`` (n,), and the same in model values ``y``, which
     ``targets`` made."""
     late_x, late_y, late = x[-_JUDGED:], y[-_JUDGED:], values[-_JUDGED:]
@@ -326,13 +326,9 @@ def standing(kin: Kin, x: Array, y: Array, values: Array, targets: Targets | Non
     trusted = identical & usable & (surprise <= _TRUST)
     model = None
     if kin.family is not None and not trusted.any():
-        model = kin.family.model(_results(x, y, targets), _fitted_to(x, values, kin.direction, _EVERY))
+        model = kin.family.model(Results(x, y, targets.unit), _fitted_to(x, values, kin.direction, _EVERY))
     kinship = np.zeros(len(kin.members)) if model is None else model[0].kinship
     return Standing(trusted, kin.spread(kinship), agreement, surprise, model)
-
-
-def _results(x: Array, y: Array, targets: Targets | None) -> Results:
-    return Results(x, y, 1.0 if targets is None else targets.scale * targets.stretch)
 
 
 def _fitted_to(x: Array, values: Array, direction: Direction, wait: int) -> Results:
@@ -340,8 +336,8 @@ def _fitted_to(x: Array, values: Array, direction: Direction, wait: int) -> Resu
     no fit of their own. ``wait`` is how many results the second fit comes after ``_EACH``: fits that wait otherwise seldom
     fall together."""
     n = _size_at_fit(len(values), wait)
-    targets = Targets.of(values[:n], direction) if n else None
-    return _results(x[:n], values[:n] if targets is None else targets.forward(values[:n]), targets)
+    targets = Targets.of(values[:n], direction)
+    return Results(x[:n], targets.forward(values[:n]), targets.unit)
 
 
 def _size_at_fit(n: int, wait: int) -> int:
@@ -360,12 +356,12 @@ def _rank_correlation(a: Array, b: Array) -> float:
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
 
 
-def _met(rows: ParentRows, x: Array, y: Array, targets: Targets | None) -> tuple[float, float]:
+def _met(rows: ParentRows, x: Array, y: Array, targets: Targets) -> tuple[float, float]:
     """Surprise and agreement of a parent without a model, as ``Standing`` has them, by the configurations that own rows ``x``
     (n, d) share with it; 0 before there are any, and while the own results ``y`` (n,), in model values, have no scale yet."""
     found = {row.tobytes(): value for row, value in zip(rows.x[rows.succeeded], rows.values[rows.succeeded], strict=True)}
     both = [(found[key], own) for row, own in zip(x, y, strict=True) if (key := row.tobytes()) in found]
-    if targets is None or not both or len(y) < MIN_ROWS or not np.ptp(y) > 0:
+    if not both or len(y) < MIN_ROWS or not np.ptp(y) > 0:
         return 0.0, 0.0
     theirs, own = np.array(both).T
     theirs = targets.forward(theirs)
@@ -494,8 +490,8 @@ def report(space: Space, direction: Direction, parents: Sequence[Parent], histor
     values = np.array([t.value for t in history.succeeded], dtype=np.float64)
     x = warm.kin.encoding.encode([t.configuration for t in history.succeeded])
     with single_thread():
-        targets = Targets.of(values, direction) if len(values) else None
-        now = standing(warm.kin, x, values if targets is None else targets.forward(values), values, targets)
+        targets = Targets.of(values, direction)
+        now = standing(warm.kin, x, targets.forward(values), values, targets)
         search = BayesianSearch(space, direction, 0, warm.parents, prior=warm)
         share = search.view_weights(history).get("parents", _FAITH)
         return _report(warm.kin, now, values, share)

@@ -38,5 +38,12 @@ def test_a_deviation_in_the_objectives_unit_is_the_slope_of_the_way_back(directi
     np.testing.assert_allclose(targets.deviation(model, np.full(6, 0.25)), 0.25 * slope, rtol=1e-6)
 
 
+def test_of_no_values_only_the_direction_is_known() -> None:
+    nothing = np.zeros(0)
+    for direction, sign in (("minimize", 1.0), ("maximize", -1.0)):
+        targets = Targets.of(nothing, direction)  # type: ignore[arg-type]
+        assert (targets.sign, targets.unit, targets.forward(nothing).shape) == (sign, 1.0, (0,))
+
+
 def test_equal_values_are_all_zero() -> None:
     np.testing.assert_array_equal(Targets.of(np.full(4, 7.0), "minimize").forward(np.full(4, 7.0)), np.zeros(4))

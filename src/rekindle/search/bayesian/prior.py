@@ -57,8 +57,7 @@ class PriorModel:
 @dataclass(frozen=True)
 class Context:
     """What a prior is made from: the search itself, and its own finished rows ``x`` (n, d) with their ``values`` (n,) in
-    the objective's unit and ``y`` (n,) in model values. ``targets`` maps objective values to model values; None while
-    nothing has succeeded."""
+    the objective's unit and ``y`` (n,) in model values. ``targets`` maps objective values to model values."""
 
     encoding: Encoding
     direction: Direction
@@ -67,7 +66,7 @@ class Context:
     x: Array
     y: Array
     values: Array
-    targets: Targets | None
+    targets: Targets
 
 
 #: Makes the prior of one suggestion; a pure function of its context (it may cache what it derives from parents alone).

@@ -283,7 +283,7 @@ class _Suggestion:
         keep = working_set(self.y, self.search.options.working_set)
         x, y = self.x[keep], self.y[keep]
         own = slice(0, len(x))
-        if view.x is not None and view.values is not None and self.targets is not None:
+        if view.x is not None and view.values is not None:
             extra = self.targets.forward(view.values)
             own = slice(len(view.x), None) if len(x) else slice(0, len(view.x))
             x, y = np.vstack([view.x, x]), np.concatenate([extra, y])
@@ -310,7 +310,8 @@ class _Suggestion:
             "lengthscales": self._lengthscales(acquisition),
             "noise_deviation": float(np.sqrt(acquisition.members[0].gp.noise)),
         }
-        if self.targets is not None:
+        # Before any value model values have no unit.
+        if len(self.values) or any(view.values is not None for view in self.prior.views):
             why["mean"] = float(self.targets.backward(mean)[0])
             why["deviation"] = float(self.targets.deviation(mean, deviation)[0])
             why["incumbent"] = float(self.targets.backward(np.array([best]))[0])
@@ -343,22 +344,19 @@ class _Suggestion:
         return np.array([t.value for t in self.history.succeeded], dtype=np.float64)
 
     @cached_property
-    def targets(self) -> Targets | None:
+    def targets(self) -> Targets:
         """From values to model values: of this search's own, and of the rows that parents lend it."""
         lent = [v.values for v in self.prior.views if v.values is not None]
-        if not lent:
-            return self.own_targets
-        values = np.concatenate([self.values, *lent])
-        return Targets.of(values, self.search.direction) if len(values) else None
+        return Targets.of(np.concatenate([self.values, *lent]), self.search.direction) if lent else self.own_targets
 
     @cached_property
-    def own_targets(self) -> Targets | None:
+    def own_targets(self) -> Targets:
         """From values to model values, of this search's own values alone."""
-        return Targets.of(self.values, self.search.direction) if len(self.values) else None
+        return Targets.of(self.values, self.search.direction)
 
     @cached_property
     def y(self) -> Array:
-        return self.values if self.targets is None else self.targets.forward(self.values)
+        return self.targets.forward(self.values)
 
     @cached_property
     def feasibility(self) -> Feasibility | None:
@@ -370,9 +368,8 @@ class _Suggestion:
 
     @cached_property
     def prior(self) -> PriorModel:
-        s = self.search
-        targets = self.own_targets
-        y = self.values if targets is None else targets.forward(self.values)
+        s, targets = self.search, self.own_targets
+        y = targets.forward(self.values)
         return s.prior(Context(s.encoding, s.direction, s.seed, s.parents, self.x, y, self.values, targets))
 
     def _encode(self, trials: Iterable[Trial]) -> Array:

@@ -34,14 +34,22 @@ class Targets:
 
     @staticmethod
     def of(values: Array, direction: Direction) -> Targets:
-        """Fitted to objective values (n,), n >= 1. Exact under multiplication of the values by powers of two."""
+        """Fitted to objective values (n,); those of no values only know the direction. Exact under multiplication of the values
+        by powers of two."""
         sign = 1.0 if direction == "minimize" else -1.0
+        if len(values) == 0:
+            return Targets(sign, center=0.0, scale=1.0)
         signed = np.sort(sign * np.asarray(values, dtype=np.float64))
         center = _median(signed)
         bare = Targets(sign, center, _spread(signed, center))
         bent = bare.forward(sign * signed)
         deviation = float(np.std(bent))
         return replace(bare, shift=float(np.mean(bent)), stretch=deviation if deviation > 1e-9 else 1.0)
+
+    @property
+    def unit(self) -> float:
+        """The step of one model value near the median, in the objective's unit."""
+        return self.scale * self.stretch
 
     def forward(self, values: Array) -> Array:
         """Objective values to model values."""
