@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import marshal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -452,36 +452,18 @@ class ParentReport:
     best: float | None
     best_configuration: Configuration | None
 
-    def as_dict(self) -> dict[str, object]:
-        """Plain data, ready for JSON."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "role": self.role,
-            "counts": dict(self.counts),
-            "parameters": [dict(p) for p in self.parameters],
-            "unused": list(self.unused),
-            "reliability": self.reliability,
-            "weight_at_start": self.weight_at_start,
-            "weight": self.weight,
-            "surprise": self.surprise,
-            "agreement": self.agreement,
-            "best": self.best,
-            "best_configuration": None if self.best_configuration is None else dict(self.best_configuration),
-        }
-
 
 @dataclass(frozen=True)
 class TransferReport:
     """What a search took from its parents, after ``results`` results of its own, the best of which is ``best``."""
 
-    parents: tuple[ParentReport, ...]
+    parents: Sequence[ParentReport]
     results: int
     best: float | None
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, ready for JSON."""
-        return {"parents": [p.as_dict() for p in self.parents], "results": self.results, "best": self.best}
+        return asdict(self)
 
 
 def report(space: Space, direction: Direction, parents: Sequence[Parent], history: History) -> TransferReport:
@@ -499,7 +481,7 @@ def report(space: Space, direction: Direction, parents: Sequence[Parent], histor
 
 def _report(kin: Kin, now: Standing, values: Array, share: float) -> TransferReport:
     best = None if len(values) == 0 else float(values.min() if kin.direction == "minimize" else values.max())
-    parents = tuple(_parent_report(kin, now, i, share) for i in range(len(kin.parents)))
+    parents = [_parent_report(kin, now, i, share) for i in range(len(kin.parents))]
     return TransferReport(parents, len(values), best)
 
 
@@ -513,7 +495,7 @@ def _parent_report(kin: Kin, now: Standing, i: int, share: float) -> ParentRepor
         role="rows" if now.trusted[i] else "kin" if weight > _NO_SAY else "none",
         counts=rows.counts,
         parameters=[{"parameter": c.parameter, "how": c.how, "detail": c.detail} for c in rows.columns],
-        unused=rows.unused,
+        unused=list(rows.unused),
         reliability=0.0 if model is None else model.reliability,
         weight_at_start=1.0 if parent.kind == "identical" and rows.usable else float(kin.start[i]),
         weight=weight,
