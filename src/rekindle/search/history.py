@@ -158,17 +158,17 @@ class History:
         if self.asked < 0:
             object.__setattr__(self, "asked", len(self.trials))
 
-    @property
+    @cached_property
     def succeeded(self) -> tuple[Trial, ...]:
         """Trials with a value, in the order in which they finished."""
         return tuple(t for t in self.trials if t.state is TrialState.SUCCEEDED)
 
-    @property
+    @cached_property
     def failed(self) -> tuple[Trial, ...]:
         """Trials that ended without a value."""
         return tuple(t for t in self.trials if t.state is TrialState.FAILED)
 
-    @property
+    @cached_property
     def pending(self) -> tuple[Trial, ...]:
         """Trials still running, in the order in which they were asked for."""
         return tuple(t for t in self.trials if t.state is TrialState.PENDING)
