@@ -54,9 +54,8 @@ class Feasibility:
         """The rewards (q,) at rows ``x`` (q, d), and their gradients (q, d)."""
         log_p, gradient = self.with_gradients(x)
         below = log_p < _LOG_HALF
-        return log_p + _AVERSION * np.where(below, log_p - _LOG_HALF, 0.0), np.where(below, 1.0 + _AVERSION, 1.0)[
-            :, None
-        ] * gradient
+        steeper = np.where(below, 1.0 + _AVERSION, 1.0)
+        return log_p + _AVERSION * np.where(below, log_p - _LOG_HALF, 0.0), steeper[:, None] * gradient
 
     def with_gradients(self, x: Array) -> tuple[Array, Array]:
         """log P(success) at rows ``x`` (q, d), shape (q,), and its gradients (q, d)."""

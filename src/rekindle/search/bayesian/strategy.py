@@ -82,8 +82,7 @@ class BayesianSearch:
     def view_weights(self, history: History) -> Mapping[str, float]:
         """What each view of how parents bear on this search is worth after ``history``, by name; sum 1."""
         with single_thread():
-            suggestion = _Suggestion(self, history, set())
-            return dict(zip([v.name for v in suggestion.prior.views], suggestion.weights, strict=True))
+            return _Suggestion(self, history, set()).weights_by_name
 
     def to_stop(self, history: History) -> Sequence[int]:
         """Nothing: this search runs every trial to its end."""
@@ -235,7 +234,7 @@ class _Suggestion:
             gp, own = model if view.share or self._waves is None else self._waves
             if weight >= _LEAST_WEIGHT:
                 members.append(member(gp, weight, own, pending, self.search.options.fantasies, rng, aim.lower))
-        return Acquisition(members, self.feasibility, dict(zip([v.name for v in self.prior.views], self.weights, strict=True)))
+        return Acquisition(members, self.feasibility, self.weights_by_name)
 
     @cached_property
     def models(self) -> Sequence[tuple[GP, slice]]:
@@ -267,6 +266,10 @@ class _Suggestion:
         say."""
         return self._evidence if self._led else [float(not view.share) for view in self.prior.views]
 
+    @property
+    def weights_by_name(self) -> dict[str, float]:
+        return {view.name: weight for view, weight in zip(self.prior.views, self.weights, strict=True)}
+
     @cached_property
     def _evidence(self) -> Sequence[float]:
         """Each view's own weight times its leave-one-out density of this search's values, sum 1."""
@@ -287,11 +290,8 @@ class _Suggestion:
             extra = self.targets.forward(view.values)
             own = slice(len(view.x), None) if len(x) else slice(0, len(view.x))
             x, y = np.vstack([view.x, x]), np.concatenate([extra, y])
-        subset, columns, bowl = (
-            working_set(y, self.search.options.fit_set),
-            self.search.encoding.columns,
-            self.search.options.bowl,
-        )
+        columns, bowl = self.search.encoding.columns, self.search.options.bowl
+        subset = working_set(y, self.search.options.fit_set)
         hyper = most_probable(x[subset], y[subset], columns, priors, bowl)
         return GP(x, y, columns, hyper, bowl=bowl), own
 
