@@ -91,13 +91,6 @@ class Theta:
         return np.concatenate([own[:-2], np.log(self.distances), own[-2:]])
 
 
-def likeness(a: Array, b: Array, distances: Array) -> Array:
-    """rho_s rho_t, or 1 for the same task, of rows with memberships ``a`` (n, k) and ``b`` (q, k): 1 in a parent's column for
-    its rows, all 0 for rows of the new search. Shape (n, q)."""
-    apart = np.add.outer(a @ distances, b @ distances) - 2.0 * (a * distances) @ b.T
-    return np.asarray(np.exp(-apart))
-
-
 @dataclass(frozen=True)
 class Own:
     """What the new search has to itself: its distance from the centre, and the lengthscales (d,) of its own part."""
@@ -171,14 +164,15 @@ class KinGP(GP):
 
     def _covariance_of_rows(self, z: Array) -> Array:
         m = len(self.lent)
-        k = correlation(squared_distances(z, z)) * _alike(self.lent, len(z) - m, self.distances, self.own.distance)
+        k = correlation(squared_distances(z, z)) * likeness(self.lent, self.distances, len(z) - m, self.own.distance)
         k[m:, m:] += self._own_correlation(self.x[m:])
         return np.asarray(self.hyper.signal * k + self.bias)
 
 
-def _alike(lent: Array, n: int, distances: Array, own: float) -> Array:
-    """Correlations of what all tasks share, of rows of parents with memberships ``lent`` (m, k) and ``n`` rows of the new
-    search after them."""
+def likeness(lent: Array, distances: Array, n: int = 0, own: float = 0.0) -> Array:
+    """rho_s rho_t, or 1 for the same task, of rows of parents with memberships ``lent`` (m, k), 1 in the column of each row's
+    parent, and ``n`` rows of the new search after them: shape (m + n, m + n). ``distances`` (k,) and ``own`` are those of the
+    parents and of the new search from the centre."""
     apart = np.append(distances, own)
     between = np.exp(-np.add.outer(apart, apart))
     between[np.diag_indices(len(distances))] = 1.0
@@ -367,7 +361,7 @@ def negative_log_posterior(
     scaled = z / t.hyper.lengthscales[columns.owner]
     k, slope = matern(squared_distances(scaled, scaled))
     np.fill_diagonal(k, 1.0)
-    alike = t.hyper.signal * likeness(members, members, t.distances)
+    alike = t.hyper.signal * likeness(members, t.distances)
     k *= alike
     cov = k + BIAS
     cov[np.diag_indices(len(y))] += t.hyper.noise + row_noise + 1e-9
@@ -413,7 +407,7 @@ class Together:
         k, slope = matern(squared_distances(scaled, scaled))
         k *= signal * (1.0 - math.exp(-2.0 * own))
         slope *= signal * (1.0 - math.exp(-2.0 * own))
-        common = signal * self.shared * _alike(self.lent, n, e[d + 1 : -2], own)
+        common = signal * self.shared * likeness(self.lent, e[d + 1 : -2], n, own)
         cov = common + BIAS
         cov[m:, m:] += k
         cov[np.diag_indices(m + n)] += noise + self.row_noise + 1e-9

@@ -110,8 +110,7 @@ def test_gradients_of_the_prediction() -> None:
 
 
 def test_the_kernel_between_tasks_is_positive_definite() -> None:
-    members = np.repeat(np.vstack([np.eye(3), np.zeros((1, 3))]), 2, axis=0)
-    alike = likeness(members, members, np.array([0.1, 1.0, 4.0]))
+    alike = likeness(np.repeat(np.eye(3), 2, axis=0), np.array([0.1, 1.0, 4.0]), 2)
     assert np.linalg.eigvalsh(alike).min() > -1e-12
     assert alike[0, 1] == 1.0
     assert alike[0, 6] == pytest.approx(np.exp(-0.1))
