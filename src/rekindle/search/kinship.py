@@ -42,8 +42,7 @@ from rekindle.search.bayesian.gp import (
     negative_log_likelihood,
     squared_distances,
 )
-from rekindle.search.bayesian.strategy import working_set
-from rekindle.search.parent_rows import chosen_rows
+from rekindle.search.bayesian.subsets import chosen_rows, spread_set, working_set
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
@@ -247,7 +246,7 @@ class Family:
         mode, deviation = np.full(self.size, math.log(_DISTANCE[0])), np.full(self.size, _DISTANCE[1])
         at = np.concatenate([modes[:d], mode, modes[d:]])
         spread = np.concatenate([deviations[:d], deviation, deviations[d:]])
-        lent = _some(len(self.y), _START_ROWS)
+        lent = spread_set(len(self.y), _START_ROWS)
         noise = self._excess(math.exp(at[-1]))[lent]
         rest = (self.columns.features(self.x[lent]), self.y[lent], self.members[lent], self.columns, at, spread, noise)
         kinds = ["lengthscale"] * d + ["distance"] * self.size + ["signal", "noise"]
@@ -443,11 +442,6 @@ class Together:
         value, gradient = self.priors.penalty(np.concatenate([theta[:d], self._level]))
         away = (theta[d:] - self.modes) / self.deviations
         return value + 0.5 * float(away @ away), np.concatenate([gradient[:d], away / self.deviations])
-
-
-def _some(n: int, limit: int) -> NDArray[np.intp]:
-    """At most ``limit`` of ``n`` rows at even steps."""
-    return np.unique(np.linspace(0, n - 1, min(n, limit)).astype(np.intp))
 
 
 def family_of(columns: Columns, lent: Sequence[tuple[Array, Array, Array]], units: Sequence[float], priors: Priors) -> Family:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rekindle.search.bayesian.encoding import Encoding
+from rekindle.search.bayesian.subsets import chosen_rows
 from rekindle.search.history import Direction, Parent
 from rekindle.search.space import Categorical, Configuration, Parameter, Space, Value, looked_up, positions
 
@@ -119,16 +120,6 @@ def _near(x: Array) -> NDArray[np.bool_]:
     away = np.maximum(-x, x - 1.0).max(axis=1, initial=0.0)
     near = away < _FARTHEST
     return near if near.sum() >= _ENOUGH else np.ones(len(x), dtype=bool)
-
-
-def chosen_rows(rows: NDArray[np.intp], values: Array, limit: int) -> NDArray[np.intp]:
-    """At most ``limit`` of ``rows``, in their order: the best half, the others at even steps of rank, failures last."""
-    if len(rows) <= limit:
-        return rows
-    ranked = rows[np.argsort(values[rows], kind="stable")]
-    best, rest = ranked[: limit // 2], ranked[limit // 2 :]
-    steps = np.linspace(0, len(rest) - 1, limit - len(best)).astype(np.intp)
-    return np.sort(np.concatenate([best, rest[steps]]))
 
 
 def coordinates_of(parameter: Parameter, parent: Parent) -> Array:

@@ -27,12 +27,13 @@ from rekindle.search.bayesian.initial import design_point, sobol
 from rekindle.search.bayesian.known_names import middles
 from rekindle.search.bayesian.model import Member, as_expected
 from rekindle.search.bayesian.prior import Context, PriorModel, View
-from rekindle.search.bayesian.strategy import BayesianSearch, Options, working_set
+from rekindle.search.bayesian.strategy import BayesianSearch, Options
+from rekindle.search.bayesian.subsets import chosen_rows, working_set
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, History, Parent
 from rekindle.search.kinship import Family, Kept, KinGP, Results, family_of
 from rekindle.search.parent_model import MIN_ROWS, RELIABLE, ParentModel, at_held, model_of
-from rekindle.search.parent_rows import MAX_ROWS, ParentRows, best_rows, chosen_rows, rows_of
+from rekindle.search.parent_rows import MAX_ROWS, ParentRows, best_rows, rows_of
 from rekindle.search.space import Configuration, Space
 from rekindle.search.strategy import generator
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from rekindle.search import Categorical, Continuous, History, Integer, Parent, Space, SpaceExhausted, Trial, TrialState, Tuner
 from rekindle.search.bayesian.aim import Aim
-from rekindle.search.bayesian.strategy import BayesianSearch, _Suggestion, working_set
+from rekindle.search.bayesian.strategy import BayesianSearch, _Suggestion
+from rekindle.search.bayesian.subsets import working_set
 from rekindle.search.history import ParentKind
 from rekindle.search.space import Configuration, Parameter
 from support.searches import figures

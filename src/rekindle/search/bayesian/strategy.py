@@ -19,6 +19,7 @@ from rekindle.search.bayesian.known_names import middles
 from rekindle.search.bayesian.maximise import Objective, maximise
 from rekindle.search.bayesian.model import Acquisition, member
 from rekindle.search.bayesian.prior import Context, PriorFactory, PriorModel, View, cold_start
+from rekindle.search.bayesian.subsets import working_set
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.bayesian.waves import SHORT, beside, has_turn, lacks_pair, sees_noise
 from rekindle.search.history import Direction, History, Parent, Trial
@@ -381,17 +382,3 @@ def leave_one_out_density(gp: GP, own: slice) -> float:
     mean, variance = gp.leave_one_out()
     z2 = (gp.y - mean)[own] ** 2 / variance[own]
     return float(-0.5 * np.sum(z2 + np.log(variance[own])))
-
-
-def working_set(y: Array, size: int) -> NDArray[np.intp]:
-    """Which rows to keep when there are more than ``size``: the best 40 %, the latest 30 %, the rest at even steps
-    of rank. Sorted indices; all of them when they fit."""
-    n = len(y)
-    if n <= size:
-        return np.arange(n, dtype=np.intp)
-    order = np.argsort(y, kind="stable")
-    best, latest = order[: (4 * size) // 10], np.arange(n - (3 * size) // 10, n)
-    kept = np.union1d(best, latest)
-    rest = np.setdiff1d(order, kept, assume_unique=True)
-    steps = np.linspace(0, len(rest) - 1, size - len(kept)).astype(np.intp)
-    return np.union1d(kept, rest[steps]).astype(np.intp)
