@@ -85,7 +85,7 @@ class Parent:
     """
 
     space: Space
-    trials: Sequence[tuple[Configuration, float | None]]
+    trials: Sequence[_Result]
     kind: ParentKind = "transfer"
     name: str = "parent"
     held: Configuration = field(default_factory=dict)
@@ -104,9 +104,7 @@ class Parent:
             raise ValueError(f"parent {self.name}: kind {self.kind!r} is neither 'identical' nor 'transfer'")
 
 
-def _results(
-    parent: str, trials: Iterable[tuple[Configuration, float | None]]
-) -> tuple[tuple[Configuration, float | None], ...]:
+def _results(parent: str, trials: Iterable[_Result]) -> tuple[_Result, ...]:
     results = []
     for place, trial in enumerate(trials):
         try:
@@ -151,7 +149,7 @@ class History:
     """
 
     trials: tuple[Trial, ...] = ()
-    asked: int = field(default=-1)
+    asked: int = -1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "trials", tuple(self.trials))

@@ -26,8 +26,6 @@ AUTO_LOG_RATIO = 100.0
 _FEW = 4096
 #: Whole numbers up to this one have places of their own on every scale, however many there are.
 _SURELY_APART = 2**40
-
-
 #: How a space is written.
 _SPACE = "write Space([Continuous('lr', 0.001, 0.1), ...])"
 

@@ -54,15 +54,15 @@ class Tuner:
         check_direction(direction)
         if not isinstance(space, Space):
             raise ValueError(f"space {space!r} is no Space; write Space([...])")
-        seed, parents = _checked(seed), _checked_parents(parents)
-        if not isinstance(strategy, str):
+        seed, parents = _checked_seed(seed), _checked_parents(parents)
+        if isinstance(strategy, str):
+            _check_parents(strategy, parents)
+            strategy = make_strategy(strategy, space, direction, seed, parents)
+        else:
             _check_strategy(strategy, space, direction, parents)
-        elif parents and strategy in _WITHOUT_PARENTS:
-            way_out = "leave them out, or take 'bayesian'"
-            raise ValueError(f"parents: {strategy!r} search looks at no results, so that parents change nothing; {way_out}")
         self._lock = RLock()
         self._direction: Direction = direction
-        self._strategy = make_strategy(strategy, space, direction, seed, parents) if isinstance(strategy, str) else strategy
+        self._strategy = strategy
         self._finished: list[Trial] = []
         self._pending: dict[int, Trial] = {}
         self._why: dict[int, Proposal] = {}
@@ -226,7 +226,7 @@ def make_strategy(name: str, space: Space, direction: Direction, seed: int, pare
             raise ValueError(f"strategy {name!r} is not one of 'random', 'grid', 'bayesian'; {others}")
 
 
-def _checked(seed: int) -> int:
+def _checked_seed(seed: int) -> int:
     try:
         number = operator.index(seed)
     except TypeError:
@@ -246,6 +246,12 @@ def _checked_parents(parents: Sequence[Parent]) -> tuple[Parent, ...]:
         if not isinstance(parent, Parent):
             raise ValueError(f"parents: {parent!r} is no Parent; write Parent(space, [(configuration, value), ...])")
     return found
+
+
+def _check_parents(strategy: str, parents: Sequence[Parent]) -> None:
+    if parents and strategy in _WITHOUT_PARENTS:
+        way_out = "leave them out, or take 'bayesian'"
+        raise ValueError(f"parents: {strategy!r} search looks at no results, so that parents change nothing; {way_out}")
 
 
 def _check_strategy(strategy: Strategy, space: Space, direction: Direction, parents: Sequence[Parent]) -> None:
