@@ -43,6 +43,8 @@ Array = NDArray[np.float64]
 _ALL_ROWS = 400
 #: An identical parent is trusted while its results predict the new ones within this many deviations (root mean square).
 _TRUST = 3.0
+#: Deviation, in a parent's standard units, of what its model leaves out.
+_MISFIT = 0.15
 #: Below this weight a parent has no say.
 _NO_SAY = 1e-3
 #: Of so many of each parent's best, so far apart, the family chooses the first suggestion, and those at these numbers of asked
@@ -382,7 +384,7 @@ def _judged(
     lent = np.full(len(rows.values), forward.max())
     lent[rows.succeeded] = forward
     mean, variance = model.gp.predict(np.where(model.known, x, 0.5))
-    z = (targets.forward(values) - lent.mean() - mean) / np.sqrt(variance + model.gp.noise + 0.15**2)
+    z = (targets.forward(values) - lent.mean() - mean) / np.sqrt(variance + model.gp.noise + _MISFIT**2)
     return float(np.sqrt(np.mean(np.clip(z, -1e6, 1e6) ** 2))), _rank_correlation(mean, y)
 
 

@@ -34,6 +34,12 @@ Key = tuple[object, ...]
 _LEAST_WEIGHT = 0.02
 #: Where parents have less say than this, a search goes on as if it had none.
 _LEAST_SAY = 0.1
+#: Once trials have failed the design takes the first of its next ``_LOOKED_AT`` rows whose log probability of success is less
+#: than ``_BEHIND`` below the greatest among them.
+_LOOKED_AT, _BEHIND = 33, 0.7
+#: The model of where trials fail holds at most so many rows that failed, the latest; of those that succeeded at least so many
+#: where there are, and of those that parents lend at most so many.
+_FAILED_ROWS, _LEAST_SUCCEEDED, _LENT_ROWS = 100, 50, 100
 
 
 @dataclass(frozen=True)
@@ -134,8 +140,8 @@ class _Suggestion:
         rows = self.search.encoding.snap(points)
         if self.feasibility is not None:
             # All else equal the sequence's own order holds: only rows likelier to fail than the likeliest success give way.
-            log_p = self.feasibility.log_probability(rows[:33])
-            rows = rows[np.argsort(log_p < np.max(log_p) - 0.7, kind="stable")]
+            log_p = self.feasibility.log_probability(rows[:_LOOKED_AT])
+            rows = rows[np.argsort(log_p < np.max(log_p) - _BEHIND, kind="stable")]
         for _, configuration in self._new(rows):
             return Proposal(configuration, "initial", {**self._facts, "index": first})
         return self._draw()
@@ -362,9 +368,9 @@ class _Suggestion:
     @cached_property
     def feasibility(self) -> Feasibility | None:
         failed, lent = self._encode(self.history.failed), self.prior.failed
-        failed = (failed if lent is None else np.vstack([lent, failed]))[-100:]
-        keep = working_set(self.y, max(self.search.options.fit_set - len(failed), 50))
-        succeeded = [self.x[keep], *(v.x[:100] for v in self.prior.views if v.x is not None)]
+        failed = (failed if lent is None else np.vstack([lent, failed]))[-_FAILED_ROWS:]
+        keep = working_set(self.y, max(self.search.options.fit_set - len(failed), _LEAST_SUCCEEDED))
+        succeeded = [self.x[keep], *(v.x[:_LENT_ROWS] for v in self.prior.views if v.x is not None)]
         return Feasibility.of(np.vstack(succeeded), failed, self.search.encoding.columns)
 
     @cached_property
