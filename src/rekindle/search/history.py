@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -93,6 +93,8 @@ class Parent:
     def __post_init__(self) -> None:
         if not isinstance(self.space, Space):
             raise ValueError(f"parent {self.name}: space {self.space!r} is no Space; write Space([...])")
+        if not isinstance(self.held, Mapping):
+            raise ValueError(f"parent {self.name}: held: {self.held!r} is no mapping of names to values, such as {{'lr': 0.1}}")
         try:
             object.__setattr__(self, "held", _plain(self.held))
         except ValueError as error:
@@ -105,6 +107,8 @@ class Parent:
 
 
 def _results(parent: str, trials: Iterable[_Result]) -> tuple[_Result, ...]:
+    if not isinstance(trials, Iterable):
+        raise ValueError(f"parent {parent}: trials {trials!r} are no list; write [({{'lr': 0.1}}, 0.9), ...]")
     results = []
     for place, trial in enumerate(trials):
         try:

@@ -256,6 +256,8 @@ class Space:
             raise SpaceError(parameters.name, parameters, f"one range alone is no list of ranges; {_SPACE}")
         if not isinstance(parameters, Iterable):
             raise SpaceError("parameters", parameters, f"not a list of ranges; {_SPACE}")
+        if not isinstance(known_names, bool):
+            raise SpaceError("known_names", known_names, "whether the names of hyperparameters count is True or False")
         object.__setattr__(self, "parameters", tuple(parameters))
         object.__setattr__(self, "known_names", known_names)
         names: set[str] = set()

@@ -194,6 +194,12 @@ def test_all_rows_are_all_configurations() -> None:
     assert Encoding(Space([])).all_rows().shape == (Space([]).size, 0)
 
 
+@pytest.mark.parametrize("value", ["no", None, 0])
+def test_whether_names_count_is_true_or_false(value: object) -> None:
+    with pytest.raises(SpaceError, match=r"^known_names: .* is True or False"):
+        Space([Continuous("subsample", 0, 1)], known_names=value)  # type: ignore[arg-type]
+
+
 def test_a_text_is_no_list_of_letters() -> None:
     with pytest.raises(SpaceError, match="'relu': a categorical range is a list of values"):
         Categorical("act", "relu")

@@ -275,6 +275,12 @@ def test_a_parents_results_are_kept_as_pythons_own_values() -> None:
     assert json.dumps(found.trials) == '[[{"x": 0.5, "c": 1}, 2.0], [{"x": 0.1, "c": "a"}, null]]'
     with pytest.raises(ValueError, match=r"^parent old: space None is no Space"):
         Parent(None, [], name="old")  # type: ignore[arg-type]
+    for trials in (None, 5):
+        with pytest.raises(ValueError, match=rf"^parent old: trials {trials} are no list; write \[\({{'lr': 0.1}}, 0.9\)"):
+            Parent(SPACE, trials, name="old")  # type: ignore[arg-type]
+    for held in (None, [("x", 0.5)], "x"):
+        with pytest.raises(ValueError, match=r"^parent old: held: .* is no mapping of names to values, such as {'lr': 0.1}"):
+            Parent(SPACE, [], held=held, name="old")  # type: ignore[arg-type]
 
 
 def test_none_is_a_category_like_others_with_parents_too() -> None:
