@@ -14,7 +14,7 @@ from statistics import median
 
 from rekindle.search.history import Direction, History, Observation, Trial, TrialState, best_trial, better
 from rekindle.search.space import Space
-from rekindle.search.strategy import Proposal, Strategy, check_direction
+from rekindle.search.strategy import Proposal, Strategy, check_inner
 
 #: No trial is judged before this many others have succeeded.
 MIN_SUCCEEDED = 4
@@ -38,7 +38,7 @@ class MedianStopping:
     min_succeeded: int = MIN_SUCCEEDED
 
     def __post_init__(self) -> None:
-        check_direction(self.direction, self.inner)
+        check_inner(self.direction, self.inner)
 
     @property
     def space(self) -> Space:

@@ -19,7 +19,7 @@ import numpy as np
 from rekindle.search.history import Direction, History, Observation, Trial, TrialState
 from rekindle.search.random_search import RandomSearch
 from rekindle.search.space import Space, check_told_apart
-from rekindle.search.strategy import Proposal, Strategy, check_direction
+from rekindle.search.strategy import Proposal, Strategy, check_inner
 from rekindle.search.tuner import make_strategy
 
 #: The reduction factor: one in this many goes on at each rung.
@@ -56,7 +56,7 @@ class Hyperband:
     self_ending: bool = False
 
     def __post_init__(self) -> None:
-        check_direction(self.direction, self.inner)
+        check_inner(self.direction, self.inner)
         for name in ("min_resource", "max_resource"):
             object.__setattr__(self, name, _whole(name, getattr(self, name)))
         if not 1 <= self.min_resource <= self.max_resource:

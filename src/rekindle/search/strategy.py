@@ -52,6 +52,18 @@ class Strategy(Protocol):
         ...
 
 
+def is_strategy(given: object) -> bool:
+    """Whether ``given`` has what a Strategy has. A class has not: it searches no space yet."""
+    return not isinstance(given, type) and all(hasattr(given, name) for name in ("space", "propose", "to_stop"))
+
+
+def check_inner(direction: Direction, inner: Strategy) -> None:
+    """Raises ValueError unless ``inner`` is a Strategy object, which searches in this direction, if in any."""
+    if not is_strategy(inner):
+        raise ValueError(f"inner: {inner!r} is no Strategy object; write one, such as RandomSearch(space, seed)")
+    check_direction(direction, inner)
+
+
 def check_direction(direction: Direction, strategy: Strategy | None = None) -> None:
     """Raises ValueError for what is no direction, and for another one than that in which ``strategy`` searches, if in any."""
     if direction not in ("minimize", "maximize"):

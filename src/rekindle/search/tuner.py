@@ -13,7 +13,7 @@ from rekindle.search.grid_search import GridSearch
 from rekindle.search.history import Direction, History, Observation, Parent, Trial, TrialState, best_trial
 from rekindle.search.random_search import RandomSearch
 from rekindle.search.space import Configuration, Space, Value, check_told_apart
-from rekindle.search.strategy import Proposal, Strategy, check_direction
+from rekindle.search.strategy import Proposal, Strategy, check_direction, is_strategy
 
 #: Strategies that propose the same whatever was found, here or by parents.
 _WITHOUT_PARENTS: Final = ("random", "grid")
@@ -256,7 +256,7 @@ def _check_parents(strategy: str, parents: Sequence[Parent]) -> None:
 
 def _check_strategy(strategy: Strategy, space: Space, direction: Direction, parents: Sequence[Parent]) -> None:
     """Refuses what is no strategy object, and what is given beside one that it does not see."""
-    if isinstance(strategy, type) or not all(hasattr(strategy, name) for name in ("space", "propose", "to_stop")):
+    if not is_strategy(strategy):
         raise ValueError(f"strategy {strategy!r} is neither a name nor a Strategy object")
     if strategy.space != space:
         raise ValueError(f"strategy: it searches another space, {strategy.space!r}, than {space!r}; give both the same")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from itertools import permutations
 
 import pytest
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 from rekindle.search import Continuous, Space, Tuner
 from rekindle.search.early_stopping import MedianStopping, first_step
 from rekindle.search.history import Direction, History, Observation, Trial, TrialState
+from rekindle.search.hyperband import Hyperband
 from rekindle.search.random_search import RandomSearch
+from rekindle.search.strategy import Strategy
 from rekindle.search.tuner import make_strategy
 
 SPACE = Space([Continuous("x", 0, 1)])
@@ -149,3 +153,10 @@ def test_another_direction_than_that_of_the_search_is_refused() -> None:
         MedianStopping(make_strategy("bayesian", SPACE, "maximize", 0), "minimize")
     with pytest.raises(ValueError, match="direction 'min' is neither"):
         MedianStopping(RandomSearch(SPACE, 0), "min")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("inner", ["random", RandomSearch, None])
+@pytest.mark.parametrize("outer", [MedianStopping, partial(Hyperband, min_resource=1, max_resource=9)])
+def test_an_inner_strategy_is_an_object(outer: Callable[..., Strategy], inner: object) -> None:
+    with pytest.raises(ValueError, match=r"^inner: .* is no Strategy object; write one, such as RandomSearch\(space, seed\)"):
+        outer(inner, "minimize")
