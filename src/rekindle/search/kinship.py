@@ -29,17 +29,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from rekindle.search.bayesian.gp import (
+from rekindle.search.bayesian.fit import Priors, negative_log_likelihood
+from rekindle.search.bayesian.gp import GP, Hyperparameters
+from rekindle.search.bayesian.kernel import (
     BIAS,
-    GP,
     Columns,
-    Hyperparameters,
-    Priors,
     by_lengthscale,
     correlation,
     correlations_with_gradients,
     matern,
-    negative_log_likelihood,
     squared_distances,
 )
 from rekindle.search.bayesian.subsets import chosen_rows, spread_set, working_set

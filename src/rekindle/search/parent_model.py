@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
+from rekindle.search.bayesian.fit import Priors, most_probable
+from rekindle.search.bayesian.gp import GP, Hyperparameters
 from rekindle.search.bayesian.targets import Targets
 from rekindle.search.history import Direction, Parent
 from rekindle.search.parent_rows import ParentRows, coordinates_of, places, rows_of

@@ -22,7 +22,8 @@ from scipy.stats import rankdata
 
 from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import GP, Hyperparameters, Priors, most_probable
+from rekindle.search.bayesian.fit import Priors, most_probable
+from rekindle.search.bayesian.gp import GP, Hyperparameters
 from rekindle.search.bayesian.initial import design_point, sobol
 from rekindle.search.bayesian.known_names import middles
 from rekindle.search.bayesian.model import Member, as_expected

@@ -17,7 +17,8 @@ from rekindle.search.bayesian.acquisition import (
     log_worth_of_looking,
     log_worth_slope,
 )
-from rekindle.search.bayesian.gp import GP, Columns, Hyperparameters
+from rekindle.search.bayesian.gp import GP, Hyperparameters
+from rekindle.search.bayesian.kernel import Columns
 from rekindle.search.bayesian.model import Acquisition, Member, member
 
 

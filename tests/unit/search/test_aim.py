@@ -10,7 +10,7 @@ import pytest
 from rekindle.search import Categorical, Continuous, History, Integer, Space, Trial, TrialState
 from rekindle.search.bayesian.aim import Aim, Elsewhere, aim_of
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import Columns
+from rekindle.search.bayesian.kernel import Columns
 from rekindle.search.bayesian.maximise import maximise
 from rekindle.search.bayesian.strategy import BayesianSearch
 from rekindle.search.history import Parent

@@ -7,19 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.search.bayesian.gp import (
-    BIAS,
-    GP,
-    Columns,
-    Hyperparameters,
-    Priors,
-    _cholesky,
-    correlation,
-    fit,
-    matern,
-    negative_log_posterior,
-    squared_distances,
-)
+from rekindle.search.bayesian.fit import Priors, fit, negative_log_posterior
+from rekindle.search.bayesian.gp import GP, Hyperparameters, _cholesky
+from rekindle.search.bayesian.kernel import BIAS, Columns, correlation, matern, squared_distances
 
 MIXED = Columns((0, 0, 3, 0))
 

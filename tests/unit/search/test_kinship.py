@@ -9,7 +9,8 @@ import pytest
 
 from rekindle.search import Categorical, Continuous, Parent, Space, Tuner
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import BIAS, GP, Hyperparameters, matern, squared_distances
+from rekindle.search.bayesian.gp import GP, Hyperparameters
+from rekindle.search.bayesian.kernel import BIAS, matern, squared_distances
 from rekindle.search.kinship import Family, Kept, KinGP, Own, Results, Theta, Together, likeness, negative_log_posterior
 from rekindle.search.space import Configuration
 from rekindle.search.transfer import Kin

@@ -13,7 +13,8 @@ import pytest
 from rekindle.search import Categorical, Continuous, History, Integer, Parent, Space, Tuner
 from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import GP, most_probable
+from rekindle.search.bayesian.fit import most_probable
+from rekindle.search.bayesian.gp import GP
 from rekindle.search.bayesian.initial import design_point
 from rekindle.search.bayesian.strategy import BayesianSearch, _Suggestion
 from rekindle.search.bayesian.targets import Targets

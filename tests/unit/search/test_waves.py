@@ -11,7 +11,8 @@ import pytest
 
 from rekindle.search import Categorical, Continuous, History, Integer, Space, Trial, TrialState, Tuner
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import GP, Columns, Hyperparameters
+from rekindle.search.bayesian.gp import GP, Hyperparameters
+from rekindle.search.bayesian.kernel import Columns
 from rekindle.search.bayesian.strategy import BayesianSearch, Options
 from rekindle.search.bayesian.waves import beside, has_turn, lacks_pair, sees_noise
 from rekindle.search.history import Parent

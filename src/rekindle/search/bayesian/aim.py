@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rekindle.search.bayesian.gp import Columns
+from rekindle.search.bayesian.kernel import Columns
 from rekindle.search.bayesian.maximise import Objective
 
 Array = NDArray[np.float64]

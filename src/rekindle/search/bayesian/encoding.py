@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from rekindle.search.bayesian.gp import Columns
+from rekindle.search.bayesian.kernel import Columns
 from rekindle.search.space import Categorical, Configuration, Integer, Parameter, Space, Value, looked_up, positions
 
 Array = NDArray[np.float64]

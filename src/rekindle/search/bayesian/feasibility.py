@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
-from rekindle.search.bayesian.gp import GP, Columns, Priors, fit
+from rekindle.search.bayesian.fit import Priors, fit
+from rekindle.search.bayesian.gp import GP
+from rekindle.search.bayesian.kernel import Columns
 
 Array = NDArray[np.float64]
 

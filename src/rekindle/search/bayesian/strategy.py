@@ -13,7 +13,8 @@ from rekindle.search.bayesian.aim import FARTHER, NOTHING, SECOND_LOOK, Aim, Els
 from rekindle.search.bayesian.blas import single_thread
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.feasibility import Feasibility
-from rekindle.search.bayesian.gp import GP, Priors, most_probable
+from rekindle.search.bayesian.fit import Priors, most_probable
+from rekindle.search.bayesian.gp import GP
 from rekindle.search.bayesian.initial import covering, design_point, initial_size, sobol
 from rekindle.search.bayesian.known_names import middles
 from rekindle.search.bayesian.maximise import Objective, maximise

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rekindle.search.bayesian.encoding import Encoding
-from rekindle.search.bayesian.gp import GP, Priors
+from rekindle.search.bayesian.fit import Priors
+from rekindle.search.bayesian.gp import GP
 
 Array = NDArray[np.float64]
 
