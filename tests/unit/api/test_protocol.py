@@ -77,6 +77,20 @@ def test_what_is_not_a_request_is_refused_by_name(body, sentence):
     assert sentence in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b'{"a": "' + b'\\"' * 2**21, "Unterminated string"),
+        (("{" + ",".join(f'"{n:x}":1' for n in range(400_000)) + ',"61a7f":2}').encode(), "the key '61a7f' twice"),
+    ],
+    ids=["a text without an end", "a key twice among many"],
+)
+def test_the_largest_body_is_refused_as_fast_as_a_small_one(body, sentence):
+    """Where the time grew with the square of the length, these took hours, in which nobody else was answered."""
+    with pytest.raises(ApiError, match=sentence):
+        decode(body)
+
+
 def test_what_looks_bad_and_is_not():
     assert decode(b"") == {}
     assert decode(b" {} ") == {}
