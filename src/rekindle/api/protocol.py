@@ -167,6 +167,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        _check_characters(twice)
         raise serialization(f"The request body holds the key '{twice[:128]}' twice in one object.")
     return content
 

@@ -64,6 +64,7 @@ DEEP = '{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH
         ('{"a": 1}'.encode("utf-16"), "is not"),
         (b'{"a": "\\ud800"}', "half of a surrogate pair"),
         (b'{"\\udfff": 1}', "half of a surrogate pair"),
+        (b'{"\\udfff": 1, "\\udfff": 2}', "half of a surrogate pair"),
         (b'{"a": ["x\\u0000y"]}', "the character NUL"),
         (b'{"a": "x\0y"}', "is not JSON"),
         (f'{{"a":{DEEP}}}'.encode(), "more than 64 levels"),
