@@ -8,6 +8,7 @@ import re
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -260,6 +261,25 @@ def test_logs_are_filtered(client):
         assert refused[:2] == (400, "InvalidParameterException")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [('"--lr"', [0]), ('"-0.5"', [0]), ('-"--lr"', [1, 2]), ("-lr", [2]), ('"?"', [2]), ('?"?" ?--', [0, 2])],
+)
+def test_a_sign_within_quotes_is_looked_for(pattern, found):
+    lines = ["train.py --lr -0.5", "train.py lr 0.5", "why?"]
+    written = WrittenLogs({(ALICES, "job/algo-1-7"): [(n, line) for n, line in enumerate(lines)]})
+    with serving_logs(written) as logs:
+        assert messages(logs.filter_log_events(logGroupName=GROUP, filterPattern=pattern)) == [lines[n] for n in found]
+
+
+@contextmanager
+def serving_logs(written: WrittenLogs) -> Iterator[Any]:
+    """A client of CloudWatch Logs over these logs."""
+    apps = echo_apps(sts=sts_app(None), iam=iam_app(None), logs=logs_app(written), monitoring=cloudwatch_app(METRICS))
+    with serving(Gateway(apps, CREDENTIALS, GatewaySettings(), time.time)) as port:
+        yield making_clients(port)("logs")
+
+
 @dataclass(frozen=True)
 class CountedLogs(WrittenLogs):
     """Counts the looks for streams, and the logs that are read."""
@@ -278,9 +298,7 @@ class CountedLogs(WrittenLogs):
 
 def test_a_search_looks_for_streams_once_and_reads_those_of_its_time():
     counted = CountedLogs({(ALICES, f"job-{n:03}/algo-1-7"): [(1000 + n, f"line {n}")] for n in range(130)})
-    apps = echo_apps(sts=sts_app(None), iam=iam_app(None), logs=logs_app(counted), monitoring=cloudwatch_app(METRICS))
-    with serving(Gateway(apps, CREDENTIALS, GatewaySettings(), time.time)) as port:
-        logs = making_clients(port)("logs")
+    with serving_logs(counted) as logs:
         found = logs.filter_log_events(logGroupName=GROUP, startTime=1125, endTime=1128)["events"]
         assert [event["message"] for event in found] == ["line 125", "line 126", "line 127"]
         assert set(counted.read) == {f"job-{n}/algo-1-7" for n in (125, 126, 127)}

@@ -174,10 +174,11 @@ def _pattern(pattern: str) -> Callable[[str], bool]:
     """CloudWatch's term patterns: all terms occur, ``-term`` does not, ``?term`` any of these; quotes hold words together."""
     if pattern.strip()[:1] in ("{", "[", "%"):
         raise ServiceError("InvalidParameterException", f"filterPattern: {pattern[:80]!r}: Rekindle matches terms only.")
-    terms = [term.strip('"') for term in _terms(pattern)]
+    # A sign within the quotes is of the phrase: "--lr" is looked for, and -"--lr" must not occur.
+    terms = list(_terms(pattern))
     without = [term[1:].strip('"') for term in terms if term.startswith("-")]
     either = [term[1:].strip('"') for term in terms if term.startswith("?")]
-    every = [term for term in terms if not term.startswith(("-", "?"))]
+    every = [term.strip('"') for term in terms if not term.startswith(("-", "?"))]
     return lambda message: (
         all(term in message for term in every)
         and not any(term in message for term in without)
