@@ -300,8 +300,9 @@ def test_a_search_looks_for_streams_once_and_reads_those_of_its_time():
     counted = CountedLogs({(ALICES, f"job-{n:03}/algo-1-7"): [(1000 + n, f"line {n}")] for n in range(130)})
     with serving_logs(counted) as logs:
         found = logs.filter_log_events(logGroupName=GROUP, startTime=1125, endTime=1128)["events"]
-        assert [event["message"] for event in found] == ["line 125", "line 126", "line 127"]
-        assert set(counted.read) == {f"job-{n}/algo-1-7" for n in (125, 126, 127)}
+        # The end belongs to it, which is not so in GetLogEvents.
+        assert [event["message"] for event in found] == ["line 125", "line 126", "line 127", "line 128"]
+        assert set(counted.read) == {f"job-{n}/algo-1-7" for n in (125, 126, 127, 128)}
         assert len(counted.looks) == 1, "each look goes through all there are"
 
 

@@ -96,9 +96,9 @@ def _get_log_events(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
     stream, limit = text(call, "logStreamName"), integer(call, "limit", 1, _MAX_EVENTS, _MAX_EVENTS)
     direction, position = _token(call)
     if direction == "f":
-        events, end = _forward(_events(logs, call, stream, position), limit, position)
+        events, end = _forward(_events(logs, call, stream, position, _times(call)), limit, position)
         return _answer(events, position, end)
-    earlier = _backward(_events(logs, call, stream, 0), limit, position)
+    earlier = _backward(_events(logs, call, stream, 0, _times(call)), limit, position)
     start = earlier[0][0] if earlier else (0 if position == _FOREVER else position)
     return _answer([event for _, event in earlier], start, earlier[-1][1].end if earlier else start)
 
@@ -126,15 +126,15 @@ def _filter_log_events(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
 
 def _matching(logs: TrainingLogs, call: Call) -> Iterator[tuple[str, int, LogEvent]]:
     """The stream, beginning and content of each event that the filter lets through, from where the token says."""
-    matches = _pattern(text(call, "filterPattern", ""))
+    matches, times = _pattern(text(call, "filterPattern", "")), _searched_times(call)
     token = text(call, "nextToken", "")
     position, _, resumed = token.partition("/")
     if token and not (resumed and _is_position(position)):
         raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
-    for stream in _named_streams(logs, call):
+    for stream in _named_streams(logs, call, times):
         if stream < resumed:
             continue
-        for begin, event in _events(logs, call, stream, int(position) if token and stream == resumed else 0):
+        for begin, event in _events(logs, call, stream, int(position) if token and stream == resumed else 0, times):
             if matches(event.message):
                 yield stream, begin, event
 
@@ -145,8 +145,8 @@ def _shown_match(stream: str, event: LogEvent) -> dict[str, Any]:
     return {"logStreamName": stream, "message": event.message, "eventId": event_id, **times}
 
 
-def _named_streams(logs: TrainingLogs, call: Call) -> Iterator[str]:
-    """The streams to search, by name: those listed, or those with the prefix and with events within the times asked for."""
+def _named_streams(logs: TrainingLogs, call: Call, times: tuple[int, int]) -> Iterator[str]:
+    """The streams to search, by name: those listed, or those with the prefix and with events within the times."""
     names, prefix = call.parameters.get("logStreamNames"), text(call, "logStreamNamePrefix", "")
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise ServiceError("SerializationException", "logStreamNames: Expected list of texts or null")
@@ -157,7 +157,7 @@ def _named_streams(logs: TrainingLogs, call: Call) -> Iterator[str]:
     if names:
         yield from sorted(set(names))
         return
-    (start, end), after = _times(call), ""
+    (start, end), after = times, ""
     while page := logs.streams(call.owner, prefix, after, _LOOKED_UP):
         yield from (stream.name for stream in page if _has_events(stream, start, end))
         if len(page) < _LOOKED_UP:
@@ -201,9 +201,11 @@ def _terms(pattern: str) -> Iterator[str]:
         yield word
 
 
-def _events(logs: TrainingLogs, call: Call, stream: str, position: int) -> Iterator[tuple[int, LogEvent]]:
-    """Each event within the times asked for, with the position that it begins at; ResourceNotFoundException for no stream."""
-    start, end = _times(call)
+def _events(
+    logs: TrainingLogs, call: Call, stream: str, position: int, times: tuple[int, int]
+) -> Iterator[tuple[int, LogEvent]]:
+    """Each event within the times, with the position that it begins at; ResourceNotFoundException for no stream."""
+    start, end = times
     while True:
         page = logs.events(call.owner, stream, position, 1000)
         if page is None:
@@ -217,8 +219,14 @@ def _events(logs: TrainingLogs, call: Call, stream: str, position: int) -> Itera
 
 
 def _times(call: Call) -> tuple[int, int]:
-    """From when to when events are asked for."""
+    """From when to before when events are asked for."""
     return integer(call, "startTime", 0, _FOREVER, 0), integer(call, "endTime", 0, _FOREVER, _FOREVER)
+
+
+def _searched_times(call: Call) -> tuple[int, int]:
+    """The same of a search: to FilterLogEvents, and to it alone, events of its endTime belong."""
+    start, end = _times(call)
+    return start, end + 1
 
 
 def _forward(events: Iterator[tuple[int, LogEvent]], limit: int, position: int) -> tuple[list[LogEvent], int]:
