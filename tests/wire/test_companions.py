@@ -322,6 +322,7 @@ def test_a_search_looks_for_streams_once_and_reads_those_of_its_time():
         ("describe_log_streams", {"logGroupName": GROUP, "orderBy": "LastEventTime", "nextToken": "none"}, "InvalidParameterException"),
         ("describe_log_streams", {"logGroupName": GROUP, "orderBy": "Size"}, "InvalidParameterException"),
         ("filter_log_events", {"logGroupName": GROUP, "filterPattern": "{ $.a = 1 }"}, "InvalidParameterException"),
+        ("filter_log_events", {"logGroupName": GROUP, "filterPattern": "x " * 513}, "InvalidParameterException"),
         ("put_log_events", {"logGroupName": GROUP, "logStreamName": "x", "logEvents": [{"timestamp": 1, "message": "m"}]}, "UnknownOperationException"),
     ],
 )  # fmt: skip

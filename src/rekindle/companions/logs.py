@@ -15,6 +15,7 @@ from rekindle.companions.wire import Call, JsonApp, ServiceError, flag, integer,
 GROUP: Final = "/aws/sagemaker/TrainingJobs"
 _MAX_EVENTS: Final = 10_000
 _MAX_STREAMS: Final = 50
+_MAX_PATTERN: Final = 1024
 #: How many streams a search looks up at a time: each look goes through all of them.
 _LOOKED_UP: Final = 1000
 _ORDERS: Final = ("LogStreamName", "LastEventTime")
@@ -113,6 +114,9 @@ def _answer(events: Sequence[LogEvent], start: int, end: int) -> Mapping[str, An
 
 def _filter_log_events(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
     _check_group(call)
+    if call.parameters.get("startFromHead") is False:
+        message = "startFromHead: false: Rekindle searches from the head. GetLogEvents reads a stream from its end."
+        raise ServiceError("InvalidParameterException", message)
     limit = integer(call, "limit", 1, _MAX_EVENTS, _MAX_EVENTS)
     found: list[dict[str, Any]] = []
     size = 0
@@ -126,7 +130,10 @@ def _filter_log_events(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
 
 def _matching(logs: TrainingLogs, call: Call) -> Iterator[tuple[str, int, LogEvent]]:
     """The stream, beginning and content of each event that the filter lets through, from where the token says."""
-    matches, times = _pattern(text(call, "filterPattern", "")), _searched_times(call)
+    pattern = text(call, "filterPattern", "")
+    if len(pattern) > _MAX_PATTERN:
+        raise invalid(f"'{pattern[:80]}...'", "filterPattern", f"Member must have length less than or equal to {_MAX_PATTERN}")
+    matches, times = _pattern(pattern), _searched_times(call)
     token = text(call, "nextToken", "")
     position, _, resumed = token.partition("/")
     if token and not (resumed and _is_position(position)):

@@ -92,6 +92,14 @@ def test_an_empty_name_is_a_stream_that_does_not_exist():
     assert (status, json.loads(body)["__type"]) == (400, "ResourceNotFoundException")
 
 
+@pytest.mark.parametrize(("first", "status"), [(False, 400), (True, 200), (None, 200)])
+def test_a_search_from_the_end_is_refused(first, status):
+    """To answer with the oldest events would be wrong and look right."""
+    asked = json.dumps({"logGroupName": GROUP, "startFromHead": first}).encode()
+    found, body = status_and_body(logs_app(LOGS), asked, "Logs_20140328.FilterLogEvents")
+    assert (found, b"startFromHead: false" in body) == (status, status == 400)
+
+
 @given(st.dictionaries(st.sampled_from(METRIC_MEMBERS), JSON))
 def test_cloudwatch_answers_anything(parameters):
     dimensions = [{"Name": "TrainingJobName", "Value": "job"}]
