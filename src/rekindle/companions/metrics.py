@@ -22,6 +22,8 @@ _XML: Final = "http://monitoring.amazonaws.com/doc/2010-08-01/"
 #: CloudWatch's limit on the data points of one answer.
 _MAX_DATAPOINTS: Final = 1440
 _SHORT_PERIODS: Final = (1, 5, 10, 20, 30)
+#: The largest value that CloudWatch takes, by its size.
+_LARGEST: Final = 2.0**360
 #: A year: more than CloudWatch keeps.
 _MAX_PERIOD: Final = 366 * 86_400
 
@@ -64,11 +66,11 @@ def cloudwatch_app(metrics: TrainingMetrics) -> ASGIApp:
 
 
 def statistics(points: Sequence[Point], question: Question) -> list[Datapoint]:
-    """The data points of the periods that hold any value, oldest first. Values that are not finite are left out, as
-    CloudWatch does not take them in."""
+    """The data points of the periods that hold any value, oldest first. Values that CloudWatch does not take in are left out:
+    those that are not finite, and larger ones than it takes, whose sum might not be."""
     periods: dict[int, list[float]] = {}
     for point in points:
-        if math.isfinite(point.value):
+        if abs(point.value) <= _LARGEST:
             periods.setdefault(math.floor(point.at / question.period), []).append(point.value)
     return [
         Datapoint(number * question.period, {name: _STATISTICS[name](values) for name in question.statistics})

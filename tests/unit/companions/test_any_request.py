@@ -118,6 +118,17 @@ def test_cloudwatch_answers_anything(parameters):
     assert isinstance(json.loads(body), dict)
 
 
+@pytest.mark.parametrize(("value", "count"), [(1.7e308, 0), (2.0**360, 2)])
+def test_statistics_of_the_largest_values(value, count):
+    """A loss that grows without end is a number as long as a double holds it; a sum of such may be none."""
+    metrics = WrittenMetrics({(OWNER, "job", "loss"): [Point(100.0, value), Point(101.0, value)]})
+    asked = {"Namespace": NAMESPACE, "MetricName": "loss", "Dimensions": [{"Name": "TrainingJobName", "Value": "job"}]}
+    when = {"StartTime": 0, "EndTime": 1000, "Period": 60, "Statistics": ["SampleCount", "Sum", "Average"]}
+    body = json.dumps({**asked, **when}).encode()
+    status, answer = status_and_body(cloudwatch_app(metrics), body, "GraniteServiceVersion20100801.GetMetricStatistics")
+    assert (status, [p["SampleCount"] for p in json.loads(answer)["Datapoints"]]) == (200, [float(count)] if count else [])
+
+
 @given(st.binary(max_size=40))
 def test_json_services_answer_any_bytes(body):
     assert status_and_body(logs_app(LOGS), body, "Logs_20140328.DescribeLogGroups")[0] in (200, 400)
