@@ -16,6 +16,8 @@ from typing import Any
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
+from rekindle.domain.training_job import MAX_INSTANCES
+
 Json = dict[str, Any]
 
 #: Text for members without a pattern: what quoting, encodings and formats trip over.
@@ -278,7 +280,7 @@ def _resources(random: Random, part: Json, names: tuple[str, ...]) -> None:
         del resources["InstanceGroups"][1:]
     for counted in (resources, *(element for name in lists for element in resources.get(name, ()))):
         if "InstanceCount" in counted:
-            counted["InstanceCount"] = max(1, counted["InstanceCount"])
+            counted["InstanceCount"] = min(max(1, counted["InstanceCount"]), MAX_INSTANCES)
     part[chosen] = resources
 
 

@@ -407,6 +407,12 @@ STRUCTURE = [
         "Number of tunable hyperparameters",
         "hyperParameterTuningJobConfig.parameterRanges: 32",
     ),
+    (
+        f"{DEFINITION}.ResourceConfig",
+        {"InstanceType": "ml.m5.large", "InstanceCount": 101, "VolumeSizeInGB": 1},
+        "Number of instances of a training job",
+        "trainingJobDefinition.resourceConfig.instanceCount: 101",
+    ),
 ]
 
 

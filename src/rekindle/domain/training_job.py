@@ -20,6 +20,8 @@ FAILURE_REASON_LIMIT = 1024
 #: How often a training job whose process vanished through no fault of its own is started again.
 LOST_RETRIES = 3
 
+#: How many instances a training job may have: each is a process of one machine.
+MAX_INSTANCES = 100
 #: How many tags a job may have.
 MAX_TAGS = 50
 #: The hyperparameters that say where a script's archive is, and which file of it is to be started.
@@ -299,6 +301,14 @@ def check_training_job(job: TrainingJob) -> None:
     if len(job.hyperparameters) > 100:
         raise LimitExceeded("number of hyperparameters", 100, len(job.hyperparameters), field="hyperparameters")
     check_definitions(job.spec.algorithm.metrics)
+    check_instances(job.spec.resources)
+
+
+def check_instances(resources: Resources) -> None:
+    """Whether so many instances can be begun. Raises LimitExceeded."""
+    count = resources.instance_count
+    if count > MAX_INSTANCES:
+        raise LimitExceeded("number of instances of a training job", MAX_INSTANCES, count, field="resources.instances")
 
 
 def moved(transitions: tuple[Transition, ...], status: SecondaryStatus, at: float, message: str) -> tuple[Transition, ...]:

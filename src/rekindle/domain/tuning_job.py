@@ -17,7 +17,7 @@ from rekindle.domain.checks import Check, raise_first
 from rekindle.domain.errors import InvalidValue, LimitExceeded, first_of, shown, within
 from rekindle.domain.metrics import check_definitions
 from rekindle.domain.note import Note
-from rekindle.domain.training_job import Owner, TrainingSpec
+from rekindle.domain.training_job import Owner, TrainingSpec, check_instances
 from rekindle.search.history import Direction
 from rekindle.search.space import Continuous, Integer, Parameter, Space, SpaceError, Value, not_told_apart, size_of
 
@@ -335,6 +335,7 @@ def check_definition(definition: Definition) -> None:
     metrics = definition.training.algorithm.metrics
     with within(where):
         check_definitions(metrics)
+        check_instances(definition.training.resources)
     if len(metrics) > MAX_METRICS:
         raise LimitExceeded("number of metrics", MAX_METRICS, len(metrics), field=f"{where}metrics")
     if definition.objective.metric not in [m.name for m in metrics]:

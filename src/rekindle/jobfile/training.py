@@ -14,6 +14,7 @@ from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import (
     DEFAULT_MAX_RUNTIME_SECONDS,
+    MAX_INSTANCES,
     PROGRAM,
     Algorithm,
     Channel,
@@ -191,7 +192,7 @@ def _resources(value: Value | None) -> Resources:
     fields = value.table(("instances", "gpus", "cpus"))
     instances, gpus, cpus = fields.get("instances"), fields.get("gpus"), fields.get("cpus")
     return Resources(
-        instance_count=1 if instances is None else instances.whole(least=1, most=100),
+        instance_count=1 if instances is None else instances.whole(least=1, most=MAX_INSTANCES),
         gpus=0 if gpus is None else gpus.whole(least=0, most=1024),
         cpus=0 if cpus is None else cpus.whole(least=0, most=65_536),
     )

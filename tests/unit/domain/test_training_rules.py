@@ -18,6 +18,11 @@ def given(**hyperparameters: str) -> TrainingJob:
     return replace(training_job(), hyperparameters=hyperparameters)
 
 
+def on_instances(count: int) -> TrainingJob:
+    job = training_job()
+    return replace(job, spec=replace(job.spec, resources=Resources(instance_count=count)))
+
+
 @pytest.mark.parametrize(
     ("job", "most"),
     [
@@ -25,6 +30,7 @@ def given(**hyperparameters: str) -> TrainingJob:
         (lambda n: given(**{"p" * n: "1"}), 256),
         (lambda n: given(p="1" * n), 2500),
         (lambda n: given(**{f"p{i}": "1" for i in range(n)}), 100),
+        (on_instances, 100),
     ],
 )
 def test_what_is_at_a_limit_passes_and_one_more_does_not(job: Callable[[int], TrainingJob], most: int) -> None:
