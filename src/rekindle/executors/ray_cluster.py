@@ -42,7 +42,7 @@ _LOOK_SECONDS = 5
 def check(spec: TrainingSpec, host: Host) -> None:
     """Raises Unsupported for a training job that cannot be run on a Ray cluster."""
     if spec.resources.instance_count > 1:
-        field = "resources.instance_count"
+        field = "resources.instances"
         message = f"{field}: {spec.resources.instance_count}: a training job is one program on a Ray cluster."
         raise Unsupported(message, "Ask for one instance; within it, Ray Train and ray.init() reach the whole cluster.", field)
     if runs_container(spec.algorithm, host.images):

@@ -569,7 +569,7 @@ def test_a_program_s_own_exit_code_is_none_of_the_folder_s(tmp_path: Path) -> No
     [
         (
             TrainingSpec(Algorithm(command="true"), resources=Resources(instance_count=2)),
-            "resources.instance_count: 2: a training job is one program on a Ray cluster.",
+            "resources.instances: 2: a training job is one program on a Ray cluster.",
         ),
         (TrainingSpec(Algorithm(image="own:1")), "image: 'own:1': images are not run as containers on a Ray cluster."),
     ],
