@@ -35,7 +35,7 @@ def test_a_number_gets_a_range_around_it(hint: str, kind: str, low: str, high: s
     assert range_around("p", hint) == (f"{kind}ParameterRanges", expected)
 
 
-@pytest.mark.parametrize("hint", ["0", "0.0", "gbtree", '"quoted"', "", "nan", "inf", "1e308", "true"])
+@pytest.mark.parametrize("hint", ["0", "0.0", "gbtree", '"quoted"', "", "nan", "inf", "1e308", "true", "2024_11", "1_0.5"])
 def test_what_has_no_range_stays_static(hint: str) -> None:
     assert range_around("p", hint) is None
 

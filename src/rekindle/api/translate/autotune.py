@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rekindle.api.errors import missing, validation
-from rekindle.api.translate.part import Part, says_something
+from rekindle.api.translate.part import Part, number_of, says_something
 from rekindle.domain.errors import InvalidValue
 
 Json = Mapping[str, Any]
@@ -61,7 +61,7 @@ def range_around(name: str, hint: str) -> tuple[str, Json] | None:
         ends = sorted((whole * 2, math.ceil(whole / 2) if whole > 0 else math.floor(whole / 2)))
         return ("IntegerParameterRanges", _range(name, *map(str, ends))) if whole else None
     try:
-        number = float(hint)
+        number = number_of(hint)
     except ValueError:
         return None
     if not math.isfinite(number * 2) or number == 0:

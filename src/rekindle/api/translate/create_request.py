@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from rekindle.api.translate.autotune import expanded
-from rekindle.api.translate.part import Json, Part, check_texts, says_something, tags_of, without_nulls
+from rekindle.api.translate.part import Json, Part, check_texts, number_of, says_something, tags_of, without_nulls
 from rekindle.api.translate.training_request import training_spec
 from rekindle.domain.errors import InvalidValue, within
 from rekindle.domain.tuning_job import (
@@ -34,8 +34,6 @@ RANGE_KINDS = ("ContinuousParameterRanges", "IntegerParameterRanges", "Categoric
 MAX_ENVIRONMENT = 48
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,300}")
-#: Of what Python takes for a number: no underscores, no other scripts' digits.
-_NUMBER = re.compile(r"\s*[-+]?([0-9.]+(e[-+]?[0-9]+)?|inf(inity)?|nan)\s*", re.IGNORECASE | re.ASCII)
 _CONFIG = "HyperParameterTuningJobConfig"
 
 
@@ -145,9 +143,7 @@ _RANGE_OF: Mapping[str, Callable[[Part], Parameter]] = dict(
 def _end(part: Part, key: str) -> int | float:
     text = part.need(key, str)
     try:
-        if not _NUMBER.fullmatch(text):
-            raise ValueError(text)
-        number = int(text) if _INTEGER.fullmatch(text) else float(text)
+        number = int(text) if _INTEGER.fullmatch(text) else number_of(text)
         float(number)
     except (ValueError, OverflowError) as error:
         raise InvalidValue(f"ranges.{part.get('Name')}.{key}", text, "not a number") from error
