@@ -155,9 +155,10 @@ def test_the_executors_model_is_where_the_model_is() -> None:
         "S3ModelArtifacts": "file:///m.tar.gz"
     }
     plain = replace(job_file_training(), output=Output("s3://b/o/", "NONE"))
-    assert describe_training_job(training_job(spec=plain))["ModelArtifacts"]["S3ModelArtifacts"] == (
-        "s3://b/o/Mine-001-abcdef12/output/model/"
-    )
+    folder = "s3://b/o/Mine-001-abcdef12/output/model"
+    for found in (None, folder):
+        shown = describe_training_job(training_job(spec=plain, model_uri=found))
+        assert shown["ModelArtifacts"] == {"S3ModelArtifacts": f"{folder}/"}
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.2, 1), (1.4, 1), (1.6, 2), (3600.0, 3600)])

@@ -26,7 +26,7 @@ def describe_training_job(job: TrainingJob) -> Json:
             "TrainingJobArn": training_job_arn(job),
             "TuningJobArn": job.tuning_job_name and resource_arn(job.owner, TUNING, job.tuning_job_name),
             "HyperParameters": dict(job.hyperparameters) or None,
-            "ModelArtifacts": {"S3ModelArtifacts": job.model_uri or _model_uri(job)},
+            "ModelArtifacts": {"S3ModelArtifacts": _model_uri(job)},
             "TrainingJobStatus": status.value,
             "SecondaryStatus": _secondary(job, status).value,
             "FailureReason": job.failure_reason,
@@ -159,7 +159,7 @@ def _objective(job: TrainingJob, direction: Direction) -> Json | None:
 
 
 def _model_uri(job: TrainingJob) -> str:
-    """Where the model will be: SageMaker tells from the beginning."""
-    root = (job.spec.output.uri or "").rstrip("/")
-    folder = f"{root}/{job.name}/output"
-    return f"{folder}/model/" if job.spec.output.compression == "NONE" else f"{folder}/model.tar.gz"
+    """Where the model is or will be: SageMaker tells from the beginning. A folder is named with its slash."""
+    root, packed = (job.spec.output.uri or "").rstrip("/"), job.spec.output.compression != "NONE"
+    found = job.model_uri or f"{root}/{job.name}/output/{'model.tar.gz' if packed else 'model'}"
+    return found if packed else f"{found.rstrip('/')}/"
