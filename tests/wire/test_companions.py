@@ -162,9 +162,11 @@ def test_a_configured_role_exists_may_be_assumed_and_may_do_everything(client_wi
 
 
 def test_another_role_than_the_configured_one_does_not_exist(client_with_role):
-    assert code_of(lambda: client_with_role("iam").get_role(RoleName="other"))[:2] == (404, "NoSuchEntity")
-    asked = {"PolicySourceArn": ROLE_ARN + "s", "ActionNames": ["s3:PutObject"]}
-    assert code_of(lambda: client_with_role("iam").simulate_principal_policy(**asked))[:2] == (404, "NoSuchEntity")
+    iam, asked = client_with_role("iam"), {"PolicySourceArn": ROLE_ARN + "s", "ActionNames": ["s3:PutObject"]}
+    for call in (lambda: iam.get_role(RoleName="other"), lambda: iam.simulate_principal_policy(**asked)):
+        status, code, message = code_of(call)
+        assert (status, code) == (404, "NoSuchEntity")
+        assert "cannot be found. Here is the role tuner alone" in message
 
 
 def names(answer: Any) -> list[str]:

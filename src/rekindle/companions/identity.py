@@ -59,7 +59,7 @@ def _get_role(role: str | None, created_at: float, call: Call) -> str:
     if role is None:
         raise _denied(call, "iam:GetRole", f"role {name}")
     if name != role:
-        raise ServiceError("NoSuchEntity", f"The role with name {name} cannot be found.", 404)
+        raise _no_role(f"The role with name {name} cannot be found.", role)
     shown = {
         "Path": "/",
         "RoleName": role,
@@ -77,7 +77,7 @@ def _simulate_principal_policy(role: str | None, call: Call) -> str:
     if role is None:
         raise _denied(call, "iam:SimulatePrincipalPolicy", source)
     if source.rpartition("/")[2] != role:
-        raise ServiceError("NoSuchEntity", f"Policy source {source} cannot be found.", 404)
+        raise _no_role(f"Policy source {source} cannot be found.", role)
     results = [
         "<member>" + element("EvalActionName", action) + element("EvalResourceName", resource) + _ALLOWED + "</member>"
         for action in call.members("ActionNames")
@@ -87,6 +87,12 @@ def _simulate_principal_policy(role: str | None, call: Call) -> str:
 
 
 _ALLOWED: Final = element("EvalDecision", "allowed") + "<MatchedStatements/><MissingContextValues/>"
+
+
+def _no_role(sentence: str, role: str) -> ServiceError:
+    """AWS's sentence, and what a notebook that names its account's role can do."""
+    way_out = f"Here is the role {role} alone: name it (REKINDLE_ROLE calls it otherwise), or give a role's full ARN, any."
+    return ServiceError("NoSuchEntity", f"{sentence} {way_out}", 404)
 
 
 def _denied(call: Call, action: str, resource: str) -> ServiceError:
