@@ -11,6 +11,7 @@ from operator import itemgetter
 
 from rekindle.companions.ports import LogEvent, LogStream, Point
 from rekindle.domain.errors import NotFound
+from rekindle.domain.metrics import OBJECTIVE_METRIC
 from rekindle.domain.training_job import Owner, SecondaryStatus, TrainingJob, Transition
 from rekindle.engine.ports import Executor, JobFilter, JobStore, Page, SortKey
 from rekindle.engine.queries import every_training_job, log_elsewhere
@@ -95,7 +96,13 @@ class JobMetrics:
             found = self._store.training_job(owner, job)
         except NotFound:
             return ()
-        return [Point(p.at, p.value) for p in self._store.points(found.id, metric) if start <= p.at < end]
+        return [Point(p.at, p.value) for p in self._store.points(found.id, _recorded_as(found, metric)) if start <= p.at < end]
+
+
+def _recorded_as(job: TrainingJob, metric: str) -> str:
+    """A metric's name in the records, which have the objective under its own name alone."""
+    is_copy = metric == OBJECTIVE_METRIC and metric not in {m.name for m in job.spec.algorithm.metrics}
+    return job.objective_metric or metric if is_copy else metric
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ import re2
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.scanning import LineScanner, compiled
 
+#: The name of the copy of the objective's metric definition that SageMaker appends.
+OBJECTIVE_METRIC = "ObjectiveMetric"
+
 
 @dataclass(frozen=True)
 class MetricDefinition:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from rekindle.companions.readers import JobLogs
+from rekindle.companions.readers import JobLogs, JobMetrics
+from rekindle.domain.metrics import MetricDefinition
 from support.engine import Engine, by_learning_rate
 from support.simulated import SimulatedExecutor
 from support.specs import tuning_spec
@@ -54,3 +55,21 @@ def test_the_streams_of_one_training_job_are_found_without_a_look_at_others(
     assert list(logs.streams(engine.owner, f"{name}/algo-2", "", 50)) == []
     assert list(logs.streams(engine.owner, f"{name.upper()}/", "", 50)) == [], "a stream's name has its case"
     assert list(logs.streams(engine.owner, "none/", "", 50)) == []
+
+
+def test_the_copy_of_the_objectives_metric_has_the_objectives_values(engine: Engine) -> None:
+    """Describe shows both among the metrics, and SDKs ask for each that it shows."""
+    metrics, trial = JobMetrics(engine.store), engine.trials("job")[0]
+    own, copy, none = (metrics.points(engine.owner, trial.name, name, 0, 1e12) for name in ("loss", "ObjectiveMetric", "other"))
+    assert own
+    assert (copy, none) == (own, [])
+
+
+def test_a_metric_that_is_called_as_the_copy_is_another(engine: Engine) -> None:
+    spec = tuning_spec("named", jobs=1, parallel=1)
+    algorithm = spec.definition.training.algorithm
+    metrics = (*algorithm.metrics, MetricDefinition("ObjectiveMetric", "never=([0-9.]+)"))
+    training = replace(spec.definition.training, algorithm=replace(algorithm, metrics=metrics))
+    engine.create(replace(spec, definitions=(replace(spec.definition, training=training),)))
+    engine.run("named")
+    assert JobMetrics(engine.store).points(engine.owner, engine.trials("named")[0].name, "ObjectiveMetric", 0, 1e12) == []

@@ -11,13 +11,11 @@ from typing import Any
 from rekindle.api.translate.arns import resource_arn, role_arn
 from rekindle.api.translate.part import without_nulls
 from rekindle.api.translate.stamps import Json, present
-from rekindle.domain.metrics import MetricDefinition
+from rekindle.domain.metrics import OBJECTIVE_METRIC, MetricDefinition
 from rekindle.domain.training_job import Algorithm, Channel, Owner, TrainingSpec
 from rekindle.domain.tuning_job import OBJECTIVE_HYPERPARAMETER, Definition, TuningJobSpec, format_value
 from rekindle.search.space import Categorical, Continuous, Integer, Parameter
 
-#: The name of the copy of the objective's metric definition that SageMaker appends.
-OBJECTIVE_METRIC = "ObjectiveMetric"
 TYPES = {"maximize": "Maximize", "minimize": "Minimize"}
 
 _FLAGS = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")

@@ -10,6 +10,7 @@ from typing import Any
 from rekindle.api.translate.training_view import tuned_job_summary
 from rekindle.api.translate.tuning_view import describe_tuning_job
 from rekindle.domain.errors import InvalidValue
+from rekindle.domain.metrics import OBJECTIVE_METRIC
 from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import OBJECTIVE_HYPERPARAMETER, Definition, TuningJobStatus
 from rekindle.engine.imports import LAST_SECOND, Origin, Result
@@ -19,8 +20,6 @@ from rekindle.engine.times import epoch_seconds
 #: Members of a description that its request had too; the rest is what became of it.
 _REQUEST_MEMBERS = ("HyperParameterTuningJobName", "HyperParameterTuningJobConfig", "TrainingJobDefinition")
 _ENDED, _RUNNING = ("Completed", "Failed", "Stopped"), ("InProgress", "Stopping")
-#: Names under which the objective may stand in a summary besides its own: SageMaker defines the metric once more.
-_ALIAS = "ObjectiveMetric"
 _LIST = "TrainingJobSummaries"
 _METRIC = "FinalHyperParameterTuningJobObjectiveMetric"
 
@@ -154,7 +153,7 @@ def _check_fit(definition: Definition, summaries: Sequence[tuple[str, Mapping[st
     objective, tuned = definition.objective.metric, [p.name for p in definition.ranges]
     for where, summary in summaries:
         metric = _table(f"{where}.{_METRIC}", summary.get(_METRIC)).get("MetricName", objective)
-        if metric not in (objective, _ALIAS):
+        if metric not in (objective, OBJECTIVE_METRIC):
             raise InvalidValue(f"{where}.{_METRIC}.MetricName", metric, f"the objective of the tuning job is {objective!r}")
         values = _table(f"{where}.TunedHyperParameters", summary.get("TunedHyperParameters"))
         unknown = next((name for name in values if name not in tuned), None)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rekindle.api.translate.arns import TUNING, resource_arn, training_job_arn
-from rekindle.api.translate.echo import OBJECTIVE_METRIC, TYPES, training_members, tuned_training_members
+from rekindle.api.translate.echo import TYPES, training_members, tuned_training_members
 from rekindle.api.translate.stamps import Json, optional_stamp, present, stamp
+from rekindle.domain.metrics import OBJECTIVE_METRIC
 from rekindle.domain.training_job import (
     FinalMetric,
     ObjectiveStatus,
