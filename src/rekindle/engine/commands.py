@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -284,7 +284,8 @@ def stop_tuning_job(store: JobStore, owner: Owner, name: str) -> TuningJob:
     if job.status.is_terminal:
         state = job.status.value
         raise WrongState("tuning job", job.name, state, f"tuning job {job.name!r} has already ended: it is {state}.")
-    store.request_stop(f"tuning:{job.id}")
+    with _called("tuning job", job.name):
+        store.request_stop(f"tuning:{job.id}")
     return job
 
 
@@ -297,7 +298,8 @@ def stop_training_job(store: JobStore, owner: Owner, name: str) -> TrainingJob:
         state = job.shown_status.value
         message = f"training job {job.name!r} cannot be stopped: it is {state}."
         raise WrongState("training job", job.name, state, message)
-    store.request_stop(f"training:{job.id}")
+    with _called("training job", job.name):
+        store.request_stop(f"training:{job.id}")
     return job
 
 
@@ -306,8 +308,18 @@ def delete_tuning_job(store: JobStore, owner: Owner, name: str) -> TuningJob:
     job = store.tuning_job(owner, name)
     if not job.status.is_terminal:
         raise _not_ended("tuning job", job.name, job.shown_status.value)
-    store.delete_tuning_job(job.id)
+    with _called("tuning job", job.name):
+        store.delete_tuning_job(job.id)
     return job
+
+
+@contextmanager
+def _called(kind: str, name: str) -> Iterator[None]:
+    """What somebody else deletes meanwhile is told by its name, and not by the store's number of it."""
+    try:
+        yield
+    except NotFound as error:
+        raise NotFound(kind, name) from error
 
 
 def _not_ended(kind: str, name: str, status: str) -> WrongState:
@@ -324,7 +336,8 @@ def delete_training_job(store: JobStore, executor: Executor, owner: Owner, name:
         job = _deletable(store, owner, name)
         # The record last: by it a deletion that was interrupted is found and finished by the next.
         executor.forget(job.owner, job.name)
-        store.delete_training_job(job.id)
+        with _called("training job", job.name):
+            store.delete_training_job(job.id)
     return job
 
 

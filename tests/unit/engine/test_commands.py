@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, Unsupported, WrongState
-from rekindle.domain.training_job import MAX_TAGS, Algorithm, Owner, TrainingSpec
+from rekindle.domain.training_job import MAX_TAGS, Algorithm, Owner, TrainingJobStatus, TrainingSpec
 from rekindle.domain.tuning_job import Quotas, WarmStart, WarmStartType
 from rekindle.engine.commands import (
     MAX_FAMILY,
@@ -21,6 +21,7 @@ from rekindle.engine.commands import (
     delete_tuning_job,
     find_parents,
     remove_tags,
+    stop_training_job,
     stop_tuning_job,
     with_ancestors,
 )
@@ -152,6 +153,25 @@ def test_what_still_runs_is_not_deleted_nor_what_a_tuning_job_counts() -> None:
     assert not engine.executor.has_log(engine.owner, trial.name)
     with pytest.raises(NotFound):
         engine.store.training_job(engine.owner, trial.name)
+
+
+def test_what_another_deletes_meanwhile_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine()
+    engine.create(tuning_spec("run", jobs=1, parallel=1))
+    running = engine.job("run")
+    engine.run("run")
+    ended, (trial,) = engine.job("run"), engine.trials("run")
+    engine.store.delete_tuning_job(ended.id)
+    for found, command in ((ended, delete_tuning_job), (running, stop_tuning_job)):
+        monkeypatch.setattr(engine.store, "tuning_job", lambda *_, found=found: found)
+        with pytest.raises(NotFound, match="no tuning job called 'run'"):
+            command(engine.store, engine.owner, "run")
+    engine.store.delete_training_job(trial.id)
+    for found, arguments in ((trial, (engine.executor,)), (replace(trial, status=TrainingJobStatus.IN_PROGRESS), ())):
+        monkeypatch.setattr(engine.store, "training_job", lambda *_, found=found: found)
+        command = delete_training_job if arguments else stop_training_job
+        with pytest.raises(NotFound, match=f"no training job called '{trial.name}'"):
+            command(engine.store, *arguments, engine.owner, trial.name)
 
 
 @pytest.mark.parametrize("step", ["forget", "delete_training_job"])
