@@ -161,6 +161,15 @@ def test_a_configured_role_exists_may_be_assumed_and_may_do_everything(client_wi
     assert client_with_role("sts").get_caller_identity()["Arn"].startswith(f"arn:aws:sts::{ALICE.account}:assumed-role/tuner/")
 
 
+def test_a_question_of_too_many_pairs_is_refused(client_with_role):
+    asked = {"PolicySourceArn": ROLE_ARN, "ActionNames": ["s3:PutObject"] * 101}
+    iam = client_with_role("iam")
+    assert len(iam.simulate_principal_policy(**asked, ResourceArns=["*"] * 99)["EvaluationResults"]) == 9999
+    status, code, message = code_of(lambda: iam.simulate_principal_policy(**asked, ResourceArns=["*"] * 100))
+    assert (status, code) == (400, "InvalidInput")
+    assert "101 ActionNames with 100 ResourceArns: at most 10,000 pairs" in message
+
+
 def test_another_role_than_the_configured_one_does_not_exist(client_with_role):
     iam, asked = client_with_role("iam"), {"PolicySourceArn": ROLE_ARN + "s", "ActionNames": ["s3:PutObject"]}
     for call in (lambda: iam.get_role(RoleName="other"), lambda: iam.simulate_principal_policy(**asked)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from itertools import product
 from typing import Final
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ from rekindle.companions.wire import Call, QueryApp, ServiceError, element, stam
 
 _STS: Final = "https://sts.amazonaws.com/doc/2011-06-15/"
 _IAM: Final = "https://iam.amazonaws.com/doc/2010-05-08/"
+#: How many pairs of an action and a resource are judged at once: a small question could have an endless answer.
+_MOST_RESULTS: Final = 10_000
 _TRUST: Final = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -78,10 +81,13 @@ def _simulate_principal_policy(role: str | None, call: Call) -> str:
         raise _denied(call, "iam:SimulatePrincipalPolicy", source)
     if source.rpartition("/")[2] != role:
         raise _no_role(f"Policy source {source} cannot be found.", role)
+    actions, resources = call.members("ActionNames"), call.members("ResourceArns") or ["*"]
+    if len(actions) * len(resources) > _MOST_RESULTS:
+        asked = f"{len(actions)} ActionNames with {len(resources)} ResourceArns"
+        raise ServiceError("InvalidInput", f"{asked}: at most {_MOST_RESULTS:,} pairs are judged at once; ask by parts.")
     results = [
         "<member>" + element("EvalActionName", action) + element("EvalResourceName", resource) + _ALLOWED + "</member>"
-        for action in call.members("ActionNames")
-        for resource in call.members("ResourceArns") or ["*"]
+        for action, resource in product(actions, resources)
     ]
     return f"<IsTruncated>false</IsTruncated><EvaluationResults>{''.join(results)}</EvaluationResults>"
 
