@@ -247,7 +247,8 @@ RULES = [
     (
         f"{ALGORITHM}.MetricDefinitions",
         [{"Name": "other", "Regex": "(.*)"}],
-        "A metric is required for this hyperparameter tuning job objective. Provide a metric in the metric definitions.",
+        "in the metric definitions. (hyperParameterTuningJobConfig.hyperParameterTuningJobObjective.metricName: "
+        "'loss': no metric of this name is defined; there is ['other']. Give the objective a regex that",
     ),
     (
         f"{ALGORITHM}.TrainingImage",

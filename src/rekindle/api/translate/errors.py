@@ -203,7 +203,7 @@ def _no_input(error: InvalidValue, context: Context) -> str:
 
 
 _SENTENCES: Mapping[str, Callable[[InvalidValue, Context], str]] = {
-    "metric-required": lambda error, context: _NO_METRIC,
+    "metric-required": lambda error, context: f"{_NO_METRIC} ({_plain(error, context)})",
     "builtin-metrics": lambda error, context: _BUILTIN,
     # SageMaker shows this whole number as a float.
     "too-few-combinations": lambda error, context: _TOO_FEW.format(
