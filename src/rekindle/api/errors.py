@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final
 
 #: How much of a value an error shows. AWS shows all of it, be it a megabyte.
@@ -110,10 +111,11 @@ def shown_value(value: Any) -> str:
 
 
 def _java(value: Any) -> str:
+    # Members beyond so many are beyond what is shown, however short each is.
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}={_java(entry)}" for key, entry in value.items()) + "}"
+        return "{" + ", ".join(f"{key}={_java(entry)}" for key, entry in islice(value.items(), _SHOWN)) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_java, value)) + "]"
+        return "[" + ", ".join(map(_java, islice(value, _SHOWN))) + "]"
     if isinstance(value, bool):
         return "true" if value else "false"
     return "null" if value is None else str(value)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final, Protocol
+from itertools import islice
+from typing import Any, Final, Protocol, TypeVar
 
 from rekindle.api.errors import Violation, missing, serialization, validation
 from rekindle.api.patterns import Pattern, UnsupportedPattern, compiled
+
+T = TypeVar("T")
 
 #: The operations of this service.
 OPERATIONS: Final = (
@@ -201,6 +204,10 @@ class _Bounds:
         at_least = [f"Member must have {self.what} greater than or equal to {self.least}"] if self.least is not None else []
         return at_most + at_least
 
+    def allowed(self, items: Iterable[T]) -> Iterator[T]:
+        """Of items that are counted as many as there may be."""
+        return islice(items, None if self.most is None else int(self.most))
+
     def broken(self, size: float) -> Iterator[str]:
         if self.most is not None and size > self.most:
             yield f"Member must have {self.what} less than or equal to {self.most}"
@@ -298,10 +305,11 @@ class _List:
         broken = [Violation(path, value, constraint) for constraint in self.bounds.broken(len(value))]
         found.extend(broken)
         own: list[Violation] = []
-        checked = [self._check_member(entry, f"{path}.{number}.member", own) for number, entry in enumerate(value, 1)]
+        allowed = enumerate(self.bounds.allowed(value), 1)
+        checked = [self._check_member(entry, f"{path}.{number}.member", own) for number, entry in allowed]
         if self.member.scalar and any(violation.value is not None for violation in own):
             own = [Violation(path, value, f"Member must satisfy constraint: [{', '.join(self.member.constraints())}]")]
-        # What is wrong within a list that is too long is not told, too: there would be no end to it.
+        # What is wrong within a list that is too long is not told, too: there would be no end to it, nor to the search for it.
         found.extend([] if broken else own)
         return checked
 
@@ -328,7 +336,7 @@ class _Map:
         broken = [Violation(path, value, constraint) for constraint in self.bounds.broken(len(value))]
         found.extend(broken)
         own: list[Violation] = []
-        checked = {name: self._check_entry(name, entry, path, value, own) for name, entry in value.items()}
+        checked = {n: self._check_entry(n, entry, path, value, own) for n, entry in self.bounds.allowed(value.items())}
         # A rule that several entries break is told once, with the whole map.
         found.extend([] if broken else {str(violation): violation for violation in own}.values())
         return checked
