@@ -178,6 +178,7 @@ def test_cursors_with_a_right_checksum_and_a_wrong_id(job_id):
         b'["o","a"]',
         b'["o",NaN,1]',
         b'["o",1e999,1]',
+        b'["o",' + b"9" * 400 + b",1]",
         b'[1,"a",1]',
         b'["o","\\u2028",1]',
         b'["o","a",1]!',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import math
+import sys
 import zlib
 from dataclasses import dataclass
 
@@ -52,7 +52,7 @@ def _decoded(text: str) -> bytes:
 
 
 def _is_sound(value: object, job_id: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     whole = isinstance(job_id, int) and not isinstance(job_id, bool) and 0 <= job_id < 2**63
     text = isinstance(value, str) and value.isprintable()
     return (number or text) and whole
