@@ -52,6 +52,7 @@ class Lines:
         self._clock = clock
         self._out = out
         self._told: dict[int, set[int]] = {}
+        self._waits: set[tuple[int, str]] = set()
 
     def update(self, snapshot: Snapshot) -> None:
         """Writes what has ended since the last time; what had ended before the first, as a number."""
@@ -61,12 +62,22 @@ class Lines:
         if snapshot.job.id not in self._told:
             self._told[snapshot.job.id] = {j.number for j in ended}
             self._write(_opening(snapshot, len(ended)))
-            return
+        self._tell_ended(snapshot, ended)
+        if not any(j.is_running and not j.awaits_start for j in snapshot.jobs):
+            self._tell_wait(snapshot.job.id, _waiting(snapshot))
+
+    def _tell_ended(self, snapshot: Snapshot, ended: Sequence[TrainingJob]) -> None:
         told = self._told[snapshot.job.id]
         for place, job in enumerate(ended, start=1):
             if job.number not in told:
                 told.add(job.number)
                 self._write(_line(job, snapshot, ended[:place]))
+
+    def _tell_wait(self, job_id: int, text: str) -> None:
+        """Each once, lest tuning jobs that share a slot tell of it at each turn."""
+        if text and (job_id, text) not in self._waits:
+            self._waits.add((job_id, text))
+            self._write(text)
 
     def close(self) -> None:
         """Lines need no ending."""
@@ -140,6 +151,8 @@ def picture(snapshot: Snapshot, now: float) -> RenderableType:
         text = f"{spec.definition.objective.metric}={cell(best.objective_value)}"
         line = Text.assemble(("best ", "bold"), (text, "bold green"), f"  {values}", overflow="fold")
         parts.append(Cropped(line, Text(f"  {best.name}", style="dim", overflow="fold"), BEST_LINES))
+    if waiting := _waiting(snapshot):
+        parts.append(Text(waiting, overflow="fold"))
     parts.append(_grid(snapshot, now))
     return Group(*parts)
 
@@ -189,6 +202,12 @@ def _opening(snapshot: Snapshot, ended: int) -> str:
     jobs = counted(spec.limits.max_jobs, "training job") if spec.limits.max_jobs else "training jobs until another limit"
     opening = f"{snapshot.job.name}: {jobs}, {spec.limits.max_parallel} at a time, {spec.strategy.value} search"
     return f"{opening}; {ended} done before" if ended else opening
+
+
+def _waiting(snapshot: Snapshot) -> str:
+    """Why no further training job begins; empty where nothing keeps it."""
+    reason = snapshot.job.waiting_for
+    return f"{snapshot.job.name}: the next training job {reason}" if reason else ""
 
 
 def _line(job: TrainingJob, snapshot: Snapshot, ended: Sequence[TrainingJob]) -> str:

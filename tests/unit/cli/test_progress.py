@@ -101,6 +101,17 @@ def test_a_line_for_each_end_and_no_line_twice():
     ]
 
 
+def test_what_a_tuning_job_of_which_nothing_runs_waits_for_is_told_once():
+    out = io.StringIO()
+    lines = Lines(FakeClock(), out)
+    waiting = replace(JOB, waiting_for="waits for a free slot: 1 of 1 in use")
+    lines.update(Snapshot(waiting, (running(1),)))
+    for jobs in ((ended(1, 0.5),), (ended(1, 0.5),), (ended(1, 0.5), running(2)), (ended(1, 0.5), ended(2, 0.4))):
+        lines.update(Snapshot(waiting, jobs))
+    assert [line.split()[0] for line in out.getvalue().splitlines()] == ["job:", "[", "job:", "["]
+    assert out.getvalue().splitlines()[2] == "job: the next training job waits for a free slot: 1 of 1 in use"
+
+
 @pytest.mark.parametrize(
     ("tty", "term", "kind"), [(True, "xterm-256color", Picture), (True, "dumb", Lines), (False, "xterm-256color", Lines)]
 )
@@ -150,7 +161,7 @@ def test_the_picture():
     waiting = replace(running(6, start=None), secondary=SecondaryStatus.PENDING)
     jobs = (ended(1, 0.5), ended(2, 0.9), failed(3, "no data"), training, running(5, start=None), waiting)
     console = Console(width=100, file=io.StringIO())
-    console.print(picture(Snapshot(JOB, jobs), now=130.0))
+    console.print(picture(Snapshot(replace(JOB, waiting_for="waits for 2 GPUs"), jobs), now=130.0))
     text = console.file.getvalue()
     for part in (
         "3/10 done, 3 running, 1 failed",
@@ -162,6 +173,7 @@ def test_the_picture():
         "#5  starting",
         "#6  waiting",
         "Failed: no data",
+        "job: the next training job waits for 2 GPUs",
     ):
         assert part in text
 
