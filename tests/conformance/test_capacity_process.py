@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rekindle.domain.errors import Unsupported
-from rekindle.domain.training_job import Owner, Resources, TrainingJobStatus
+from rekindle.domain.training_job import Channel, Owner, Resources, TrainingJobStatus
 from rekindle.domain.tuning_job import RELAXED
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.commands import create_tuning_job
@@ -59,6 +59,22 @@ def test_a_run_without_a_slot_stays_unlaunched_until_one_is_free(bench: Bench) -
     another.launch(other)
     another.stop(OTHER)
     assert finished(another, OTHER).state is RunState.STOPPED
+
+
+def test_files_that_are_away_are_waited_for(bench: Bench, tmp_path: Path) -> None:
+    executor, data = executor_of(bench, slots=1), tmp_path / "data.csv"
+    data.write_text("1")
+    spec = bench.run("mark('ran')", channels=(Channel("train", data.as_uri()),)).spec
+    for place, what in (
+        (bench.source, f"its source folder, {str(bench.source)!r}"),
+        (data, f"its input 'train', {data.as_uri()!r}"),
+    ):
+        aside = place.rename(tmp_path / "aside")
+        room = executor.room(spec)
+        assert (room.runs, room.ever) == (0, False)
+        assert room.reason == f"waits for {what}, which is not there: bring it back, and the search goes on"
+        aside.rename(place)
+        assert executor.room(spec).runs == 1
 
 
 def test_a_killed_supervisor_gives_its_slot_back(bench: Bench) -> None:

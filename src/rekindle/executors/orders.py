@@ -75,6 +75,17 @@ def check_source(spec: TrainingSpec, host: Host) -> None:
         raise InvalidValue("source", source, f"{inside!r} in it cannot be read, and all of it is copied", way_out)
 
 
+def away(spec: TrainingSpec) -> str:
+    """What a training job would read of this machine's files and is not there (any more); empty where all is."""
+    source = spec.algorithm.source
+    if source is not None and not os.path.isdir(source):
+        return f"its source folder, {source!r}"
+    for channel in spec.channels:
+        if not locations.is_remote(channel.uri) and not locations.matching(locations.local_path(channel.uri, "uri")):
+            return f"its input {channel.name!r}, {channel.uri!r}"
+    return ""
+
+
 def check_places(spec: TrainingSpec, transfer: Sequence[str]) -> None:
     """Raises InvalidValue or Unsupported for an output or checkpoint folder that cannot be written to."""
     places = {"output.uri": spec.output.uri, "checkpoints.uri": spec.checkpoints.uri if spec.checkpoints else None}

@@ -104,6 +104,9 @@ class ProcessExecutor(Executor):
 
     def room(self, spec: TrainingSpec) -> Room:
         """See Executor."""
+        if away := orders.away(spec):
+            # A disk that is not mounted yet, a folder that was moved: each training job would fail of it, one after the other.
+            return Room(0, f"waits for {away}, which is not there: bring it back, and the search goes on", ever=False)
         why = self._absence_of_cluster()
         return Room(0, f"waits for the Ray cluster, which cannot be reached: {why}") if why else self._slots.room(spec)
 
