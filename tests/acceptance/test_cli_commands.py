@@ -553,6 +553,13 @@ def test_history_goes_out_and_comes_back_through_a_study(cli, done, folder):
     turned = cli.job("turned", "goal: minimize", "goal: maximize")
     told = cli.refused(2, "import", turned, "--from-optuna", url, "--study", "done")
     assert "objective.goal: 'maximize': the study 'done' is to minimize its objective" in told
+    hyphened = cli.job("hyphened", "  x: {", "  the-x: {")
+    told = cli.refused(2, "import", hyphened, "--from-optuna", url, "--study", "done")
+    assert "say where the value stands: --column the-x=COLUMN" in told
+    cli.ok("import", hyphened, "--from-optuna", url, "--study", "done", "--column", "the-x=x")
+    assert [t["values"]["the-x"] for t in cli.json("trials", "hyphened")] == [v["x"] for v, _, _ in pairs[0]]
+    told = cli.refused(2, "import", hyphened, "--from-optuna", url, "--study", "done", "--column", "x=x", "--name", "n")
+    assert "--column: 'x': there is no such hyperparameter" in told
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,9 @@ def import_(
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option("--column", metavar="NAME=COLUMN", help="Where a hyperparameter stands in rows.", show_default=False),
+        typer.Option(
+            "--column", metavar="NAME=COLUMN", help="Where a hyperparameter stands in rows, or in a study.", show_default=False
+        ),
     ] = None,
     from_aws: Annotated[
         str | None, typer.Option("--from-aws", metavar="NAME", help="A tuning job of an AWS account.", show_default=False)
@@ -59,7 +61,7 @@ def import_(
         _check_alone("--from-aws", job)
         found = sources.from_account(from_aws, profile, region)
     elif from_optuna is not None:
-        found = sources.from_optuna(from_optuna, study, job, name, objective)
+        found = sources.from_optuna(from_optuna, study, job, name, objective, sources.columns(column or []))
     else:
         found = sources.from_files(job, results or [], objective, sources.columns(column or []))
     _import(found if name is None else replace(found, spec=replace(found.spec, name=name)), as_json)

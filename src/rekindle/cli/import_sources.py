@@ -56,17 +56,29 @@ def from_account(name: str, profile: str | None, region: str | None) -> Found:
     return _found(spec, description, results_of(pages, (description, spec.definition)))
 
 
-def from_optuna(url: str, study: str | None, job: str | None, name: str | None, metric: str | None) -> Found:
+def from_optuna(
+    url: str, study: str | None, job: str | None, name: str | None, metric: str | None, mapped: Mapping[str, str]
+) -> Found:
     """A study. A job file says what its parameters are here; without one they are the study's own."""
-    from rekindle.exchange.optuna_study import read_study
+    from rekindle.exchange.optuna_study import read_study, renamed
 
     if job is None:
-        found = read_study(url, study)
+        found = renamed(read_study(url, study), mapped)
         return Found(_spec_of(found, name, metric), found.results, notes=found.notes)
     spec = _spec(job)[0]
-    found = read_study(url, study, [p.name for p in spec.definition.ranges])
+    names = [p.name for p in spec.definition.ranges]
+    _check_mapped(mapped, names)
+    found = renamed(read_study(url, study, [mapped.get(n, n) for n in names]), mapped)
     _check_direction(spec, found)
     return Found(spec, found.results, notes=found.notes)
+
+
+def _check_mapped(mapped: Mapping[str, str], names: Sequence[str]) -> None:
+    from rekindle.domain.errors import InvalidValue
+
+    for name in mapped:
+        if name not in names:
+            raise InvalidValue("--column", name, "there is no such hyperparameter", f"There is {sorted(names)}.")
 
 
 def _check_direction(spec: TuningJobSpec, study: Study) -> None:

@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,6 +62,22 @@ def read_study(url: str, name: str | None = None, among: Collection[str] | None 
     direction: Direction = "maximize" if study.direction == optuna.study.StudyDirection.MAXIMIZE else "minimize"
     results = tuple(_result(t, [p.name for p in ranges], states) for t in ended)
     return Study(study.study_name, metric, direction, ranges, results, (*notes, *more, *told), _statics(study))
+
+
+def renamed(study: Study, columns: Mapping[str, str]) -> Study:
+    """The study with parameters under the names of ``columns`` in place of their own. Raises InvalidValue for a parameter that
+    it has not, and for a name that two would have."""
+    known = [p.name for p in study.ranges]
+    for name, column in columns.items():
+        if column not in known:
+            raise InvalidValue(f"--column {name}", column, "the study has no such parameter", f"There is {sorted(known)}.")
+    names = {column: name for name, column in columns.items()}
+    twice = next((n for n, count in Counter(names.get(k, k) for k in known).items() if count > 1), None)
+    if twice is not None:
+        raise InvalidValue("--column", twice, "two of the study's parameters would have this name")
+    ranges = tuple(replace(p, name=names.get(p.name, p.name)) for p in study.ranges)
+    results = tuple(replace(r, values={names.get(n, n): v for n, v in r.values.items()}) for r in study.results)
+    return replace(study, ranges=ranges, results=results)
 
 
 def write_study(url: str, name: str, definition: Definition, results: Sequence[Result]) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from rekindle.domain.errors import InvalidValue, NameInUse, RekindleError
 from rekindle.engine.imports import Result, import_tuning_job, results_of
-from rekindle.exchange.optuna_study import Study, read_study, write_study
+from rekindle.exchange.optuna_study import Study, read_study, renamed, write_study
 from rekindle.search.space import Categorical, Continuous, Integer
 from support.engine import Engine
 from support.specs import tuning_spec
@@ -241,6 +241,18 @@ def test_no_error_repeats_the_password_of_a_storage() -> None:
     with pytest.raises(RekindleError, match=r"--to nonsense://me:\*\*\*@127\.0\.0\.1/studies") as written:
         write_study(url, "s", tuning_spec().definition, [])
     assert "s3cret" not in f"{read.value} {written.value}"
+
+
+def test_parameters_take_the_names_that_the_program_knows_them_by(tmp_path: Path) -> None:
+    found = study_of(tmp_path, lambda trial: trial.suggest_float("learning_rate", 0, 1) + trial.suggest_float("x", 0, 1))
+    ours = renamed(found, {"learning-rate": "learning_rate"})
+    assert [p.name for p in ours.ranges] == ["learning-rate", "x"]
+    assert [r.values["learning-rate"] for r in ours.results] == [r.values["learning_rate"] for r in found.results]
+    assert all(set(r.values) == {"learning-rate", "x"} for r in ours.results)
+    with pytest.raises(InvalidValue, match="--column lr: 'rate': the study has no such parameter"):
+        renamed(found, {"lr": "rate"})
+    with pytest.raises(InvalidValue, match="'x': two of the study's parameters would have this name"):
+        renamed(found, {"x": "learning_rate"})
 
 
 @pytest.mark.parametrize(
