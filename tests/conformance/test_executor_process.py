@@ -202,6 +202,19 @@ class TestProcessExecutor(ExecutorSuite):
         executor.launch(run)
         assert finished(executor).state is RunState.COMPLETED
 
+    # What failed, and the way out.
+
+    @pytest.mark.parametrize("needed", ["", ", required=True"])
+    def test_an_option_that_the_program_spells_otherwise_is_told_as_it_spells_it(
+        self, bench: Bench, executor: Executor, needed: str
+    ) -> None:
+        script = f"import argparse\np = argparse.ArgumentParser()\np.add_argument('--batch-size'{needed})\n"
+        executor.launch(bench.run(f"{script}p.add_argument('--lr')\np.parse_args()\n", {"batch_size": "8", "lr": "1"}))
+        report = finished(executor)
+        assert (report.exit_code, report.state) == (2, RunState.FAILED)
+        assert report.failure_reason.endswith(", exit code: 2. Its usage says --batch-size: name the hyperparameter so.")
+        assert report.model_uri is None
+
     # A launcher that dies between two steps.
 
     def test_a_launcher_that_died_before_anything_started(self, bench: Bench, executor: Executor) -> None:

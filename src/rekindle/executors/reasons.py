@@ -21,6 +21,9 @@ _MESSAGE_LIMIT = 700
 _DRIVER_BEGINS, _DRIVER_HAS = "Training Execution failed.", "/sm_drivers/common/utils.py"
 #: What they print after the program's last words: on its own behalf, or traced by their shell.
 _DRIVER_PRINTS = ("Command failed with exit code ", "handle_error")
+#: How Python's argparse says that it does not know an option, behind its usage.
+_UNKNOWN = "error: unrecognized arguments: "
+_SWAPPED = str.maketrans("-_", "_-")
 
 
 def failure_file(folder: str) -> str | None:
@@ -54,6 +57,17 @@ def without_driver(told: str | None, tail: str) -> tuple[str | None, str]:
     lines = tail.splitlines()
     ends = (at for at, line in enumerate(lines) if line.lstrip("+ ").startswith(_DRIVER_PRINTS))
     return None, "\n".join(lines[: next(ends, len(lines))])
+
+
+def misspelt(command: Sequence[str], tail: str) -> list[str]:
+    """What to do about options of a command that its program knows with ``-`` for ``_``, or the reverse, as its usage shows;
+    empty where there are none. Python's argparse takes neither for the other, and does not say so."""
+    usage = tail.rpartition(_UNKNOWN)[0] or tail
+    known = {word.strip("[]|,") for word in usage.split()}
+    given = [word for word in command if word.startswith("--") and word not in known]
+    alike = {word: f"--{word[2:].translate(_SWAPPED)}" for word in given}
+    meant = [other for word, other in alike.items() if other != word and other in known]
+    return [f"Its usage says {', '.join(meant)}: name the hyperparameter{'s' * (len(meant) > 1)} so"] if meant else []
 
 
 def with_place(reason: str, folder: str) -> str:

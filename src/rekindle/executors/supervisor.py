@@ -23,7 +23,7 @@ from rekindle.executors import children, logfile, records, workdir
 from rekindle.executors.children import CannotStart, signal
 from rekindle.executors.crew import FIRST_PAUSE, KEYS_PAUSE, LEFTOVERS_SECONDS, Companion, Crew, Member, Output
 from rekindle.executors.guard import stand_guard
-from rekindle.executors.reasons import REASON_LIMIT, SILENT, failure_file, last_words, with_place, without_driver
+from rekindle.executors.reasons import REASON_LIMIT, SILENT, failure_file, last_words, misspelt, with_place, without_driver
 
 # We start light: no contextlib.
 # ruff: noqa: SIM105
@@ -43,6 +43,8 @@ _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _ORIGIN = time.time() - time.clock_gettime(_STEADY)
 #: The exit code that the training toolkit takes for a lack of memory.
 _KILLED = 137
+#: The exit code of a program that was called with the wrong arguments.
+_USAGE = 2
 _KEYS_WANTED = (
     "the object store refuses the keys; trying again. Put new ones into the shared credentials file, or "
     "start rekindle again with new ones in its environment."
@@ -517,6 +519,8 @@ class Supervisor:
         where that is what was told, as SageMaker's own algorithms do for what their user can mend."""
         told, tail = without_driver(failure_file(member.folder), member.output.tail)
         hint = self._orders["hint"] if "No module named" in (told or tail) else []
+        if exit_code == _USAGE:
+            hint = misspelt(self._orders["command"], tail)
         if not told:
             told = last_words(tail)
             if code < 0:
