@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 import typer.main
 
 from rekindle.cli.program import build_app
+from rekindle.domain.builtins.catalogue import BUILTINS
+from rekindle.sinks.receivers import Receiver
 from rekindle.storage.schema import metadata
 from support.house import SOURCE, banned_uses, facade, rooms
 
@@ -100,6 +103,19 @@ def test_every_setting_is_documented() -> None:
     read = set(re.findall(r"\"(REKINDLE_[A-Z_]+)\"", (SOURCE / "settings.py").read_text()))
     assert read
     assert {name for name in read if f"`{name}`" not in documented} == set()
+
+
+def test_every_metric_of_a_built_in_algorithm_is_documented() -> None:
+    rows = [row for row in (ROOT / "docs" / "algorithms.md").read_text().splitlines() if row.startswith("| metrics |")]
+    told = [metric.name for builtin in BUILTINS for metric in builtin.metrics]
+    assert told
+    words = set(re.findall(r"[\w-]+", " ".join(rows)))
+    assert {name for name in told if not set(name.split(":")) <= words} == set()
+
+
+def test_every_key_of_a_receiver_is_documented() -> None:
+    shown = set(re.findall(r"^[- ] (\w+): ", (ROOT / "docs" / "events.md").read_text(), re.MULTILINE))
+    assert {f.name for f in fields(Receiver)} <= shown
 
 
 def test_the_storage_page_lists_the_tables() -> None:
