@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 import os
@@ -154,7 +155,14 @@ def _csv_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
             begun = reader.line_num + 1
     except csv.Error as error:
         way_out = 'Close each quote, and write "" for a quote within quotes.'
-        raise InvalidValue(f"{path}:{begun}", "", f"not a line of CSV ({error})", way_out) from error
+        where = f"{path}:{_written_from(text, begun)}"
+        raise InvalidValue(where, "", f"not a line of CSV ({error})", way_out) from error
+
+
+def _written_from(text: str, begun: int) -> int:
+    """The first line from ``begun`` on with something on it: between two rows there may be empty ones."""
+    lines = itertools.islice(io.StringIO(text, newline=""), begun - 1, None)
+    return next((number for number, line in enumerate(lines, start=begun) if line.strip("\r\n")), begun)
 
 
 def _check_header(where: str, columns: Sequence[str]) -> None:

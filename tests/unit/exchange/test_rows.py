@@ -123,6 +123,8 @@ def test_a_quote_that_nobody_closes_is_named_by_its_row_and_swallows_none() -> N
     text = 'x,loss,note\n1,0.5,\n2,0.4,"4 in\n' + "3,0.3,\n" * 30_000
     with pytest.raises(InvalidValue, match=r"a\.csv:3: .*unexpected end of data.*quote"):
         read_results(text, "a.csv", "loss")
+    with pytest.raises(InvalidValue, match=r"a\.csv:6: "):
+        read_results(text.replace("\n2,", "\r\n\n\r\r\n2,"), "a.csv", "loss")
 
 
 def test_a_field_may_be_as_long_as_it_likes() -> None:
