@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+#: More than 100,000 training jobs take, as many as there may be. ``/dev/zero`` has no end.
+_MAX_BYTES = 1 << 28
+
 if TYPE_CHECKING:
     from rekindle.domain.tuning_job import TuningJobSpec
     from rekindle.engine.imports import Origin, Result
@@ -118,7 +121,7 @@ def _spec(path: str) -> tuple[TuningJobSpec, Described]:
     from rekindle.cli.source import load_source
 
     if path.lower().endswith(".json"):
-        found = read_json(path)
+        found = read_json(path, "JOB")
         if is_description(found):
             with _blamed_on(path):
                 return spec_from_request(request_of(found)), found
@@ -147,7 +150,7 @@ def _results(
     from rekindle.exchange.rows import read_results
     from rekindle.search.space import Categorical
 
-    pages = [(p, read_json(p)) for p in paths if p.lower().endswith(".json")]
+    pages = [(p, read_json(p, "RESULTS")) for p in paths if p.lower().endswith(".json")]
     found: list[Result] = results_of(pages, (description, spec.definition) if pages and description else None)
     metric, ranges = spec.definition.objective.metric, spec.definition.ranges
     names = [p.name for p in ranges]
@@ -155,7 +158,7 @@ def _results(
     rows = [p for p in paths if not p.lower().endswith(".json")]
     _check_once(rows)
     for path in rows:
-        found += read_results(read_text(path), path, metric, objective, mapped, names, blank)
+        found += read_results(read_text(path, "RESULTS"), path, metric, objective, mapped, names, blank)
     return found
 
 
@@ -184,11 +187,11 @@ def _spec_of(study: Study, name: str | None, metric: str | None) -> TuningJobSpe
     return TuningJobSpec(name or plain or "study", StrategyName.RANDOM, Limits(None), (definition,))
 
 
-def read_json(path: str) -> dict[str, Any]:
-    """A JSON object from a file. Raises InvalidValue, naming the file and the line."""
+def read_json(path: str, field: str) -> dict[str, Any]:
+    """A JSON object from the file that an argument names. Raises InvalidValue, naming the file and the line."""
     from rekindle.domain.errors import InvalidValue
 
-    text = read_text(path)
+    text = read_text(path, field)
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
@@ -202,20 +205,25 @@ def read_json(path: str) -> dict[str, Any]:
     return found
 
 
-def read_text(path: str) -> str:
-    """The text of a file. Raises InvalidValue, naming the file."""
+def read_text(path: str, field: str) -> str:
+    """The text of the file that an argument names. Raises InvalidValue, naming the argument where there is nothing to read."""
     from rekindle.cli.printing import say_if_waiting
     from rekindle.domain.errors import InvalidValue
 
     say_if_waiting(path)
     try:
-        # Ends of lines as they are: they may stand within a value.
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            return file.read()
+        with Path(path).open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise InvalidValue(field, path, reason, "Name a file that is there and that you may read.") from error
+    if len(content) > _MAX_BYTES:
+        raise InvalidValue(field, path, f"longer than {_MAX_BYTES:,} bytes", "Name a file with fewer rows or columns.")
+    try:
+        # Ends of lines stay as they are: they may stand within a value.
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if error.object.startswith(b"\x1f\x8b"):
-            raise InvalidValue("file", path, "it is packed by gzip", f"Unpack it first: gunzip {path}") from error
+        if content.startswith(b"\x1f\x8b"):
+            raise InvalidValue(field, path, "it is packed by gzip", f"Unpack it first: gunzip {path}") from error
         line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
         raise InvalidValue(f"{path}:{line}", f"byte 0x{byte:02x}", "not UTF-8", "Save the file as UTF-8.") from error
-    except (OSError, ValueError) as error:
-        raise InvalidValue("file", path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error

@@ -54,6 +54,17 @@ def test_a_file_that_is_packed_is_told_to_be_that(tmp_path: Path) -> None:
             from_files(str(tmp_path / "old.yaml"), [str(packed)], None, {})
 
 
+def test_a_file_that_cannot_be_read_is_named_by_its_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``/dev/zero`` ends where no file of history is that long; it filled the memory."""
+    (job := tmp_path / "old.yaml").write_text(JOB)
+    monkeypatch.setattr("rekindle.cli.import_sources._MAX_BYTES", 1000)
+    for path, reason in (("none.csv", r"cannot be read \(No such file"), ("/dev/zero", "longer than 1,000 bytes")):
+        with pytest.raises(RekindleError, match=rf"^RESULTS: '{path}': {reason}.*\. Name a file"):
+            from_files(str(job), [path], None, {})
+    with pytest.raises(RekindleError, match=r"^JOB: 'none\.json': cannot be read"):
+        from_files("none.json", ["none.csv"], None, {})
+
+
 def test_a_file_of_rows_counts_once(tmp_path: Path) -> None:
     """As where two patterns of a shell take it."""
     (tmp_path / "old.yaml").write_text(JOB)
