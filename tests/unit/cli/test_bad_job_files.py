@@ -53,6 +53,7 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "a word": (b"hello\n", ["'hello'"]),
     "10 MB": (b"name: x\n# " + b"x" * 10_000_000, ["1,048,576"]),
     "not UTF-8": (b"name: caf\xe9\n", ["job.yaml:1", "0xe9", "UTF-8"]),
+    "not UTF-8 behind a byte order mark": (b"\xef\xbb\xbfname: caf\xe9\n\n", ["job.yaml:1", "0xe9"]),
     "UTF-16": (GOOD.encode("utf-16"), ["UTF-8"]),
     "binary": (bytes(range(256)) * 40, ["job.yaml"]),
     "NUL in the middle": (GOOD.encode() + b"\x00\n", ["job.yaml:10", "'\\x00'"]),
