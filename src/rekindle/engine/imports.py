@@ -40,6 +40,7 @@ from rekindle.search.space import Categorical, Integer, Parameter
 
 #: The end of the year 9999, in seconds since the epoch: the last moment that a calendar can show.
 LAST_SECOND = 253_402_300_799
+_ANOTHER_NAME = "Give it another by --name."
 _NO_VALUE = "it had no objective value where it was imported from"
 
 
@@ -131,7 +132,11 @@ def import_tuning_job(
     job = TuningJob(spec, owner, uuid.uuid4().hex, created_at=began, modified_at=now, imported=True)
     jobs = [_training_job(job, i, r, t, began) for i, (r, t) in enumerate(zip(results, tuned, strict=True), start=1)]
     points = {j.name: _points(j, r.curve) for j, r in zip(jobs, results, strict=True) if r.curve}
-    return store.import_tuning_job(_ended(job, jobs, origin), jobs, points)
+    try:
+        return store.import_tuning_job(_ended(job, jobs, origin), jobs, points)
+    except NameInUse as error:
+        # Somebody took it since we looked.
+        raise NameInUse(error.kind, error.name, _ANOTHER_NAME) from error
 
 
 def _points(job: TrainingJob, curve: Sequence[float]) -> list[MetricPoint]:
@@ -264,4 +269,4 @@ def _check_free(store: JobStore, owner: Owner, name: str) -> None:
         store.tuning_job(owner, name)
     except NotFound:
         return
-    raise NameInUse("tuning job", name, "Give it another by --name.")
+    raise NameInUse("tuning job", name, _ANOTHER_NAME)

@@ -122,8 +122,17 @@ def test_a_missing_column_is_named(engine: Engine) -> None:
 
 def test_a_name_that_is_taken_is_refused(engine: Engine) -> None:
     imported(engine, read_results(CSV, "old.csv", "loss"))
-    with pytest.raises(NameInUse):
+    with pytest.raises(NameInUse, match="--name"):
         imported(engine, read_results(CSV, "old.csv", "loss"), name="OLD")
+
+
+def test_a_name_that_another_takes_meanwhile_is_refused_with_the_same_way_out(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(engine, read_results(CSV, "old.csv", "loss"))
+    monkeypatch.setattr("rekindle.engine.imports._check_free", lambda *_: None)
+    with pytest.raises(NameInUse, match=r"tuning job called 'old'.*--name"):
+        imported(engine, read_results(CSV, "old.csv", "loss"))
 
 
 def test_json_lines_and_the_sdks_data_frame_are_read() -> None:
