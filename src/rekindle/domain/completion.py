@@ -93,7 +93,9 @@ def _failure(sentence: str, jobs: Sequence[TrainingJob]) -> Ending:
     """SageMaker's sentence, and behind it what most of the training jobs died of."""
     found = causes(jobs)
     if found:
-        sentence = f"{sentence} ({len(found[0].jobs)} of {len(jobs)} failed alike: {found[0].text})"
+        alike = len(found[0].jobs)
+        count = f"{alike} of {len(jobs)} failed alike" if alike > 1 else f"{found[0].jobs[0].name} failed"
+        sentence = f"{sentence} ({count}: {found[0].text})"
     return Ending(TuningJobStatus.FAILED, sentence[:FAILURE_REASON_LIMIT])
 
 

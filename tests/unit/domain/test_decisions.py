@@ -235,6 +235,10 @@ def test_the_reason_names_what_most_died_of() -> None:
     (action,) = decide(snapshot(tuning_spec(jobs=20, parallel=1), *jobs), NOW)
     assert isinstance(action, Finish)
     assert (action.ending.reason or "").endswith("to get more details. (4 of 5 failed alike: ValueError: no)")
+    apart = [replace(j, failure_reason=f"ValueError: {'no' * n}") for n, j in enumerate(jobs, start=1)]
+    (action,) = decide(snapshot(tuning_spec(jobs=20, parallel=1), *apart), NOW)
+    assert isinstance(action, Finish)
+    assert (action.ending.reason or "").endswith(f"to get more details. ({jobs[0].name} failed: ValueError: no)")
     jobs = [replace(j, failure_reason="ValueError: " + "no" * 1000) for j in jobs]
     (action,) = decide(snapshot(tuning_spec(jobs=20, parallel=1), *jobs), NOW)
     assert isinstance(action, Finish)
