@@ -664,7 +664,7 @@ def test_delete_as_json_names_the_training_jobs_that_are_gone(cli):
     assert cli.json("delete", "erased", "--training-jobs", "--yes") == {"tuning_job": "erased", "training_jobs": names}
 
 
-def test_stop_of_a_training_job_prints_its_record(cli):
+def test_stop_of_a_training_job_prints_its_record_and_what_runs_is_not_deleted(cli):
     slow = "import time; time.sleep(900)\n"
     file = cli.job("slow", "limits: {jobs: 6, parallel: 3}", "limits: {jobs: 1}")
     (cli.folder / "slow").mkdir(exist_ok=True)
@@ -675,6 +675,8 @@ def test_stop_of_a_training_job_prints_its_record(cli):
         try:
             while not (found := [t for t in json.loads(cli("trials", "slow", "--json")[1] or "[]") if t["started_at"]]):
                 pass
+            # Before it asks: to say yes would have been in vain.
+            assert "not in a terminal state" in cli.refused(3, "delete", "slow", "--training-jobs")
             record = cli.json("stop", found[0]["name"])
             assert (record["name"], record["tuning_job"], record["number"]) == (found[0]["name"], "slow", 1)
             assert set(record["values"]) == {"x", "k"}

@@ -72,8 +72,9 @@ def delete(
 
 
 def _to_delete(app: App, name: str, training_jobs: bool) -> tuple[str, Sequence[TrainingJob], bool]:
-    """The tuning job's name, its training jobs, and whether it is there itself. Raises NotFound."""
+    """The tuning job's name, its training jobs, and whether it is there itself. Raises NotFound; WrongState while it runs."""
     from rekindle.domain.errors import NotFound
+    from rekindle.engine.commands import check_ended
     from rekindle.engine.queries import left_behind
 
     try:
@@ -84,6 +85,7 @@ def _to_delete(app: App, name: str, training_jobs: bool) -> tuple[str, Sequence[
         if not children:
             raise
         return children[0].tuning_job_name or name, children, False
+    check_ended(job)
     return job.name, app.store.jobs_of(job.id), True
 
 

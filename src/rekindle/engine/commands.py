@@ -306,11 +306,16 @@ def stop_training_job(store: JobStore, owner: Owner, name: str) -> TrainingJob:
 def delete_tuning_job(store: JobStore, owner: Owner, name: str) -> TuningJob:
     """Removes a tuning job's record; its training jobs and their files stay. Raises WrongState while it runs."""
     job = store.tuning_job(owner, name)
-    if not job.status.is_terminal:
-        raise _not_ended("tuning job", job.name, job.shown_status.value)
+    check_ended(job)
     with _called("tuning job", job.name):
         store.delete_tuning_job(job.id)
     return job
+
+
+def check_ended(job: TuningJob) -> None:
+    """Raises WrongState for a tuning job that runs: it cannot be deleted."""
+    if not job.status.is_terminal:
+        raise _not_ended("tuning job", job.name, job.shown_status.value)
 
 
 @contextmanager
