@@ -123,7 +123,8 @@ def command_words(command: str) -> list[str]:
     odd = next((w for w in words if w in _SHELL), None)
     if odd is not None and words[0] not in ("sh", "bash"):
         reason = f"{odd!r} is for a shell, and commands are run without one"
-        raise InvalidValue("command", command, reason, f"Write: bash -c {shlex.quote(command)}")
+        way_out = f'Write: bash -c {shlex.quote(command)} bash, with "$@" in it where the program takes the values.'
+        raise InvalidValue("command", command, reason, way_out)
     return words
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,6 +14,11 @@ from rekindle.jobfile.values import Table, Value
 
 #: A word of a command that is a variable, by itself or behind an option.
 _VARIABLE = re.compile(r"(?:-[\w-]+=)?(\$\{?(SM_)?(\w+)\}?)")
+_SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
+#: Of a shell, the option behind which its script stands, by itself or as the end of a bundle: -c, -lc.
+_SCRIPT_OPTION = re.compile(r"-[A-Za-z]*c")
+#: What a script says to hand on the words behind it, and to use values without these.
+_HANDS_ON, _READS_VALUES = re.compile(r"\$\{?[@*1-9]"), re.compile(r"\$\{?0|SM_|hyperparameters\.json")
 
 
 def notes_on(table: Table, spec: TuningJobSpec) -> Iterator[str]:
@@ -23,6 +29,7 @@ def notes_on(table: Table, spec: TuningJobSpec) -> Iterator[str]:
             if value.is_list and _are_ends(value.items()):
                 yield _choice(value)
     yield from _places_in_command(spec.definition)
+    yield from _values_lost_in_a_shell(spec.definition)
 
 
 def _are_ends(values: list[Value]) -> bool:
@@ -63,3 +70,23 @@ def _places_in_command(definition: Definition) -> Iterator[str]:
             f"command: {', '.join(variables)}: commands are run without a shell, and variables reach the program as they are"
             f" written. For their values write: bash -c {shlex.quote(command)}"
         )
+
+
+def _values_lost_in_a_shell(definition: Definition) -> Iterator[str]:
+    """The script of ``bash -c`` has what is appended behind it as its own words, of which the first is its name: a program in
+    it that is not handed them runs each time with what it has by itself, and all results are of that."""
+    algorithm = definition.training.algorithm
+    words = shlex.split(algorithm.command or "")
+    at = next((i for i, word in enumerate(words) if _SCRIPT_OPTION.fullmatch(word)), 0)
+    is_shell = bool(words) and os.path.basename(words[0]) in _SHELLS and 0 < at < len(words) - 1
+    if algorithm.arguments_style != "cli" or not is_shell or _READS_VALUES.search(words[at + 1]):
+        return
+    script, named = words[at + 1], at + 2 < len(words)
+    if named and _HANDS_ON.search(script):
+        return
+    name = definition.ranges[0].name
+    yield (
+        f"command: values are appended as `--{name} VALUE` behind the script of {words[0]}, which hands them on only where it"
+        f' says "$@", and takes the first word there for its name. Write: {words[0]} {words[at]} \'... "$@" ...\' {words[0]}.'
+        f" Where the program reads variables such as SM_HP_{name.upper()} instead, say `arguments: none`."
+    )

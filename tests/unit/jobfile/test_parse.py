@@ -300,6 +300,22 @@ def test_a_name_in_braces_in_the_command_is_told_to_be_no_place_for_its_value():
     assert parse((SHORT + places).encode(), FOLDER).notes == ()
 
 
+@pytest.mark.parametrize("command", ["bash -c './train | tee log'", "/bin/sh -ec './train \"$@\"'", "bash -c ./train x"])
+def test_values_that_a_shell_would_not_hand_on_are_told_to_be_lost(command):
+    (note,) = parse(SHORT.replace("./train", command).encode(), FOLDER).notes
+    shell, option, *_ = command.split()
+    assert f" Write: {shell} {option} '... \"$@\" ...' {shell}. " in note
+    assert "SM_HP_A instead, say `arguments: none`" in note
+    assert parse((SHORT.replace("./train", command) + "arguments: none\n").encode(), FOLDER).notes == ()
+
+
+@pytest.mark.parametrize(
+    "script", ["'./train \"$@\" | tee log' bash", "'./train --a ${2}' bash", "'./train $SM_HP_A'", "'./train $0 $1'", ""]
+)
+def test_a_shell_that_hands_values_on_is_as_it_is_meant(script):
+    assert parse(SHORT.replace("./train", f"bash -c {script}").encode(), FOLDER).notes == ()
+
+
 def test_a_variable_in_the_command_is_told_to_need_a_shell():
     file = SHORT.replace("./train", "./train --x $SM_HP_A --cv=${cv} $HOME") + "static: {cv: 5}\n"
     (note,) = parse(file.encode(), FOLDER).notes
