@@ -203,6 +203,9 @@ def _check_script(command: str, words: Sequence[str], source: Path | None) -> No
 
 
 def _no_file(command: str, name: str, source: Path | None) -> InvalidValue:
+    if name[0] in "~$":
+        reason = f"{name!r} is for a shell, and commands are run without one"
+        return InvalidValue("command", command, reason, "Write the whole path.")
     if source is None or os.path.isabs(name):
         return InvalidValue("command", command, f"there is no file {name!r} there", _whole(command, name, source))
     where = f"in the source folder {source}"

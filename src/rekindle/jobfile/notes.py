@@ -12,8 +12,12 @@ from rekindle.jobfile.errors import JobFileError
 from rekindle.jobfile.nodes import Scalar
 from rekindle.jobfile.values import Table, Value
 
-#: A word of a command that is a variable, by itself or behind an option.
-_VARIABLE = re.compile(r"(?:-[\w-]+=)?(\$\{?(SM_)?(\w+)\}?)")
+#: A word of a command that is a variable, by itself or behind an option, and perhaps the beginning of a path.
+_VARIABLE = re.compile(r"(?:-[\w-]+=)?(\$\{?(SM_)?(\w+)\}?)(?:/.*)?")
+#: What a shell has for everybody, and a command line may mean.
+_SHELLS_OWN = ("HOME", "PWD", "USER")
+#: A word of a command that is a path in the home folder, as a shell reads it.
+_IN_HOME = re.compile(r"(?:-[\w-]+=)?(~(?:/.*)?)")
 _SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
 #: Of a shell, the option behind which its script stands, by itself or as the end of a bundle: -c, -lc.
 _SCRIPT_OPTION = re.compile(r"-[A-Za-z]*c")
@@ -64,11 +68,19 @@ def _places_in_command(definition: Definition) -> Iterator[str]:
             f"command: {', '.join(f'{{{name}}}' for name in written)}: braces reach the program as they are written. Leave them"
             f" out: each value is {appended}in a variable such as SM_HP_{written[0].upper()}."
         )
-    variables = [m[1] for word in shlex.split(command) if (m := _VARIABLE.fullmatch(word)) and (m[2] or m[3] in names)]
+    known = (*names, *_SHELLS_OWN, *definition.training.environment)
+    words = shlex.split(command)
+    variables = [m[1] for word in words if (m := _VARIABLE.fullmatch(word)) and (m[2] or m[3] in known)]
     if variables:
         yield (
             f"command: {', '.join(variables)}: commands are run without a shell, and variables reach the program as they are"
             f" written. For their values write: bash -c {shlex.quote(command)}"
+        )
+    homes = [m[1] for word in words if (m := _IN_HOME.fullmatch(word))]
+    if homes:
+        yield (
+            f"command: {', '.join(homes)}: commands are run without a shell, and ~ reaches the program as it is written. Write"
+            " the whole path, unless the program itself reads it so."
         )
 
 

@@ -67,6 +67,8 @@ def test_python_takes_the_place_of_the_command_s(tmp_path: Path) -> None:
         (Algorithm(command="true", source="/no/such"), "source: '/no/such': there is no such folder"),
         (Algorithm(command="true", source=__file__), f"source: {__file__!r}: it is a file, not a folder"),
         (Algorithm(command="A=1 true"), "command: 'A=1 true': no program 'A=1' is on PATH"),
+        (Algorithm(command="~/t"), "'~/t' is for a shell, and commands are run without one. Write the whole path."),
+        (Algorithm(command="python $HOME/t.py", source="."), "'$HOME/t.py' is for a shell, and commands are run without one"),
         (Algorithm(command="true\nfalse"), "several lines are several commands for a shell"),
         (Algorithm(command="true \\\n  --x"), "several lines are several commands for a shell"),
         (Algorithm(command="./plain", source="."), "'./plain' is not executable"),

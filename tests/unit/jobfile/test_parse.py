@@ -300,6 +300,11 @@ def test_a_name_in_braces_in_the_command_is_told_to_be_no_place_for_its_value():
     assert parse((SHORT + places).encode(), FOLDER).notes == ()
 
 
+def test_a_path_in_the_home_folder_is_told_to_reach_the_program_as_it_is_written():
+    (note,) = parse(SHORT.replace("./train", "./train ~/data --out=~ a~b ~1").encode(), FOLDER).notes
+    assert note.startswith("command: ~/data, ~: commands are run without a shell, and ~ reaches the program as it is written.")
+
+
 @pytest.mark.parametrize("command", ["bash -c './train | tee log'", "/bin/sh -ec './train \"$@\"'", "bash -c ./train x"])
 def test_values_that_a_shell_would_not_hand_on_are_told_to_be_lost(command):
     (note,) = parse(SHORT.replace("./train", command).encode(), FOLDER).notes
@@ -317,10 +322,10 @@ def test_a_shell_that_hands_values_on_is_as_it_is_meant(script):
 
 
 def test_a_variable_in_the_command_is_told_to_need_a_shell():
-    file = SHORT.replace("./train", "./train --x $SM_HP_A --cv=${cv} $HOME") + "static: {cv: 5}\n"
+    file = SHORT.replace("./train", "./train --x $SM_HP_A --cv=${cv} $HOME/data $ODD") + "static: {cv: 5}\n"
     (note,) = parse(file.encode(), FOLDER).notes
     assert note == (
-        "command: $SM_HP_A, ${cv}: commands are run without a shell, and variables reach the program as they are written. For"
-        " their values write: bash -c './train --x $SM_HP_A --cv=${cv} $HOME'"
+        "command: $SM_HP_A, ${cv}, $HOME: commands are run without a shell, and variables reach the program as they are"
+        " written. For their values write: bash -c './train --x $SM_HP_A --cv=${cv} $HOME/data $ODD'"
     )
     assert parse(SHORT.replace("./train", "bash -c './train $SM_HP_A'").encode(), FOLDER).notes == ()
