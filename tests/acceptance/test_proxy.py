@@ -51,9 +51,11 @@ def variables(serving: Serving) -> dict[str, str]:
 
 
 def run(serving: Serving, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [REKINDLE, "run", *command], env={**serving.environ, **environ}, capture_output=True, text=True, check=False
-    )
+    return rekindle(serving, "run", *command, **environ)
+
+
+def rekindle(serving: Serving, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([REKINDLE, *words], env={**serving.environ, **environ}, capture_output=True, text=True, check=False)
 
 
 def client(service: str, variables: dict[str, str], *, trusted: str | bool = True, **config: object) -> object:
@@ -80,6 +82,12 @@ def test_another_home_s_server_is_told_from_our_own(serving: Serving, tmp_path: 
     done = run(serving, "--serve", "--", "true", REKINDLE_HOME=str(tmp_path))
     assert done.returncode == 4
     assert done.stderr.startswith(f"error: {told}. End it, or leave --serve out and start one elsewhere")
+    assert rekindle(serving, "env").stderr == ""
+    for options, warning in (((), f"warning: {told}"), (("--port", "8421"), "")):
+        printed = rekindle(serving, "env", "--json", *options, REKINDLE_HOME=str(tmp_path))
+        assert json.loads(printed.stdout)["AWS_REGION"] == "us-east-1"
+        assert printed.stderr.startswith(warning)
+        assert bool(printed.stderr) == bool(warning)
 
 
 def connect(variables: dict[str, str], target: str) -> socket.socket:

@@ -48,6 +48,12 @@ def run(
         raise typer.Exit(_follow(command, kept | variables))
 
 
+def warn_of_a_stranger(settings: Settings, address: Address) -> None:
+    """Says so where somebody listens there who is no server of this home."""
+    if address.answers() and _is_a_stranger(settings, address):
+        _say_who_listens(settings, address, serve=False)
+
+
 def _is_a_stranger(settings: Settings, address: Address) -> bool:
     """Whether whoever listens there is no server of this home. One that a service manager starts when somebody connects is
     waited for."""

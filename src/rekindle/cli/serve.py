@@ -101,11 +101,14 @@ def env(
     from dataclasses import replace
 
     from rekindle.cli.printing import write_json
+    from rekindle.cli.run import warn_of_a_stranger
     from rekindle.serving import UNSET, UNSET_FOR_PROXY, announced, client_environment, proxied_environment
     from rekindle.settings import load_settings
 
     settings = load_settings()
     there = announced(settings)
+    if host is None and port is None:
+        warn_of_a_stranger(settings, there)
     there = replace(there, host=host or there.host, port=port or there.port)
     variables = (proxied_environment if everything else client_environment)(settings, there)
     if as_json:
