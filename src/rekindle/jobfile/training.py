@@ -53,6 +53,8 @@ CONTENT_TYPES = {
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _CHANNEL = re.compile(r"[A-Za-z0-9.\-_]{1,64}")
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+#: A part of a path that is a variable, as a shell reads it.
+_IN_PATH = re.compile(r"(?:^|/)(\$\w+|\$\{\w+\})(?:/|$)")
 
 
 def read_training(table: Table, folder: Path, metrics: tuple[MetricDefinition, ...]) -> TrainingSpec:
@@ -218,6 +220,11 @@ def _path(value: Value, folder: Path) -> str:
     if not text.strip():
         raise value.refuse("the path is empty")
     try:
-        return os.path.abspath(folder / with_home(text, value.path))
+        path = os.path.abspath(folder / with_home(text, value.path))
     except InvalidValue as error:
         raise value.refuse(error.reason, error.hint) from error
+    variable = _IN_PATH.search(text)
+    if variable and not os.path.lexists(path):
+        # It would become a folder of this name beside the job file.
+        raise value.refuse(f"{variable[1]}: job files read no variables", "Write the whole path; ~ is your home.")
+    return path

@@ -57,6 +57,7 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "UTF-16": (GOOD.encode("utf-16"), ["UTF-8"]),
     "binary": (bytes(range(256)) * 40, ["job.yaml"]),
     "NUL in the middle": (GOOD.encode() + b"\x00\n", ["job.yaml:10", "'\\x00'"]),
+    "a variable in a path": (add("output: ${DATA}/out"), ["job.yaml:10", "output", "'${DATA}/out'", "no variables", "~ is"]),
     "escaped NUL": (add('environment: {A: "a\\0b"}'), ["job.yaml:10", "'\\x00'"]),
     "half a surrogate pair": (add('environment: {A: "\\ud800"}'), ["job.yaml:10", "'\\ud800'"]),
     "escape beyond Unicode": (add('environment: {A: "\\UFFFFFFFF"}'), ["job.yaml:10", "not valid YAML", "single quotes"]),
