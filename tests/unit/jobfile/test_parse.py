@@ -163,6 +163,13 @@ def test_an_image_needs_no_command():
     assert (algorithm.image, algorithm.command, algorithm.source) == ("pytorch-training:2.1", None, None)
 
 
+@pytest.mark.parametrize("style", ["|", "|+", ">", "|-"])
+def test_a_regular_expression_may_stand_in_a_block_of_its_own(style):
+    block = f"objective:\n  metric: m\n  goal: minimize\n  regex: {style}\n    m=(\\d+)\n\n"
+    spec = parse(SHORT.replace("objective: {metric: m, goal: minimize, regex: 'm=(.*)'}\n", block).encode(), FOLDER).spec
+    assert [m.regex for m in spec.definition.training.algorithm.metrics] == [r"m=(\d+)"]
+
+
 def test_hyperband():
     job = SHORT + "strategy: hyperband\nhyperband: {min_resource: 1, max_resource: 9}\n"
     assert parse(job.encode(), FOLDER).spec.hyperband == Hyperband(1, 9)
