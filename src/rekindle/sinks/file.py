@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from rekindle.engine.ports import Event, Undelivered
 
 @dataclass(frozen=True)
 class EventFile:
-    """A sink that appends to ``path``, made where it is not there, so that it may be moved away at any time."""
+    """A sink that appends to ``path``, made where it is not there, so that it may be moved away at any time; a pipe is one,
+    too."""
 
     path: Path
     name: str = "file"
@@ -21,20 +23,38 @@ class EventFile:
         try:
             self._append(event.body.encode() + b"\n")
         except OSError as error:
-            raise Undelivered(f"{self.path}: {error.strerror or error}") from error
+            # Of a pipe, that it is no device or address.
+            reason = "nobody reads it" if error.errno == errno.ENXIO else error.strerror or error
+            raise Undelivered(f"{self.path}: {reason}") from error
 
     def _append(self, line: bytes) -> None:
+        if self.path.exists() and not self.path.is_file():
+            self._pass_on(line)
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Hyperparameters are in it: nobody else's business.
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             # A line that a crash or a full disk cut short is ended first; it then fails to parse on its own.
-            whole = line if _ends_a_line(descriptor) else b"\n" + line
-            while whole:
-                whole = whole[os.write(descriptor, whole) :]
+            _write(descriptor, line if _ends_a_line(descriptor) else b"\n" + line)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def _pass_on(self, line: bytes) -> None:
+        """To a pipe or a terminal, such as ``/dev/stdout``, which keeps nothing and cannot be synced."""
+        # A pipe that nobody reads refuses to be opened so; what is written there would be lost.
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.set_blocking(descriptor, True)
+            _write(descriptor, line)
+        finally:
+            os.close(descriptor)
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    while line:
+        line = line[os.write(descriptor, line) :]
 
 
 def _ends_a_line(descriptor: int) -> bool:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -133,3 +134,16 @@ def test_a_file_that_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
     with pytest.raises(Undelivered, match="file") as caught:
         EventFile(tmp_path / "file" / "events.jsonl").deliver(EVENT)
     assert not caught.value.final
+
+
+def test_a_pipe_is_told_once_and_waited_for_while_nobody_reads_it(tmp_path: Path) -> None:
+    """As ``/dev/stdout`` is one: it cannot be synced, and was told again and again."""
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with pytest.raises(Undelivered, match="pipe: nobody reads it"):
+        EventFile(pipe).deliver(EVENT)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        EventFile(pipe).deliver(EVENT)
+        assert os.read(reading, 10_000) == EVENT.body.encode() + b"\n"
+    finally:
+        os.close(reading)
