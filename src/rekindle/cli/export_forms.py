@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ def _rows(form: str) -> Form:
         if to is None:
             write_as_a_file(text)
             return
-        _write(to, text)
+        _write({to: text})
         yield f"{len(results)} training jobs of {job.name} are in {to}"
 
     return write
@@ -45,8 +45,7 @@ def _sagemaker(app: App, job: TuningJob, to: str | None, name: str | None) -> It
     _single(app, job)
     description, page = archive(describe(app.store, app.owner, job.name), app.store.jobs_of(job.id), app.clock.now())
     files = {"describe.json": description, "training-jobs.json": page}
-    for file, content in files.items():
-        _write(str(Path(folder) / file), json.dumps(content, indent=2) + "\n")
+    _write({str(Path(folder) / file): json.dumps(content, indent=2) + "\n" for file, content in files.items()})
     yield f"{folder}: {', '.join(files)}"
 
 
@@ -119,15 +118,32 @@ def _place(to: str | None, what: str) -> str:
     return to
 
 
-def _write(path: str, text: str) -> None:
+def _write(files: Mapping[str, str]) -> None:
+    """New files, all of them whole or none: a part would pass for the whole, and be in the way of the next try."""
+    made: list[Path] = []
+    try:
+        for path, text in files.items():
+            _make(path, text, made)
+    except BaseException:
+        for place in made:
+            with suppress(OSError):
+                place.unlink()
+        raise
+
+
+def _make(path: str, text: str, made: list[Path]) -> None:
+    """A new file, told to ``made`` as soon as it is there."""
     from rekindle.domain.errors import InvalidValue
+    from rekindle.engine.room import lacks_room
 
     place = Path(path)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with place.open("x", encoding="utf-8", newline="") as file:
+            made.append(place)
             file.write(text)
     except FileExistsError as error:
         raise InvalidValue("--to", path, "exists already, and is not overwritten", "Choose another place.") from error
     except (OSError, ValueError) as error:
-        raise InvalidValue("--to", path, f"cannot be written ({getattr(error, 'strerror', None) or error})") from error
+        reason = f"cannot be written ({getattr(error, 'strerror', None) or error})"
+        raise InvalidValue("--to", path, reason, "Free some space and try again." if lacks_room(error) else "") from error
