@@ -16,6 +16,8 @@ import pytest
 import structlog
 
 from rekindle.cli.main import main
+from rekindle.cli.metrics import _read_lines
+from rekindle.domain.scanning import LINE_LIMIT
 
 TRAINER = """\
 import sys
@@ -976,9 +978,18 @@ def test_metrics(cli):
     assert "loss (objective)" in out
     assert "other: nothing in the log matches acc=(\\S+) with a number." in out
     assert "other: 1 match is no finite number: acc=n/a" in out
+    (cli.folder / "log").write_text("x" * 70_000 + "acc=n/a\nloss=2")
+    loss, other = cli.json("metrics", file, "--log", str(cli.folder / "log"))
+    # Of a long line no training job's pattern sees the rest.
+    assert (loss["count"], loss["line_number"], other["not_numbers"]) == (1, 2, 0)
     (cli.folder / "log").write_text("no numbers here\n")
     assert cli("metrics", file, "--log", str(cli.folder / "log"))[0] == 1
     assert "--log" in cli.refused(2, "metrics", file, "--log", str(cli.folder / "no-log"))
+
+
+def test_a_log_is_read_line_by_line():
+    """``/dev/zero`` filled the memory."""
+    assert len(next(_read_lines("/dev/zero"))) == LINE_LIMIT
 
 
 def test_of_a_built_in_algorithms_metrics_those_are_shown_that_a_log_has(cli):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -84,18 +82,26 @@ def _take(one: Catch, value: float, number: int, line: str) -> None:
     one.final, one.line_number, one.line = value, number, line[:200]
 
 
-def _read_lines(log: str) -> list[str]:
+def _read_lines(log: str) -> Iterator[str]:
+    """The lines of a log, one after the other: it may be long, and a pipe without end."""
     from rekindle.cli.printing import say_if_waiting
     from rekindle.domain.errors import RekindleError
+    from rekindle.domain.scanning import LINE_LIMIT
 
     if log != "-":
         say_if_waiting(log)
     try:
-        data = sys.stdin.buffer.read() if log == "-" else Path(log).read_bytes()
+        opened = 0 if log == "-" else log
+        with open(opened, encoding="utf-8", errors="replace", closefd=log != "-") as file:
+            is_begin = True
+            # Of a longer line no pattern sees the rest.
+            while part := file.readline(LINE_LIMIT):
+                if is_begin:
+                    yield part.removesuffix("\n")
+                is_begin = part.endswith("\n")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise RekindleError(f"--log: {log!r} cannot be read: {reason}.") from error
-    return data.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _show(catches: Sequence[Catch]) -> None:
