@@ -11,6 +11,8 @@ from rekindle.cli.options import JsonOption
 from rekindle.cli.printing import complain, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rekindle.cli.import_sources import Found
 
 
@@ -57,12 +59,16 @@ def import_(
     """Import results from elsewhere as a tuning job that has ended, to look at and to warm-start from."""
     from rekindle.cli import import_sources as sources
 
+    elsewhere = {"--from-optuna": from_optuna, "--study": study, "--objective": objective, "--column": column}
     if from_aws is not None:
         _check_alone("--from-aws", job)
+        _check_unread("--from-aws", {"RESULTS": results, **elsewhere})
         found = sources.from_account(from_aws, profile, region)
     elif from_optuna is not None:
+        _check_unread("--from-optuna", {"RESULTS": results, "--profile": profile, "--region": region})
         found = sources.from_optuna(from_optuna, study, job, name, objective, sources.columns(column or []))
     else:
+        _check_unread("RESULTS", {"--study": study, "--profile": profile, "--region": region})
         found = sources.from_files(job, results or [], objective, sources.columns(column or []))
     _import(found if name is None else replace(found, spec=replace(found.spec, name=name)), as_json)
 
@@ -114,6 +120,15 @@ def _import(found: Found, as_json: bool) -> None:
     jobs, have = "training job" if count == 1 else "training jobs", "has" if good == 1 else "have"
     tell(f"imported {count} {jobs} as tuning job {made.name}; {good} {have} an objective ({metric})")
     typer.echo(f"  warm_start: {{type: identical, parents: [{made.name}]}}   in a job file: go on from here")
+
+
+def _check_unread(source: str, others: Mapping[str, object]) -> None:
+    """Raises InvalidValue for what was given and would go unread with this source."""
+    from rekindle.domain.errors import InvalidValue
+
+    for name, value in others.items():
+        if value:
+            raise InvalidValue(name, value, f"does not go with {source}", "Leave one of them out.")
 
 
 def _check_alone(option: str, job: str | None) -> None:
