@@ -195,13 +195,18 @@ def _value(p: Parameter, result: Result) -> str:
     try:
         value = parse_value(p, text)
     except InvalidValue as error:
-        raise InvalidValue(field, text, error.reason) from error
+        raise InvalidValue(field, text, error.reason, number_hint(text)) from error
     if not p.contains(value):
         bounds = f"[{format_value(p.low)}, {format_value(p.high)}]"
         raise InvalidValue(
             field, text, f"outside the range {bounds}", "Widen the range: it is what the values were drawn from."
         )
     return format_value(value)
+
+
+def number_hint(text: str) -> str:
+    """The way out for what is no number: a spreadsheet of many a language has a comma for the point."""
+    return "Write a point in numbers, and no separators between digits." if "," in text else "Correct the row, or leave it out."
 
 
 def _category(p: Categorical, text: str, field: str) -> str:

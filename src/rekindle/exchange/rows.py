@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.engine.imports import LAST_SECOND, Result
+from rekindle.engine.imports import LAST_SECOND, Result, number_hint
 from rekindle.engine.times import epoch_seconds
 
 #: Columns that may hold the objective when none is named, after the metric's own name; the first that is there counts.
@@ -145,14 +145,16 @@ def _csv_rows(text: str, path: str) -> Iterator[tuple[int, Row]]:
     # Fields may be as long as they like: csv's own limit is 128 KB, and the same for all.
     csv.field_size_limit(max(len(text), csv.field_size_limit()))
     # Strict: else a quote that nobody closes takes the rows after it for one field.
-    reader, begun = csv.DictReader(io.StringIO(text, newline=""), strict=True), 1
+    lines, before = io.StringIO(text, newline=""), _written_from(text, 1) - 1
+    reader, begun = csv.DictReader(itertools.islice(lines, before, None), strict=True), before + 1
     try:
-        _check_header(f"{path}:1", reader.fieldnames or ())
-        begun = reader.line_num + 1
+        _check_header(f"{path}:{begun}", reader.fieldnames or ())
+        begun = before + reader.line_num + 1
         for row in reader:
-            _check_width(f"{path}:{reader.line_num}", row, len(reader.fieldnames or ()))
-            yield reader.line_num, row
-            begun = reader.line_num + 1
+            line = before + reader.line_num
+            _check_width(f"{path}:{line}", row, len(reader.fieldnames or ()))
+            yield line, row
+            begun = line + 1
     except csv.Error as error:
         way_out = 'Close each quote, and write "" for a quote within quotes.'
         where = f"{path}:{_written_from(text, begun)}"
@@ -306,7 +308,7 @@ def _number(where: str, column: str, value: Any) -> float | None:
         # Python reads JSON's true as a number, too.
         number = float(str(value) if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidValue(f"{where}.{column}", value, "not a number") from error
+        raise InvalidValue(f"{where}.{column}", value, "not a number", number_hint(str(value))) from error
     return number if math.isfinite(number) else None
 
 

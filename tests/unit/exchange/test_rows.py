@@ -127,6 +127,20 @@ def test_a_quote_that_nobody_closes_is_named_by_its_row_and_swallows_none() -> N
         read_results(text.replace("\n2,", "\r\n\n\r\r\n2,"), "a.csv", "loss")
 
 
+def test_empty_lines_before_the_columns_names_are_none_of_the_rows() -> None:
+    (row,) = read_results("\n\r\nx,loss\n1,2\n", "a.csv", "loss")
+    assert (row.where, row.values["x"], row.objective) == ("a.csv:4", "1", 2.0)
+    with pytest.raises(InvalidValue, match=r"a\.csv:6: .*fewer values"):
+        read_results("\n\nx,loss\n1,2\n\n1\n", "a.csv", "loss")
+    with pytest.raises(InvalidValue, match=r"a\.csv:3: .*not separated by commas"):
+        read_results("\n\nx;loss\n", "a.csv", "loss")
+
+
+def test_a_number_with_a_comma_is_told_to_have_a_point() -> None:
+    with pytest.raises(InvalidValue, match=r"a\.csv:2\.loss: '1,5': not a number\. Write a point in numbers"):
+        read_results('x,loss\n1,"1,5"\n', "a.csv", "loss")
+
+
 def test_a_field_may_be_as_long_as_it_likes() -> None:
     rows = [Result("", {"x": "1"}, None, failure_reason="y" * 200_000)]
     (found,) = read_results(write_results(rows, "csv", "loss", ["x"]), "a.csv", "loss")
