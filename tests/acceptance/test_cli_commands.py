@@ -577,6 +577,11 @@ def test_history_goes_out_and_comes_back_through_a_study(cli, done, folder):
         (("import", "--from-aws", "a", "--column", "x=y"), "--column: ['x=y']: does not go with --from-aws"),
         (("import", "--from-aws", "a", "--from-optuna", "sqlite:///a.db"), "--from-optuna: 'sqlite:///a.db': does not go with"),
         (("import", "--from-aws", "a", "--objective", "b"), "--objective: 'b': does not go with --from-aws"),
+        (
+            ("import", "done.yaml", "rows.json"),
+            "rows.json:2: '{}\\n': not JSON (Extra data). Rows, an object of JSON on each line",
+        ),
+        (("import", "done.yaml", "rows.csv", "--name", "a b"), "error: --name: 'a b': a name has 1 to 32 letters"),
         (("import", "done.yaml", "a.csv", "--study", "b"), "--study: 'b': does not go with RESULTS. Leave one of them out."),
         (("import", "done.yaml", "none.csv"), "none.csv"),
         (("export", "done", "--as", "optun"), "Did you mean 'optuna'"),
@@ -587,6 +592,8 @@ def test_history_goes_out_and_comes_back_through_a_study(cli, done, folder):
 )
 def test_what_cannot_travel_is_refused(cli, done, folder, argv, words, monkeypatch):
     monkeypatch.chdir(folder)
+    (folder / "rows.json").write_text("{}\n{}\n")
+    (folder / "rows.csv").write_text("x,k,loss\n0.5,a,1\n")
     assert words in cli.refused(2, *argv)
 
 

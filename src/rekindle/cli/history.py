@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from rekindle.cli.options import JsonOption
 from rekindle.cli.printing import complain, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rekindle.cli.import_sources import Found
 
@@ -70,7 +71,8 @@ def import_(
     else:
         _check_unread("RESULTS", {"--study": study, "--profile": profile, "--region": region})
         found = sources.from_files(job, results or [], objective, sources.columns(column or []))
-    _import(found if name is None else replace(found, spec=replace(found.spec, name=name)), as_json)
+    with _blamed_on_name(name):
+        _import(found if name is None else replace(found, spec=replace(found.spec, name=name)), as_json)
 
 
 def export(
@@ -120,6 +122,19 @@ def _import(found: Found, as_json: bool) -> None:
     jobs, have = "training job" if count == 1 else "training jobs", "has" if good == 1 else "have"
     tell(f"imported {count} {jobs} as tuning job {made.name}; {good} {have} an objective ({metric})")
     typer.echo(f"  warm_start: {{type: identical, parents: [{made.name}]}}   in a job file: go on from here")
+
+
+@contextmanager
+def _blamed_on_name(name: str | None) -> Iterator[None]:
+    """A name that is not the file's is told to be the option's."""
+    from rekindle.domain.errors import InvalidValue
+
+    try:
+        yield
+    except InvalidValue as error:
+        if name is None or error.field != "name":
+            raise
+        raise InvalidValue("--name", error.value, error.reason, error.hint) from error
 
 
 def _check_unread(source: str, others: Mapping[str, object]) -> None:

@@ -192,16 +192,16 @@ def read_json(path: str, field: str) -> dict[str, Any]:
     from rekindle.domain.errors import InvalidValue
 
     text = read_text(path, field)
+    way_out = "" if field == "JOB" else "Rows, an object of JSON on each line, need a name that ends in .jsonl."
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InvalidValue(
-            f"{path}:{error.lineno}", error.doc[error.pos : error.pos + 40], f"not JSON ({error.msg})"
-        ) from error
+        where, value = f"{path}:{error.lineno}", error.doc[error.pos : error.pos + 40]
+        raise InvalidValue(where, value, f"not JSON ({error.msg})", way_out) from error
     except (ValueError, RecursionError) as error:
-        raise InvalidValue(path, text[:40], f"not JSON ({error})") from error
+        raise InvalidValue(path, text[:40], f"not JSON ({error})", way_out) from error
     if not isinstance(found, dict):
-        raise InvalidValue(path, found, "not a JSON object")
+        raise InvalidValue(path, found, "not a JSON object", way_out)
     return found
 
 
