@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -189,8 +190,22 @@ def _line(frame: Frame, points: Sequence[tuple[float, float]], kind: str, told: 
     places = [place for point in points if (place := frame.at(*point)) is not None]
     if len(places) == 1:
         places.append((places[0][0] + 4.0, places[0][1]))
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in _visible(places))
     return node("polyline", node("title", told), points=path, class_=kind)
+
+
+def _visible(places: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """All places of a line, or, of more than a picture can show, those at which it enters and leaves each of its columns, and
+    the lowest and the highest between."""
+    if len(places) <= MOST_POINTS:
+        return places
+    kept: list[tuple[float, float]] = []
+    for _, found in groupby(places, key=lambda place: int(place[0])):
+        column = list(found)
+        heights = [y for _, y in column]
+        ends = {0, heights.index(min(heights)), heights.index(max(heights)), len(column) - 1}
+        kept += [column[i] for i in sorted(ends)]
+    return kept
 
 
 def _level(frame: Frame, value: float, told: str) -> Element:

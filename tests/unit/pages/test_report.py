@@ -101,6 +101,19 @@ def test_labels_of_an_axis_do_not_overlap_and_differ() -> None:
         assert len({e.text for e in ticks}) == len(ticks)
 
 
+def test_of_a_long_curve_as_much_is_drawn_as_a_picture_can_show() -> None:
+    """Each of 20,000 values of 30 training jobs made a page of 7 MB."""
+    curve = [(float(step), 0.0 if step == 31_415 else 1.0 + step % 2) for step in range(50_000)]
+    chart = charts.curves([(trial(1, 1.0, is_best=True), curve)], {"metric": "loss", "goal": "minimize"})
+    (line,) = (mark for mark in chart if mark.tag == "polyline")
+    places = [tuple(map(float, place.split(","))) for place in line.attrib["points"].split()]
+    assert len(places) < 3_000
+    assert places == sorted(places, key=lambda place: place[0])
+    heights = sorted({y for _, y in places})
+    assert len(heights) == 3  # the one spike is among them
+    assert min(x for x, _ in places) < 100 < 700 < max(x for x, _ in places)
+
+
 def test_only_the_best_training_jobs_curve_stands_out() -> None:
     trials = [trial(1, 1.0), trial(2, 2.0)]
     made = page(told(trials, curves={"job-002": [(1, 3.0), (2, 2.0)]}))
