@@ -128,6 +128,11 @@ def test_a_page_says_by_what_its_tuning_job_could_be_made_again_and_when_it_ran(
     assert "Created 2026-11-30 04:12, ended 2026-11-30 04:15 (UTC).<" in page(ended)
 
 
+def test_the_chart_of_an_only_hyperparameter_is_as_small_as_of_one_among_many() -> None:
+    """It was as wide as the page, its letters three times those of the other charts."""
+    assert re.search(r"\.small {[^}]*repeat\(auto-fill, ", page(told([])))
+
+
 def test_lines_of_weights_differ_by_more_than_their_colour() -> None:
     dashes = re.findall(r"\.line-[1-5] {[^}]*stroke-dasharray: ([^;]+);", page(told([])))
     assert len(set(dashes)) == 5
