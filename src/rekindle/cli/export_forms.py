@@ -60,7 +60,7 @@ def _optuna(app: App, job: TuningJob, to: str | None, name: str | None) -> Itera
 
 
 def _mlflow(app: App, job: TuningJob, to: str | None, name: str | None) -> Iterator[str]:
-    from rekindle.exchange.mlflow_runs import name_there, write_runs
+    from rekindle.exchange.mlflow_runs import names_there, write_runs
 
     uri = _place(to, "a tracking URI, such as http://127.0.0.1:5000 or sqlite:///mlflow.db")
     definition, results = _single(app, job)
@@ -69,9 +69,10 @@ def _mlflow(app: App, job: TuningJob, to: str | None, name: str | None) -> Itera
         added = write_runs(uri, experiment, objective.metric, objective.direction, definition.statics, results)
     there = f"; {len(results) - added} were there already" if added < len(results) else ""
     yield f"{added} runs are added to experiment {experiment} of {without_secrets(uri)}{there}"
-    names = [objective.metric, *definition.statics, *(p.name for p in definition.ranges)]
-    odd = [name for name in names if name_there(name) != name]
-    yield from (f"note: {name} is called {name_there(name)} there: MLflow does not take the name as it is" for name in odd)
+    params = names_there([*definition.statics, *(p.name for p in definition.ranges)])
+    called = (names_there([objective.metric]) | params).items()
+    odd = [(name, there) for name, there in called if there != name]
+    yield from (f"note: {name} is called {there} there: MLflow does not take the name as it is" for name, there in odd)
 
 
 @contextmanager

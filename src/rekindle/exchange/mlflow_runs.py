@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
 from rekindle.domain.errors import RekindleError, Unsupported
@@ -44,8 +45,18 @@ def write_runs(
     return len(missing)
 
 
-def name_there(name: str) -> str:
-    """What a metric or a hyperparameter is called in MLflow, which takes no ``@`` and the like in names."""
+def names_there(names: Iterable[str]) -> dict[str, str]:
+    """What metrics or hyperparameters are called in MLflow, which takes no ``@`` and the like in names; what would be called
+    alike there is numbered."""
+    found: dict[str, str] = {}
+    # What is taken as it is comes first: nothing else may have its name.
+    for name in sorted(dict.fromkeys(names), key=lambda name: (_plain(name) != name, name)):
+        called = (f"{_plain(name)}_{n}" for n in count(2))
+        found[name] = next(c for c in chain([_plain(name)], called) if c not in found.values())
+    return found
+
+
+def _plain(name: str) -> str:
     return re.sub(r"[^\w.\- :/]", "_", name)
 
 
@@ -80,8 +91,10 @@ def _write(client: Any, place: str, metric: str, statics: Mapping[str, str], r: 
     tags = {TAG: r.name, "rekindle.status": r.status, "rekindle.failure_reason": r.failure_reason}
     run = client.create_run(place, start_time=started, tags={k: v for k, v in tags.items() if v is not None}, run_name=r.name)
     curve = r.curve or (() if r.objective is None else (r.objective,))
-    params = [Param(name_there(name), value[:_LONGEST]) for name, value in {**statics, **r.values}.items()]
-    metrics = [Metric(name_there(metric), value, ended, step) for step, value in enumerate(curve)]
+    given = {**statics, **r.values}
+    called = names_there(given)
+    params = [Param(called[name], value[:_LONGEST]) for name, value in given.items()]
+    metrics = [Metric(_plain(metric), value, ended, step) for step, value in enumerate(curve)]
     for i in range(0, max(len(params), len(metrics)), _BATCH):
         client.log_batch(run.info.run_id, metrics=metrics[i : i + _BATCH], params=params[i : i + _BATCH])
     client.set_terminated(run.info.run_id, status=_STATUS[r.status], end_time=ended)
