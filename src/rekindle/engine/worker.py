@@ -342,7 +342,7 @@ class Worker:
 
     def _is_strange(self, kind: str, number: int) -> bool:
         """Whether work that was accepted where it was created cannot be run here: a folder may be on that machine alone. Others
-        are to have it; what nobody takes fails here, and says why."""
+        are to have it; what nobody takes waits or fails here, and says why."""
         store, check = self.step.store, self.step.executor.check
         try:
             if kind == "tuning":
