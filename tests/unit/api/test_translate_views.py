@@ -253,6 +253,12 @@ def test_empty_lists_of_ranges_say_nothing() -> None:
     assert [p.name for p in spec_from_request(several).definition.ranges] == ["lr", "layers"]
 
 
+def test_a_resource_config_is_shown_whole_for_sdks_read_each_of_its_members() -> None:
+    job = training_job_from_request(training_request("short", ResourceConfig={"InstanceType": "ml.m5.large"}), OWNER)
+    shown = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
+    assert describe_training_job(job)["ResourceConfig"] == shown
+
+
 @pytest.mark.parametrize(
     ("preferred", "around", "count"), [({"InstanceCount": 3}, {}, 3), ({}, {"InstanceCount": 2}, 2), ({}, {}, 1)]
 )

@@ -20,6 +20,7 @@ TYPES = {"maximize": "Maximize", "minimize": "Minimize"}
 
 _FLAGS = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
 _RANGE_KINDS = ("IntegerParameterRanges", "ContinuousParameterRanges", "CategoricalParameterRanges")
+_CHOICES_OF_INSTANCES = ("InstanceGroups", "InstancePreferences")
 _PLAIN_RESOURCES = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
 _TUNING_ONLY = frozenset(
     ("DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticHyperParameters", "HyperParameterTuningResourceConfig")
@@ -143,9 +144,9 @@ def metric_definitions(metrics: Sequence[MetricDefinition], objective: str | Non
 
 
 def _resource_config(sent: Json, spec: TrainingSpec) -> Json:
-    """The plain form of what runs the job: SDKs read nothing else."""
-    if "ResourceConfig" in sent:
-        plain: Json = sent["ResourceConfig"]
+    """The plain form of what runs the job, whole: SDKs read nothing else, and each of its members."""
+    plain: Json = sent.get("ResourceConfig", {})
+    if any(plain.get(name) for name in _CHOICES_OF_INSTANCES):
         return plain
     tuning = sent.get("HyperParameterTuningResourceConfig", {})
     chosen = {**tuning, **next(iter(tuning.get("InstanceConfigs", ())), {})}
@@ -154,6 +155,7 @@ def _resource_config(sent: Json, spec: TrainingSpec) -> Json:
         "InstanceCount": spec.resources.instance_count,
         "VolumeSizeInGB": spec.resources.volume_gb,
         **{name: chosen[name] for name in _PLAIN_RESOURCES if name in chosen},
+        **plain,
     }
 
 
