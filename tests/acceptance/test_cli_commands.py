@@ -586,6 +586,7 @@ def test_history_goes_out_and_comes_back_through_a_study(cli, done, folder):
         (("import", "done.yaml", "none.csv"), "none.csv"),
         (("export", "done", "--as", "optun"), "Did you mean 'optuna'"),
         (("export", "done", "--as", "sagemaker"), "--to"),
+        (("export", "done", "--as", "csv", "--name", "n"), "--name: 'n': does not go with --as csv"),
         (("export", "done", "--as", "mlflow", "--to", "nonsense://x"), "MLflow cannot write there"),
         (("export", "done", "--to", "train.py"), "is not overwritten"),
     ],

@@ -28,7 +28,7 @@ def _rows(form: str) -> Form:
         definition, results = _single(app, job)
         parameters = [p.name for p in definition.ranges]
         text = write_results(results, form, definition.objective.metric, parameters)
-        if to is None:
+        if to is None or to == "-":
             write_as_a_file(text)
             return
         _write({to: text})
@@ -98,6 +98,10 @@ FORMS: Mapping[str, Form] = {
     "optuna": _optuna,
     "mlflow": _mlflow,
 }
+
+
+#: Those in which what is written has a name of its own.
+NAMED_FORMS = ("optuna", "mlflow")
 
 
 def _single(app: App, job: TuningJob) -> tuple[Definition, list[Result]]:

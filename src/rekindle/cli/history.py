@@ -89,7 +89,7 @@ def export(
     ] = None,
 ) -> None:
     """Export a tuning job's training jobs that have ended, in forms that other tools and `rekindle import` read."""
-    from rekindle.cli.export_forms import FORMS
+    from rekindle.cli.export_forms import FORMS, NAMED_FORMS
     from rekindle.cli.opened import open_app
 
     write = FORMS.get(form)
@@ -97,6 +97,8 @@ def export(
         from rekindle.domain.errors import InvalidValue, did_you_mean
 
         raise InvalidValue("--as", form, f"not one of {', '.join(FORMS)}", did_you_mean(form, FORMS))
+    if another is not None and form not in NAMED_FORMS:
+        _check_unread(f"--as {form}", {"--name": another})
     app = open_app()
     for line in write(app, app.store.tuning_job(app.owner, name), to, another):
         typer.echo(line)
