@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.domain.texts import number_of
 from rekindle.engine.imports import LAST_SECOND, Result, number_hint
 from rekindle.engine.times import epoch_seconds
 
@@ -306,7 +307,7 @@ def _number(where: str, column: str, value: Any) -> float | None:
         return None
     try:
         # Python reads JSON's true as a number, too.
-        number = float(str(value) if isinstance(value, bool) else value)
+        number = number_of(str(value)) if isinstance(value, (str, bool)) else float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValue(f"{where}.{column}", value, "not a number", number_hint(str(value))) from error
     return number if math.isfinite(number) else None

@@ -141,6 +141,11 @@ def test_a_number_with_a_comma_is_told_to_have_a_point() -> None:
         read_results('x,loss\n1,"1,5"\n', "a.csv", "loss")
 
 
+def test_a_number_is_what_a_log_may_have_for_one() -> None:
+    with pytest.raises(InvalidValue, match=r"a\.csv:2\.loss: '1_0': not a number"):
+        read_results("x,loss\n1,1_0\n", "a.csv", "loss")
+
+
 def test_a_field_may_be_as_long_as_it_likes() -> None:
     rows = [Result("", {"x": "1"}, None, failure_reason="y" * 200_000)]
     (found,) = read_results(write_results(rows, "csv", "loss", ["x"]), "a.csv", "loss")

@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rekindle.api.errors import missing, validation
-from rekindle.api.translate.part import Part, number_of, says_something
+from rekindle.api.translate.part import Part, says_something
 from rekindle.domain.errors import InvalidValue
+from rekindle.domain.texts import number_of
 
 Json = Mapping[str, Any]
 

@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from rekindle.api.translate.autotune import expanded
-from rekindle.api.translate.part import Json, Part, check_texts, number_of, says_something, tags_of, without_nulls
+from rekindle.api.translate.part import Json, Part, check_texts, says_something, tags_of, without_nulls
 from rekindle.api.translate.training_request import training_spec
 from rekindle.domain.errors import InvalidValue, within
+from rekindle.domain.texts import number_of
 from rekindle.domain.tuning_job import (
     CompletionCriteria,
     Definition,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -11,9 +10,6 @@ from rekindle.domain.texts import unwanted
 
 T = TypeVar("T")
 Json = Mapping[str, Any]
-
-#: Of what Python takes for a number: no underscores, no other scripts' digits.
-_NUMBER = re.compile(r"\s*[-+]?([0-9.]+(e[-+]?[0-9]+)?|inf(inity)?|nan)\s*", re.IGNORECASE | re.ASCII)
 
 
 def says_something(structure: Json | None) -> bool:
@@ -92,13 +88,6 @@ class Part:
     def inner(self, key: str) -> str:
         """The path of a member."""
         return f"{self.path}.{key}" if self.path else key
-
-
-def number_of(text: str) -> float:
-    """The number that a text spells, which may be infinite or none. Raises ValueError for any other text."""
-    if not _NUMBER.fullmatch(text):
-        raise ValueError(text)
-    return float(text)
 
 
 def tags_of(part: Part, key: str = "Tags") -> dict[str, str]:
