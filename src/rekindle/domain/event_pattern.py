@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.domain.texts import number_of
 
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "=": lambda a, b: a == b,
@@ -127,8 +129,20 @@ def _numeric(value: Any, place: str) -> Test:
     pairs = list(zip(value[::2], value[1::2], strict=False)) if isinstance(value, list) else []
     known = all(isinstance(sign, str) and sign in _COMPARISONS and _is_number(number) for sign, number in pairs)
     if not known or len(value) != 2 * len(pairs) or len(pairs) not in (1, 2):
-        raise InvalidValue(place, value, "not a comparison or two", "Write: numeric: ['>', 0, '<=', 5]")
+        raise InvalidValue(
+            place, value, "not a comparison or two", "Write: numeric: ['>', 0, '<=', 5]" + _text_for_a_number(value)
+        )
     return lambda found: _is_number(found) and all(_COMPARISONS[sign](found, number) for sign, number in pairs)
+
+
+def _text_for_a_number(value: Any) -> str:
+    """The way out where a number is text, as YAML reads one without a point before its e."""
+    for text in value if isinstance(value, list) else []:
+        with suppress(ValueError):
+            if isinstance(text, str):
+                number_of(text)
+                return f"; {text!r} is text here: leave its quotes out and, in YAML, write 1e-3 as 1.0e-3"
+    return ""
 
 
 _FILTERS: Mapping[str, Callable[[Any, str], Test]] = {

@@ -82,6 +82,7 @@ REFUSED = [
     ({"source": [{"numeric": [">"]}]}, "numeric: .*not a comparison or two"),
     ({"source": [{"numeric": ["~", 1]}]}, "numeric: .*not a comparison or two"),
     ({"source": [{"numeric": [">", True]}]}, "numeric: .*not a comparison or two"),
+    ({"source": [{"numeric": [">", "1e-3"]}]}, "numeric: .*not a comparison or two.*'1e-3' is text here"),
     ({"source": [{"numeric": [">", 1, "<", 2, "<", 3]}]}, "numeric: .*not a comparison or two"),
     ({"source": [["a"]]}, r"pattern.source\[1\]: .*neither a text, a number, true, false nor null"),
     ({"$or": [{"source": ["a"]}]}, r"pattern.\$or\[1\]: .*not one of the filters"),
