@@ -13,18 +13,20 @@ from support.serving import until
 
 REKINDLE = str(Path(sys.executable).parent / "rekindle")
 EXPORT = ("export", "old", "--as", "mlflow", "--to")
+#: As long as a hyperparameter's value may be.
+LONG = "8," * 1250
 ROWS = """\
 x,k@1,status,loss,started_at,ended_at,name
 0.5,a,,0.25,2026-01-01T00:00:00+00:00,2026-01-01T00:00:05+00:00,t-1
 1,b,Failed,,,,t-2
 """
-JOB = """\
+JOB = f"""\
 name: old
 command: python train.py
-objective: {metric: loss, goal: minimize, regex: 'loss=([0-9.]+)'}
-ranges: {x: {min: 0, max: 1}, "k@1": [a, b]}
-static: {depth: 3}
-limits: {jobs: 2}
+objective: {{metric: loss, goal: minimize, regex: 'loss=([0-9.]+)'}}
+ranges: {{x: {{min: 0, max: 1}}, "k@1": [a, b]}}
+static: {{depth: 3, layers: "{LONG}"}}
+limits: {{jobs: 2}}
 """
 CUT = """\
 import sys
@@ -79,8 +81,8 @@ def test_training_jobs_become_runs_once(tmp_path: Path) -> None:
     assert "2 were there already" in again
     found: list[Any] = json.loads(run(sys.executable, "-c", READ, uri))
     assert found == [
-        [names[0], "FINISHED", {"x": "0.5", "k_1": "a", "depth": "3"}, {"loss": 0.25}, 5000],
-        [names[1], "FAILED", {"x": "1.0", "k_1": "b", "depth": "3"}, {}, 0],
+        [names[0], "FINISHED", {"x": "0.5", "k_1": "a", "depth": "3", "layers": LONG}, {"loss": 0.25}, 5000],
+        [names[1], "FAILED", {"x": "1.0", "k_1": "b", "depth": "3", "layers": LONG}, {}, 0],
     ]
 
 

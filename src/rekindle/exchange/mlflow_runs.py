@@ -11,9 +11,8 @@ from rekindle.domain.errors import RekindleError, Unsupported
 from rekindle.domain.texts import without_secrets
 from rekindle.engine.imports import Result
 
-#: MLflow takes this many entries in one call, and this many characters in a value.
+#: MLflow takes this many entries in one call.
 _BATCH = 100
-_LONGEST = 500
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Stopped": "KILLED"}
 #: What is left of a run whose export was cut short.
 _BEGUN = "RUNNING"
@@ -93,7 +92,7 @@ def _write(client: Any, place: str, metric: str, statics: Mapping[str, str], r: 
     curve = r.curve or (() if r.objective is None else (r.objective,))
     given = {**statics, **r.values}
     called = names_there(given)
-    params = [Param(called[name], value[:_LONGEST]) for name, value in given.items()]
+    params = [Param(called[name], value) for name, value in given.items()]
     metrics = [Metric(_plain(metric), value, ended, step) for step, value in enumerate(curve)]
     for i in range(0, max(len(params), len(metrics)), _BATCH):
         client.log_batch(run.info.run_id, metrics=metrics[i : i + _BATCH], params=params[i : i + _BATCH])
