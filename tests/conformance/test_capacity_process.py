@@ -72,9 +72,19 @@ def test_files_that_are_away_are_waited_for(bench: Bench, tmp_path: Path) -> Non
         aside = place.rename(tmp_path / "aside")
         room = executor.room(spec)
         assert (room.runs, room.ever) == (0, False)
-        assert room.reason == f"waits for {what}, which is not there: bring it back, and the search goes on"
+        assert room.reason == f"waits for {what}, which is not there: bring it back, and it goes on"
         aside.rename(place)
         assert executor.room(spec).runs == 1
+
+
+def test_a_run_whose_files_are_away_stays_unlaunched_until_they_are_back(bench: Bench) -> None:
+    executor, run = executor_of(bench, slots=1), bench.run("mark('ran')")
+    aside = bench.source.rename(bench.source.with_name("aside"))
+    executor.launch(run)
+    assert executor.report(run.key) is None
+    aside.rename(bench.source)
+    executor.launch(run)
+    assert finished(executor).state is RunState.COMPLETED
 
 
 def test_a_killed_supervisor_gives_its_slot_back(bench: Bench) -> None:

@@ -250,6 +250,10 @@ class JobStore(Protocol):
         others for ``free_for`` seconds, and the subjects ``without`` altogether."""
         ...
 
+    def unclaimed(self, holder: str, limit: int = 100) -> Sequence[str]:
+        """The subjects of the work that ``claim`` would give a holder, oldest first."""
+        ...
+
     def renew(self, leases: Iterable[Lease], seconds: float) -> Sequence[Lease]:
         """Extends the leases that are still ours to so many seconds from now and returns those; the others are lost."""
         ...

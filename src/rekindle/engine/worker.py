@@ -7,15 +7,16 @@ Runs outlive the worker that began them, and only a worker of the same home find
 claimed while runs of it may be alive: a second attempt would run beside the first.
 
 Who holds work can be somebody without room for it. Work of which nothing runs is given back for a moment, again and again,
-and workers that have no room leave free work to others for longer: so it goes where there is room, and stays where it is if
-there is none anywhere.
+and workers that could begin nothing of it leave free work to others for longer: so it goes where there is room, and stays where
+it is if there is none anywhere.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rekindle.domain.capacity import PATIENCE_SECONDS, turn
@@ -49,8 +50,12 @@ BETWEEN_OFFERS_SECONDS = 5.0
 #: Seconds for which who offered work leaves it to others: what waits for room, and what this host can never run.
 LEFT_SECONDS = 1.5
 LEFT_BY_NEVER_SECONDS = 4.0
-#: Seconds for which a worker that has no room leaves work that is free to those that have, which look every POLL_SECONDS.
+#: Seconds for which a worker that can begin nothing of it leaves free work to those that can, which look every POLL_SECONDS;
+#: and how much free work is looked at for that, at a time.
 YIELD_SECONDS = 3.0
+MOST_LOOKED_AT = 20
+#: Seconds of a turn in which new work is checked.
+CHECK_SECONDS = 1.0
 #: Seconds between two complaints of a store that cannot be reached or written.
 COMPLAINT_SECONDS = 60.0
 #: Seconds after which a waiting worker looks for new work, stop requests and emissions.
@@ -81,7 +86,7 @@ class _Work:
     lacks_room: bool = False
     rests_until: float = 0.0
     looked: bool = False
-    #: Whether it is known that this host can run it, or that no other would take it.
+    #: Whether this host is known to be able to run it, or no other host would take it.
     is_checked: bool = False
     #: What it is to start, and since when it has had nothing running for want of room.
     specs: tuple[TrainingSpec, ...] = ()
@@ -126,6 +131,9 @@ class Worker:
     _next_eviction: float = 0.0
     _next_elsewhere: float = 0.0
     _next_complaint: float = 0.0
+    _next_remark: float = 0.0
+    #: Until when, within a turn, new work is checked: all of a server's would take too long for its leases.
+    _checks_until: float = 0.0
     #: What is offered to other hosts, by subject.
     _offers: dict[str, _Offer] = field(default_factory=dict)
     #: When the next work that waits for room may be offered.
@@ -221,24 +229,49 @@ class Worker:
             )
 
     def _keep_leases(self, now: float) -> None:
-        due = now + RENEWAL_SECONDS
+        due, self._checks_until = now + RENEWAL_SECONDS, now + CHECK_SECONDS
         if any(not _is_early(work.next_renewal, now, RENEWAL_SECONDS) for work in self._work.values()):
             kept = {lease.subject for lease in self.step.store.renew([w.lease for w in self._work.values()], LEASE_SECONDS)}
             for subject in sorted(self._work.keys() - kept):
                 self._lose(subject)
             for work in self._work.values():
                 work.next_renewal = due
-        if self.only is None or self.only not in self._work:
-            self._take_back(now)
-            wait, others = YIELD_SECONDS if self._is_full() else 0.0, tuple(self._offers)
-            for lease in self.step.store.claim(self.holder, LEASE_SECONDS, only=self.only, free_for=wait, without=others):
-                work = self._work.setdefault(lease.subject, _Work(lease, due, self._turns, moved_at=now))
-                work.lease, work.next_renewal = lease, due
-                work.is_checked = self.only is not None or not lease.from_nobody
+        for lease in self._claimed(now):
+            work = self._work.setdefault(lease.subject, _Work(lease, due, self._turns, moved_at=now))
+            work.lease, work.next_renewal = lease, due
+            work.is_checked = self.only is not None or not lease.from_nobody
 
-    def _is_full(self) -> bool:
-        """Whether this host has no room for all that its work wants."""
-        return any(o.here for o in self._offers.values()) or any(work.lacks_room for work in self._work.values())
+    def _claimed(self, now: float) -> Iterator[Lease]:
+        """New leases. What is new, or was given back, is left for a while to those who can begin something of it."""
+        claim = partial(self.step.store.claim, self.holder, LEASE_SECONDS)
+        if self.only is not None:
+            yield from () if self.only in self._work else claim(only=self.only)
+            return
+        self._take_back(now)
+        yield from claim(free_for=YIELD_SECONDS, without=tuple(self._offers))
+        ahead = sum(work.wants_more and not work.lacks_room for work in self._work.values())
+        for subject in self.step.store.unclaimed(self.holder, MOST_LOOKED_AT):
+            if subject not in self._offers and self._could_begin(subject, ahead + 1):
+                found = claim(only=subject)
+                ahead += len(found)
+                yield from found
+
+    def _could_begin(self, subject: str, count: int) -> bool:
+        """Whether so many training jobs of a piece of work that is not ours could begin here now."""
+        specs = [spec for spec, _ in self._to_run(subject)]
+        return bool(specs) and all(self.step.executor.room(spec).takes(count) for spec in specs)
+
+    def _to_run(self, subject: str) -> list[tuple[TrainingSpec, Mapping[str, str]]]:
+        """The specs of a piece of work, each with the hyperparameters that are known before it begins; none of what is gone."""
+        kind, _, number = subject.partition(":")
+        try:
+            if kind == "tuning":
+                definitions = self.step.store.tuning_job_by_id(int(number)).spec.definitions
+                return [(d.training, d.statics) for d in definitions]
+            job = self.step.store.training_job_by_id(int(number))
+            return [(job.spec, job.hyperparameters)]
+        except NotFound:
+            return []
 
     def _take_back(self, now: float) -> None:
         """Claims what was offered and nobody has: it has waited all the time."""
@@ -318,10 +351,13 @@ class Worker:
 
     def _move(self, work: _Work, at_most: int | None) -> None:
         kind, _, number = work.lease.subject.partition(":")
-        if not work.is_checked and self._is_strange(kind, int(number)):
-            self._offer(work, self.step.clock.now() + LEFT_BY_NEVER_SECONDS, here=False)
-            return
-        work.is_checked = True
+        if not work.is_checked:
+            if self.step.clock.now() > self._checks_until:
+                return
+            if self._is_strange(work.lease.subject):
+                self._offer(work, self.step.clock.now() + LEFT_BY_NEVER_SECONDS, here=False)
+                return
+            work.is_checked = True
         step = replace(self.step, at_most=at_most)
         # A step that is broken off may have started some.
         before, work.running = work.running, None
@@ -340,21 +376,18 @@ class Worker:
             self.step.store.release(work.lease)
             self._drop(work.lease.subject)
 
-    def _is_strange(self, kind: str, number: int) -> bool:
+    def _is_strange(self, subject: str) -> bool:
         """Whether work that was accepted where it was created cannot be run here: a folder may be on that machine alone. Others
         are to have it; what nobody takes waits or fails here, and says why."""
-        store, check = self.step.store, self.step.executor.check
         try:
-            if kind == "tuning":
-                for definition in store.tuning_job_by_id(number).spec.definitions:
-                    check(definition.training, definition.statics)
-            else:
-                job = store.training_job_by_id(number)
-                check(job.spec, job.hyperparameters)
-        except (NotFound, StoreUnavailable):
+            for spec, given in self._to_run(subject):
+                self.step.executor.check(spec, given)
+        except StoreUnavailable:
             return False
         except RekindleError as error:
-            _log().info("left to other hosts: it cannot be run here", subject=f"{kind}:{number}", reason=str(error))
+            if not _is_early(self._next_remark, self.step.clock.now(), COMPLAINT_SECONDS):
+                self._next_remark = self.step.clock.now() + COMPLAINT_SECONDS
+                _log().info("left to other hosts: it cannot be run here", subject=subject, reason=str(error))
             return True
         return False
 
@@ -363,10 +396,10 @@ class Worker:
         one piece of what this host will have room for, and all of what it can never run."""
         now = self.step.clock.now()
         for work in list(self._work.values()):
-            if self.only is not None or work.waits_since is None or _is_early(work.next_offer, now, OFFER_SECONDS):
+            if self.only is not None or not work.lacks_room or _is_early(work.next_offer, now, OFFER_SECONDS):
                 continue
             here = self._could_run(work)
-            if (here and not self._may_offer(work, now)) or self._may_have_runs(work):
+            if not self._may_offer(work, now, here) or self._may_have_runs(work):
                 work.next_offer = now + LEFT_SECONDS
                 continue
             work.next_offer = now + OFFER_SECONDS
@@ -376,16 +409,19 @@ class Worker:
 
     def _offer(self, work: _Work, until: float, here: bool) -> None:
         """Gives a piece of work back, of which nothing runs, and leaves it to others until a time."""
+        # Should the store give it away and its answer be lost, it is found to be another's before anything more is done.
+        work.next_renewal = 0.0
         self.step.store.release(work.lease)
         self._drop(work.lease.subject)
         self._offers[work.lease.subject] = _Offer(work, until, here)
 
-    def _may_offer(self, work: _Work, now: float) -> bool:
-        """Whether it is time for an offer of what this host will have room for. What has begun goes on where its checkpoints
-        are, and what has waited for less than an offer takes may soon begin."""
-        if work.waits_since is None or now - work.waits_since < LEFT_SECONDS:
+    def _may_offer(self, work: _Work, now: float, here: bool) -> bool:
+        """Whether work that lacks room may be offered. What has begun goes on where its checkpoints are; what will have room
+        ``here`` and has waited for less than an offer takes may soon begin."""
+        if work.waits_since is None or any(key.attempt > 1 for key in work.pending):
             return False
-        return not _is_early(self._next_offer, now, BETWEEN_OFFERS_SECONDS) and all(k.attempt == 1 for k in work.pending)
+        has_waited = now - work.waits_since >= LEFT_SECONDS
+        return not here or (has_waited and not _is_early(self._next_offer, now, BETWEEN_OFFERS_SECONDS))
 
     def _move_tuning_job(self, step: Step, work: _Work, job_id: int) -> bool:
         if work.parents is None:

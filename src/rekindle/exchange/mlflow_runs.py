@@ -34,8 +34,9 @@ def write_runs(
         place = _experiment(client, experiment, {"rekindle.metric": metric, "rekindle.goal": direction})
         known = _known(client, place)
         missing = [r for r in results if r.name not in known]
+        called = names_there([*statics, *(name for r in results for name in r.values)])
         for r in missing:
-            _write(client, place, metric, statics, r)
+            _write(client, place, metric, {called[name]: value for name, value in {**statics, **r.values}.items()}, r)
     except Exception as error:
         line = " ".join(without_secrets(str(error)).split())[:300]
         raise RekindleError(
@@ -82,7 +83,7 @@ def _known(client: Any, place: str) -> set[str]:
     return known
 
 
-def _write(client: Any, place: str, metric: str, statics: Mapping[str, str], r: Result) -> None:
+def _write(client: Any, place: str, metric: str, given: Mapping[str, str], r: Result) -> None:
     from mlflow.entities import Metric, Param
 
     started = _milliseconds(r.started_at or r.created_at)
@@ -90,9 +91,7 @@ def _write(client: Any, place: str, metric: str, statics: Mapping[str, str], r: 
     tags = {TAG: r.name, "rekindle.status": r.status, "rekindle.failure_reason": r.failure_reason}
     run = client.create_run(place, start_time=started, tags={k: v for k, v in tags.items() if v is not None}, run_name=r.name)
     curve = r.curve or (() if r.objective is None else (r.objective,))
-    given = {**statics, **r.values}
-    called = names_there(given)
-    params = [Param(called[name], value) for name, value in given.items()]
+    params = [Param(name, value) for name, value in given.items()]
     metrics = [Metric(_plain(metric), value, ended, step) for step, value in enumerate(curve)]
     for i in range(0, max(len(params), len(metrics)), _BATCH):
         client.log_batch(run.info.run_id, metrics=metrics[i : i + _BATCH], params=params[i : i + _BATCH])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from rekindle.domain.errors import InvalidValue, Unsupported
@@ -34,10 +36,18 @@ def local_path(uri: str, field: str) -> Path:
 def matching(path: Path) -> list[Path]:
     """What a local path stands for, as an S3 prefix does: the folder or file itself, else all whose names start so. A link that
     leads nowhere is nothing, and so is what this user may not look for."""
+    return sorted(_found(path))
+
+
+def matches(path: Path) -> bool:
+    """Whether a local path stands for anything: there may be a million files of a prefix."""
+    return any(_found(path))
+
+
+def _found(path: Path) -> Iterator[Path]:
     # Not Path.exists: that raises an error for a name that is too long, and in a folder that is closed to us.
     if os.path.exists(path):
-        return [path]
-    try:
-        return sorted(p for p in path.parent.iterdir() if p.name.startswith(path.name) and os.path.exists(p))
-    except OSError:
-        return []
+        yield path
+        return
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        yield from (Path(e.path) for e in entries if e.name.startswith(path.name) and os.path.exists(e.path))

@@ -81,7 +81,7 @@ def away(spec: TrainingSpec) -> str:
     if source is not None and not os.path.isdir(source):
         return f"its source folder, {source!r}"
     for channel in spec.channels:
-        if not locations.is_remote(channel.uri) and not locations.matching(locations.local_path(channel.uri, "uri")):
+        if not locations.is_remote(channel.uri) and not locations.matches(locations.local_path(channel.uri, "uri")):
             return f"its input {channel.name!r}, {channel.uri!r}"
     return ""
 

@@ -106,7 +106,7 @@ class ProcessExecutor(Executor):
         """See Executor."""
         if away := orders.away(spec):
             # A disk that is not mounted yet, a folder that was moved: each training job would fail of it, one after the other.
-            return Room(0, f"waits for {away}, which is not there: bring it back, and the search goes on", ever=False)
+            return Room(0, f"waits for {away}, which is not there: bring it back, and it goes on", ever=False)
         why = self._absence_of_cluster()
         return Room(0, f"waits for the Ray cluster, which cannot be reached: {why}") if why else self._slots.room(spec)
 
@@ -118,10 +118,10 @@ class ProcessExecutor(Executor):
         return self._absence
 
     def launch(self, run: Run) -> None:
-        """See Executor. Where the machine has no room for it now, or its cluster cannot be reached, the run stays unlaunched,
-        and launching it again helps."""
+        """See Executor. Where the machine has no room for it now, its files are away, or its cluster cannot be reached, the run
+        stays unlaunched, and launching it again helps."""
         self._end_former_attempts(run.key)
-        if self._absence_of_cluster():
+        if orders.away(run.spec) or self._absence_of_cluster():
             return
         try:
             self._launch(run)

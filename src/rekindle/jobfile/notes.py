@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rekindle.domain.tuning_job import Definition, StrategyName, TuningJobSpec
 from rekindle.jobfile.errors import JobFileError
@@ -84,12 +84,23 @@ def _places_in_command(definition: Definition) -> Iterator[str]:
         )
 
 
+def _script_option(words: Sequence[str]) -> int:
+    """Which word of a shell's command says that its script follows; 0 where none does. From the first word on that is no option
+    all are the program's own."""
+    for at, word in enumerate(words[1:], start=1):
+        if _SCRIPT_OPTION.fullmatch(word):
+            return at
+        if not word.startswith(("-", "+")) and words[at - 1] not in ("-o", "+o"):
+            return 0
+    return 0
+
+
 def _values_lost_in_a_shell(definition: Definition) -> Iterator[str]:
     """The script of ``bash -c`` has what is appended behind it as its own words, of which the first is its name: a program in
     it that is not handed them runs each time with what it has by itself, and all results are of that."""
     algorithm = definition.training.algorithm
     words = shlex.split(algorithm.command or "")
-    at = next((i for i, word in enumerate(words) if _SCRIPT_OPTION.fullmatch(word)), 0)
+    at = _script_option(words)
     is_shell = bool(words) and os.path.basename(words[0]) in _SHELLS and 0 < at < len(words) - 1
     if algorithm.arguments_style != "cli" or not is_shell or _READS_VALUES.search(words[at + 1]):
         return

@@ -23,9 +23,15 @@ class EventFile:
         try:
             self._append(event.body.encode() + b"\n")
         except OSError as error:
-            # Of a pipe, that it is no device or address.
-            reason = "nobody reads it" if error.errno == errno.ENXIO else error.strerror or error
-            raise Undelivered(f"{self.path}: {reason}") from error
+            raise Undelivered(f"{self.path}: {self._why(error)}") from error
+
+    def _why(self, error: OSError) -> object:
+        # What is said of both: no such device or address.
+        if error.errno == errno.ENXIO and self.path.is_fifo():
+            return "nobody reads it"
+        if error.errno == errno.ENXIO and self.path.is_socket():
+            return "it is a socket, which nothing can be appended to; name a file or a pipe"
+        return error.strerror or error
 
     def _append(self, line: bytes) -> None:
         if self.path.exists() and not self.path.is_file():

@@ -83,9 +83,9 @@ class Wanted:
     without: tuple[str, ...] = ()
 
 
-def any_free(connection: Connection, wanted: Wanted, now: float) -> bool:
-    """Whether there is anything to claim: asked first, so that a worker without work writes nothing."""
-    return bool(_free(connection, wanted, now, 1, lock=False))
+def unclaimed(connection: Connection, wanted: Wanted, now: float, limit: int) -> list[str]:
+    """The subjects of free work, oldest first."""
+    return [subject for subject, _, _ in _free(connection, wanted, now, limit, lock=False)]
 
 
 def claim(connection: Connection, wanted: Wanted, now: float, seconds: float, limit: int) -> list[Lease]:

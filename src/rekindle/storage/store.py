@@ -177,10 +177,16 @@ class SqlStore(JobStore, Outbox):
         """See the port."""
         wanted = leasing.Wanted(holder, only, free_for, tuple(without))
         with self.database.reading() as connection:
-            if not leasing.any_free(connection, wanted, self._now(connection)):
+            # Asked first, so that a worker without work writes nothing.
+            if not leasing.unclaimed(connection, wanted, self._now(connection), 1):
                 return []
         with self.database.writing() as connection:
             return leasing.claim(connection, wanted, self._now(connection), seconds, limit)
+
+    def unclaimed(self, holder: str, limit: int = 100) -> Sequence[str]:
+        """See the port."""
+        with self.database.reading() as connection:
+            return leasing.unclaimed(connection, leasing.Wanted(holder), self._now(connection), limit)
 
     def renew(self, leases: Iterable[Lease], seconds: float) -> Sequence[Lease]:
         """See the port."""

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass, field, replace
+from itertools import count, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.domain.capacity import PATIENCE_SECONDS
+from rekindle.domain.decisions import Snapshot
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Resources, SecondaryStatus, TrainingJob, TrainingJobStatus, TrainingSpec
-from rekindle.domain.tuning_job import TuningJobSpec, TuningJobStatus
+from rekindle.domain.tuning_job import Definition, TuningJobSpec, TuningJobStatus
 from rekindle.engine.commands import create_training_job
-from rekindle.engine.ports import RunKey, RunState
+from rekindle.engine.ports import JobStore, Lease, RunKey, RunState, StoreUnavailable
 from rekindle.engine.reconcile import Step
+from rekindle.engine.suggestions import HereAndNow, Suggestion
 from rekindle.engine.worker import BETWEEN_OFFERS_SECONDS, POLL_SECONDS, YIELD_SECONDS, Worker
 from support.engine import Engine
-from support.simulated import Script, SimulatedExecutor
+from support.simulated import Script, SimulatedClock, SimulatedExecutor
 from support.specs import tuning_spec
 
 TRAINING = tuning_spec().definition.training
@@ -82,9 +85,9 @@ def test_a_training_job_that_waits_says_why_and_has_the_next_slot() -> None:
     made.worker.tick()
     job = TrainingJob("alone", made.engine.owner, TRAINING, {"lr": "0.1"}, 0.0)
     create_training_job(made.engine.store, made.engine.executor, made.engine.clock, job)
-    for _ in range(2):
+    for _ in range(3):
         made.worker.tick()
-        made.engine.clock.sleep(1)
+        made.engine.clock.sleep(YIELD_SECONDS / 2)
     waiting = made.shown("alone")
     assert (waiting.status, waiting.secondary) == (TrainingJobStatus.IN_PROGRESS, SecondaryStatus.PENDING)
     assert [t.status.value for t in waiting.transitions] == ["Starting", "Pending"]
@@ -104,6 +107,8 @@ def test_a_retry_waits_like_everybody() -> None:
     made.worker.tick()
     made.engine.create(tuning_spec("second", jobs=1, parallel=1))
     (trial,) = made.engine.trials("first")
+    made.engine.clock.sleep(YIELD_SECONDS)
+    made.worker.tick()
     made.engine.executor.lose(RunKey(trial.name, 1))
     for _ in range(3):
         made.worker.tick()
@@ -120,6 +125,7 @@ def test_what_waits_can_be_stopped() -> None:
     made = host(slots=0)
     job = TrainingJob("alone", made.engine.owner, TRAINING, {"lr": "0.1"}, 0.0)
     stored = create_training_job(made.engine.store, made.engine.executor, made.engine.clock, job)
+    made.engine.clock.sleep(YIELD_SECONDS)
     made.worker.tick()
     made.engine.store.request_stop(f"training:{stored.id}")
     for _ in range(2):
@@ -206,6 +212,7 @@ def test_a_host_that_is_idle_gets_work_that_waits_at_another() -> None:
     made = host(slots=1, seconds=300.0)
     for name in ("first", "second", "third", "fourth"):
         made.engine.create(tuning_spec(name, jobs=1, parallel=1))
+    made.engine.clock.sleep(YIELD_SECONDS)
     made.worker.tick()
     other, began = another(made.engine, slots=1), made.engine.clock.now()
     assert other.step.store.claim("nobody", 1.0) == [], "one has claimed all"
@@ -262,20 +269,124 @@ def test_what_another_host_has_no_room_for_either_stays_where_it_has_waited() ->
     assert held == [{*w._work, *w._offers} for w in (made.worker, other)]
 
 
-def test_a_training_job_that_has_begun_is_not_offered_for_its_checkpoints_are_here() -> None:
+@pytest.mark.parametrize("for_ever", [False, True])
+def test_a_training_job_that_has_begun_is_not_offered_for_its_checkpoints_are_here(for_ever: bool) -> None:
     made = host(slots=1, seconds=1e6)
-    made.engine.create(tuning_spec("first", jobs=1, parallel=1))
+    made.engine.executor.gpus = 1
+    training = replace(TRAINING, resources=Resources(gpus=1))
+    made.engine.create(tuning_spec("first", jobs=1, parallel=1, training=training))
     made.worker.tick()
     made.engine.create(tuning_spec("second", jobs=1, parallel=1))
     (trial,) = made.engine.trials("first")
     made.engine.executor.lose(RunKey(trial.name, 1))
-    other = another(made.engine, slots=1)
+    if for_ever:
+        made.engine.executor.gpus = 0
+    other = another(made.engine, slots=1, gpus=1)
     for _ in range(int(PATIENCE_SECONDS / POLL_SECONDS)):
         made.worker.tick()
         other.tick()
         made.engine.clock.sleep(POLL_SECONDS)
-    assert other.step.executor.launches == {}  # type: ignore[attr-defined]
+    assert trial.name not in {key.name for key in other.step.executor.launches}  # type: ignore[attr-defined]
     assert made.shown(trial.name).attempt == 2
+
+
+@pytest.mark.parametrize("parallel", [3, 4])
+def test_who_needs_much_is_not_passed_for_ever_where_two_hosts_hand_it_to_each_other(parallel: int) -> None:
+    number = count()
+    made = host(slots=99)
+    made.engine.executor.program = lambda _: Script((1.0,), 20.0 + 5.0 * max(0, 4 - next(number)))
+    made.engine.executor.slots, made.engine.executor.gpus = None, 4
+    other = another(made.engine, gpus=4)
+    other.step.executor.program = made.engine.executor.program  # type: ignore[attr-defined]
+    for name, worker in (("first", made.worker), ("second", other)):
+        training = replace(TRAINING, resources=Resources(gpus=1))
+        made.engine.create(tuning_spec(name, jobs=500, parallel=parallel, training=training))
+        worker.tick()
+    made.engine.create(needing(4, jobs=2, parallel=1))
+    began, held = made.engine.clock.now(), []
+    while not made.engine.trials("needs-4"):
+        made.engine.clock.sleep(POLL_SECONDS)
+        for worker in (made.worker, other):
+            worker.tick()
+            held += [worker.holder] if "tuning:3" in worker._work else []
+        assert made.engine.clock.now() - began < 3 * PATIENCE_SECONDS
+    moves = sum(a != b for a, b in pairwise(held))
+    assert moves <= (2 if parallel == 4 else 2 * PATIENCE_SECONDS), "a host without room takes nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Slow(HereAndNow):
+    """Needs some seconds for each suggestion, and makes it anew where it was told to forget it."""
+
+    clock: SimulatedClock
+    seconds: float
+    ready: dict[int, float] = field(default_factory=dict)
+    thrown_away: list[int] = field(default_factory=list)
+
+    def asked_for_others(self, job_id: int) -> int:
+        return len(self.ready.keys() - {job_id})
+
+    def forget(self, job_id: int) -> None:
+        if self.ready.pop(job_id, None) is not None:
+            self.thrown_away.append(job_id)
+
+    def suggest(self, snapshot: Snapshot, definition: Definition) -> Suggestion | None:
+        if self.clock.now() < self.ready.setdefault(snapshot.job.id, self.clock.now() + self.seconds):
+            return None
+        del self.ready[snapshot.job.id]
+        return super().suggest(snapshot, definition)
+
+
+def test_what_is_about_to_begin_is_not_offered() -> None:
+    made = host(slots=1)
+    slow = _Slow(clock=made.engine.clock, seconds=9.0)
+    made.worker.step = replace(made.worker.step, suggester=slow)
+    for name in ("first", "second"):
+        made.engine.create(tuning_spec(name, jobs=4, parallel=1))
+    began = made.engine.clock.now()
+    while not all(made.engine.job(name).status.is_terminal for name in ("first", "second")):
+        made.worker.tick()
+        made.engine.clock.sleep(POLL_SECONDS)
+        assert made.engine.clock.now() - began < 8 * 25.0 + YIELD_SECONDS
+    assert slow.thrown_away == []
+
+
+class _Unheard:
+    """A store whose next answer to a release is lost."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self.lost = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def release(self, lease: Lease, has_runs: bool = False) -> None:
+        self._store.release(lease, has_runs)
+        if not self.lost:
+            self.lost = True
+            raise StoreUnavailable("the connection broke")
+
+
+def test_nothing_is_run_twice_where_the_answer_to_an_offer_is_lost() -> None:
+    made = host(slots=1, seconds=1e6)
+    unheard = _Unheard(made.engine.store)
+    made.worker.step = replace(made.worker.step, store=unheard)
+    made.engine.create(tuning_spec("first", jobs=1, parallel=1))
+    made.worker.tick()
+    job = TrainingJob("alone", made.engine.owner, TRAINING, {"lr": "0.1"}, made.engine.clock.now())
+    create_training_job(made.engine.store, made.engine.executor, made.engine.clock, job)
+    other = another(made.engine, slots=1)
+    while not unheard.lost:
+        made.engine.clock.sleep(POLL_SECONDS)
+        made.worker.tick()
+    # It is launched there, which is not recorded yet, and there is room here now.
+    launched, other.step.store.commit = other.step.store.commit, lambda *_: ()  # type: ignore[method-assign]
+    other.tick()
+    other.step.store.commit = launched  # type: ignore[method-assign]
+    made.engine.executor.slots = 2
+    made.worker.tick()
+    assert [RunKey("alone", 1) in e.launches for e in (other.step.executor, made.engine.executor)] == [True, False]  # type: ignore[attr-defined]
 
 
 class _Without(SimulatedExecutor):
@@ -424,6 +535,7 @@ def test_a_tuning_job_that_cannot_begin_says_why() -> None:
     made.engine.create(tuning_spec("first", jobs=3, parallel=1))
     made.worker.tick()
     made.engine.create(tuning_spec("second", jobs=3, parallel=1))
+    made.engine.clock.sleep(YIELD_SECONDS)
     for _ in range(2):
         made.worker.tick()
     assert made.engine.trials("second") == ()

@@ -20,7 +20,7 @@ from rekindle.engine.holders import holder_name, is_dead
 from rekindle.engine.ports import Report, Run, RunKey, StoreUnavailable
 from rekindle.engine.queries import waiting_for
 from rekindle.engine.reconcile import Step
-from rekindle.engine.worker import LEASE_SECONDS, Worker
+from rekindle.engine.worker import LEASE_SECONDS, YIELD_SECONDS, Worker
 from support.engine import Engine
 from support.simulated import Script, SimulatedExecutor
 from support.specs import tuning_spec
@@ -287,6 +287,7 @@ def test_nor_where_it_has_waited_for_room_in_a_third_home() -> None:
     mine = engine.worker("a@one")
     engine.executor.slots = 0
     engine.executor.launch = lambda run: None  # type: ignore[method-assign]
+    engine.clock.sleep(YIELD_SECONDS)
     mine.tick()
     assert engine.store.training_job(engine.owner, "alone").secondary is SecondaryStatus.PENDING
     mine.shut_down()
