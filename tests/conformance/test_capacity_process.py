@@ -18,13 +18,14 @@ from rekindle.engine.clock import SystemClock
 from rekindle.engine.commands import create_tuning_job
 from rekindle.engine.ports import RunKey, RunState
 from rekindle.engine.reconcile import Step
-from rekindle.engine.worker import Worker
+from rekindle.engine.worker import YIELD_SECONDS, Worker
 from rekindle.executors import machine
 from rekindle.executors.host import Host
 from rekindle.executors.instances import parse_instances
 from rekindle.executors.ledger import Amount, Ledger
 from rekindle.executors.process import ProcessExecutor
 from rekindle.storage.store import open_store
+from support.simulated import SimulatedClock
 from support.specs import tuning_spec
 
 from .executor_suite import KEY, PATIENCE, WAIT_FOREVER, Bench, finished
@@ -262,9 +263,9 @@ def test_a_worker_runs_two_tuning_jobs_on_one_slot(bench: Bench, tmp_path: Path)
     executor, clock, store = executor_of(bench, slots=1), SystemClock(), open_store(f"sqlite:///{tmp_path / 'db'}")
     go = f"{bench.marks}/' + os.environ['TRAINING_JOB_NAME']"
     training = bench.spec(f"while not os.path.exists('{go}): time.sleep(0.01)\nprint('loss=1')")
-    names = ("first", "second")
+    names, earlier = ("first", "second"), SimulatedClock(clock.now() - YIELD_SECONDS)
     for name in names:
-        create_tuning_job(store, executor, clock, Owner(), tuning_spec(name, jobs=3, parallel=3, training=training), RELAXED)
+        create_tuning_job(store, executor, earlier, Owner(), tuning_spec(name, jobs=3, parallel=3, training=training), RELAXED)
     jobs = lambda: [store.tuning_job(Owner(), name) for name in names]  # noqa: E731
     trials_of = lambda: [t for j in jobs() for t in store.jobs_of(j.id)]  # noqa: E731
     deadline = clock.now() + PATIENCE

@@ -228,7 +228,7 @@ def _metrics(objective: str, regex: Value | None, others: Value | None) -> tuple
 
 def _metric(name: str, regex: Value) -> MetricDefinition:
     # YAML's | and > leave a newline at the end; no line of a log holds one.
-    pattern = regex.text("a regular expression").removesuffix("\n")
+    pattern = regex.text("a regular expression").rstrip("\n")
     if len(name) > _MAX_METRIC_NAME:
         raise regex.refuse(f"a metric's name has 1 to {_MAX_METRIC_NAME} characters")
     if len(pattern) > 500:

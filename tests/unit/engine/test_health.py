@@ -12,7 +12,7 @@ from rekindle.domain.tuning_job import RELAXED, CompletionCriteria
 from rekindle.engine.health import Examiner, last_lines
 from rekindle.engine.queries import describe
 from rekindle.engine.reconcile import Step
-from rekindle.engine.worker import Worker
+from rekindle.engine.worker import YIELD_SECONDS, Worker
 from support.engine import Engine
 from support.simulated import Script, SimulatedExecutor
 from support.specs import tuning_spec
@@ -75,6 +75,7 @@ def test_a_healthy_description_has_no_members_of_ours() -> None:
     service = Service(engine.store, engine.executor, engine.clock, RELAXED, None)
     assert not {"HealthNotes", "WaitingFor"} & set(described(engine, service))
     engine.executor.slots = 0
+    engine.clock.sleep(YIELD_SECONDS)
     engine.worker().tick()
     assert described(engine, service)["WaitingFor"] == "waits for a free slot: 0 of 0 in use"
 

@@ -328,6 +328,12 @@ def test_a_shell_that_hands_values_on_is_as_it_is_meant(script):
     assert parse(SHORT.replace("./train", f"bash -c {script}").encode(), FOLDER).notes == ()
 
 
+def test_what_follows_a_script_is_the_scripts_own():
+    assert parse(SHORT.replace("./train", "bash run.sh -c config.yaml").encode(), FOLDER).notes == ()
+    (note,) = parse(SHORT.replace("./train", "bash -o pipefail -c './train | tee log'").encode(), FOLDER).notes
+    assert "values are appended as `--a VALUE` behind the script of bash" in note
+
+
 def test_a_variable_in_the_command_is_told_to_need_a_shell():
     file = SHORT.replace("./train", "./train --x $SM_HP_A --cv=${cv} $HOME/data $ODD") + "static: {cv: 5}\n"
     (note,) = parse(file.encode(), FOLDER).notes
