@@ -152,5 +152,5 @@ def test_a_pipe_is_told_once_and_waited_for_while_nobody_reads_it(tmp_path: Path
 def test_a_socket_in_place_of_the_file_says_the_way_out(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket"))
-        with pytest.raises(Undelivered, match="socket: it is a socket, .*; name a file or a pipe"):
+        with pytest.raises(Undelivered, match=r"socket: it is a socket, .*; name a file or a pipe"):
             EventFile(tmp_path / "socket").deliver(EVENT)
