@@ -258,8 +258,14 @@ class Worker:
 
     def _could_begin(self, subject: str, count: int) -> bool:
         """Whether so many training jobs of a piece of work that is not ours could begin here now."""
-        specs = [spec for spec, _ in self._to_run(subject)]
-        return bool(specs) and all(self.step.executor.room(spec).takes(count) for spec in specs)
+        try:
+            specs = [spec for spec, _ in self._to_run(subject)]
+            return bool(specs) and all(self.step.executor.room(spec).takes(count) for spec in specs)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # A defect is told once the work is somebody's.
+            return False
 
     def _to_run(self, subject: str) -> list[tuple[TrainingSpec, Mapping[str, str]]]:
         """The specs of a piece of work, each with the hyperparameters that are known before it begins; none of what is gone."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.domain.capacity import PATIENCE_SECONDS
+from rekindle.domain.capacity import PATIENCE_SECONDS, Room
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Resources, SecondaryStatus, TrainingJob, TrainingJobStatus, TrainingSpec
@@ -387,6 +387,25 @@ def test_nothing_is_run_twice_where_the_answer_to_an_offer_is_lost() -> None:
     made.engine.executor.slots = 2
     made.worker.tick()
     assert [RunKey("alone", 1) in e.launches for e in (other.step.executor, made.engine.executor)] == [True, False]  # type: ignore[attr-defined]
+
+
+def test_work_at_which_nobody_can_look_keeps_no_other_from_beginning() -> None:
+    made = host(slots=2)
+    made.engine.create(tuning_spec("first", jobs=1, parallel=1))
+    room, asked = made.engine.executor.room, count()
+
+    def with_a_defect(spec: TrainingSpec) -> Room:
+        if next(asked) == 0:
+            raise RuntimeError("a defect")
+        return room(spec)
+
+    made.engine.executor.room = with_a_defect  # type: ignore[method-assign]
+    made.engine.create(tuning_spec("second", jobs=1, parallel=1))
+    made.worker.tick()
+    assert made.running() == {"second": 1}
+    made.engine.clock.sleep(YIELD_SECONDS)
+    made.worker.tick()
+    assert made.running() == {"first": 1, "second": 1}
 
 
 class _Without(SimulatedExecutor):
