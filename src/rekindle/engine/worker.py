@@ -102,11 +102,10 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Offer:
-    """Work that was given back for others to take, until when it is left to them, and whether it could run ``here``, too."""
+    """Work that was given back for others to take, and until when it is left to them."""
 
     work: _Work
     until: float
-    here: bool
 
 
 @dataclass
@@ -269,12 +268,11 @@ class Worker:
 
     def _to_run(self, subject: str) -> list[tuple[TrainingSpec, Mapping[str, str]]]:
         """The specs of a piece of work, each with the hyperparameters that are known before it begins; none of what is gone."""
-        kind, _, number = subject.partition(":")
+        kind, number = _parts(subject)
         try:
             if kind == "tuning":
-                definitions = self.step.store.tuning_job_by_id(int(number)).spec.definitions
-                return [(d.training, d.statics) for d in definitions]
-            job = self.step.store.training_job_by_id(int(number))
+                return [(d.training, d.statics) for d in self.step.store.tuning_job_by_id(number).spec.definitions]
+            job = self.step.store.training_job_by_id(number)
             return [(job.spec, job.hyperparameters)]
         except NotFound:
             return []
@@ -356,12 +354,12 @@ class Worker:
             self._ask_no_more(work.lease.subject)
 
     def _move(self, work: _Work, at_most: int | None) -> None:
-        kind, _, number = work.lease.subject.partition(":")
+        kind, number = _parts(work.lease.subject)
         if not work.is_checked:
             if self.step.clock.now() > self._checks_until:
                 return
             if self._is_strange(work.lease.subject):
-                self._offer(work, self.step.clock.now() + LEFT_BY_NEVER_SECONDS, here=False)
+                self._offer(work, LEFT_BY_NEVER_SECONDS)
                 return
             work.is_checked = True
         step = replace(self.step, at_most=at_most)
@@ -371,9 +369,9 @@ class Worker:
             work.moved_at = self.step.clock.now()
         try:
             if kind == "tuning":
-                finished = self._move_tuning_job(step, work, int(number))
+                finished = self._move_tuning_job(step, work, number)
             else:
-                finished = self._move_training_job(step, work, int(number))
+                finished = self._move_training_job(step, work, number)
         except (LeaseLost, NotFound):
             work.running = before
             self._lose(work.lease.subject)
@@ -400,34 +398,33 @@ class Worker:
     def _offer_work(self) -> None:
         """Gives back for a moment what waits for room, of which nothing runs: another host may have some. At one time that is
         one piece of what this host will have room for, and all of what it can never run."""
+        if self.only is not None:
+            return
         now = self.step.clock.now()
         for work in list(self._work.values()):
-            if self.only is not None or not work.lacks_room or _is_early(work.next_offer, now, OFFER_SECONDS):
+            since = work.waits_since if work.lacks_room else None
+            if since is None or _is_early(work.next_offer, now, OFFER_SECONDS):
                 continue
             here = self._could_run(work)
-            if not self._may_offer(work, now, here) or self._may_have_runs(work):
+            # What has waited for less than an offer takes may soon begin.
+            is_time = now - since >= LEFT_SECONDS and not _is_early(self._next_offer, now, BETWEEN_OFFERS_SECONDS)
+            # What has begun goes on where its checkpoints are.
+            has_begun = any(key.attempt > 1 for key in work.pending)
+            if has_begun or (here and not is_time) or self._may_have_runs(work):
                 work.next_offer = now + LEFT_SECONDS
                 continue
             work.next_offer = now + OFFER_SECONDS
-            self._offer(work, now + (LEFT_SECONDS if here else LEFT_BY_NEVER_SECONDS), here)
+            self._offer(work, LEFT_SECONDS if here else LEFT_BY_NEVER_SECONDS)
             if here:
                 self._next_offer = now + BETWEEN_OFFERS_SECONDS
 
-    def _offer(self, work: _Work, until: float, here: bool) -> None:
-        """Gives a piece of work back, of which nothing runs, and leaves it to others until a time."""
+    def _offer(self, work: _Work, seconds: float) -> None:
+        """Gives a piece of work back, of which nothing runs, and leaves it to others for so many seconds."""
         # Should the store give it away and its answer be lost, it is found to be another's before anything more is done.
         work.next_renewal = 0.0
         self.step.store.release(work.lease)
         self._drop(work.lease.subject)
-        self._offers[work.lease.subject] = _Offer(work, until, here)
-
-    def _may_offer(self, work: _Work, now: float, here: bool) -> bool:
-        """Whether work that lacks room may be offered. What has begun goes on where its checkpoints are; what will have room
-        ``here`` and has waited for less than an offer takes may soon begin."""
-        if work.waits_since is None or any(key.attempt > 1 for key in work.pending):
-            return False
-        has_waited = now - work.waits_since >= LEFT_SECONDS
-        return not here or (has_waited and not _is_early(self._next_offer, now, BETWEEN_OFFERS_SECONDS))
+        self._offers[work.lease.subject] = _Offer(work, self.step.clock.now() + seconds)
 
     def _move_tuning_job(self, step: Step, work: _Work, job_id: int) -> bool:
         if work.parents is None:
@@ -473,10 +470,10 @@ class Worker:
 
     def _begun(self, work: _Work) -> list[RunKey]:
         """The runs of which a step that was broken off may have begun some: they had not ended then."""
-        kind, _, number = work.lease.subject.partition(":")
+        kind, number = _parts(work.lease.subject)
         try:
             one = kind == "training"
-            jobs = [self.step.store.training_job_by_id(int(number))] if one else self.step.store.jobs_of(int(number))
+            jobs = [self.step.store.training_job_by_id(number)] if one else self.step.store.jobs_of(number)
         except NotFound:
             return []
         return [RunKey.of(job) for job in jobs if job.is_running or (job.ended_at or 0.0) >= work.moved_at]
@@ -502,9 +499,15 @@ class Worker:
 
     def _ask_no_more(self, subject: str) -> None:
         """Keeps no place for a training job that a suggestion was asked for: others may have it."""
-        kind, _, number = subject.partition(":")
+        kind, number = _parts(subject)
         if kind == "tuning":
-            self.step.suggester.forget(int(number))
+            self.step.suggester.forget(number)
+
+
+def _parts(subject: str) -> tuple[str, int]:
+    """The kind and the id of a lease's subject."""
+    kind, _, number = subject.partition(":")
+    return kind, int(number)
 
 
 def _is_over(until: Callable[[], bool]) -> bool:
