@@ -97,7 +97,7 @@ def export(
         from rekindle.domain.errors import InvalidValue, did_you_mean
 
         raise InvalidValue("--as", form, f"not one of {', '.join(FORMS)}", did_you_mean(form, FORMS))
-    if another is not None and form not in NAMED_FORMS:
+    if form not in NAMED_FORMS:
         _check_unread(f"--as {form}", {"--name": another})
     app = open_app()
     for line in write(app, app.store.tuning_job(app.owner, name), to, another):

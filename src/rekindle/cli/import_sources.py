@@ -64,24 +64,18 @@ def from_optuna(
 ) -> Found:
     """A study. A job file says what its parameters are here; without one they are the study's own."""
     from rekindle.exchange.optuna_study import read_study, renamed
+    from rekindle.exchange.rows import check_is_one_of
 
     if job is None:
         found = renamed(read_study(url, study), mapped)
         return Found(_spec_of(found, name, metric), found.results, notes=found.notes)
     spec = _spec(job)[0]
     names = [p.name for p in spec.definition.ranges]
-    _check_mapped(mapped, names)
+    for given in mapped:
+        check_is_one_of(given, names)
     found = renamed(read_study(url, study, [mapped.get(n, n) for n in names]), mapped)
     _check_direction(spec, found)
     return Found(spec, found.results, notes=found.notes)
-
-
-def _check_mapped(mapped: Mapping[str, str], names: Sequence[str]) -> None:
-    from rekindle.domain.errors import InvalidValue
-
-    for name in mapped:
-        if name not in names:
-            raise InvalidValue("--column", name, "there is no such hyperparameter", f"There is {sorted(names)}.")
 
 
 def _check_direction(spec: TuningJobSpec, study: Study) -> None:

@@ -65,12 +65,18 @@ def read_results(
     if objective not in names:
         raise InvalidValue("--objective", column, f"{path} has no such column", f"There is {sorted(names)}.")
     for name, found in mapped.items():
-        if parameters and name not in parameters:
-            raise InvalidValue("--column", name, "there is no such hyperparameter", f"There is {sorted(parameters)}.")
+        if parameters:
+            check_is_one_of(name, parameters)
         if found not in names:
             raise InvalidValue(f"--column {name}", found, f"{path} has no such column", f"There is {sorted(names)}.")
     results = (_result(f"{path}:{line}", _renamed(row, mapped), objective, taken, blank) for line, row in rows)
     return [r for r in results if r is not None]
+
+
+def check_is_one_of(name: str, parameters: Collection[str]) -> None:
+    """Raises InvalidValue for a name that is given a column and is no hyperparameter's."""
+    if name not in parameters:
+        raise InvalidValue("--column", name, "there is no such hyperparameter", f"There is {sorted(parameters)}.")
 
 
 def _is_csv(text: str, path: str) -> bool:
