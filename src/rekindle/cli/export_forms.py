@@ -65,11 +65,11 @@ def _mlflow(app: App, job: TuningJob, to: str | None, name: str | None) -> Itera
     uri = _place(to, "a tracking URI, such as http://127.0.0.1:5000 or sqlite:///mlflow.db")
     definition, results = _single(app, job)
     objective, experiment = definition.objective, name or job.name
+    params = names_there([*definition.statics, *(p.name for p in definition.ranges)])
     with _one_at_a_time(app, job):
-        added = write_runs(uri, experiment, objective.metric, objective.direction, definition.statics, results)
+        added = write_runs(uri, experiment, objective.metric, objective.direction, definition.statics, results, params)
     there = f"; {len(results) - added} were there already" if added < len(results) else ""
     yield f"{added} runs are added to experiment {experiment} of {without_secrets(uri)}{there}"
-    params = names_there([*definition.statics, *(p.name for p in definition.ranges)])
     called = (names_there([objective.metric]) | params).items()
     odd = [(name, there) for name, there in called if there != name]
     yield from (f"note: {name} is called {there} there: MLflow does not take the name as it is" for name, there in odd)

@@ -21,10 +21,16 @@ TAG = "rekindle.training_job"
 
 
 def write_runs(
-    uri: str, experiment: str, metric: str, direction: str, statics: Mapping[str, str], results: Sequence[Result]
+    uri: str,
+    experiment: str,
+    metric: str,
+    direction: str,
+    statics: Mapping[str, str],
+    results: Sequence[Result],
+    called: Mapping[str, str],
 ) -> int:
-    """A run in the experiment for each result that is not there yet; returns how many were added. Raises RekindleError where
-    the tracking server or store cannot be used."""
+    """A run in the experiment for each result that is not there yet; returns how many were added. ``called``: the names of
+    hyperparameters there (``names_there``). Raises RekindleError where the tracking server or store cannot be used."""
     try:
         from mlflow import MlflowClient
     except ModuleNotFoundError as error:
@@ -34,7 +40,6 @@ def write_runs(
         place = _experiment(client, experiment, {"rekindle.metric": metric, "rekindle.goal": direction})
         known = _known(client, place)
         missing = [r for r in results if r.name not in known]
-        called = names_there([*statics, *(name for r in results for name in r.values)])
         for r in missing:
             _write(client, place, metric, {called[name]: value for name, value in {**statics, **r.values}.items()}, r)
     except Exception as error:
