@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from rekindle.domain.capacity import Room
 from rekindle.domain.decisions import CurvePoint
-from rekindle.domain.errors import WithHint
+from rekindle.domain.errors import NotFound, WithHint
 from rekindle.domain.training_job import MetricPoint, Owner, SecondaryStatus, TrainingJob, TrainingSpec
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.search.history import Direction
@@ -67,6 +67,14 @@ class Lease:
     holder: str
     token: int
     from_nobody: bool = False
+
+
+def parse_subject(subject: str) -> tuple[str, int]:
+    """The kind and the id in ``tuning:ID`` or ``training:ID``. Raises NotFound for anything else."""
+    kind, _, number = subject.partition(":")
+    if kind not in ("tuning", "training") or not number.isdecimal():
+        raise NotFound("job", subject)
+    return kind, int(number)
 
 
 class SortKey(StrEnum):

@@ -12,7 +12,7 @@ from rekindle.domain.decisions import ParentJob
 from rekindle.domain.errors import NotFound
 from rekindle.domain.training_job import ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus, WarmStartType
-from rekindle.engine.ports import RETRYABLE, Executor, JobFilter, JobStore, Page
+from rekindle.engine.ports import RETRYABLE, Executor, JobFilter, JobStore, Page, parse_subject
 from rekindle.search.history import Direction, better
 
 T = TypeVar("T")
@@ -130,10 +130,8 @@ def _is_gone(store: JobStore, tuning_job_id: int) -> bool:
 
 def tags_of(store: JobStore, subject: str) -> Mapping[str, str]:
     """The tags of a job (``tuning:ID`` or ``training:ID``). Raises NotFound."""
-    kind, _, number = subject.partition(":")
-    if kind == "tuning":
-        return store.tuning_job_by_id(int(number)).spec.tags
-    return store.training_job_by_id(int(number)).tags
+    kind, number = parse_subject(subject)
+    return store.tuning_job_by_id(number).spec.tags if kind == "tuning" else store.training_job_by_id(number).tags
 
 
 def view(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJob] = ()) -> TuningJobView:

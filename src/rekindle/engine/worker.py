@@ -14,21 +14,23 @@ it is if there is none anywhere.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from rekindle.domain.capacity import PATIENCE_SECONDS, turn
-from rekindle.domain.decisions import ParentJob, Snapshot
+from rekindle.domain.decisions import Snapshot
 from rekindle.domain.errors import NotFound, RekindleError
-from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingSpec
+from rekindle.domain.training_job import SecondaryStatus, TrainingJob
 from rekindle.engine.health import log_end
 from rekindle.engine.holders import is_dead
+from rekindle.engine.host import Host
 from rekindle.engine.memory import Memory
-from rekindle.engine.ports import NO_POINTS, Lease, LeaseLost, RunKey, RunState, StoreUnavailable
+from rekindle.engine.ports import NO_POINTS, Lease, LeaseLost, RunKey, RunState, StoreUnavailable, parse_subject
 from rekindle.engine.queries import parents_of
 from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconcile_tuning_job, wants_more
+from rekindle.engine.work import Work
 
 if TYPE_CHECKING:
     import structlog
@@ -64,47 +66,11 @@ POLL_SECONDS = 0.5
 OnStep = Callable[[Snapshot], None]
 
 
-@dataclass
-class _Work:
-    """One piece of work, as long as it is ours: what is known of it goes with it."""
-
-    lease: Lease
-    #: When the lease is to be renewed, by this host's clock.
-    next_renewal: float
-    #: At which turn it last had something running, or was claimed.
-    idle_since: int
-    #: None: not known.
-    running: list[RunKey] | None = None
-    #: When the first of the steps began after which that is not known.
-    moved_at: float = 0.0
-    #: Those that waited for room when they were looked at, and may have begun since.
-    pending: list[RunKey] = field(default_factory=list)
-    parents: tuple[ParentJob, ...] | None = None
-    memory: Memory | None = None
-    wants_more: bool = False
-    #: Whether it found no room for all that it wanted.
-    lacks_room: bool = False
-    rests_until: float = 0.0
-    looked: bool = False
-    #: Whether this host is known to be able to run it, or no other host would take it.
-    is_checked: bool = False
-    #: What it is to start, and since when it has had nothing running for want of room.
-    specs: tuple[TrainingSpec, ...] = ()
-    waits_since: float | None = None
-    #: When it is asked next whether it is to be offered to other hosts.
-    next_offer: float = 0.0
-
-    @property
-    def busy(self) -> int:
-        """How many runs it has."""
-        return len(self.running or ())
-
-
 @dataclass(frozen=True)
 class _Offer:
     """Work that was given back for others to take, and until when it is left to them."""
 
-    work: _Work
+    work: Work
     until: float
 
 
@@ -120,7 +86,7 @@ class Worker:
     #: Homes that are gone for good, as somebody said who knows: their work goes on here.
     gone_homes: tuple[str, ...] = ()
     #: By subject, in the order in which it was claimed.
-    _work: dict[str, _Work] = field(default_factory=dict)
+    _work: dict[str, Work] = field(default_factory=dict)
     #: Runs of work that another moves by now.
     _late: set[RunKey] = field(default_factory=set)
     #: Counts the turns taken.
@@ -138,6 +104,11 @@ class Worker:
     #: When the next work that waits for room may be offered.
     _next_offer: float = 0.0
     _store_is_away: bool = False
+
+    @property
+    def _host(self) -> Host:
+        """What this host could do."""
+        return Host(self.step.store, self.step.executor)
 
     def run(self, until: Callable[[], bool]) -> None:
         """Works until ``until`` says so, which may look into the store. Training jobs that still run go on without us. Leases
@@ -195,7 +166,7 @@ class Worker:
                 return
         self._work.clear()
 
-    def _may_have_runs(self, work: _Work) -> bool:
+    def _may_have_runs(self, work: Work) -> bool:
         """Whether runs of a piece of work may be alive. What is not known to have none may have some; what waited for room may
         have been started in the very step that found it waiting."""
         try:
@@ -236,7 +207,7 @@ class Worker:
             for work in self._work.values():
                 work.next_renewal = due
         for lease in self._claimed(now):
-            work = self._work.setdefault(lease.subject, _Work(lease, due, self._turns, moved_at=now))
+            work = self._work.setdefault(lease.subject, Work(lease, due, self._turns, moved_at=now))
             work.lease, work.next_renewal = lease, due
             work.is_checked = self.only is not None or not lease.from_nobody
 
@@ -250,32 +221,10 @@ class Worker:
         yield from claim(free_for=YIELD_SECONDS, without=tuple(self._offers))
         ahead = sum(work.wants_more and not work.lacks_room for work in self._work.values())
         for subject in self.step.store.unclaimed(self.holder, MOST_LOOKED_AT):
-            if subject not in self._offers and self._could_begin(subject, ahead + 1):
+            if subject not in self._offers and self._host.could_begin(subject, ahead + 1):
                 found = claim(only=subject)
                 ahead += len(found)
                 yield from found
-
-    def _could_begin(self, subject: str, count: int) -> bool:
-        """Whether so many training jobs of a piece of work that is not ours could begin here now."""
-        try:
-            specs = [spec for spec, _ in self._to_run(subject)]
-            return bool(specs) and all(self.step.executor.room(spec).takes(count) for spec in specs)
-        except StoreUnavailable:
-            raise
-        except Exception:
-            # A defect is told once the work is somebody's.
-            return False
-
-    def _to_run(self, subject: str) -> list[tuple[TrainingSpec, Mapping[str, str]]]:
-        """The specs of a piece of work, each with the hyperparameters that are known before it begins; none of what is gone."""
-        kind, number = _parts(subject)
-        try:
-            if kind == "tuning":
-                return [(d.training, d.statics) for d in self.step.store.tuning_job_by_id(number).spec.definitions]
-            job = self.step.store.training_job_by_id(number)
-            return [(job.spec, job.hyperparameters)]
-        except NotFound:
-            return []
 
     def _take_back(self, now: float) -> None:
         """Claims what was offered and nobody has: it has waited all the time."""
@@ -326,17 +275,13 @@ class Worker:
             if begun and work.wants_more:
                 heapq.heappush(queue, (turn(work.busy, work.idle_since, ages[subject]), subject))
 
-    def _is_overdue(self, work: _Work) -> bool:
+    def _is_overdue(self, work: Work) -> bool:
         """Whether a piece of work has waited for longer than the others may go before it, for what this host has."""
         if work.waits_since is None or self.step.clock.now() - work.waits_since < PATIENCE_SECONDS:
             return False
-        return self._could_run(work)
+        return self._host.has_room_ever(work.specs)
 
-    def _could_run(self, work: _Work) -> bool:
-        """Whether this host will have room, at some time, for whatever a piece of work is to start."""
-        return all(self.step.executor.room(spec).ever for spec in work.specs)
-
-    def _move_apart(self, work: _Work, at_most: int | None) -> None:
+    def _move_apart(self, work: Work, at_most: int | None) -> None:
         """Moves one piece of work; a defect that it meets stays its own, unless there is no other work."""
         if _is_early(work.rests_until, self.step.clock.now(), REST_SECONDS):
             return
@@ -353,12 +298,15 @@ class Worker:
             work.running, work.wants_more, work.lacks_room = None, False, False
             self._ask_no_more(work.lease.subject)
 
-    def _move(self, work: _Work, at_most: int | None) -> None:
-        kind, number = _parts(work.lease.subject)
+    def _move(self, work: Work, at_most: int | None) -> None:
+        kind, number = parse_subject(work.lease.subject)
         if not work.is_checked:
             if self.step.clock.now() > self._checks_until:
                 return
-            if self._is_strange(work.lease.subject):
+            refusal = self._host.refusal_of(work.lease.subject)
+            if refusal is not None:
+                # Others are to have it; what nobody takes waits or fails here, and says why.
+                self._tell_of(work.lease.subject, refusal)
                 self._offer(work, LEFT_BY_NEVER_SECONDS)
                 return
             work.is_checked = True
@@ -380,20 +328,11 @@ class Worker:
             self.step.store.release(work.lease)
             self._drop(work.lease.subject)
 
-    def _is_strange(self, subject: str) -> bool:
-        """Whether work that was accepted where it was created cannot be run here: a folder may be on that machine alone. Others
-        are to have it; what nobody takes waits or fails here, and says why."""
-        try:
-            for spec, given in self._to_run(subject):
-                self.step.executor.check(spec, given)
-        except StoreUnavailable:
-            return False
-        except RekindleError as error:
-            if not _is_early(self._next_remark, self.step.clock.now(), COMPLAINT_SECONDS):
-                self._next_remark = self.step.clock.now() + COMPLAINT_SECONDS
-                _log().info("left to other hosts: it cannot be run here", subject=subject, reason=str(error))
-            return True
-        return False
+    def _tell_of(self, subject: str, refusal: RekindleError) -> None:
+        """Says now and then what is left to other hosts, and why."""
+        if not _is_early(self._next_remark, self.step.clock.now(), COMPLAINT_SECONDS):
+            self._next_remark = self.step.clock.now() + COMPLAINT_SECONDS
+            _log().info("left to other hosts: it cannot be run here", subject=subject, reason=str(refusal))
 
     def _offer_work(self) -> None:
         """Gives back for a moment what waits for room, of which nothing runs: another host may have some. At one time that is
@@ -405,7 +344,7 @@ class Worker:
             since = work.waits_since if work.lacks_room else None
             if since is None or _is_early(work.next_offer, now, OFFER_SECONDS):
                 continue
-            here = self._could_run(work)
+            here = self._host.has_room_ever(work.specs)
             # What has waited for less than an offer takes may soon begin.
             is_time = now - since >= LEFT_SECONDS and not _is_early(self._next_offer, now, BETWEEN_OFFERS_SECONDS)
             # What has begun goes on where its checkpoints are.
@@ -418,7 +357,7 @@ class Worker:
             if here:
                 self._next_offer = now + BETWEEN_OFFERS_SECONDS
 
-    def _offer(self, work: _Work, seconds: float) -> None:
+    def _offer(self, work: Work, seconds: float) -> None:
         """Gives a piece of work back, of which nothing runs, and leaves it to others for so many seconds."""
         # Should the store give it away and its answer be lost, it is found to be another's before anything more is done.
         work.next_renewal = 0.0
@@ -426,7 +365,7 @@ class Worker:
         self._drop(work.lease.subject)
         self._offers[work.lease.subject] = _Offer(work, self.step.clock.now() + seconds)
 
-    def _move_tuning_job(self, step: Step, work: _Work, job_id: int) -> bool:
+    def _move_tuning_job(self, step: Step, work: Work, job_id: int) -> bool:
         if work.parents is None:
             work.parents = tuple(parents_of(self.step.store, self.step.store.tuning_job_by_id(job_id)))
         # What a step that fails has read is forgotten with it.
@@ -445,7 +384,7 @@ class Worker:
             log_end(snapshot)
         return snapshot.job.status.is_terminal
 
-    def _move_training_job(self, step: Step, work: _Work, job_id: int) -> bool:
+    def _move_training_job(self, step: Step, work: Work, job_id: int) -> bool:
         # At the first look, before we start it.
         job = reconcile_training_job(step, work.lease, job_id, untouched=work.lease.from_nobody and not work.looked)
         work.looked = True
@@ -453,7 +392,7 @@ class Worker:
         self._note(work, [job], job.awaits_start, job.secondary is SecondaryStatus.PENDING)
         return not job.is_running
 
-    def _note(self, work: _Work, jobs: Sequence[TrainingJob], wants_more: bool, lacks_room: bool) -> None:
+    def _note(self, work: Work, jobs: Sequence[TrainingJob], wants_more: bool, lacks_room: bool) -> None:
         work.running, work.wants_more, work.lacks_room = keys(jobs), wants_more, wants_more and lacks_room
         work.pending = [RunKey.of(j) for j in jobs if j.is_running and j.secondary is SecondaryStatus.PENDING]
         if work.running or not wants_more:
@@ -468,9 +407,9 @@ class Worker:
         self._late |= set(self._begun(work) if work.running is None else work.running)
         self._drop(subject)
 
-    def _begun(self, work: _Work) -> list[RunKey]:
+    def _begun(self, work: Work) -> list[RunKey]:
         """The runs of which a step that was broken off may have begun some: they had not ended then."""
-        kind, number = _parts(work.lease.subject)
+        kind, number = parse_subject(work.lease.subject)
         try:
             one = kind == "training"
             jobs = [self.step.store.training_job_by_id(number)] if one else self.step.store.jobs_of(number)
@@ -499,15 +438,9 @@ class Worker:
 
     def _ask_no_more(self, subject: str) -> None:
         """Keeps no place for a training job that a suggestion was asked for: others may have it."""
-        kind, number = _parts(subject)
+        kind, number = parse_subject(subject)
         if kind == "tuning":
             self.step.suggester.forget(number)
-
-
-def _parts(subject: str) -> tuple[str, int]:
-    """The kind and the id of a lease's subject."""
-    kind, _, number = subject.partition(":")
-    return kind, int(number)
 
 
 def _is_over(until: Callable[[], bool]) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from rekindle.domain.errors import NameInUse, NotFound
 from rekindle.domain.training_job import MetricPoint, TrainingJob
 from rekindle.domain.tuning_job import TuningJob
+from rekindle.engine.ports import parse_subject
 from rekindle.storage.dialects import insert_new
 from rekindle.storage.encoding import dumps
 from rekindle.storage.questions import training_job_by_id
@@ -151,14 +152,6 @@ def _hold_spec(connection: Connection, job_id: int) -> str | None:
         # Nobody may be about to refer to the spec that we find unused.
         connection.execute(text("LOCK TABLE training_specs IN SHARE ROW EXCLUSIVE MODE"))
     return digest
-
-
-def parse_subject(subject: str) -> tuple[str, int]:
-    """The kind and the id in ``tuning:ID`` or ``training:ID``. Raises NotFound for anything else."""
-    kind, _, number = subject.partition(":")
-    if kind not in KINDS or not number.isdecimal():
-        raise NotFound("job", subject)
-    return kind, int(number)
 
 
 def _open_work(connection: Connection, subject: str, created_at: float, unfinished: bool) -> None:
