@@ -267,8 +267,8 @@ def test_ctrl_c_after_a_tuning_job_was_created_says_which(job, home, trials):
 def test_on_a_narrow_terminal_no_word_is_broken(job, home):
     rest, _ = Terminal("tune", job, "--detach", home=home, columns=40).wait()
     assert rest.split("\r\n")[:2] == ["created tuning job tty; `rekindle", "  worker` runs it, or `rekindle resume"]
-    rest, _ = Terminal("jobs", home=home, columns=50).wait()
-    assert rest.split("\r\n")[0] == "tty  InProgress  0/4 jobs, 0 failed  best -"
+    rest, _ = Terminal("jobs", home=home, columns=55).wait()
+    assert rest.split("\r\n")[0] == "tty  InProgress (waits)  0/4 jobs, 0 failed  best -"
     rest, _ = Terminal("jobs", home=home, columns=80).wait()
     assert "created (UTC)" in rest
 

@@ -18,6 +18,10 @@ from rekindle.search.history import Direction, better
 T = TypeVar("T")
 
 _BY_100, _BY_500 = Page(100), Page(500)
+#: Why nothing begins of a tuning job that no worker has.
+_NOBODY = "waits for a worker: a server takes it within seconds, as does `rekindle worker`"
+#: Seconds after which work that was given back, and that nobody took, is not given back for a moment only.
+_GIVEN_BACK_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -148,10 +152,23 @@ def view(job: TuningJob, jobs: Sequence[TrainingJob], parents: Sequence[ParentJo
 def waiting_for(store: JobStore, job: TuningJob, home: str) -> str | None:
     """Why no further training job of a tuning job begins, if something keeps it, as seen from a home."""
     # What was written down is what the last worker saw; who waits for another one has had none since.
-    other = None if job.status.is_terminal else _home_of_work(store, f"tuning:{job.id}", home)
-    if other is None:
-        return job.waiting_for
-    return f"waits for a worker of the home {other}, where its training jobs may still run"
+    subject = f"tuning:{job.id}"
+    other = None if job.status.is_terminal else _home_of_work(store, subject, home)
+    if other is not None:
+        return f"waits for a worker of the home {other}, where its training jobs may still run"
+    return _NOBODY if _waits_for_anybody(store, job, subject, home) else job.waiting_for
+
+
+def _waits_for_anybody(store: JobStore, job: TuningJob, subject: str, home: str) -> bool:
+    """Whether a tuning job that may begin a further training job has no worker."""
+    if job.status.is_terminal or job.stop_requested or job.ending is not None:
+        return False
+    # Where a worker wrote down what it waits for, it gives the work back now and then, for others to take.
+    free_for = 0.0 if job.waiting_for is None else _GIVEN_BACK_SECONDS
+    if not store.unclaimed(f"@{home}", 1, subject, free_for):
+        return False
+    limit = job.spec.limits.max_jobs
+    return limit is None or sum(store.counters([job.id])[job.id].values()) < limit
 
 
 def training_waits_for(store: JobStore, job: TrainingJob, home: str) -> str | None:

@@ -183,10 +183,10 @@ class SqlStore(JobStore, Outbox):
         with self.database.writing() as connection:
             return leasing.claim(connection, wanted, self._now(connection), seconds, limit)
 
-    def unclaimed(self, holder: str, limit: int = 100) -> Sequence[str]:
+    def unclaimed(self, holder: str, limit: int = 100, only: str | None = None, free_for: float = 0.0) -> Sequence[str]:
         """See the port."""
         with self.database.reading() as connection:
-            return leasing.unclaimed(connection, leasing.Wanted(holder), self._now(connection), limit)
+            return leasing.unclaimed(connection, leasing.Wanted(holder, only, free_for), self._now(connection), limit)
 
     def renew(self, leases: Iterable[Lease], seconds: float) -> Sequence[Lease]:
         """See the port."""

@@ -73,11 +73,37 @@ def test_a_healthy_description_has_no_members_of_ours() -> None:
     engine = Engine()
     engine.create(tuning_spec(jobs=2, parallel=1))
     service = Service(engine.store, engine.executor, engine.clock, RELAXED, None)
-    assert not {"HealthNotes", "WaitingFor"} & set(described(engine, service))
-    engine.executor.slots = 0
-    engine.clock.sleep(YIELD_SECONDS)
     engine.worker().tick()
+    assert not {"HealthNotes", "WaitingFor"} & set(described(engine, service))
+
+
+def test_a_description_says_what_a_tuning_job_waits_for_from_the_first_second() -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=2, parallel=1))
+    service = Service(engine.store, engine.executor, engine.clock, RELAXED, None)
+    engine.executor.slots = 0
+    worker = engine.worker()
+    worker.tick()
+    assert described(engine, service)["WaitingFor"].startswith("waits for a worker")
+    engine.clock.sleep(YIELD_SECONDS)
+    worker.tick()
     assert described(engine, service)["WaitingFor"] == "waits for a free slot: 0 of 0 in use"
+    worker.shut_down()
+    assert described(engine, service)["WaitingFor"] == "waits for a free slot: 0 of 0 in use"
+    engine.clock.sleep(10)
+    assert described(engine, service)["WaitingFor"].startswith("waits for a worker")
+    engine.store.request_stop(f"tuning:{engine.job('job').id}")
+    assert described(engine, service)["WaitingFor"] == "waits for a free slot: 0 of 0 in use"
+
+
+def test_a_tuning_job_that_begins_no_more_waits_for_no_worker() -> None:
+    engine = Engine()
+    engine.create(tuning_spec(jobs=1, parallel=1))
+    service = Service(engine.store, engine.executor, engine.clock, RELAXED, None)
+    worker = engine.worker()
+    worker.tick()
+    worker.shut_down()
+    assert "WaitingFor" not in described(engine, service)
 
 
 def test_a_description_says_what_ended_a_tuning_job() -> None:
