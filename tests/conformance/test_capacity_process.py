@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -76,6 +77,29 @@ def test_files_that_are_away_are_waited_for(bench: Bench, tmp_path: Path) -> Non
         assert room.reason == f"waits for {what}, which is not there: bring it back, and it goes on"
         aside.rename(place)
         assert executor.room(spec).runs == 1
+
+
+@pytest.mark.parametrize("named", ["python", "command"])
+def test_an_interpreter_that_is_away_is_waited_for(bench: Bench, tmp_path: Path, named: str) -> None:
+    executor, place = executor_of(bench, slots=1), tmp_path / "environment" / "bin" / "python"
+    place.parent.mkdir(parents=True)
+    place.symlink_to(sys.executable)
+    run = bench.run("mark('ran')")
+    words = str(run.spec.algorithm.command).split(maxsplit=1)
+    given = {"python": str(tmp_path / "environment"), "command": f"{place} {words[1]}"}
+    algorithm = replace(run.spec.algorithm, **{"command": f"python {words[1]}", named: given[named]})
+    run = replace(run, spec=replace(run.spec, algorithm=algorithm))
+    executor.check(run.spec)
+    aside = (tmp_path / "environment").rename(tmp_path / "aside")
+    what = {"python": f"its Python, {given['python']!r}", "command": f"its program, {str(place)!r}"}[named]
+    room = executor.room(run.spec)
+    assert (room.runs, room.ever) == (0, False)
+    assert room.reason == f"waits for {what}, which is not there: bring it back, and it goes on"
+    executor.launch(run)
+    assert executor.report(run.key) is None
+    aside.rename(tmp_path / "environment")
+    executor.launch(run)
+    assert finished(executor).state is RunState.COMPLETED
 
 
 def test_a_run_whose_files_are_away_stays_unlaunched_until_they_are_back(bench: Bench) -> None:

@@ -19,7 +19,7 @@ from rekindle.executors import access, container, contract, locations, machine, 
 from rekindle.executors.host import Host
 from rekindle.executors.instances import asked
 from rekindle.executors.leftovers import RUN_MARK
-from rekindle.executors.programs import Container, Elsewhere, Program, command_program, name_elsewhere
+from rekindle.executors.programs import Container, Elsewhere, Program, command_program, command_words, is_python, name_elsewhere
 from rekindle.executors.runtimes import JUMPSTART, image_program, runs_container, view, with_code
 from rekindle.executors.slots import Held
 
@@ -83,7 +83,19 @@ def away(spec: TrainingSpec) -> str:
     for channel in spec.channels:
         if not locations.is_remote(channel.uri) and not locations.matches(locations.local_path(channel.uri, "uri")):
             return f"its input {channel.name!r}, {channel.uri!r}"
-    return ""
+    return _interpreter_away(spec)
+
+
+def _interpreter_away(spec: TrainingSpec) -> str:
+    """The same for the Python, or the program, that a path names: an environment is moved, or built anew, as a folder is."""
+    algorithm = spec.algorithm
+    if algorithm.python is not None and not is_python(algorithm.python):
+        return f"its Python, {algorithm.python!r}"
+    try:
+        program = command_words(algorithm.command)[0] if algorithm.command is not None else ""
+    except InvalidValue:
+        return ""
+    return f"its program, {program!r}" if os.path.isabs(program) and not os.path.exists(program) else ""
 
 
 def check_places(spec: TrainingSpec, transfer: Sequence[str]) -> None:

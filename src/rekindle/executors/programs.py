@@ -135,16 +135,25 @@ def chosen_python(python: str | None) -> tuple[str, str, dict[str, str]]:
     """
     if python is None:
         return "", "", {}
-    path = Path(python)
-    if os.path.isdir(path):
-        path = path / "bin" / "python"
-    if not (os.path.isfile(path) and os.access(path, os.X_OK)):
+    path = _interpreter(python)
+    if not is_python(python):
         found = shutil.which(path.name) if _PYTHON.fullmatch(path.name) else None
         way_out = f"Write the interpreter's path: {found}" if found else "Give the path of one of the two."
         raise InvalidValue("python", python, "neither a Python interpreter nor an environment's folder", way_out)
     environment = path.parent.parent
     variables = {"VIRTUAL_ENV": str(environment)} if (environment / "pyvenv.cfg").exists() else {}
     return str(path), str(path.parent), variables
+
+
+def is_python(python: str) -> bool:
+    """Whether there is an interpreter where ``Algorithm.python`` says."""
+    path = _interpreter(python)
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+def _interpreter(python: str) -> Path:
+    path = Path(python)
+    return path / "bin" / "python" if os.path.isdir(path) else path
 
 
 def check_command(algorithm: Algorithm, path: str) -> None:
