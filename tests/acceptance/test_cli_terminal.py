@@ -133,6 +133,14 @@ def trials(run):
     return lambda: json.loads(run("trials", "tty", "--json"))
 
 
+def test_an_export_shows_how_far_it_is(home, job, run, tmp_path):
+    (tmp_path / "gate").touch()
+    run("tune", job)
+    terminal = Terminal("export", "tty", "--as", "optuna", "--to", f"sqlite:///{tmp_path}/study.db", home=home)
+    terminal.read_until("exporting", "100%", "4 trials are in study tty")
+    assert terminal.wait()[1] == 0
+
+
 def _training_processes(folder):
     """Trainers and supervisors whose command lines name the test's folder."""
     found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +54,7 @@ def _optuna(app: App, job: TuningJob, to: str | None, name: str | None) -> Itera
 
     url = _place(to, "the URL of a storage, such as sqlite:///study.db")
     definition, results = _single(app, job)
-    notes = write_study(url, name or job.name, definition, results)
+    notes = write_study(url, name or job.name, definition, results, _watched)
     yield f"{len(results)} trials are in study {name or job.name} of {without_secrets(url)}"
     yield from (f"note: {note}" for note in notes)
 
@@ -67,12 +67,19 @@ def _mlflow(app: App, job: TuningJob, to: str | None, name: str | None) -> Itera
     objective, experiment = definition.objective, name or job.name
     params = names_there([*definition.statics, *(p.name for p in definition.ranges)])
     with _one_at_a_time(app, job):
-        added = write_runs(uri, experiment, objective.metric, objective.direction, definition.statics, results, params)
+        metric, goal = objective.metric, objective.direction
+        added = write_runs(uri, experiment, metric, goal, definition.statics, results, params, _watched)
     there = f"; {len(results) - added} were there already" if added < len(results) else ""
     yield f"{added} runs are added to experiment {experiment} of {without_secrets(uri)}{there}"
     called = (names_there([objective.metric]) | params).items()
     odd = [(name, there) for name, there in called if there != name]
     yield from (f"note: {name} is called {there} there: MLflow does not take the name as it is" for name, there in odd)
+
+
+def _watched(results: Sequence[Result]) -> Iterable[Result]:
+    from rekindle.cli.printing import with_bar
+
+    return with_bar(results, "exporting", len(results))
 
 
 @contextmanager

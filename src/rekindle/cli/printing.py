@@ -7,14 +7,16 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+T = TypeVar("T")
 
 #: The columns of a file or a pipe, unless a table of it needs more.
 PLAIN_WIDTH = 200
@@ -210,6 +212,15 @@ def can_renew(stderr: bool = False) -> bool:
 
     stream, out = sys.stderr if stderr else sys.stdout, console(stderr)
     return stream.isatty() and out.is_terminal and not out.is_dumb_terminal and not in_notebook()
+
+
+def with_bar(things: Iterable[T], what: str, total: int) -> Iterable[T]:
+    """The things, with a bar on stderr where somebody watches, of how many were gone through: of what may take minutes."""
+    from rich.progress import track
+
+    return track(
+        things, what, total, console=console(stderr=True), transient=True, disable=total == 0 or not can_renew(stderr=True)
+    )
 
 
 def is_terminal() -> bool:

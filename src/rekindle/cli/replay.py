@@ -70,15 +70,12 @@ def verify(name: TuningJobArgument, as_json: JsonOption = False) -> None:
 
 
 def watched(replayed: Replay) -> Iterable[Checked]:
-    """The same, with a bar on stderr where somebody watches: a thousand suggestions take minutes."""
-    from rich.progress import track
-
-    from rekindle.cli.printing import can_renew, console
+    """The same, with a bar on a terminal: a thousand suggestions take minutes."""
+    from rekindle.cli.printing import with_bar
     from rekindle.executors.machine import cpus
 
-    screen, processes = console(stderr=True), replayed.processes(min(cpus(), _MOST_PROCESSES))
-    checked = replayed if processes == 1 else replayed.side_by_side(processes)
-    return track(checked, "replaying", len(replayed), console=screen, transient=True, disable=not can_renew(stderr=True))
+    processes = replayed.processes(min(cpus(), _MOST_PROCESSES))
+    return with_bar(replayed if processes == 1 else replayed.side_by_side(processes), "replaying", len(replayed))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
@@ -28,9 +28,11 @@ def write_runs(
     statics: Mapping[str, str],
     results: Sequence[Result],
     called: Mapping[str, str],
+    watched: Callable[[Sequence[Result]], Iterable[Result]] = iter,
 ) -> int:
     """A run in the experiment for each result that is not there yet; returns how many were added. ``called``: the names of
-    hyperparameters there (``names_there``). Raises RekindleError where the tracking server or store cannot be used."""
+    hyperparameters there (``names_there``); ``watched`` sees how far it is. Raises RekindleError where the tracking server or
+    store cannot be used."""
     try:
         from mlflow import MlflowClient
     except ModuleNotFoundError as error:
@@ -40,7 +42,7 @@ def write_runs(
         place = _experiment(client, experiment, {"rekindle.metric": metric, "rekindle.goal": direction})
         known = _known(client, place)
         missing = [r for r in results if r.name not in known]
-        for r in missing:
+        for r in watched(missing):
             _write(client, place, metric, {called[name]: value for name, value in {**statics, **r.values}.items()}, r)
     except Exception as error:
         line = " ".join(without_secrets(str(error)).split())[:300]

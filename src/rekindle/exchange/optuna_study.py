@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,6 +18,9 @@ from rekindle.domain.tuning_job import Definition
 from rekindle.engine.imports import LAST_SECOND, Result
 from rekindle.search.history import Direction
 from rekindle.search.space import Categorical, Continuous, Integer, Parameter, SpaceError, resolved_scaling
+
+#: Hands results on, one by one, to whoever writes them.
+Watched = Callable[[Sequence[Result]], Iterable[Result]]
 
 #: A parameter that fewer than this share of the trials have is left out, and not the trials without it.
 _COMMON = 0.5
@@ -80,8 +83,9 @@ def renamed(study: Study, columns: Mapping[str, str]) -> Study:
     return replace(study, ranges=ranges, results=results)
 
 
-def write_study(url: str, name: str, definition: Definition, results: Sequence[Result]) -> list[str]:
-    """A new study with a trial for each result; returns what could not be kept. Raises NameInUse where there is one."""
+def write_study(url: str, name: str, definition: Definition, results: Sequence[Result], watched: Watched = iter) -> list[str]:
+    """A new study with a trial for each result; returns what could not be kept. Raises NameInUse where there is one. Optuna
+    writes value by value, some 2,000 in a second: ``watched`` sees how far it is."""
     optuna = _optuna()
     try:
         study = optuna.create_study(storage=url, study_name=name, direction=definition.objective.direction)
@@ -90,7 +94,7 @@ def write_study(url: str, name: str, definition: Definition, results: Sequence[R
     except Exception as error:
         raise RekindleError(f"--to {without_secrets(url)}: Optuna cannot open this storage ({_line(error)}).") from error
     try:
-        _fill(optuna, study, definition, results)
+        _fill(optuna, study, definition, watched(results))
     except BaseException:
         # Half of it would pass for the whole, and be in the way of the next try.
         with suppress(Exception):
@@ -100,13 +104,13 @@ def write_study(url: str, name: str, definition: Definition, results: Sequence[R
     return [f"{n}: Optuna has no reverse logarithmic scale; the range is linear there" for n in odd]
 
 
-def _fill(optuna: Any, study: Any, definition: Definition, results: Sequence[Result]) -> None:
+def _fill(optuna: Any, study: Any, definition: Definition, results: Iterable[Result]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they call it experimental
         study.set_metric_names([definition.objective.metric])
     study.set_user_attr(_OURS, {"statics": dict(definition.statics)})
     distributions = {p.name: _distribution(optuna, p) for p in definition.ranges}
-    study.add_trials([_trial(optuna, i, r, definition, distributions) for i, r in enumerate(results)])
+    study.add_trials(_trial(optuna, i, r, definition, distributions) for i, r in enumerate(results))
 
 
 def _statics(study: Any) -> dict[str, str]:

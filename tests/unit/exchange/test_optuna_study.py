@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -193,8 +193,8 @@ def test_a_study_is_not_written_over(tmp_path: Path) -> None:
 def test_a_study_that_was_broken_off_leaves_nothing_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
 
-    def cut(study: optuna.Study, trials: Sequence[Any]) -> None:
-        study.add_trial(trials[0])
+    def cut(study: optuna.Study, trials: Iterable[Any]) -> None:
+        study.add_trial(next(iter(trials)))
         raise KeyboardInterrupt
 
     definition = tuning_spec(ranges=(Continuous("x", 0, 1),)).definition
