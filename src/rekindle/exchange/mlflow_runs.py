@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, count
@@ -13,6 +14,8 @@ from rekindle.engine.imports import Result
 
 #: MLflow takes this many entries in one call.
 _BATCH = 100
+#: The longest name that MLflow takes, and what of it a number needs where several begin alike.
+_LONGEST, _FOR_A_NUMBER = 250, 10
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Stopped": "KILLED"}
 #: What is left of a run whose export was cut short.
 _BEGUN = "RUNNING"
@@ -53,18 +56,21 @@ def write_runs(
 
 
 def names_there(names: Iterable[str]) -> dict[str, str]:
-    """What metrics or hyperparameters are called in MLflow, which takes no ``@`` and the like in names; what would be called
-    alike there is numbered."""
+    """What metrics or hyperparameters are called in MLflow, which takes no ``@`` and the like in names, no name that leads
+    elsewhere as a path (``..``, ``a//b``), and none that is very long; what would be called alike there is numbered."""
     found: dict[str, str] = {}
     # What is taken as it is comes first: nothing else may have its name.
     for name in sorted(dict.fromkeys(names), key=lambda name: (_plain(name) != name, name)):
-        called = (f"{_plain(name)}_{n}" for n in count(2))
+        called = (f"{_plain(name)[: _LONGEST - _FOR_A_NUMBER]}_{n}" for n in count(2))
         found[name] = next(c for c in chain([_plain(name)], called) if c not in found.values())
     return found
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^\w.\- :/]", "_", name)
+    plain = re.sub(r"[^\w.\- :/]", "_", name)
+    if posixpath.normpath(plain) != plain or plain == "." or plain.startswith(("..", "/")):
+        plain = re.sub(r"^\.+", "_", plain.replace("/", "_")) or "_"
+    return plain if len(plain) <= _LONGEST else plain[: _LONGEST - _FOR_A_NUMBER]
 
 
 def _experiment(client: Any, name: str, tags: Mapping[str, str]) -> str:
