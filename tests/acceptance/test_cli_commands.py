@@ -12,6 +12,7 @@ import threading
 from html.parser import HTMLParser
 from pathlib import Path
 
+import optuna
 import pytest
 import structlog
 
@@ -562,6 +563,28 @@ def test_history_goes_out_and_comes_back_through_a_study(cli, done, folder):
     assert [t["values"]["the-x"] for t in cli.json("trials", "hyphened")] == [v["x"] for v, _, _ in pairs[0]]
     told = cli.refused(2, "import", hyphened, "--from-optuna", url, "--study", "done", "--column", "x=x", "--name", "n")
     assert "--column: 'x': there is no such hyperparameter" in told
+
+
+def test_a_study_with_too_many_parameters_comes_in_by_a_job_file_that_names_some(cli, folder):
+    url = f"sqlite:///{folder}/wide.db"
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(storage=url, study_name="wide", sampler=optuna.samplers.RandomSampler(seed=1))
+
+    def loss(trial):
+        return trial.suggest_float("x", -1, 2) ** 2 + 0 * sum(trial.suggest_float(f"p{i}", 0, 1) for i in range(31))
+
+    study.optimize(loss, n_trials=5)
+    told = cli.refused(2, "import", "--from-optuna", url)
+    assert "parameters of the study 'wide': 32: the limit is 30. Give a job file as JOB: " in told
+    assert "matter least" not in told
+    study.optimize(loss, n_trials=40)
+    assert re.search(r"these matter least: 'p\d+', 'p\d+'\.$", cli.refused(2, "import", "--from-optuna", url).strip())
+    assert "imported 45 training jobs" in cli.ok("import", cli.job("wide", "  k: [a, b]\n"), "--from-optuna", url)
+    other = optuna.create_study(storage=url, study_name="choices")
+    other.optimize(lambda t: t.suggest_float("x", -1, 2) + t.suggest_categorical("c", list(range(40))), n_trials=2)
+    told = cli.refused(2, "import", "--from-optuna", url, "--study", "choices")
+    assert "choices of the study's parameter 'c': 40: the limit is 30. Give a job file as JOB: " in told
+    cli.ok("import", cli.job("choices", "  k: [a, b]\n"), "--from-optuna", url, "--study", "choices")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 _MAX_BYTES = 1 << 28
 
 if TYPE_CHECKING:
-    from rekindle.domain.tuning_job import TuningJobSpec
+    from rekindle.domain.tuning_job import Definition, TuningJobSpec
     from rekindle.engine.imports import Origin, Result
     from rekindle.exchange.optuna_study import Study
 
@@ -68,7 +68,9 @@ def from_optuna(
 
     if job is None:
         found = renamed(read_study(url, study), mapped)
-        return Found(_spec_of(found, name, metric), found.results, notes=found.notes)
+        spec = _spec_of(found, name, metric)
+        _check_size(found, spec.definition)
+        return Found(spec, found.results, notes=found.notes)
     spec = _spec(job)[0]
     names = [p.name for p in spec.definition.ranges]
     for given in mapped:
@@ -76,6 +78,37 @@ def from_optuna(
     found = renamed(read_study(url, study, [mapped.get(n, n) for n in names]), mapped)
     _check_direction(spec, found)
     return Found(spec, found.results, notes=found.notes)
+
+
+def _check_size(study: Study, definition: Definition) -> None:
+    """A study may have more parameters, and more choices, than a tuning job: a job file says which of them are kept."""
+    from rekindle.domain.errors import LimitExceeded
+    from rekindle.domain.tuning_job import MAX_CATEGORIES, MAX_TUNED
+    from rekindle.search.space import Categorical
+
+    way_out = "Give a job file as JOB: of the study's parameters, those that its `ranges` do not name are left out."
+    wide = [p for p in study.ranges if isinstance(p, Categorical) and len(p.values) > MAX_CATEGORIES]
+    if wide:
+        what, leave = f"choices of the study's parameter {wide[0].name!r}", [repr(p.name) for p in wide]
+        raise LimitExceeded(what, MAX_CATEGORIES, len(wide[0].values), f"{way_out} Leave out {', '.join(leave)}.")
+    if len(study.ranges) > MAX_TUNED:
+        leave = [repr(name) for name in _least_important(study, definition)[: len(study.ranges) - MAX_TUNED]]
+        told = f" By the study's results these matter least: {', '.join(leave)}." if leave else ""
+        raise LimitExceeded(f"parameters of the study {study.name!r}", MAX_TUNED, len(study.ranges), way_out + told)
+
+
+def _least_important(study: Study, definition: Definition) -> list[str]:
+    """The parameters, the least important first; none where too little is known."""
+    from rekindle.domain.search_plan import configuration_of
+    from rekindle.search.history import Trial, TrialState
+    from rekindle.search.importance import assess
+
+    done = [r for r in study.results if r.objective is not None]
+    trials = [
+        Trial(i, configuration_of(definition, r.values), TrialState.SUCCEEDED, r.objective) for i, r in enumerate(done, start=1)
+    ]
+    found = assess(definition.space, trials, study.direction) or {}
+    return sorted(found, key=lambda name: (found[name].share, -found[name].by_chance))
 
 
 def _check_direction(spec: TuningJobSpec, study: Study) -> None:
