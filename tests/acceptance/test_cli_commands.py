@@ -565,6 +565,15 @@ def test_history_goes_out_and_comes_back_through_a_study(cli, done, folder):
     assert "--column: 'x': there is no such hyperparameter" in told
 
 
+@pytest.mark.parametrize(("matters", "words"), [(True, "; it matters"), (False, "; nothing shows that it matters")])
+def test_the_only_hyperparameter_is_given_no_share(cli, folder, matters, words):
+    name = f"alone-{matters}".lower()
+    rows = [f"{i / 40},{i if matters else 1 + i % 3}" for i in range(40)]
+    (folder / "rows.csv").write_text("\n".join(["x,loss", *rows]))
+    cli.ok("import", cli.job(name, "  k: [a, b]\n"), str(folder / "rows.csv"))
+    assert re.search(rf"^importance +x \(the only one{words}\)$", cli.ok("show", name), re.M)
+
+
 def test_a_study_with_too_many_parameters_comes_in_by_a_job_file_that_names_some(cli, folder):
     url = f"sqlite:///{folder}/wide.db"
     optuna.logging.set_verbosity(optuna.logging.ERROR)

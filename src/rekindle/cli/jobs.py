@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -277,13 +278,20 @@ def _show_record(record: dict[str, Any]) -> None:
 def _importance_line(importances: list[dict[str, Any]]) -> str | None:
     if not importances:
         return None
-    several = len({i["definition"] for i in importances}) > 1
+    counts = Counter(i["definition"] for i in importances)
 
     def told(i: dict[str, Any]) -> str:
-        name = f"{i['definition']}/{i['parameter']}" if several else i["parameter"]
+        name = f"{i['definition']}/{i['parameter']}" if len(counts) > 1 else i["parameter"]
+        if counts[i["definition"]] == 1:
+            # Its share is all there is, whether it matters or not.
+            return f"{name} (the only one; {'nothing shows that it matters' if _may_not_matter(i) else 'it matters'})"
         return f"{name} {i['share']:.0%}{' (may be chance)' if i['may_be_chance'] else ''}"
 
     return ", ".join(map(told, importances))
+
+
+def _may_not_matter(importance: dict[str, Any]) -> bool:
+    return bool(importance["may_be_chance"] or not importance["share"])
 
 
 def counts_in_words(counters: Mapping[str, int]) -> str:

@@ -158,19 +158,22 @@ def _parameters(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
             continue
         yield node("h2", f"Hyperparameters{f' of {definition}' if definition else ''}")
         importances = {i["parameter"]: i for i in told.job["importances"] if i["definition"] == definition}
-        if importances:
+        if len(importances) > 1:
             yield node("p", "The percentage is how much of what makes good results good is due to each.", class_="soft")
         ordered = sorted(ranges, key=lambda r: -importances[r["name"]]["share"] if r["name"] in importances else 0.0)
         pictures = []
         for declared in ordered:
             importance = importances.get(declared["name"])
-            words = [] if importance is None else [_due(importance)]
+            words = [] if importance is None else [_due(importance, len(importances))]
             heading = node("h3", node("bdi", declared["name"]), node("span", *words, class_="soft"))
             pictures.append(node("div", heading, charts.parameter(own, declared, told.job["objective"])))
         yield node("div", *pictures, class_="small")
 
 
-def _due(importance: Record) -> str:
+def _due(importance: Record, among: int) -> str:
+    if among == 1:
+        # The share of the only one is all there is, whether it matters or not.
+        return " nothing shows that it matters" if importance["may_be_chance"] or not importance["share"] else " matters"
     return f" {importance['share']:.0%}{', may be chance' if importance['may_be_chance'] else ''}"
 
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from rekindle.pages import charts
 from rekindle.pages.report import Told, page
 
@@ -62,6 +64,15 @@ def test_a_large_share_says_that_it_may_be_chance() -> None:
     made = page(replace(found, job={**found.job, "importances": importances}, definitions=[(None, ranges)]))
     assert "82%, may be chance<" in made
     assert "18%<" in made
+
+
+@pytest.mark.parametrize(("by_chance", "words"), [(True, "nothing shows that it matters"), (False, "matters")])
+def test_the_only_hyperparameter_has_no_share(by_chance: bool, words: str) -> None:
+    found = told([trial(n, float(n)) for n in range(1, 4)])
+    importances = [{"definition": None, "parameter": "lr", "share": 1.0, "may_be_chance": by_chance}]
+    made = page(replace(found, job={**found.job, "importances": importances}))
+    assert f"> {words}</span>" in made
+    assert "%" not in made.partition("Hyperparameters</h2>")[2].partition("<svg")[0]
 
 
 def test_of_many_training_jobs_the_better_ones_are_drawn_and_all_are_counted() -> None:
