@@ -249,6 +249,20 @@ def test_trials_sort_by_anything(cli, done):
     assert "'objective'" in cli.refused(2, "trials", done, "--sort", "objectiv")
 
 
+def test_trials_in_some_states(cli, folder):
+    (folder / "rows.csv").write_text("x,k,status,loss\n0,a,,1\n0.1,b,Failed,\n0.2,a,Stopped,2\n")
+    cli.ok("import", cli.job("states"), str(folder / "rows.csv"))
+    found = lambda *argv: [t["status"] for t in cli.json("trials", "states", *argv)]  # noqa: E731
+    assert found("--status", "failed") == ["Failed"]
+    assert found("--status", "Failed", "--status", "Completed") == ["Completed", "Failed"]
+    assert found("--status", "Stopping") == []
+    assert found("--status", "Stopped", "--status", "Completed", "--sort", "x", "--reverse", "--limit", "1") == ["Stopped"]
+    assert len(cli.ok("trials", "states", "--status", "Failed", "--csv").splitlines()) == 2
+    assert cli.ok("trials", "states", "--status", "InProgress") == "No training jobs in this state.\n"
+    told = cli.refused(2, "trials", "states", "--status", "Fail")
+    assert "--status: 'Fail': not one of InProgress, Completed, Failed, Stopping, Stopped" in told
+
+
 def test_trials_as_csv(cli, done):
     rows = list(csv.DictReader(io.StringIO(cli.ok("trials", done, "--csv"))))
     trials = cli.json("trials", done)

@@ -13,6 +13,7 @@ from rekindle.cli.printing import cell, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from enum import StrEnum
 
     from rekindle.bootstrap import App
     from rekindle.domain.decisions import Snapshot
@@ -46,11 +47,12 @@ def jobs(
 
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import show_rows, write_json
+    from rekindle.domain.tuning_job import TuningJobStatus
     from rekindle.engine.ports import JobFilter, Page
     from rekindle.engine.queries import every_tuning_job
 
     app = open_app()
-    where = JobFilter(name_contains=contains, status=_status(status))
+    where = JobFilter(name_contains=contains, status=None if status is None else _status(status, TuningJobStatus))
     newest = every_tuning_job(app.store, app.owner, where, Page(descending=True))
     records = [_listed(app, job) for job in islice(newest, limit)]
     if as_json:
@@ -142,6 +144,10 @@ def best(name: TuningJobArgument, as_json: JsonOption = False) -> None:
 def trials(
     name: TuningJobArgument,
     sort: Annotated[str, typer.Option(help=f"{', '.join(SORT_KEYS)}, or a hyperparameter.")] = "number",
+    status: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATUS", help="Only those in this state, such as Failed; may be repeated.", show_default=False),
+    ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
     limit: Annotated[
         int | None,
@@ -153,16 +159,19 @@ def trials(
     """Show the training jobs of a tuning job with their configurations. Sorted by objective, the best come first."""
     from rekindle.cli.opened import open_app
     from rekindle.cli.printing import write_json
+    from rekindle.domain.training_job import TrainingJobStatus
 
+    asked = {_status(text, TrainingJobStatus) for text in status or ()}
     app = open_app()
     job = app.store.tuning_job(app.owner, name)
-    records = _sorted(trial_records(app, job, app.store.jobs_of(job.id)), sort, reverse, job)[:limit]
+    found = _sorted(trial_records(app, job, app.store.jobs_of(job.id)), sort, reverse, job)
+    records = [r for r in found if not asked or r["status"] in asked][:limit]
     if as_json:
         write_json(records)
     elif as_csv:
         _write_csv(records, job)
     else:
-        _show_trials(records, job)
+        _show_trials(records, job, bool(found))
 
 
 def trial_records(app: App, job: TuningJob, found: Sequence[TrainingJob]) -> list[dict[str, Any]]:
@@ -194,13 +203,10 @@ def _with_epochs(
     return {**record, "epochs": None if unknown else count, "in_full": ran_in_full(job.spec, trial, count)}
 
 
-def _status(text: str | None) -> str | None:
-    if text is None:
-        return None
+def _status(text: str, states: type[StrEnum]) -> str:
     from rekindle.domain.errors import InvalidValue
-    from rekindle.domain.tuning_job import TuningJobStatus
 
-    known = {s.value.lower(): s.value for s in TuningJobStatus}
+    known = {s.value.lower(): s.value for s in states}
     if text.lower() not in known:
         raise InvalidValue("--status", text, f"not one of {', '.join(known.values())}")
     return known[text.lower()]
@@ -337,11 +343,11 @@ def _order(value: Any) -> tuple[bool, Any]:
     return isinstance(value, str), value
 
 
-def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
+def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob, are_others: bool) -> None:
     from rekindle.cli.printing import duration, show_rows
 
     if not records:
-        tell("No training jobs yet.")
+        tell("No training jobs in this state." if are_others else "No training jobs yet.")
         return
     names = _names(job)
     metric, several = job.spec.definition.objective.metric, len(job.spec.definitions) > 1
