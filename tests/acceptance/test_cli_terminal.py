@@ -240,18 +240,23 @@ def test_a_second_ctrl_c_leaves_at_once_while_the_first_is_told(job, home, tmp_p
     assert tuning.returncode == 130
 
 
-def test_ctrl_c_before_a_tuning_job_is_created_says_so(home, tmp_path):
+ENDINGS = pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
+
+
+@ENDINGS
+def test_an_end_before_a_tuning_job_is_created_says_so(home, tmp_path, ending):
     file = tmp_path / "job.yaml"
     os.mkfifo(file)
     tuning = _started(home, "tune", str(file))
     with file.open("w"):  # opens when the job file is read
-        tuning.send_signal(signal.SIGINT)
+        tuning.send_signal(ending)
         out, err = tuning.communicate(timeout=PATIENCE)
         assert (out, err.splitlines()[-1]) == ("", "interrupted: nothing was created")
     assert tuning.returncode == 130
 
 
-def test_ctrl_c_after_a_tuning_job_was_created_says_which(job, home, trials):
+@ENDINGS
+def test_an_end_after_a_tuning_job_was_created_says_which(job, home, trials, ending):
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with contextlib.suppress(BlockingIOError):
@@ -263,7 +268,7 @@ def test_ctrl_c_after_a_tuning_job_was_created_says_which(job, home, trials):
     deadline = time.monotonic() + PATIENCE
     while main(["show", "tty"]) != 0:
         assert time.monotonic() < deadline
-    tuning.send_signal(signal.SIGINT)
+    tuning.send_signal(ending)
     with open(reader, "rb") as output:
         output.read()
     said = tuning.communicate(timeout=PATIENCE)[1]

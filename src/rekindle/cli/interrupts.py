@@ -1,4 +1,5 @@
-"""Ctrl-C: what the first one does is the command's business; the second leaves at once, also while the first is being told."""
+"""Ctrl-C, and SIGTERM: what the first one does is the command's business; the second leaves at once, also while the first is
+being told."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 #: The exit code after Ctrl-C, ``problems.ExitCode.INTERRUPTED``, for when that cannot be imported any more.
@@ -16,9 +18,17 @@ _SHOW_CURSOR = "\x1b[?25h"
 def take_interrupts() -> None:
     """From now on the first Ctrl-C is a KeyboardInterrupt, the second the end. Where it is ignored, as behind ``nohup``, it
     stays so."""
-    ours = threading.current_thread() is threading.main_thread()
-    if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if _is_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _raise_once)
+
+
+def take_terminations() -> Callable[[], None]:
+    """From now on SIGTERM is as Ctrl-C, until what this returns is called: for a command that has something to say of what it
+    leaves."""
+    if not _is_main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return lambda: None
+    signal.signal(signal.SIGTERM, _raise_once)
+    return lambda: _as_before(signal.SIGTERM)
 
 
 def is_interrupt(error: BaseException | None) -> bool:
@@ -35,6 +45,15 @@ def leave(number: int, frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)
 
 
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _as_before(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+
+
 def _raise_once(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, leave)
+    for each in (signal.SIGINT, number):
+        signal.signal(each, leave)
     raise KeyboardInterrupt

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rekindle.cli.interrupts import is_interrupt
+from rekindle.cli.interrupts import is_interrupt, take_terminations
 from rekindle.cli.options import JobFileArgument, JsonOption, TuningJobArgument
 from rekindle.cli.printing import complain, tell
 from rekindle.cli.problems import ExitCode, Interrupted
@@ -99,7 +99,8 @@ def _say_before(app: App, job: TuningJob, notes: Sequence[str]) -> None:
 
 
 class _TellingWhatIsThere:
-    """Ctrl-C, or an output that takes no more, while a tuning job is created or runs: says whether there is one now."""
+    """Ctrl-C, SIGTERM, or an output that takes no more, while a tuning job is created or runs: says whether there is one
+    now."""
 
     def __init__(self) -> None:
         self._look: Callable[[], TuningJobView | None] = lambda: None
@@ -110,9 +111,16 @@ class _TellingWhatIsThere:
         self._look = lambda: _made_since(app, name, begun)
 
     def __enter__(self) -> _TellingWhatIsThere:
+        self._end_taking = take_terminations()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            self._tell(error)
+        finally:
+            self._end_taking()
+
+    def _tell(self, error: BaseException | None) -> None:
         if isinstance(error, OSError):
             self._note(error)
         if not is_interrupt(error):
