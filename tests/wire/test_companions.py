@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from unittest.mock import ANY
 
 import boto3
 import botocore.auth
@@ -365,6 +366,10 @@ def test_metrics_are_summed_up_by_period(client):
     assert answer["Label"] == "loss"
     shown = [(point["Timestamp"].timestamp() - T0, point["Average"], point["SampleCount"]) for point in answer["Datapoints"]]
     assert shown == [(0.0, 0.75, 2.0), (60.0, 0.25, 1.0), (180.0, 0.125, 1.0)]
+    assert client("cloudwatch").get_metric_statistics(**question(Unit="None")) == {
+        **answer,
+        "ResponseMetadata": ANY,
+    }
     every = client("cloudwatch").get_metric_statistics(**question(Period=300, Statistics=["Sum", "Minimum", "Maximum"]))[
         "Datapoints"
     ]
@@ -372,7 +377,7 @@ def test_metrics_are_summed_up_by_period(client):
     assert client("cloudwatch", BOB).get_metric_statistics(**question())["Datapoints"][0]["Average"] == 9.0
 
 
-@pytest.mark.parametrize("others", [{"MetricName": "none"}, {"Namespace": "AWS/EC2"}, {"Dimensions": []}])
+@pytest.mark.parametrize("others", [{"MetricName": "none"}, {"Namespace": "AWS/EC2"}, {"Dimensions": []}, {"Unit": "Percent"}])
 def test_a_metric_that_is_not_there_has_no_data_points(client, others):
     assert client("cloudwatch").get_metric_statistics(**question(**others))["Datapoints"] == []
 
@@ -384,6 +389,7 @@ def test_a_metric_that_is_not_there_has_no_data_points(client, others):
         ({"EndTime": datetime(2001, 1, 1, tzinfo=UTC)}, "InvalidParameterValue"),
         ({"StartTime": datetime(2001, 1, 1, tzinfo=UTC)}, "InvalidParameterCombination"),
         ({"Statistics": ["Median"]}, "InvalidParameterValue"),
+        ({"Unit": "Parsecs"}, "InvalidParameterValue"),
     ],
 )
 def test_what_cloudwatch_cannot_answer_is_an_error_of_the_service(client, others, code):

@@ -27,6 +27,26 @@ _LARGEST: Final = 2.0**360
 #: A year: more than CloudWatch keeps.
 _MAX_PERIOD: Final = 366 * 86_400
 
+#: What metrics without a unit have for one, as all have that a training job's log tells.
+_NO_UNIT: Final = "None"
+_SIZES: Final = (
+    "Bytes",
+    "Kilobytes",
+    "Megabytes",
+    "Gigabytes",
+    "Terabytes",
+    "Bits",
+    "Kilobits",
+    "Megabits",
+    "Gigabits",
+    "Terabits",
+)
+_UNITS: Final = (
+    *("Seconds", "Microseconds", "Milliseconds", *_SIZES, "Percent", "Count"),
+    *(f"{unit}/Second" for unit in (*_SIZES, "Count")),
+    _NO_UNIT,
+)
+
 _STATISTICS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
     "SampleCount": lambda values: float(len(values)),
     "Average": lambda values: math.fsum(values) / len(values),
@@ -47,6 +67,7 @@ class Question:
     end: float
     period: int
     statistics: tuple[str, ...]
+    unit: str = _NO_UNIT
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,7 @@ def statistics(points: Sequence[Point], question: Question) -> list[Datapoint]:
 def _datapoints(metrics: TrainingMetrics, call: Call, question: Question) -> list[Datapoint]:
     _check(question)
     job = question.dimensions.get("TrainingJobName")
-    if question.namespace != NAMESPACE or job is None or len(question.dimensions) != 1:
+    if (question.namespace, question.unit) != (NAMESPACE, _NO_UNIT) or job is None or len(question.dimensions) != 1:
         return []
     # Periods are whole: CloudWatch rounds the start down to one.
     start = math.floor(question.start / question.period) * question.period
@@ -102,11 +123,15 @@ def _check(question: Question) -> None:
     if strange or not question.statistics:
         known = ", ".join(_STATISTICS)
         raise ServiceError("InvalidParameterValue", f"The parameter Statistics must hold some of {known}; got {strange}.")
+    if question.unit not in _UNITS:
+        raise ServiceError(
+            "InvalidParameterValue", f"The parameter Unit must be one of {', '.join(_UNITS)}; got {question.unit[:80]!r}."
+        )
 
 
 def _in_json(metrics: TrainingMetrics, call: Call) -> Mapping[str, Any]:
     question = _json_question(call.parameters)
-    shown = [{"Timestamp": point.at, "Unit": "None", **point.statistics} for point in _datapoints(metrics, call, question)]
+    shown = [{"Timestamp": point.at, "Unit": _NO_UNIT, **point.statistics} for point in _datapoints(metrics, call, question)]
     return {"Label": question.metric, "Datapoints": shown}
 
 
@@ -119,6 +144,7 @@ def _json_question(given: Mapping[str, Any]) -> Question:
         end=_read(given, "EndTime", _seconds, "a time"),
         period=_read(given, "Period", int, "a number of seconds"),
         statistics=_read({"Statistics": [], **given}, "Statistics", _texts, "a list of names"),
+        unit=_NO_UNIT if given.get("Unit") is None else _read(given, "Unit", _text, "text"),
     )
 
 
@@ -135,6 +161,12 @@ def _read(given: Mapping[str, Any], name: str, convert: Callable[[Any], T], what
 
 def _dimensions(entries: Any) -> Mapping[str, str]:
     return {str(entry["Name"]): str(entry["Value"]) for entry in entries}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def _texts(entries: Any) -> tuple[str, ...]:
@@ -159,7 +191,7 @@ def _as_json(call: Call) -> Mapping[str, Any]:
 
 def _member(point: Datapoint) -> str:
     values = "".join(element(name, repr(value)) for name, value in point.statistics.items())
-    return f"<member>{element('Timestamp', stamp(point.at))}{values}{element('Unit', 'None')}</member>"
+    return f"<member>{element('Timestamp', stamp(point.at))}{values}{element('Unit', _NO_UNIT)}</member>"
 
 
 def _seconds(value: Any) -> float:
