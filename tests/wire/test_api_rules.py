@@ -381,6 +381,42 @@ def test_hyperband_needs_to_know_its_largest_resource(sagemaker: Wire) -> None:
     assert error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request) == ("ValidationException", expected)
 
 
+@pytest.mark.parametrize(
+    ("statics", "hyperband", "told"),
+    [
+        ({}, None, "static hyperparameters of TrainingJobDefinition. (trainingJobDefinitions.2.member.staticHyperParameters)"),
+        (
+            {"epochs": "30000"},
+            None,
+            "hyperbandStrategyConfig.maxResource: 30000: at most 20000; that is the epochs of the definition two",
+        ),
+        (
+            {"epochs": "4"},
+            {"MinResource": 5},
+            "hyperbandStrategyConfig.minResource: 5: must be from 1 to the largest resource, 4; that is the epochs of the "
+            "definition two",
+        ),
+        ({"epochs": "4"}, {"MinResource": 5, "MaxResource": 4}, "must be from 1 to the largest resource, 4"),
+    ],
+)
+def test_hyperband_says_which_definition_has_no_resource_to_go_by(
+    sagemaker: Wire, statics: dict[str, str], hyperband: dict[str, int] | None, told: str
+) -> None:
+    request = tuning_request()
+    part, config = request.pop(DEFINITION), request[CONFIG]
+    config["Strategy"] = "Hyperband"
+    if hyperband is not None:
+        config["StrategyConfig"] = {"HyperbandStrategyConfig": hyperband}
+    objective, ranges = config.pop("HyperParameterTuningJobObjective"), config.pop("ParameterRanges")
+    named = {**part, "TuningObjective": objective, "HyperParameterRanges": ranges}
+    request["TrainingJobDefinitions"] = [
+        {**named, "DefinitionName": "one", "StaticHyperParameters": {"epochs": "9"}},
+        {**named, "DefinitionName": "two", "StaticHyperParameters": statics},
+    ]
+    code, message = error_of(sagemaker.client.create_hyper_parameter_tuning_job, **request)
+    assert (code, message[-len(told) :]) == ("ValidationException", told)
+
+
 def test_a_grid_counts_itself(sagemaker: Wire) -> None:
     request = tuning_request(parallel=1)
     request[CONFIG] |= {"Strategy": "Grid", "ParameterRanges": {"CategoricalParameterRanges": [

@@ -510,17 +510,21 @@ def _check_hyperband(spec: TuningJobSpec) -> None:
         raise InvalidValue("hyperband.sampler", spec.hyperband.sampler, f"must be one of {', '.join(SAMPLERS)}")
     for definition in spec.definitions:
         resources = hyperband_resources(spec.hyperband, definition.statics)
+        given = spec.hyperband is not None and spec.hyperband.max_resource is not None
+        of = f"; that is the epochs of the definition {definition.name}" if definition.name and not given else ""
         if resources is None:
-            reason = f"missing, and no static hyperparameter ({', '.join(EPOCH_NAMES)}) says how many epochs there are"
+            whose = f" of the definition {definition.name}" if definition.name else ""
+            reason = f"missing, and no static hyperparameter{whose} ({', '.join(EPOCH_NAMES)}) says how many epochs there are"
             hint = "Write `hyperband: {max_resource: N}`: how often a training job that runs to its end emits the objective."
-            raise InvalidValue("hyperband.max_resource", None, reason, hint, code="max-resource")
+            facts = {"statics": f"{definition.where}static"} if definition.name else {}
+            raise InvalidValue("hyperband.max_resource", None, reason, hint, code="max-resource", **facts)
         least, most = resources
         if most < 1:
             raise InvalidValue("hyperband.max_resource", most, "must be at least 1")
         if most > MAX_HYPERBAND_RESOURCE:
-            raise InvalidValue("hyperband.max_resource", most, f"at most {MAX_HYPERBAND_RESOURCE}")
+            raise InvalidValue("hyperband.max_resource", most, f"at most {MAX_HYPERBAND_RESOURCE}{of}")
         if not 1 <= least <= most:
-            raise InvalidValue("hyperband.min_resource", least, f"must be from 1 to the largest resource, {most}")
+            raise InvalidValue("hyperband.min_resource", least, f"must be from 1 to the largest resource, {most}{of}")
 
 
 def _check_grid(spec: TuningJobSpec) -> None:

@@ -202,6 +202,12 @@ def _no_input(error: InvalidValue, context: Context) -> str:
     return _NO_INPUT.format(uri=uri, region=context.owner.region, role=role, bucket=bucket)
 
 
+def _max_resource(error: InvalidValue, context: Context) -> str:
+    """AWS's sentence, with the definition that it is about where there may be several."""
+    statics = error.facts.get("statics")
+    return _MAX_RESOURCE if statics is None else f"{_MAX_RESOURCE} ({context.path(str(statics))})"
+
+
 _SENTENCES: Mapping[str, Callable[[InvalidValue, Context], str]] = {
     "metric-required": lambda error, context: f"{_NO_METRIC} ({_plain(error, context)})",
     "builtin-metrics": lambda error, context: _BUILTIN,
@@ -216,7 +222,7 @@ _SENTENCES: Mapping[str, Callable[[InvalidValue, Context], str]] = {
     "definitions-goal": _goal,
     "no-end": lambda error, context: f"{context.path(error.field)}: needed, unless MaxRuntimeInSeconds ends the search",
     "early-stopping": _early_stopping,
-    "max-resource": lambda error, context: _MAX_RESOURCE,
+    "max-resource": _max_resource,
     "reserved-tag": lambda error, context: f"{error.reason}.",
     "verbatim": lambda error, context: error.reason,
 }
