@@ -263,6 +263,27 @@ def test_trials_in_some_states(cli, folder):
     assert "--status: 'Fail': not one of InProgress, Completed, Failed, Stopping, Stopped" in told
 
 
+def test_a_home_that_was_moved_tells_where_models_are_now(cli, folder, tmp_path, monkeypatch):
+    home = tmp_path / "before"
+    monkeypatch.setenv("REKINDLE_HOME", str(home))
+    job = cli.job("models")
+    (folder / "train.py").write_text("import os\nopen(os.environ['SM_MODEL_DIR'] + '/m', 'w').close()\n" + TRAINER)
+    cli.ok("tune", job)
+    before = cli.json("best", "models")["best"]["model"]
+    assert before.startswith(home.as_uri())
+    home.rename(tmp_path / "after")
+    monkeypatch.setenv("REKINDLE_HOME", str(tmp_path / "after"))
+    now = before.replace("/before/", "/after/")
+    assert Path(now.removeprefix("file://")).is_file()
+    assert cli.json("best", "models")["best"]["model"] == cli.json("show", "models")["best"]["model"] == now
+    assert now in [t["model"] for t in cli.json("trials", "models")]
+    assert now.removeprefix("file://") in "".join(cli.ok("show", "models").split())
+    cli.ok("report", "models", "--to", str(folder / "models.html"))
+    assert now in (folder / "models.html").read_text()
+    Path(now.removeprefix("file://")).unlink()
+    assert cli.json("best", "models")["best"]["model"] == before
+
+
 def test_trials_as_csv(cli, done):
     rows = list(csv.DictReader(io.StringIO(cli.ok("trials", done, "--csv"))))
     trials = cli.json("trials", done)

@@ -141,6 +141,9 @@ class SimulatedExecutor:
     def has_log(self, owner: Owner, name: str, attempt: int = 0) -> bool:
         return any((k.owner, k.name) == (owner, name) and attempt in (0, k.attempt) for k in self._runs)
 
+    def model_now(self, owner: Owner, name: str, uri: str) -> str:
+        return uri
+
     def deleting(self, owner: Owner, name: str) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
 

@@ -126,7 +126,7 @@ def describe_training(service: Service, owner: Owner, request: Json) -> Json:
     """DescribeTrainingJob."""
     job = service.store.training_job(owner, request["TrainingJobName"])
     waiting_for = queries.training_waits_for(service.store, job, service.home)
-    return with_waiting(describe_training_job(job), waiting_for)
+    return with_waiting(describe_training_job(queries.with_model_now(service.executor, job)), waiting_for)
 
 
 def list_training_jobs(service: Service, owner: Owner, request: Json) -> Json:

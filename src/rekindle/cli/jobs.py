@@ -109,10 +109,10 @@ def show_record(app: App, view: TuningJobView, snapshot: Snapshot) -> dict[str, 
     """All that ``show`` tells of a tuning job."""
     from rekindle.cli.records import failure_causes, followed_record, importance_records, waiting_records
     from rekindle.engine.health import notes_on
-    from rekindle.engine.queries import waiting_for
+    from rekindle.engine.queries import waiting_for, with_models_now
 
     return {
-        **followed_record(view, snapshot.jobs, app.store),
+        **followed_record(with_models_now(app.executor, view), snapshot.jobs, app.store),
         "waiting": waiting_records(snapshot, waiting_for(app.store, view.job, app.home)),
         "failure_causes": failure_causes(snapshot.jobs),
         "importances": importance_records(snapshot),
@@ -127,10 +127,10 @@ def best(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     from rekindle.cli.records import best_record
     from rekindle.cli.summary import show_best
     from rekindle.domain.errors import WrongState
-    from rekindle.engine.queries import describe
+    from rekindle.engine.queries import describe, with_models_now
 
     app = open_app()
-    view = describe(app.store, app.owner, name)
+    view = with_models_now(app.executor, describe(app.store, app.owner, name))
     if view.best is None and view.overall_best is None:
         message = f"tuning job {view.job.name!r} has no finished training job with an objective yet."
         raise WrongState("tuning job", view.job.name, view.status.value, message, f"See `rekindle show {view.job.name}`.")
@@ -177,9 +177,10 @@ def trials(
 def trial_records(app: App, job: TuningJob, found: Sequence[TrainingJob]) -> list[dict[str, Any]]:
     """What ``trials`` tells of the training jobs of a tuning job."""
     from rekindle.cli.records import trial_record
+    from rekindle.engine.queries import with_model_now
 
     epochs = _epochs(app, job)
-    return [_with_epochs(trial_record(t, job), epochs, t, job) for t in found]
+    return [_with_epochs(trial_record(with_model_now(app.executor, t), job), epochs, t, job) for t in found]
 
 
 def _epochs(app: App, job: TuningJob) -> dict[int, int] | None:

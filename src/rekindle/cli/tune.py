@@ -170,11 +170,11 @@ def _made_since(app: App, name: str, begun: float) -> TuningJobView | None:
 def _run(app: App, job: TuningJob, quiet: bool, as_json: bool) -> ExitCode:
     from rekindle.cli.displays import display_for
     from rekindle.cli.follow import run_until_ended
-    from rekindle.engine.queries import describe
+    from rekindle.engine.queries import describe, with_models_now
 
     display = display_for(app.clock, quiet, to_stderr=as_json)
     ended = run_until_ended(app, job.id, job.spec.limits.max_parallel, display)
-    view = describe(app.store, app.owner, job.name)
+    view = with_models_now(app.executor, describe(app.store, app.owner, job.name))
     if not ended:
         _say_interrupted(view)
         return ExitCode.INTERRUPTED

@@ -543,6 +543,11 @@ class Executor(Protocol):
         """Whether an attempt (0: any) of a training job was launched from this home, so that ``read_log`` knows its log."""
         ...
 
+    def model_now(self, owner: Owner, name: str, uri: str) -> str:
+        """Where the model of a training job is by now that was left at ``uri``: in a home folder that was moved since, another
+        place; else, and where it is gone, ``uri``."""
+        ...
+
     def deleting(self, owner: Owner, name: str) -> AbstractContextManager[None]:
         """Within its block nobody else who works on the same files deletes this training job. Raises StoreUnavailable as
         ``report`` does, and where somebody else is not done with that."""

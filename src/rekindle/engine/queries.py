@@ -193,6 +193,20 @@ def log_elsewhere(executor: Executor, job: TrainingJob, home: str, attempt: int)
     )
 
 
+def with_model_now(executor: Executor, job: TrainingJob) -> TrainingJob:
+    """A training job that says where its model is by now: its home folder may have been moved since it ended."""
+    if job.model_uri is None:
+        return job
+    return replace(job, model_uri=executor.model_now(job.owner, job.name, job.model_uri))
+
+
+def with_models_now(executor: Executor, view: TuningJobView) -> TuningJobView:
+    """The same of the best ones."""
+    found = (None if job is None else with_model_now(executor, job) for job in (view.best, view.overall_best))
+    best, overall = found
+    return replace(view, best=best, overall_best=overall)
+
+
 def parents_of(store: JobStore, job: TuningJob) -> Sequence[ParentJob]:
     """The parents and the ancestors that count and still exist, with their training jobs."""
     warm = job.spec.warm_start

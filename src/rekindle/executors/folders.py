@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
+from rekindle.engine.paths import path_in
 from rekindle.engine.ports import Clock, Run, RunKey, StoreUnavailable
 from rekindle.engine.room import lacks_room
 from rekindle.executors import leftovers, locks, workdir
@@ -40,6 +41,16 @@ class Folders:
             if error.errno in NOT_THERE:
                 return None
             raise away(self._root, error) from error
+
+    def moved(self, owner: Owner, name: str, uri: str) -> str:
+        """Where a file of a training job's folder is that was at a URI before the root was moved; empty where it is not. Raises
+        StoreUnavailable."""
+        folder, before = self.find(owner, name), Path(path_in(uri))
+        if folder is None or len(before.parts) < 2:
+            return ""
+        now = folder.joinpath(*before.parts[-2:])
+        inside = now.relative_to(self._root).parts
+        return now.as_uri() if before.parts[-len(inside) :] == inside and now.exists() else ""
 
     def place(self, run: Run) -> Path:
         """Where a run's folder is or would be made."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from rekindle.domain.capacity import Room
 from rekindle.domain.errors import WrongState
 from rekindle.domain.training_job import Owner, TrainingSpec
+from rekindle.engine.paths import path_in
 from rekindle.engine.ports import NO_POINTS, Clock, Executor, Report, Run, RunKey, RunState, SourceSize, StoreUnavailable
 from rekindle.executors import access, children, logfile, orders, ray_cluster, ray_job, workdir
 from rekindle.executors.attempts import LOST, Attempt
@@ -222,6 +223,14 @@ class ProcessExecutor(Executor):
     def has_log(self, owner: Owner, name: str, attempt: int = 0) -> bool:
         """See Executor."""
         return bool(self._attempts_of(owner, name, attempt))
+
+    def model_now(self, owner: Owner, name: str, uri: str) -> str:
+        """See Executor."""
+        if not uri.startswith("file://") or os.path.exists(path_in(uri)):
+            return uri
+        with contextlib.suppress(StoreUnavailable):
+            return self._folders.moved(owner, name, uri) or uri
+        return uri
 
     def deleting(self, owner: Owner, name: str) -> AbstractContextManager[None]:
         """See Executor."""
