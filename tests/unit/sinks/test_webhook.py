@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -127,26 +126,6 @@ def test_the_file_gets_a_line_for_each_and_mends_one_that_was_cut_short(tmp_path
         b"",
     ]
     assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_file_that_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(Undelivered, match="file") as caught:
-        EventFile(tmp_path / "file" / "events.jsonl").deliver(EVENT)
-    assert not caught.value.final
-
-
-def test_a_pipe_is_told_once_and_waited_for_while_nobody_reads_it(tmp_path: Path) -> None:
-    """As ``/dev/stdout`` is one: it cannot be synced, and was told again and again."""
-    os.mkfifo(pipe := tmp_path / "pipe")
-    with pytest.raises(Undelivered, match="pipe: nobody reads it"):
-        EventFile(pipe).deliver(EVENT)
-    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        EventFile(pipe).deliver(EVENT)
-        assert os.read(reading, 10_000) == EVENT.body.encode() + b"\n"
-    finally:
-        os.close(reading)
 
 
 def test_a_socket_in_place_of_the_file_says_the_way_out(tmp_path: Path) -> None:
