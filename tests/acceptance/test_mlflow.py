@@ -9,6 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import mlflow
+import pytest
+
+from rekindle.engine.imports import Result
+from rekindle.exchange.mlflow_runs import write_runs
 from support.serving import until
 
 REKINDLE = str(Path(sys.executable).parent / "rekindle")
@@ -108,3 +113,34 @@ def test_two_exports_at_once_write_each_run_once(tmp_path: Path) -> None:
             first.kill()
             second.kill()
     assert "waits for another export of old to MLflow" in other.read_text()
+
+
+@pytest.mark.filterwarnings("ignore")  # of what MLflow itself uses
+def test_an_export_beside_another_into_the_same_experiment_leaves_its_runs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from another home, or of another tuning job under this name."""
+    uri, client = f"sqlite:///{tmp_path}/mlflow.db", mlflow.MlflowClient
+    find, log = client.get_experiment_by_name, client.log_batch
+    beside = lambda: write_runs(uri, "e", "loss", "minimize", {}, [Result("", {}, 2.0, name="b")], {})  # noqa: E731
+
+    def found_late(self: mlflow.MlflowClient, name: str) -> Any:
+        monkeypatch.setattr(client, "get_experiment_by_name", find)
+        found = find(self, name)
+        self.create_experiment(name)
+        return found
+
+    def logged_late(self: mlflow.MlflowClient, *args: Any, **kwargs: Any) -> None:
+        monkeypatch.setattr(client, "log_batch", log)
+        assert beside() == 1
+        log(self, *args, **kwargs)
+
+    monkeypatch.setattr(client, "get_experiment_by_name", found_late)
+    monkeypatch.setattr(client, "log_batch", logged_late)
+    assert write_runs(uri, "e", "loss", "minimize", {}, [Result("", {}, 1.0, name="a")], {}) == 1
+    there = client(uri)
+    runs = there.search_runs([there.get_experiment_by_name("e").experiment_id])
+    assert sorted((r.info.run_name, r.info.status, r.data.metrics["loss"]) for r in runs) == [
+        ("a", "FINISHED", 1.0),
+        ("b", "FINISHED", 2.0),
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
@@ -43,7 +43,7 @@ def write_runs(
     try:
         client = MlflowClient(tracking_uri=uri)
         place = _experiment(client, experiment, {"rekindle.metric": metric, "rekindle.goal": direction})
-        known = _known(client, place)
+        known = _known(client, place, {r.name for r in results if r.name})
         missing = [r for r in results if r.name not in known]
         for r in watched(missing):
             _write(client, place, metric, {called[name]: value for name, value in {**statics, **r.values}.items()}, r)
@@ -75,17 +75,26 @@ def _plain(name: str) -> str:
 
 def _experiment(client: Any, name: str, tags: Mapping[str, str]) -> str:
     found = client.get_experiment_by_name(name)
-    return str(client.create_experiment(name, tags=dict(tags)) if found is None else found.experiment_id)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, tags=dict(tags)))
+        except Exception:
+            # Another export, from another home or of another job, may have made it meanwhile.
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
 
 
-def _known(client: Any, place: str) -> set[str]:
-    """The training jobs that are there; of a run that an export left half-written, nothing is."""
+def _known(client: Any, place: str, names: Collection[str]) -> set[str]:
+    """Those training jobs of the names that are there; of a run that an export left half-written, nothing is. Others may be at
+    the runs of other names."""
     known: set[str] = set()
     begun: list[str] = []
     token: str | None = None
     while True:
         page = client.search_runs([place], max_results=1000, page_token=token)
-        ours = [run for run in page if TAG in run.data.tags]
+        ours = [run for run in page if run.data.tags.get(TAG) in names]
         known |= {run.data.tags[TAG] for run in ours if run.info.status != _BEGUN}
         begun += [run.info.run_id for run in ours if run.info.status == _BEGUN]
         token = page.token
