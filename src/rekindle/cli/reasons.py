@@ -160,9 +160,9 @@ def _forecast(why: Mapping[str, Any], metric: str) -> Iterator[tuple[str, object
 
 
 def _off(found: Mapping[str, Any]) -> str:
-    """How far a result is from what the model said of it."""
+    """How far a result is from what the model said of it. A rung's mean foretells no result: values go on after that rung."""
     why = found["why"]
-    if not why.get("deviation"):
+    if not why.get("deviation") or "rungs" in why:
         return ""
     off = (found["objective"] - why["mean"]) / why["deviation"]
     return f" ({abs(off):.1f} deviations {'above' if off > 0 else 'below'} the mean)"

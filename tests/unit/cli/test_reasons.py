@@ -114,6 +114,8 @@ def test_hyperbands_suggestions_tell_among_what_a_model_chose_and_which_were_sto
     for trial in chosen:
         assert "chosen by     the model: the greatest log expected improvement among random draws\n" in told[trial.number]
         assert "(mean and deviation, on one rung's scale)\n" in told[trial.number]
+        assert "deviations" not in told[trial.number]
+    assert any(not t.cut_short for t in chosen)
     assert any(t.cut_short for t in engine.trials("job"))
     for trial in engine.trials("job"):
         ending = f"came out as   loss {trial.objective_value:.6g}, where it was stopped early\n"
