@@ -81,7 +81,7 @@ class GatewaySettings:
     def __post_init__(self) -> None:
         if self.insecure_no_auth and not is_loopback(self.bind_host):
             raise GatewayError(
-                f"insecure_no_auth: not on {self.bind_host!r}, which others can reach.", "Use 127.0.0.1 or drop the option."
+                f"--insecure-no-auth: not on {self.bind_host!r}, which others can reach.", "Use 127.0.0.1 or drop the option."
             )
 
 

@@ -303,7 +303,7 @@ def test_the_access_log_tells_who_did_what_and_no_secret():
 
 
 def test_without_authentication_only_on_loopback():
-    with pytest.raises(GatewayError, match=r"0\.0\.0\.0"):
+    with pytest.raises(GatewayError, match=r"--insecure-no-auth: not on '0\.0\.0\.0'"):
         GatewaySettings(insecure_no_auth=True, bind_host="0.0.0.0")
     with capture_logs() as logs:
         gateway(insecure_no_auth=True, bind_host="::1")
