@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from rekindle.api.operations import HANDLERS
 from rekindle.cli.program import build_app
 from rekindle.domain.builtins.catalogue import BUILTINS
 from rekindle.sinks.receivers import Receiver
@@ -103,6 +104,21 @@ def test_every_setting_is_documented() -> None:
     read = set(re.findall(r"\"(REKINDLE_[A-Z_]+)\"", (SOURCE / "settings.py").read_text()))
     assert read
     assert {name for name in read if f"`{name}`" not in documented} == set()
+
+
+def test_every_kind_of_health_note_is_documented() -> None:
+    page = (ROOT / "docs" / "training-jobs.md").read_text().split("## Health")[1].split("\n## ")[0]
+    kinds = set(re.findall(r"Note\(\s*\"([a-z-]+)\"", (SOURCE / "domain" / "health.py").read_text()))
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)) == kinds
+
+
+def test_every_operation_is_documented() -> None:
+    page = (ROOT / "docs" / "compatibility.md").read_text().split("\n## ")[0]
+    beside = "\n".join(f.read_text() for f in sorted((SOURCE / "companions").glob("*.py")))
+    served = {*HANDLERS, *re.findall(r'"([A-Z]\w+)": (?:partial\(|_\w+,\n)', beside)}
+    assert {"CreateTrainingJob", "GetCallerIdentity", "GetLogEvents", "GetMetricStatistics"} <= served
+    assert {*re.findall(r"`([A-Z]\w+[a-z]\w+)`", page)} == {*served, "UnknownOperationException", "AssumeRole"}
+    assert len(HANDLERS) == 17, "the page says seventeen"
 
 
 def test_every_metric_of_a_built_in_algorithm_is_documented() -> None:
