@@ -518,7 +518,9 @@ def test_a_report_tells_of_the_parents(cli, done, tmp_path):
     assert "by value, same range" in page.text
     assert "Warm start: identical; 6 results here to judge the parents by." in page.text
     assert f"{parent['objective']:.6g}" in page.text
-    assert [attrs.keys() >= {"x1", "y1"} for _, attrs in page.of("level")] == [True, True]
+    # Where the follower's results are so much better that the axis does not reach the parent's, the legend alone tells of it.
+    drawn = f"the parents' best, {parent['objective']:.6g}, beyond the edge" not in page.text
+    assert [attrs.keys() >= {"x1", "y1"} for _, attrs in page.of("level")] == [True] * (1 + drawn)
     cli.ok("tune", cli.job("blind", "strategy: random", "strategy: random", warm), "--detach")
     blind = "Random search draws without a look at the parents; they count for the best overall."
     assert blind in cli.ok("explain", "blind")

@@ -76,14 +76,15 @@ class Frame:
 
 
 def progress(trials: Sequence[Record], objective: Record, parents_best: float | None) -> Element:
-    """The objective of each training job in the order of their numbers, the best so far, and the parents' best."""
+    """The objective of each training job in the order of their numbers, the best so far, and the parents' best, unless
+    that lies beyond an edge: a line there would pass for a value of the axis."""
     minimise = objective["goal"] == "minimize"
     with_value = [t for t in trials if t["objective"] is not None]
     values = [t["objective"] for t in with_value] + ([parents_best] if parents_best is not None else [])
     last = max((t["number"] for t in trials), default=1)
     frame = Frame(widened(1.0, float(last), whole=True), of_objective(values, minimise))
     marks: list[Element] = []
-    if parents_best is not None:
+    if parents_best is not None and frame.y.holds(parents_best):
         marks.append(_level(frame, parents_best, f"the parents' best, {number(parents_best)}"))
     marks += _failures(frame, [t for t in trials if t["status"] == "Failed"])
     marks += _points(frame, _fewer(with_value, minimise), lambda t: t["number"], objective["metric"])
@@ -94,6 +95,11 @@ def progress(trials: Sequence[Record], objective: Record, parents_best: float | 
 def has_arrows(chart: Element) -> bool:
     """Whether results stand at an edge, far beyond which they lie."""
     return any(mark.tag == "path" and "point" in mark.attrib["class"].split() for mark in chart)
+
+
+def has_level(chart: Element) -> bool:
+    """Whether the parents' best is drawn."""
+    return any(mark.attrib.get("class") == "level" for mark in chart)
 
 
 def parameter(trials: Sequence[Record], declared: Record, objective: Record) -> Element:

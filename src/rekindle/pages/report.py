@@ -145,8 +145,8 @@ def _search(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
         # Without a result there is no scale to draw on.
         yield node("p", f"No training job has a value of {told.job['objective']['metric']}.", class_="soft")
         return
-    yield node("div", *(_key(kind, text) for kind, text in _legend(told, trials)), class_="legend")
     chart = charts.progress(trials, told.job["objective"], _parents_best(told.why))
+    yield node("div", *(_key(kind, text) for kind, text in _legend(told, trials, chart)), class_="legend")
     yield chart
     yield node("p", *[_ARROWS] * charts.has_arrows(chart), _MOUSE, class_="soft")
 
@@ -292,10 +292,11 @@ def _rows(columns: Sequence[str], rows: Iterable[Sequence[Child]], right: Sequen
     return node("div", node("table", node("thead", head), node("tbody", *body)), class_="scroll")
 
 
-def _legend(told: Told, trials: Sequence[Record]) -> Iterator[tuple[str, str]]:
+def _legend(told: Told, trials: Sequence[Record], chart: Element) -> Iterator[tuple[str, str]]:
     yield from charts.legend(trials)
-    if _parents_best(told.why) is not None:
-        yield "level", "the parents' best"
+    if (best := _parents_best(told.why)) is not None:
+        far = "" if charts.has_level(chart) else f", {number(best)}, beyond the edge"
+        yield "level", f"the parents' best{far}"
 
 
 def _key(kind: str, text: str) -> Element:

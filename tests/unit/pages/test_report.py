@@ -188,6 +188,20 @@ def test_a_reason_to_fail_is_there_for_who_has_no_mouse() -> None:
     assert made.count("<details>") == 1
 
 
+@pytest.mark.parametrize(
+    ("best", "drawn", "legend"),
+    [(3.5, True, "the parents' best<"), (90.0, False, "the parents' best, 90, beyond the edge<")],
+)
+def test_the_parents_best_is_a_line_only_where_the_axis_has_it(best: float, drawn: bool, legend: str) -> None:
+    parent = {"name": "old", "direct": True, "training_jobs": 3, "used": 3, "clipped": 0, "dropped": {}}
+    parent |= {"weight_at_start": 1.0, "weight": 1.0, "best": {"objective": best}}
+    warm = {"type": "IdenticalDataAndAlgorithm", "parents": [parent], "weights_by_suggestion": []}
+    given = told([trial(n, float(n)) for n in range(1, 6)])
+    made = page(replace(given, why={**given.why, "warm_start": warm}))
+    assert (f"<title>the parents' best, {best:g}</title>" in made) == drawn
+    assert legend in made
+
+
 def test_the_kind_of_a_warm_start_is_told_in_words() -> None:
     warm = {"type": "IdenticalDataAndAlgorithm", "parents": [], "weights_by_suggestion": []}
     given = told([trial(1, 1.0)], kind="identical, relaxed")
