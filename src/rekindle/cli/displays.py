@@ -175,15 +175,24 @@ def _head(snapshot: Snapshot, progress: Progress) -> RenderableType:
 
 
 def _grid(snapshot: Snapshot, now: float) -> RenderableType:
+    """What ended last and what runs. Where there is little room results stay whole, for their figures stand last;
+    configurations and reasons to fail are cut."""
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     from rekindle.domain.completion import finished
 
+    shown = [*finished(snapshot.jobs)[-RECENT:], *snapshot.running]
+    rows = [_row(job, snapshot, now) for job in shown]
+    results = [cell_len(row[1]) for job, row in zip(shown, rows, strict=True) if job.objective_status.value == "Succeeded"]
     grid = Table.grid(padding=(0, 2))
-    recent = finished(snapshot.jobs)[-RECENT:]
-    for job in (*recent, *snapshot.running):
-        grid.add_row(*(Text(text, no_wrap=True, overflow="ellipsis") for text in _row(job, snapshot, now)))
+    grid.add_column(no_wrap=True)
+    grid.add_column(min_width=max(results, default=0))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for row in rows:
+        grid.add_row(*(Text(text, no_wrap=True, overflow="ellipsis") for text in row))
     return grid
 
 

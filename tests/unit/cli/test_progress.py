@@ -187,6 +187,17 @@ def test_the_picture_keeps_to_the_terminal_width():
     assert "\x1b[31m" not in console.file.getvalue()
 
 
+def test_results_stay_whole_where_the_picture_has_little_room():
+    named = replace(ended(1, 12345.7), objective_metric="validation:loss", tuned={"x": "0.5", "k": "long" * 20})
+    why = "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB"
+    console = Console(width=40, file=io.StringIO())
+    console.print(picture(Snapshot(JOB, (named, failed(2, why), running(3))), now=130.0))
+    lines = console.file.getvalue().splitlines()
+    assert lines[-3].startswith("#1  validation:loss=12345.7  ")
+    assert lines[-2].startswith("#2  Failed: RuntimeError: ")
+    assert max(map(len, lines)) <= 40
+
+
 def test_the_picture_keeps_to_a_few_lines_for_the_best_of_many_parameters():
     names = [f"parameter_{i:02d}" for i in range(30)]
     definition = replace(DEFINITION, ranges=tuple(Continuous(name, 0, 1) for name in names))
