@@ -13,7 +13,7 @@ from rekindle.cli.printing import tell
 from rekindle.cli.problems import ExitCode
 
 if TYPE_CHECKING:
-    from rekindle.domain.metrics import MetricDefinition
+    from rekindle.domain.tuning_job import Definition
 
 
 @dataclass
@@ -30,6 +30,8 @@ class Catch:
     line: str | None = None
     not_numbers: int = 0
     not_number_line: str | None = None
+    #: Whose metric it is, where there are several training job definitions.
+    definition: str | None = None
 
 
 def metrics(
@@ -42,29 +44,31 @@ def metrics(
     from rekindle.cli.source import load_source
     from rekindle.domain.builtins.catalogue import builtin_of
 
-    definition = load_source(job_file).spec.definition
-    catches = catch(definition.training.algorithm.metrics, definition.objective.metric, _read_lines(log))
-    builtin = builtin_of(definition.training.algorithm, definition.statics)
+    definitions = load_source(job_file).spec.definitions
+    catches = catch(definitions, _read_lines(log))
+    builtins = {d.name: builtin_of(d.training.algorithm, d.statics) for d in definitions}
     if as_json:
         write_json([asdict(c) for c in catches])
-    elif builtin is None:
-        _show(catches)
     else:
-        # Nobody has asked for all that it could emit.
-        told = [c for c in catches if c.objective or c.count or c.not_numbers]
+        # Nobody has asked for all that a built-in algorithm could emit.
+        told = [c for c in catches if builtins[c.definition] is None or c.objective or c.count or c.not_numbers]
         _show(told)
-        tell(f"Not in the log: {counted(len(catches) - len(told), 'other metric')} of {builtin.name}.")
+        for name, builtin in builtins.items():
+            if builtin is not None:
+                others = sum(c.definition == name for c in catches) - sum(c.definition == name for c in told)
+                tell(f"Not in the log: {counted(others, 'other metric')} of {builtin.name}.")
     if not any(c.objective and c.count for c in catches):
         raise typer.Exit(ExitCode.FAILED)
 
 
-def catch(definitions: Sequence[MetricDefinition], objective: str, lines: Iterable[str]) -> list[Catch]:
-    """What each definition catches, line by line, just as in a training job's log."""
+def catch(definitions: Sequence[Definition], lines: Iterable[str]) -> list[Catch]:
+    """What each metric of each definition catches, line by line, just as in a training job's log."""
     from rekindle.domain.metrics import MetricScanner, compile_regex
 
-    found = [Catch(d.name, d.regex, d.name == objective) for d in definitions]
-    scanners = [MetricScanner([d]) for d in definitions]
-    patterns = [compile_regex(d.regex, d.name) for d in definitions]
+    metrics = [(d, m) for d in definitions for m in d.training.algorithm.metrics]
+    found = [Catch(m.name, m.regex, m.name == d.objective.metric, definition=d.name) for d, m in metrics]
+    scanners = [MetricScanner([m]) for _, m in metrics]
+    patterns = [compile_regex(m.regex, m.name) for _, m in metrics]
     for number, line in enumerate(lines, start=1):
         for one, scanner, pattern in zip(found, scanners, patterns, strict=True):
             values = [emission.value for emission in scanner.scan(line)]
@@ -112,12 +116,16 @@ def _show(catches: Sequence[Catch]) -> None:
     show(table(columns, rows, right=["caught", "first", "final", "line"]))
     for c in catches:
         if not c.count:
-            tell(f"{c.metric}: nothing in the log matches {c.regex} with a number.")
+            tell(f"{_name(c)}: nothing in the log matches {c.regex} with a number.")
         if c.not_numbers:
             several = f"{c.not_numbers} matches are no finite numbers, such as"
             what = "1 match is no finite number" if c.not_numbers == 1 else several
-            tell(f"{c.metric}: {what}: {c.not_number_line or ''}")
+            tell(f"{_name(c)}: {what}: {c.not_number_line or ''}")
 
 
 def _label(one: Catch) -> str:
-    return f"{one.metric} (objective)" if one.objective else one.metric
+    return f"{_name(one)} (objective)" if one.objective else _name(one)
+
+
+def _name(one: Catch) -> str:
+    return one.metric if one.definition is None else f"{one.definition}: {one.metric}"

@@ -44,42 +44,34 @@ def plan_record(app: App, checked: CheckedJob, size: SourceSize | None) -> dict[
     """What would run, as plain data; ``size`` is that of its source folder."""
     from rekindle.cli.records import (
         completion_record,
+        definition_record,
+        definition_records,
         hyperband_record,
         limits_record,
         range_record,
         warm_start_record,
     )
     from rekindle.cli.rules import check_records
-    from rekindle.domain.builtins.catalogue import builtin_of
     from rekindle.domain.search_plan import known_names
-    from rekindle.domain.tuning_job import warm_start_shape
+    from rekindle.domain.tuning_job import combinations, warm_start_shape
     from rekindle.domain.warm_start import warm_start_checks
-    from rekindle.search.space import size_of
 
     spec = checked.spec
     checks = [*warm_start_shape(spec), *warm_start_checks(spec, checked.parents, app.quotas)]
-    definition = spec.definition
-    training = definition.training
-    builtin = builtin_of(training.algorithm, definition.statics)
     return {
+        **definition_record(spec.definition),
         "name": spec.name,
         "strategy": spec.strategy.value,
         "seed": spec.seed,
-        "objective": {"metric": definition.objective.metric, "goal": definition.objective.direction},
         "ranges": [range_record(p) for d in spec.definitions for p in d.ranges],
-        "combinations": size_of(definition.ranges),
-        "static": dict(definition.statics),
+        "combinations": combinations(spec),
+        "definitions": definition_records(spec),
         "limits": limits_record(spec),
         "hyperband": hyperband_record(spec),
         "completion": completion_record(spec),
         "early_stopping": spec.early_stopping,
         "known_names": known_names(spec),
-        "metrics": {m.name: m.regex for m in training.algorithm.metrics},
-        "source": training.algorithm.source,
         "source_copy": None if size is None else {"files": size.files, "size": size.bytes, "whole": size.whole},
-        "image": training.algorithm.image,
-        "algorithm": builtin.name if builtin else None,
-        "channels": {c.name: c.uri for c in training.channels},
         "warm_start": warm_start_record(spec),
         "warm_start_checks": check_records(checks),
         "first_training_job": first_training_job(app, checked),
@@ -124,13 +116,13 @@ def _call(definition: Definition, given: Mapping[str, str]) -> dict[str, Any]:
 
 def _show(record: dict[str, Any]) -> None:
     from rekindle.cli.beforehand import copy_text
-    from rekindle.cli.printing import pairs, settings_text, show, table
+    from rekindle.cli.printing import pairs, settings_text, show
     from rekindle.cli.rules import show_checks
 
-    size = record["combinations"]
+    size, several = record["combinations"], record["definitions"]
     rows: dict[str, object] = {
         "tuning job": record["name"],
-        "objective": f"{record['objective']['goal']} {record['objective']['metric']}",
+        "objective": None if several else _objective(record),
         "strategy": f"{record['strategy']}, seed {record['seed']}",
         "limits": settings_text({k: v for k, v in record["limits"].items() if v is not None}),
         "hyperband": settings_text(record["hyperband"] or {}) or None,
@@ -138,21 +130,44 @@ def _show(record: dict[str, Any]) -> None:
         "combinations": "without end" if size is None else f"{size:,}",
         "source": record["source"],
         "copied": None if record["source_copy"] is None else f"{copy_text(**record['source_copy'])}, for each training job",
-        "algorithm": record["algorithm"],
-        "image": None if record["image"] == record["algorithm"] else record["image"],
-        "channels": settings_text(record["channels"]) or None,
-        "static": settings_text(record["static"]) or None,
+        **({} if several else _what_runs(record)),
         "early stopping": "auto" if record["early_stopping"] else None,
         "known names": ", ".join(record["known_names"]) or None,
     }
     show(pairs({k: v for k, v in rows.items() if v is not None}), "")
-    show(table(["range", "type", "from", "to", "scaling"], [_range_row(r) for r in record["ranges"]]), "")
-    # Of a built-in algorithm's many metrics only the one that counts here.
-    metrics = {n: r for n, r in record["metrics"].items() if not record["algorithm"] or n == record["objective"]["metric"]}
-    show(table(["metric", "regex"], list(metrics.items())), "")
+    for definition in several:
+        own = {"definition": definition["name"], "objective": _objective(definition), **_what_runs(definition)}
+        show(pairs({k: v for k, v in own.items() if v is not None}), "")
+        _show_tables(definition)
+    if not several:
+        _show_tables(record)
     if record["warm_start_checks"]:
         show_checks(record["warm_start_checks"], record["warm_start"]["type"])
-    _show_first(record["first_training_job"])
+    _show_first(record["first_training_job"], f"{several[0]['name']}: " if several else "")
+
+
+def _objective(record: Mapping[str, Any]) -> str:
+    return f"{record['objective']['goal']} {record['objective']['metric']}"
+
+
+def _what_runs(record: Mapping[str, Any]) -> dict[str, str | None]:
+    from rekindle.cli.printing import settings_text
+
+    return {
+        "algorithm": record["algorithm"],
+        "image": None if record["image"] == record["algorithm"] else record["image"],
+        "channels": settings_text(record["channels"]) or None,
+        "static": settings_text(record["static"]) or None,
+    }
+
+
+def _show_tables(record: Mapping[str, Any]) -> None:
+    """The ranges and the metrics; of a built-in algorithm's many metrics only the one that counts here."""
+    from rekindle.cli.printing import show, table
+
+    show(table(["range", "type", "from", "to", "scaling"], [_range_row(r) for r in record["ranges"]]), "")
+    metrics = {n: r for n, r in record["metrics"].items() if not record["algorithm"] or n == record["objective"]["metric"]}
+    show(table(["metric", "regex"], list(metrics.items())), "")
 
 
 def _range_row(r: dict[str, Any]) -> list[object]:
@@ -162,13 +177,13 @@ def _range_row(r: dict[str, Any]) -> list[object]:
     return [r["name"], r["type"], r["min"], r["max"], scaling]
 
 
-def _show_first(first: dict[str, Any]) -> None:
+def _show_first(first: dict[str, Any], whose: str) -> None:
     from rekindle.cli.printing import pairs, settings_text, show
 
     if not first:
         return
     rows = {
-        "first training job": settings_text(first["values"]),
+        "first training job": f"{whose}{settings_text(first['values'])}",
         "command": first["command"],
         "variables": settings_text(first["environment"]),
     }

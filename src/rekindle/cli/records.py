@@ -57,8 +57,9 @@ def tuning_record(view: TuningJobView) -> dict[str, Any]:
         "objectives": asdict(view.objectives),
         "best": best_record(view.best, job),
         "overall_best": best_record(view.overall_best, job),
-        "ranges": [range_record(p) for p in spec.definition.ranges],
+        "ranges": [range_record(p) for d in spec.definitions for p in d.ranges],
         "static": dict(spec.definition.statics),
+        "definitions": definition_records(spec),
         "not_improving": job.not_improving,
         "tags": dict(spec.tags),
     }
@@ -153,6 +154,30 @@ def warm_start_record(spec: TuningJobSpec) -> dict[str, Any] | None:
         "names": {parent: dict(names) for parent, names in warm.names.items()},
         "ancestors": list(warm.ancestors),
     }
+
+
+def definition_record(definition: Definition) -> dict[str, Any]:
+    """What is tuned, and what runs, by one definition."""
+    from rekindle.domain.builtins.catalogue import builtin_of
+
+    training = definition.training
+    builtin = builtin_of(training.algorithm, definition.statics)
+    return {
+        "name": definition.name,
+        "objective": {"metric": definition.objective.metric, "goal": definition.objective.direction},
+        "ranges": [range_record(p) for p in definition.ranges],
+        "static": dict(definition.statics),
+        "metrics": {m.name: m.regex for m in training.algorithm.metrics},
+        "source": training.algorithm.source,
+        "image": training.algorithm.image,
+        "algorithm": builtin.name if builtin else None,
+        "channels": {c.name: c.uri for c in training.channels},
+    }
+
+
+def definition_records(spec: TuningJobSpec) -> list[dict[str, Any]]:
+    """Where there are several training job definitions, each by itself."""
+    return [definition_record(d) for d in spec.definitions] if len(spec.definitions) > 1 else []
 
 
 def range_record(p: Parameter) -> dict[str, Any]:

@@ -300,11 +300,11 @@ def with_defaults(spec: TuningJobSpec) -> TuningJobSpec:
     from dataclasses import replace
 
     if spec.strategy is StrategyName.GRID and spec.limits.max_jobs is None:
-        return replace(spec, limits=replace(spec.limits, max_jobs=_combinations(spec)))
+        return replace(spec, limits=replace(spec.limits, max_jobs=combinations(spec)))
     return spec
 
 
-def _combinations(spec: TuningJobSpec) -> int | None:
+def combinations(spec: TuningJobSpec) -> int | None:
     """How many configurations all definitions have together; None when there is no end of them."""
     sizes = [size_of(d.ranges) for d in spec.definitions]
     return None if None in sizes else sum(s for s in sizes if s is not None)
@@ -530,7 +530,7 @@ def _check_hyperband(spec: TuningJobSpec) -> None:
 def _check_grid(spec: TuningJobSpec) -> None:
     for definition in spec.definitions:
         _check_listed(definition)
-    size = _combinations(spec) or 0
+    size = combinations(spec) or 0
     if size > MAX_GRID:
         where = f"{spec.definition.where}ranges" if len(spec.definitions) == 1 else "definitions"
         way_out = "Shorten the lists of values, or use another strategy, which tries some of the combinations only."
@@ -549,7 +549,7 @@ def _check_listed(definition: Definition) -> None:
 
 
 def _check_room(spec: TuningJobSpec) -> None:
-    size = _combinations(spec)
+    size = combinations(spec)
     if spec.limits.max_jobs is None or size is None:
         return
     if size < spec.limits.max_jobs:
