@@ -819,6 +819,11 @@ LATE = {
     "no parent": ("command:", "warm_start: {type: transfer, parents: [nobody]}\ncommand:", ["warm_start.parents", "'nobody'"]),
     "a shell's command": ("-I -S train.py", "train.py | tee log", ["command", "'|'"]),
     "no such image": (COMMAND, "image: xyz", ["image", "'xyz'"]),
+    "no script for an image": (
+        COMMAND,
+        "image: pytorch-training",
+        [".yaml:7: static: 'pytorch-training'", "sagemaker_program"],
+    ),
     "no place for a script": (
         PROGRAM,
         PROGRAM.replace(COMMAND, "image: pytorch-training").replace(

@@ -42,7 +42,7 @@ class Source:
             field = "warm_start.parents" if isinstance(error, NotFound) else getattr(error, "field", "")
             if self.renamed and field == "name" and isinstance(error, InvalidValue):
                 raise InvalidValue("--name", error.value, error.reason, error.hint) from error
-            if isinstance(error, InvalidValue) and field.startswith("hyperparameters."):
+            if isinstance(error, InvalidValue) and field.split(".")[0] == "hyperparameters":
                 # A training job's hyperparameters are a tuning job's static ones, where they are looked at beforehand.
                 field = field.replace("hyperparameters", "static", 1)
                 error = InvalidValue(field, error.value, error.reason, error.hint)
