@@ -63,7 +63,8 @@ class Lines:
             self._told[snapshot.job.id] = {j.number for j in ended}
             self._write(_opening(snapshot, len(ended)))
         self._tell_ended(snapshot, ended)
-        if not any(j.is_running and not j.awaits_start for j in snapshot.jobs):
+        # What is about to begin has its room; one that is Pending waits for it, too.
+        if not any(j.is_running and not (j.awaits_start and j.secondary.value == "Pending") for j in snapshot.jobs):
             self._tell_wait(snapshot.job.id, _waiting(snapshot))
 
     def _tell_ended(self, snapshot: Snapshot, ended: Sequence[TrainingJob]) -> None:

@@ -112,6 +112,17 @@ def test_what_a_tuning_job_of_which_nothing_runs_waits_for_is_told_once():
     assert out.getvalue().splitlines()[2] == "job: the next training job waits for a free slot: 1 of 1 in use"
 
 
+def test_beside_a_training_job_that_is_about_to_begin_nothing_is_said_to_wait():
+    out = io.StringIO()
+    lines = Lines(FakeClock(), out)
+    waiting = replace(JOB, waiting_for="waits for a free slot: 0 of 1 in use")
+    starting = running(1, start=None)
+    lines.update(Snapshot(waiting, (starting,)))
+    assert out.getvalue().count("\n") == 1
+    lines.update(Snapshot(waiting, (replace(starting, secondary=SecondaryStatus.PENDING),)))
+    assert out.getvalue().endswith("the next training job waits for a free slot: 0 of 1 in use\n")
+
+
 @pytest.mark.parametrize(
     ("tty", "term", "kind"), [(True, "xterm-256color", Picture), (True, "dumb", Lines), (False, "xterm-256color", Lines)]
 )
