@@ -225,13 +225,13 @@ def _role(text: str) -> str:
 
 
 def _endpoint(variable: str, text: str, way_of_secrets: str) -> str:
-    if not text or _is_endpoint(text):
+    if not text or is_endpoint(text):
         return text.rstrip("/")
     form = "not a URL of the form http://HOST[:PORT] or https://HOST[:PORT]"
     raise InvalidValue(variable, "..." if "@" in text else text, form, way_of_secrets if "@" in text else "")
 
 
-def _is_endpoint(text: str) -> bool:
+def is_endpoint(text: str) -> bool:
     """Whether every client takes this for an endpoint."""
     try:
         url = urlsplit(text)

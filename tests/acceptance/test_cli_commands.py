@@ -1047,6 +1047,13 @@ def test_a_number_that_is_none_or_out_of_bounds_is_named(cli, argv, expected):
     assert cli.refused(2, *argv) == f"error: {expected}\n"
 
 
+@pytest.mark.parametrize("host", ["http://box:8421", "a b"])
+def test_the_host_of_clients_is_a_name_or_an_address(cli, host):
+    error = cli.refused(2, "env", "--host", host)
+    assert error.startswith(f"error: --host: {host!r}: neither a host's name nor an address. Write it alone, without http://")
+    assert cli.json("env", "--host", "::1", "--port", "8421")["AWS_ENDPOINT_URL"] == "http://[::1]:8421"
+
+
 def test_help_and_version(cli):
     assert "Exit codes: 0 done" in cli.ok()
     assert cli.ok("--help") == cli.ok("-h")

@@ -102,14 +102,18 @@ def env(
 
     from rekindle.cli.printing import write_json
     from rekindle.cli.run import warn_of_a_stranger
+    from rekindle.domain.errors import InvalidValue
     from rekindle.serving import UNSET, UNSET_FOR_PROXY, announced, client_environment, proxied_environment
-    from rekindle.settings import load_settings
+    from rekindle.settings import is_endpoint, load_settings
 
     settings = load_settings()
     there = announced(settings)
     if host is None and port is None:
         warn_of_a_stranger(settings, there)
     there = replace(there, host=host or there.host, port=port or there.port)
+    if host is not None and not is_endpoint(there.url.lower()):
+        way_out = "Write it alone, without http:// and a port, which --port names."
+        raise InvalidValue("--host", host, "neither a host's name nor an address", way_out)
     variables = (proxied_environment if everything else client_environment)(settings, there)
     if as_json:
         write_json(variables)
