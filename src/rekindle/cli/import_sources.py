@@ -196,7 +196,7 @@ def _check_once(paths: Sequence[str]) -> None:
     for path in paths:
         place = os.path.realpath(path)
         if place in seen:
-            raise InvalidValue("results", path, f"it is {seen[place]}, whose rows would count twice", "Give each file once.")
+            raise InvalidValue("RESULTS", path, f"it is {seen[place]}, whose rows would count twice", "Give each file once.")
         seen[place] = path
 
 

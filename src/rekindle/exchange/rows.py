@@ -54,7 +54,7 @@ def read_results(
     and line."""
     rows = list(_csv_rows(text, path) if _is_csv(text, path) else _json_rows(text, path))
     if not rows:
-        raise InvalidValue("results", path, "the file holds no rows")
+        raise InvalidValue("RESULTS", path, "the file holds no rows", "It needs one for each training job.")
     names = {name for _, row in rows for name in row}
     mapped = dict(columns or {})
     taken = frozenset((*mapped, *parameters))

@@ -72,7 +72,7 @@ def test_a_file_of_rows_counts_once(tmp_path: Path) -> None:
     rows.write_text(ROWS)
     link.symlink_to(rows)
     for again in (rows, link, tmp_path / ".." / tmp_path.name / "a.jsonl"):
-        with pytest.raises(RekindleError, match=rf"results: .* it is {rows}, .*Give each file once"):
+        with pytest.raises(RekindleError, match=rf"RESULTS: .* it is {rows}, .*Give each file once"):
             from_files(str(tmp_path / "old.yaml"), [str(rows), str(again)], None, {})
 
 

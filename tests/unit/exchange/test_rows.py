@@ -107,7 +107,7 @@ def test_columns_may_be_mapped() -> None:
         ('{"x": 1, "loss": 1, "x": 2}\n', "a.jsonl", "a.jsonl:1", "x"),
         ("[" * 100_000, "a.jsonl", "a.jsonl:1", "[" * 60),
         ('{"loss": 1' + "0" * 400 + "}", "a.jsonl", "a.jsonl:1.loss", 10**400),
-        ("x,loss\n", "a.csv", "results", "a.csv"),
+        ("x,loss\n", "a.csv", "RESULTS", "a.csv"),
         ("x,y\n1,2\n", "a.csv", "objective", None),
         ("x;loss\n0,5;2\n", "a.csv", "a.csv:1", "x;loss"),
         ("x\tloss\n1\t2\n", "a.csv", "a.csv:1", "x\tloss"),
