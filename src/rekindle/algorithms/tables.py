@@ -19,6 +19,7 @@ from scipy import sparse
 
 from rekindle.algorithms.job import UserError
 from rekindle.algorithms.recordio import Tensor, records
+from rekindle.domain.texts import number_of
 
 Vector = NDArray[np.float32]
 _DELIMITERS = ",\t;| "
@@ -183,7 +184,7 @@ def _numbers(text: str, delimiter: str) -> Vector:
 
 
 def _number(field: str) -> float:
-    return float(field) if field.strip() else float("nan")
+    return number_of(field) if field.strip() else float("nan")
 
 
 def _delimiter(line: str) -> str:
@@ -215,6 +216,9 @@ def _libsvm(path: Path, _weights: bool) -> Table | None:
             label, colon, weight = words[0].partition(":")
             labels.append(float(label))
             if colon:
+            if "_" in text or not text.isascii():
+                # Python alone reads 1_0 as 10, and other scripts' digits as digits.
+                raise ValueError
                 given.append(float(weight))
             for word in words[1:]:
                 column, _, value = word.partition(":")

@@ -76,7 +76,7 @@ def test_csv_compressed_with_quotes_weights_and_gaps(tmp_path: Path) -> None:
 
 
 def test_libsvm_with_weights_groups_and_comments(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("1:0.5 qid:1 0:2 3:4 # first\n\n0:2 qid:1 1:7\n")
+    (tmp_path / "a").write_text("1:0.5 qid:1 0:2 3:4 # first_1 \u0663\n\n0:2 qid:1 1:7\n")
     table = read_table(tmp_path, "libsvm")
     assert table.features.toarray().tolist() == [[2, 0, 0, 4], [0, 7, 0, 0]]
     assert (table.labels.tolist(), table.weights.tolist(), table.groups.tolist()) == ([1, 0], [0.5, 2], [1, 1])
@@ -145,6 +145,13 @@ def test_a_channel_without_rows_is_no_table(tmp_path: Path) -> None:
         ("csv", b"\x1f\x8b no gzip", "File 'f' begins as a gzip file and cannot be unpacked"),
         ("parquet", b"1,2,3\n", "Failed to load parquet data"),
         ("recordio-protobuf", b"1,2,3,4,5\n", "there is no record at byte 0"),
+        # Python alone reads 1_0 as 10, and other scripts' digits as digits.
+        ("csv", b"0,1,3\n1,1_0,3\n", "could not convert string '1_0' to float32 at row 2, column 2"),
+        ("csv", b"1_0,1,3\n1,1,3\n", "Column 1 is '1_0'"),
+        ("csv", "0,1\n1,\u0663\n".encode(), "could not convert string '\u0663' to float32 at row 2, column 2"),
+        ("libsvm", b"0 1:1\n1 1:1_0\n", "Line 2 '1 1:1_0...' of file 'f' is not 'LIBSVM' format"),
+        ("libsvm", b"0 1:1\n1 1_0:1\n", "Line 2 '1 1_0:1...' of file 'f' is not 'LIBSVM' format"),
+        ("libsvm", "0 1:1\n1 1:\u0663\n".encode(), "of file 'f' is not 'LIBSVM' format"),
         ("recordio-protobuf", recordio(X, Y)[:-6], "the file ends within a record"),
         ("recordio-protobuf", recordio(X, Y)[:8] + b"\xff" * len(recordio(X[:1], Y[:1])), "Failed to load recordio-protobuf"),
         ("recordio-protobuf", _frame(_map(1, b"12345")), "(file 'f')"),
