@@ -24,6 +24,8 @@ from rekindle.domain.texts import number_of
 Vector = NDArray[np.float32]
 _DELIMITERS = ",\t;| "
 _GZIP = b"\x1f\x8b"
+#: The largest index of a feature: libraries need some memory for each up to there, whether it has values or not.
+_LARGEST_INDEX = 2**31 - 2
 _MEND = "Mend it, or take it out of the channel's folder"
 
 
@@ -209,23 +211,24 @@ def _libsvm(path: Path, _weights: bool) -> Table | None:
     labels, given, values, columns = array("f"), array("f"), array("f"), array("q")
     groups, starts = array("q"), array("q", [0])
     for number, line in enumerate(_decoded(path).splitlines(), 1):
-        words = line.partition("#")[0].split()
+        text = line.partition("#")[0]
+        words = text.split()
         if not words:
             continue
         try:
-            label, colon, weight = words[0].partition(":")
-            labels.append(float(label))
-            if colon:
             if "_" in text or not text.isascii():
                 # Python alone reads 1_0 as 10, and other scripts' digits as digits.
                 raise ValueError
+            label, colon, weight = words[0].partition(":")
+            labels.append(float(label))
+            if colon:
                 given.append(float(weight))
             for word in words[1:]:
                 column, _, value = word.partition(":")
                 if column == "qid":
                     groups.append(int(value))
                 else:
-                    columns.append(int(column))
+                    columns.append(min(int(column), _LARGEST_INDEX + 1))
                     values.append(float(value))
         except (ValueError, OverflowError) as error:
             table = "" if ":" in line else " If it is a table, say that its channel's content type is text/csv."
@@ -241,6 +244,9 @@ def _libsvm(path: Path, _weights: bool) -> Table | None:
             raise UserError(f"File '{path.name}': {what} is in {len(found)} of {len(labels)} lines; it must be in all or none")
     if columns and min(columns) < 0:
         raise UserError(f"File '{path.name}': an index is negative")
+    if columns and max(columns) > _LARGEST_INDEX:
+        way_out = "Number the features from 0 on, or hash them to fewer"
+        raise UserError(f"File '{path.name}': an index is larger than {_LARGEST_INDEX}. {way_out}")
     shape = (len(labels), max(columns, default=-1) + 1)
     features = sparse.csr_matrix((np.array(values), np.array(columns), np.array(starts)), shape=shape, dtype=np.float32)
     return Table(
