@@ -160,7 +160,7 @@ def _boosted(
     checkpoint, done = rounds.last_checkpoint(job.checkpoints, total)
     if checkpoint is not None:
         tell(f"[INFO] Checkpoint loaded from {checkpoint.name}. Resuming from iteration {done}")
-    shown = {theirs_: ours_ for ours_, theirs_ in named.items()}
+    shown = {as_told(theirs_): ours_ for ours_, theirs_ in named.items()}
     for name, matrix in data.items():
         tell(f"[INFO] {name.capitalize()} matrix has {matrix.num_row()} rows and {matrix.num_col()} columns")
     return xgboost.train(
@@ -188,11 +188,20 @@ def _callbacks(
     found: list[Any] = [rounds.Log(done, shown)]
     if "early_stopping_rounds" in values:
         metric = objective_metric.partition(":")[2] if objective_metric else (values.get("eval_metric") or [None])[-1]
-        metric = next((theirs for theirs, ours in shown.items() if ours == metric), metric)
+        metric = next((theirs for theirs, ours in shown.items() if ours == metric), metric and as_told(metric))
         found.append(rounds.EarlyStop(values["early_stopping_rounds"], "validation" if validated else None, metric, done))
     # After the early stop, whose note is part of the checkpoint.
     found.append(rounds.Checkpoints(job.checkpoints, done, 0.0 if job.keeps_checkpoints else _CHECKPOINT_SECONDS))
     return [*found, rounds.Interrupt(stop)]
+
+
+def as_told(metric: str) -> str:
+    """A metric as the library calls it in what it tells: it writes some thresholds anew, and leaves out its own, 0.5."""
+    base, at, threshold = metric.partition("@")
+    if not at or base not in ("error", _TWEEDIE):
+        return metric
+    number = np.float32(threshold)
+    return base if base == "error" and number == 0.5 else f"{base}@{number:g}"
 
 
 def own_metrics(names: Sequence[str], values: Mapping[str, Any]) -> Callable[[Any, xgboost.DMatrix], list[tuple[str, float]]]:

@@ -151,6 +151,32 @@ def test_a_maximised_metric_stops_early_too_and_a_linear_model_keeps_its_last_ro
     assert (tmp_path / "model" / "xgboost-model").exists()
 
 
+@pytest.mark.parametrize(
+    ("objective", "metric"),
+    [
+        ("binary:logistic", "error@0.5"),
+        ("binary:logistic", "error@.7"),
+        ("binary:logistic", "error@1e-3,f1,error@ 0.123456789"),
+        ("binary:logistic", "ndcg@2"),
+        ("binary:logistic", "map@2.0"),
+        ("reg:tweedie", "tweedie-nloglik@1.40"),
+    ],
+)
+def test_early_stopping_finds_a_metric_with_a_threshold_whatever_its_spelling(
+    objective: str, metric: str, tmp_path: Path
+) -> None:
+    values = {"num_round": "3", "objective": objective, "nthread": "1", "eval_metric": metric, "early_stopping_rounds": "5"}
+    train(csv_job(tmp_path, values, two_classes, rows=80))
+    assert model_of(tmp_path).num_boosted_rounds() >= 1
+
+
+def test_a_tweedie_metric_is_told_whatever_its_power(tmp_path: Path, capsys) -> None:
+    values = {"num_round": "2", "objective": "reg:tweedie", "nthread": "1", "tweedie_variance_power": "1.123456789"}
+    values["_tuning_objective_metric"] = "validation:tweedie-nloglik"
+    train(csv_job(tmp_path, values, numbers, rows=80))
+    assert len(caught("xgboost", capsys.readouterr().out)["validation:tweedie-nloglik"]) == 2
+
+
 class Killed(Exception):
     """Stands for a machine that went down."""
 
