@@ -291,6 +291,4 @@ def _matrix(table: Table) -> xgboost.DMatrix:
 
 def _save(model: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    hidden = folder / ".model.ubj"
-    model.save_model(hidden)
-    hidden.replace(folder / MODEL)
+    rounds.write(model, folder / MODEL)

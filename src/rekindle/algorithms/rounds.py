@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from xgboost import collective
 
 from rekindle.algorithms.job import Stop, tell
 from rekindle.domain.builtins.xgboost import MAXIMIZED
+from rekindle.engine.room import lacks_room
 
 CHECKPOINT = "xgboost-checkpoint"
 _NAME = re.compile(rf"{CHECKPOINT}\.([0-9]+)")
@@ -62,9 +62,14 @@ class Checkpoints(xgboost.callback.TrainingCallback):
         return False
 
     def _keep(self, model: Any, number: int) -> None:
-        hidden = self._folder / f".{CHECKPOINT}.{number}.ubj"
-        model.save_model(hidden)
-        os.replace(hidden, self._folder / f"{CHECKPOINT}.{number}")
+        try:
+            write(model, self._folder / f"{CHECKPOINT}.{number}")
+        except OSError as error:
+            if not lacks_room(error):
+                raise
+            # What is trained is worth more: it goes on, and there may be room for the next one.
+            tell(f"[WARNING] No checkpoint was kept after round {number}: {error.strerror}")
+            return
         for old in sorted(kept_rounds(self._folder))[:-_KEPT]:
             (self._folder / f"{CHECKPOINT}.{old}").unlink(missing_ok=True)
 
@@ -121,6 +126,18 @@ class Interrupt(xgboost.callback.TrainingCallback):
             # Never back to False: who is asked while the hosts agree on this round stops after the next one.
             self._stop.asked = True
         return asked
+
+
+def write(model: Any, path: Path) -> None:
+    """Writes a model, whole or not at all. Raises OSError; the library itself, on a full disk, would lose a file's end, or all
+    of a small file, without a word."""
+    hidden = path.with_name(f".{path.name}.ubj")
+    try:
+        hidden.write_bytes(model.save_raw("ubj"))
+        hidden.replace(path)
+    except OSError:
+        hidden.unlink(missing_ok=True)
+        raise
 
 
 def kept_rounds(folder: Path) -> list[int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 import re
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -175,6 +177,37 @@ def test_a_tweedie_metric_is_told_whatever_its_power(tmp_path: Path, capsys) -> 
     values["_tuning_objective_metric"] = "validation:tweedie-nloglik"
     train(csv_job(tmp_path, values, numbers, rows=80))
     assert len(caught("xgboost", capsys.readouterr().out)["validation:tweedie-nloglik"]) == 2
+
+
+def test_a_model_that_finds_no_room_is_none_and_not_an_empty_file(tmp_path: Path) -> None:
+    train(csv_job(tmp_path / "job", {**BINARY, "num_round": "2", "max_depth": "2"}, two_classes))
+    (tmp_path / "full").mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Less than is written through at once: the library, left to write itself, does not hear of it.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            boosting._save(model_of(tmp_path / "job"), tmp_path / "full")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "full").iterdir()) == []
+
+
+def test_a_checkpoint_that_finds_no_room_costs_nothing_that_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    write = rounds.write
+
+    def full(model: xgboost.Booster, path: Path) -> None:
+        if path.name == "xgboost-checkpoint.1":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(model, path)
+
+    monkeypatch.setattr(rounds, "write", full)
+    train(csv_job(tmp_path, {**BINARY, "num_round": "3"}, two_classes))
+    assert "[WARNING] No checkpoint was kept after round 1: No space left on device" in capsys.readouterr().out
+    assert sorted(rounds.kept_rounds(tmp_path / "checkpoints")) == [0, 2]
+    assert model_of(tmp_path).num_boosted_rounds() == 3
 
 
 class Killed(Exception):
