@@ -111,7 +111,12 @@ def variables(told: Told) -> dict[str, str]:
 
 def is_short_enough(name: str, value: str) -> bool:
     """Whether a program can be started with this variable."""
-    return len(os.fsencode(f"{name}={value}")) < _LONGEST
+    return is_short_word(f"{name}={value}")
+
+
+def is_short_word(word: str) -> bool:
+    """Whether a program can be started with this argument."""
+    return len(os.fsencode(word)) < _LONGEST
 
 
 def toolkit_variables(told: Told, region: str) -> dict[str, str]:

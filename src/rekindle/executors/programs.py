@@ -160,6 +160,7 @@ def check_command(algorithm: Algorithm, path: str) -> None:
     """Raises InvalidValue where the command's source, program or script is not there; ``path`` is the PATH it would see."""
     words = command_words(algorithm.command or "")
     _check_lines(algorithm.command or "", words)
+    _check_lengths(algorithm.command or "", words)
     source = _checked_source(algorithm.source)
     interpreter, folder, _ = chosen_python(algorithm.python)
     if not (interpreter and words[0] in _PYTHONS):
@@ -174,6 +175,12 @@ def _check_lines(command: str, words: Sequence[str]) -> None:
         reason = "several lines are several commands for a shell, and commands are run without one"
         way_out = "Write it on one line (in YAML: `>` in place of `|`, no backslashes), or call a script."
         raise InvalidValue("command", command, reason, way_out)
+
+
+def _check_lengths(command: str, words: Sequence[str]) -> None:
+    if long := next((word for word in words if not contract.is_short_word(word)), ""):
+        reason = f"a word of {len(long):,} characters is too long to start a program with; the limit is 128 KiB"
+        raise InvalidValue("command", command, reason, "Write it into a file of the source folder, and call that.")
 
 
 def _checked_source(source: str | None) -> Path | None:

@@ -70,6 +70,7 @@ def test_python_takes_the_place_of_the_command_s(tmp_path: Path) -> None:
         (Algorithm(command="~/t"), "'~/t' is for a shell, and commands are run without one. Write the whole path."),
         (Algorithm(command="python $HOME/t.py", source="."), "'$HOME/t.py' is for a shell, and commands are run without one"),
         (Algorithm(command="true\nfalse"), "several lines are several commands for a shell"),
+        (Algorithm(command=f"bash -c '{'x' * 131_072}'"), "a word of 131,072 characters is too long to start a program with"),
         (Algorithm(command="true \\\n  --x"), "several lines are several commands for a shell"),
         (Algorithm(command="./plain", source="."), "'./plain' is not executable"),
     ],
