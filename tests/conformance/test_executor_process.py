@@ -325,6 +325,40 @@ class TestProcessExecutor(ExecutorSuite):
         assert executor.read_log(KEY.owner, KEY.name)[0] == b"True 5\n"
         assert (tmp_path / "kept" / KEY.name / "c").read_text() == "5"
 
+    def test_so_are_those_of_several_attempts_whatever_they_are(self, bench: Bench, executor: Executor, tmp_path: Path) -> None:
+        kept = {"checkpoints": Checkpoints(str(tmp_path / "kept"))}
+        own = (
+            "number = os.environ['REKINDLE_RUN'][-1]\nos.unlink('../checkpoints'); os.makedirs('../checkpoints/deep')\n"
+            "open('../checkpoints/c' + number, 'w').write(number); os.symlink('c' + number, '../checkpoints/latest')\n"
+            "open('../checkpoints/deep/c', 'w').write(number)\n"
+            "open('../checkpoints/was', 'w').write(number) if number == '2' else os.symlink('c1', '../checkpoints/was')\n"
+            "mark('ready' + number)\n"
+        )
+        for number in (1, 2):
+            key = RunKey(KEY.name, number)
+            executor.launch(bench.run(own + WAIT_FOREVER, key=key, **kept))
+            bench.await_mark(f"ready{number}")
+            self.kill_supervisor(executor, key)
+            assert finished(executor, key).state is RunState.LOST
+        executor.launch(bench.run("", key=RunKey(KEY.name, 3), **kept))
+        report = finished(executor, RunKey(KEY.name, 3))
+        assert (report.state, report.failure_reason) == (RunState.COMPLETED, None)
+        found = tmp_path / "kept" / KEY.name
+        assert os.readlink(found / "latest") == "c2"
+        told = {name: (found / name).read_text() for name in ("c1", "c2", "deep/c", "was")}
+        # What a link led to is not written to.
+        assert told == {"c1": "1", "c2": "2", "deep/c": "2", "was": "2"}
+
+    @pytest.mark.parametrize("ending", ["", "sys.exit(3)", "os.kill(os.getpid(), 9)"])
+    def test_checkpoints_in_a_folder_in_place_of_the_link_are_kept_at_the_end(
+        self, bench: Bench, executor: Executor, tmp_path: Path, ending: str
+    ) -> None:
+        own = "os.unlink('../checkpoints'); os.mkdir('../checkpoints'); open('../checkpoints/c', 'w').write('5')\n"
+        executor.launch(bench.run(own + ending, checkpoints=Checkpoints(str(tmp_path / "kept"))))
+        finished(executor)
+        executor.forget(KEY.owner, KEY.name)
+        assert (tmp_path / "kept" / KEY.name / "c").read_text() == "5"
+
     def test_what_it_writes_for_itself_is_for_the_user_alone(self, bench: Bench, executor: Executor) -> None:
         executor.launch(bench.run(""))
         finished(executor)

@@ -319,12 +319,17 @@ class Supervisor:
 
     def _keep_checkpoints(self, ended: Ended) -> None:
         """Copies checkpoints out a last time. A copy that fails is told in the log and changes nothing of the end."""
-        if ended.state == "lost" or not self._orders["mirror"]:
+        if ended.state == "lost":
             return
         try:
-            self._transfer("mirror", "Checkpoint upload failed", lambda: "", MIRROR_PATIENCE_SECONDS)
+            workdir.keep_checkpoints(self._folder, self._orders)
+            if self._orders["mirror"]:
+                self._transfer("mirror", "Checkpoint upload failed", lambda: "", MIRROR_PATIENCE_SECONDS)
         except Ended as failed:
             self._say(failed.reason)
+        except OSError as error:
+            place = os.path.join(self._folder, "checkpoints")
+            self._say(f"ClientError: The checkpoints in {place} could not be brought to where they are kept: {error}")
 
     def _keep_results(self, ended: Ended) -> Ended:
         if ended.state == "lost":

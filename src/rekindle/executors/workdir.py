@@ -64,8 +64,9 @@ def build(folder: str, orders: Fields) -> None:
         _write(os.path.join(folder, name), text)
     for name, target in _pairs(orders["links"]):
         _link(os.path.join(folder, name), target)
+    keep_checkpoints(folder, orders)
     for kept in orders["checkpoints"]:
-        _link_checkpoints(os.path.join(folder, "checkpoints"), kept)
+        _link(os.path.join(folder, "checkpoints"), kept)
     for source in orders["source"]:
         for code in orders["code"]:
             copy_source(source, os.path.join(folder, code), orders["skip"])
@@ -98,6 +99,17 @@ def _leads_back(source: str, path: str) -> bool:
         if os.path.realpath(above) == real:
             return True
     return False
+
+
+def keep_checkpoints(folder: str, orders: Fields) -> None:
+    """Takes checkpoints to where they are kept, if that is a folder of this machine. There is a link to it, but a program may
+    have put a folder in its place, as ``rm -r`` and ``mkdir`` do. Raises OSError."""
+    place = os.path.join(folder, "checkpoints")
+    for kept in orders["checkpoints"]:
+        if os.path.isdir(place) and not os.path.islink(place):
+            _make_way(place, kept)
+            copy_all(place, kept)
+            remove_tree(place)
 
 
 def copy_source(source: str, target: str, skip: Collection[str]) -> None:
@@ -272,13 +284,16 @@ def _link(path: str, target: str) -> None:
     os.symlink(target, path)
 
 
-def _link_checkpoints(place: str, kept: str) -> None:
-    """The link to where checkpoints are kept. A program may have put a folder in its place, as ``rm -r`` and ``mkdir`` do: what
-    that holds goes to where it belongs."""
-    if os.path.isdir(place) and not os.path.islink(place):
-        copy_all(place, kept)
-        remove_tree(place)
-    _link(place, kept)
+def _make_way(source: str, target: str) -> None:
+    """Removes from a folder what a copy of ``source`` brings anew: the copy would not replace a link, or would write to where
+    it leads. Raises OSError."""
+    with os.scandir(source) as entries:
+        for entry in entries:
+            there = os.path.join(target, entry.name)
+            if entry.is_dir(follow_symlinks=False) and os.path.isdir(there) and not os.path.islink(there):
+                _make_way(entry.path, there)
+            else:
+                remove_tree(there)
 
 
 def _open_up(folder: str) -> None:
