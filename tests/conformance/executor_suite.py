@@ -17,6 +17,7 @@ from rekindle.domain.errors import InvalidValue, WrongState
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm, Channel, Output, Owner, SecondaryStatus, TrainingSpec
 from rekindle.engine.ports import Executor, Report, Run, RunKey, RunState
+from rekindle.executors.reasons import OF_MEMORY
 from support.processes import alive
 
 #: The longest that anything here may take before we call it stuck, in seconds.
@@ -245,7 +246,10 @@ class ExecutorSuite(ABC):
             ("open('../output/failure', 'w')\nsys.exit('why')", 1, "AlgorithmError: why, exit code: 1"),
             ("raise ValueError('no good: é')", 1, "AlgorithmError: ValueError: no good: é, exit code: 1"),
             ("print('a'); print('b'); sys.exit('last')", 1, "AlgorithmError: a\nb\nlast, exit code: 1"),
-            ("os.kill(os.getpid(), signal.SIGKILL)", 137, "AlgorithmError: killed by SIGKILL, exit code: 137"),
+            ("os.kill(os.getpid(), 9)", 137, f"AlgorithmError: killed by SIGKILL, exit code: 137. {OF_MEMORY}."),
+            # As within a container.
+            ("print('fit'); sys.exit(137)", 137, f"AlgorithmError: fit, exit code: 137. {OF_MEMORY}."),
+            ("open('../output/failure', 'w').write('mine')\nsys.exit(137)", 137, "AlgorithmError: mine, exit code: 137"),
             ("open('../output/failure', 'w').write('own words\\n')\nsys.exit(2)", 2, "AlgorithmError: own words, exit code: 2"),
             ("os.mkfifo('../output/failure')\nprint('why')\nsys.exit(2)", 2, "AlgorithmError: why, exit code: 2"),
             ("open('../output/failure', 'w').write('y' * 9999)\nsys.exit(2)", 2, f"AlgorithmError: {'y' * 994}, exit code: 2"),

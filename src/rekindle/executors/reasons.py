@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 REASON_LIMIT = 1024
 #: Why a program failed that neither printed anything nor left a word in its failure file.
 SILENT = "the program printed nothing and did not write why to output/failure"
+#: What to do about a program that was killed and said nothing of it, also within a container.
+OF_MEMORY = (
+    "It was killed, as a system does with what takes more memory than there is: let fewer training jobs run at once, or give "
+    "each more"
+)
 #: Characters of each line before the last one in a reason that is a program's last lines.
 _LINE_LIMIT = 200
 #: Characters of an exception's message that goes on for several lines: what the reason has besides needs room, too.

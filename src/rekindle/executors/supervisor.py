@@ -23,7 +23,16 @@ from rekindle.executors import children, logfile, records, workdir
 from rekindle.executors.children import CannotStart, signal
 from rekindle.executors.crew import FIRST_PAUSE, KEYS_PAUSE, LEFTOVERS_SECONDS, Companion, Crew, Member, Output
 from rekindle.executors.guard import stand_guard
-from rekindle.executors.reasons import REASON_LIMIT, SILENT, failure_file, last_words, misspelt, with_place, without_driver
+from rekindle.executors.reasons import (
+    OF_MEMORY,
+    REASON_LIMIT,
+    SILENT,
+    failure_file,
+    last_words,
+    misspelt,
+    with_place,
+    without_driver,
+)
 
 # We start light: no contextlib.
 # ruff: noqa: SIM105
@@ -527,6 +536,7 @@ class Supervisor:
         if exit_code == _USAGE:
             hint = misspelt(self._orders["command"], tail)
         if not told:
+            hint = [OF_MEMORY] if exit_code == _KILLED else hint
             told = last_words(tail)
             if code < 0:
                 told = f"killed by {children.signal_name(-code)}{': ' if told else ''}{told}"
