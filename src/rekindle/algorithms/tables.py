@@ -262,7 +262,7 @@ def _parquet(path: Path, _weights: bool) -> Table | None:
         table, columns = parquet.read_table(path), []
         for name, column in zip(table.column_names, table.columns, strict=True):
             place = f"file {path.name!r}, column {name!r}"
-            columns.append(np.asarray(column.to_numpy(), dtype=np.float32))
+            columns.append(_parquet_column(column.to_numpy()))
     except (ArrowInvalid, ValueError, TypeError, OSError) as error:
         raise UserError(f"Failed to load parquet data with exception:\n{error} ({place})") from error
     if not table.num_rows:
@@ -270,6 +270,23 @@ def _parquet(path: Path, _weights: bool) -> Table | None:
     if len(columns) < 2:
         raise UserError(f"Failed to load parquet data: file {path.name!r} has no feature after the label")
     return Table(np.column_stack(columns[1:]), columns[0])
+
+
+def _parquet_column(values: NDArray[Any]) -> Vector:
+    """A column as numbers. Raises ValueError or TypeError."""
+    if values.dtype.kind in "mM":
+        # Numpy takes their microseconds, which are too many for 32 bits, and a missing one for the lowest of all.
+        raise ValueError("times are no numbers; write them as numbers, such as the days since the first")
+    if values.dtype == object:
+        return np.array([_text_as_number(v) if isinstance(v, str) else v for v in values], dtype=np.float32)
+    return np.asarray(values, dtype=np.float32)
+
+
+def _text_as_number(text: str) -> float:
+    try:
+        return number_of(text)
+    except ValueError as error:
+        raise ValueError(f"could not convert string to float: {text!r}") from error
 
 
 def _recordio(path: Path, _weights: bool) -> Table | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +195,40 @@ def test_a_file_that_cannot_be_read_is_refused_by_its_name(tmp_path: Path) -> No
     os.mkfifo(odd)
     with pytest.raises(UserError, match=r"File 'train/day/b.csv' cannot be read: it is no regular file"):
         read_table(tmp_path / "train", "csv")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            [datetime(2020, 1, 1, tzinfo=UTC), None],
+            "times are no numbers; write them as numbers, such as the days since the first",
+        ),
+        ([date(2020, 1, 1), date(2020, 1, 2)], "times are no numbers"),
+        ([timedelta(1), timedelta(2)], "times are no numbers"),
+        (["1", "2_0"], "could not convert string to float: '2_0'"),
+    ],
+)
+def test_what_looks_like_a_number_to_python_alone_is_none_in_a_parquet_file(
+    tmp_path: Path, values: list[Any], words: str
+) -> None:
+    parquet.write_table(pyarrow.table({"y": [0, 1], "a": values}), tmp_path / "f")
+    with pytest.raises(UserError, match=words):
+        read_table(tmp_path, "parquet")
+
+
+def test_numbers_of_all_kinds_and_gaps_are_taken_of_a_parquet_file(tmp_path: Path) -> None:
+    columns = {
+        "y": [0, 1],
+        "a": [1, None],
+        "b": [True, None],
+        "c": ["1.5", None],
+        "d": [Decimal("2.5"), None],
+        "e": [None, None],
+    }
+    parquet.write_table(pyarrow.table({**columns, "e": [None, None]}), tmp_path / "f")
+    table = read_table(tmp_path, "parquet")
+    np.testing.assert_equal(table.features, np.array([[1, 1, 1.5, 2.5, np.nan], [np.nan] * 5], dtype=np.float32))
 
 
 def test_a_parquet_file_is_refused_with_the_column(tmp_path: Path) -> None:
