@@ -72,7 +72,7 @@ class ProcessExecutor(Executor):
             check_entrypoint(spec, self._host)
             check_formats(spec, hyperparameters or {}, self._host.images)
         else:
-            check_command(spec.algorithm, self._host.path_of(spec))
+            check_command(spec.algorithm, self._host.path_of(spec), on_node=bool(self._host.ray))
         if self._host.ray:
             ray_cluster.check(spec, self._host)
         self._slots.check(spec)

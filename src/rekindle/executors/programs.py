@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -24,6 +25,8 @@ _PYTHON = re.compile(r"python[0-9.]*")
 #: such as -Im), and a lone hyphen.
 _WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 _NO_SCRIPT = re.compile(r"-[bBdEhiIOPqsSuvx]*[mc]|-$")
+#: So much of a script, in bytes, is read to find its interpreter: as Linux does.
+_FIRST_LINE = 256
 
 
 @dataclass(frozen=True)
@@ -156,15 +159,18 @@ def _interpreter(python: str) -> Path:
     return path / "bin" / "python" if os.path.isdir(path) else path
 
 
-def check_command(algorithm: Algorithm, path: str) -> None:
-    """Raises InvalidValue where the command's source, program or script is not there; ``path`` is the PATH it would see."""
+def check_command(algorithm: Algorithm, path: str, on_node: bool = False) -> None:
+    """Raises InvalidValue where the command's source, program or script is not there, or cannot be started; ``path`` is the
+    PATH it would see. ``on_node``: it runs on a cluster's node, where other interpreters may be, and is started by ``env``,
+    which takes a file without a first line for a shell's."""
     words = command_words(algorithm.command or "")
     _check_lines(algorithm.command or "", words)
     _check_lengths(algorithm.command or "", words)
     source = _checked_source(algorithm.source)
     interpreter, folder, _ = chosen_python(algorithm.python)
     if not (interpreter and words[0] in _PYTHONS):
-        _check_program(algorithm.command or "", words[0], source, os.pathsep.join([folder, path]) if folder else path)
+        path = os.pathsep.join([folder, path]) if folder else path
+        _check_program(algorithm.command or "", words[0], source, path, on_node)
     _check_script(algorithm.command or "", words, source)
 
 
@@ -195,13 +201,14 @@ def _checked_source(source: str | None) -> Path | None:
     return Path(source)
 
 
-def _check_program(command: str, program: str, source: Path | None, path: str) -> None:
+def _check_program(command: str, program: str, source: Path | None, path: str, on_node: bool) -> None:
     if os.sep in program:
         found = (source or Path()) / program
         if not os.path.isfile(found):
             raise _no_file(command, program, source)
         if not os.access(found, os.X_OK):
             raise InvalidValue("command", command, f"{program!r} is not executable", f"Make it so: chmod +x {program}")
+        _check_first_line(command, program, found, on_node)
     elif shutil.which(program, path=path) is None:
         name, is_variable, value = program.partition("=")
         way_out = "Install it, or write its whole path."
@@ -210,6 +217,27 @@ def _check_program(command: str, program: str, source: Path | None, path: str) -
         elif os.path.isfile((source or Path()) / program):
             way_out = f"It is a file of the source folder: write {'python ' if program.endswith('.py') else './'}{program}"
         raise InvalidValue("command", command, f"no program {program!r} is on PATH", way_out)
+
+
+def _check_first_line(command: str, program: str, file: Path, on_node: bool) -> None:
+    """Raises InvalidValue for a script that the system would not start, and of which it says no more than that something is not
+    there. What holds a zero is no script; what cannot be read may be started all the same."""
+    with contextlib.suppress(OSError), file.open("rb") as opened:
+        begin = opened.read(_FIRST_LINE)
+        line, *_ = begin.splitlines(keepends=True) or [b""]
+        if b"\0" in begin or (on_node and not line.startswith(b"#!")):
+            return
+        if not line.startswith(b"#!"):
+            reason = f"{program!r} has no first line that names its interpreter"
+            way_out = f"Write: {'python' if program.endswith('.py') else 'bash'} {program}"
+            raise InvalidValue("command", command, reason, way_out)
+        if line.endswith(b"\r\n"):
+            reason = f"the lines of {program!r} end as on Windows, and its first names no program"
+            raise InvalidValue("command", command, reason, f"Save it with the line ends of Linux: sed -i 's/\\r$//' {program}")
+        interpreter = os.fsdecode(line[2:].split()[0]) if line[2:].split() else ""
+        if not on_node and (not interpreter or (os.path.isabs(interpreter) and not os.path.exists(interpreter))):
+            reason = f"the first line of {program!r} names {interpreter!r}, and there is no such program"
+            raise InvalidValue("command", command, reason, "Name one that is there, as in: #!/usr/bin/env python3")
 
 
 def _check_script(command: str, words: Sequence[str], source: Path | None) -> None:

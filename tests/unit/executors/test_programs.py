@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -81,6 +83,41 @@ def test_commands_that_cannot_run_are_refused(algorithm: Algorithm, words: str, 
     with pytest.raises(InvalidValue) as refused:
         programs.check_command(algorithm, os.environ["PATH"])
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.sh", b"echo hi\n", "'./x.sh' has no first line that names its interpreter. Write: bash ./x.sh"),
+        ("x.py", b"print()\n", "'./x.py' has no first line that names its interpreter. Write: python ./x.py"),
+        ("x", b"", "'./x' has no first line that names its interpreter. Write: bash ./x"),
+        ("x", b"#!/bin/sh\r\ntrue\r\n", "the lines of './x' end as on Windows"),
+        ("x", b"#!/usr/bin/env bash\r\ntrue\r\n", "Save it with the line ends of Linux: sed -i 's/\\r$//' ./x"),
+        ("x", b"#! /no/such -x\ntrue\n", "the first line of './x' names '/no/such', and there is no such program"),
+    ],
+)
+def test_a_script_that_the_system_does_not_start_is_refused(name: str, content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / name).chmod(0o755)
+    # As a child of ours is, and not by way of a shell, which would be more lenient.
+    done = None
+    with contextlib.suppress(OSError):
+        done = subprocess.run([f"./{name}"], cwd=tmp_path, check=False, capture_output=True)
+    assert done is None or done.returncode == 127
+    with pytest.raises(InvalidValue) as refused:
+        programs.check_command(Algorithm(command=f"./{name}", source=str(tmp_path)), os.environ["PATH"])
+    assert words in str(refused.value)
+    # A node of a cluster starts it by env.
+    if not content.startswith(b"#!"):
+        assert subprocess.run(["env", f"./{name}"], cwd=tmp_path, check=False, capture_output=True).returncode != 127
+        programs.check_command(Algorithm(command=f"./{name}", source=str(tmp_path)), os.environ["PATH"], on_node=True)
+
+
+@pytest.mark.parametrize("content", [b"#!/bin/sh\ntrue", b"#!/usr/bin/env -S sh -e\n", b"#! /bin/sh\n\r\n", b"\x7fELF\x02\0\0"])
+def test_what_the_system_may_start_is_not_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(content)
+    (tmp_path / "x").chmod(0o755)
+    programs.check_command(Algorithm(command="./x", source=str(tmp_path)), os.environ["PATH"])
 
 
 @pytest.mark.parametrize(
