@@ -403,7 +403,7 @@ VALUES = {
     "tweedie_variance_power": ["1.1", "1.9"],
     "objective": [*OBJECTIVES, "survival:aft"],
     "num_class": ["2", "3", "7"],
-    "base_score": ["0", "0.5", "3"],
+    "base_score": ["0", "0.5", "3", "1"],
     "eval_metric": ["rmse", "auc,error", "error@0.4", "ndcg@2", "mlogloss,f1", "tweedie-nloglik"],
     "seed": ["-5", "0", "7"],
     "num_parallel_tree": ["1", "3"],
@@ -463,6 +463,9 @@ def test_each_value_that_is_accepted_runs(name: str, home: Path) -> None:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(st.dictionaries(st.sampled_from(sorted(VALUES)), st.integers(0, 30), max_size=7))
 @example({"objective": 6, "tree_method": 1, "max_depth": 0})
+@example({"objective": OBJECTIVES.index("binary:logistic"), "base_score": 2})
+@example({"objective": OBJECTIVES.index("reg:logistic"), "base_score": 2})
+@example({"objective": OBJECTIVES.index("binary:logistic"), "base_score": 3})
 def test_what_is_accepted_runs(home: Path, chosen: dict[str, int]) -> None:
     values = {name: VALUES[name][at % len(VALUES[name])] for name, at in chosen.items()}
     if values.get("objective", "").startswith("multi:"):

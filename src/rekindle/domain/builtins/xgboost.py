@@ -234,6 +234,8 @@ def check_together(values: Mapping[str, Any], objective_metric: str | None) -> N
         raise Refused("max_depth", "Hyperparameter max_depth: the exact tree method doesn't support unlimited depth (0)")
     if objective == "reg:gamma" and values.get("base_score") == 0:
         raise Refused("base_score", "Hyperparameter base_score: must be greater than 0 for gamma regression")
+    if objective in ("binary:logistic", "reg:logistic") and values.get("base_score", 0) > 1:
+        raise Refused("base_score", f"Hyperparameter base_score: must not be greater than 1 for {objective}")
 
 
 def _check_classes(objective: str, classes: int | None) -> None:
