@@ -171,12 +171,25 @@ def test_a_question_of_too_many_pairs_is_refused(client_with_role):
     assert "101 ActionNames with 100 ResourceArns: at most 10,000 pairs" in message
 
 
-def test_another_role_than_the_configured_one_does_not_exist(client_with_role):
-    iam, asked = client_with_role("iam"), {"PolicySourceArn": ROLE_ARN + "s", "ActionNames": ["s3:PutObject"]}
-    for call in (lambda: iam.get_role(RoleName="other"), lambda: iam.simulate_principal_policy(**asked)):
-        status, code, message = code_of(call)
-        assert (status, code) == (404, "NoSuchEntity")
-        assert "cannot be found. Here is the role tuner alone" in message
+@pytest.mark.parametrize("path", ["", "service-role/"])
+def test_the_role_that_a_script_was_written_with_exists_too(client_with_role, path):
+    iam, name = client_with_role("iam"), "SageMaker-ExecutionRole-20200103T170367"
+    assert iam.get_role(RoleName=name)["Role"]["Arn"] == f"arn:aws:iam::{ALICE.account}:role/{name}"
+    source = f"arn:aws:iam::{BOB.account}:role/{path}{name}"
+    judged = iam.simulate_principal_policy(PolicySourceArn=source, ActionNames=["s3:PutObject"])["EvaluationResults"]
+    assert [result["EvalDecision"] for result in judged] == ["allowed"]
+
+
+def test_what_is_no_role_is_refused(client_with_role):
+    iam = client_with_role("iam")
+    for name in ("role/tuner", "a" * 65, "<role>"):
+        status, code, message = code_of(partial(iam.get_role, RoleName=name))
+        assert (status, code) == (400, "ValidationError")
+        assert name in message
+    asked = partial(iam.simulate_principal_policy, PolicySourceArn="x" * 20, ActionNames=["s3:PutObject"])
+    status, code, message = code_of(asked)
+    assert (status, code) == (400, "InvalidInput")
+    assert "not an ARN, such as arn:aws:iam::" in message
 
 
 def names(answer: Any) -> list[str]:

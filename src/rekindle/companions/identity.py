@@ -1,12 +1,14 @@
 """STS and IAM, as far as SageMaker's SDKs ask: who am I, what is this role, what may it do.
 
 Without a configured role, IAM answers AccessDenied, which the SDKs take for "cannot look, go on". With one, the caller is
-that role, it exists, SageMaker may assume it, and it may do everything: permissions are not this service's business.
+that role. Any other exists as well, SageMaker may assume it, and it may do everything: permissions are not this service's
+business, requests may name any role, and SDK v3 asks of the one that a script was written with before it sends anything.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from itertools import product
 from typing import Final
@@ -18,6 +20,7 @@ from rekindle.companions.wire import Call, QueryApp, ServiceError, element, stam
 
 _STS: Final = "https://sts.amazonaws.com/doc/2011-06-15/"
 _IAM: Final = "https://iam.amazonaws.com/doc/2010-05-08/"
+_ROLE_NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 #: How many pairs of an action and a resource are judged at once: a small question could have an endless answer.
 _MOST_RESULTS: Final = 10_000
 _TRUST: Final = {
@@ -32,7 +35,7 @@ def sts_app(role: str | None) -> ASGIApp:
 
 
 def iam_app(role: str | None, created_at: float = 0.0) -> ASGIApp:
-    """IAM: GetRole and SimulatePrincipalPolicy, for the configured role, which was created at ``created_at``."""
+    """IAM: GetRole and SimulatePrincipalPolicy, for any role, where one is configured; all were created at ``created_at``."""
     return QueryApp(
         _IAM,
         {
@@ -61,13 +64,14 @@ def _get_role(role: str | None, created_at: float, call: Call) -> str:
     name = call.parameters.get("RoleName", "")
     if role is None:
         raise _denied(call, "iam:GetRole", f"role {name}")
-    if name != role:
-        raise _no_role(f"The role with name {name} cannot be found.", role)
+    if not _ROLE_NAME.fullmatch(name):
+        allowed = "It must contain 1 to 64 alphanumeric characters and/or the following: +=,.@_-"
+        raise ServiceError("ValidationError", f"The specified value for roleName is invalid: {name!r}. {allowed}")
     shown = {
         "Path": "/",
-        "RoleName": role,
+        "RoleName": name,
         "RoleId": "AROAREKINDLEROLE0000",
-        "Arn": _role_arn(role, call),
+        "Arn": _role_arn(name, call),
         "CreateDate": stamp(created_at),
         "AssumeRolePolicyDocument": quote(json.dumps(_TRUST), safe=""),
         "MaxSessionDuration": 3600,
@@ -79,8 +83,8 @@ def _simulate_principal_policy(role: str | None, call: Call) -> str:
     source = call.parameters.get("PolicySourceArn", "")
     if role is None:
         raise _denied(call, "iam:SimulatePrincipalPolicy", source)
-    if source.rpartition("/")[2] != role:
-        raise _no_role(f"Policy source {source} cannot be found.", role)
+    if not source.startswith("arn:"):
+        raise ServiceError("InvalidInput", f"PolicySourceArn: {source!r}: not an ARN, such as {_role_arn(role, call)}")
     actions, resources = call.members("ActionNames"), call.members("ResourceArns") or ["*"]
     if len(actions) * len(resources) > _MOST_RESULTS:
         asked = f"{len(actions)} ActionNames with {len(resources)} ResourceArns"
@@ -93,12 +97,6 @@ def _simulate_principal_policy(role: str | None, call: Call) -> str:
 
 
 _ALLOWED: Final = element("EvalDecision", "allowed") + "<MatchedStatements/><MissingContextValues/>"
-
-
-def _no_role(sentence: str, role: str) -> ServiceError:
-    """AWS's sentence, and what a notebook that names its account's role can do."""
-    way_out = f"Here is the role {role} alone: name it (REKINDLE_ROLE calls it otherwise), or give a role's full ARN, any."
-    return ServiceError("NoSuchEntity", f"{sentence} {way_out}", 404)
 
 
 def _denied(call: Call, action: str, resource: str) -> ServiceError:
