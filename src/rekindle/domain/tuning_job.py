@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from rekindle.domain.builtins.catalogue import builtin_named
-from rekindle.domain.builtins.checks import check_search
+from rekindle.domain.builtins.checks import check_search, searched
 from rekindle.domain.builtins.rules import TUNED_METRIC
 from rekindle.domain.checks import Check, raise_first
 from rekindle.domain.errors import InvalidValue, LimitExceeded, first_of, shown, within
@@ -129,7 +129,7 @@ class Definition:
     @property
     def space(self) -> Space:
         """The search space."""
-        return Space(self.ranges, known_names=self.known_names)
+        return Space(searched(self.training, self.statics, self.ranges), known_names=self.known_names)
 
     @property
     def where(self) -> str:

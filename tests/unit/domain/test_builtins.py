@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from rekindle.domain.builtins.catalogue import BUILTINS, builtin_named, builtin_of
@@ -9,7 +12,7 @@ from rekindle.domain.builtins.checks import check_run, check_search
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import check_definitions
 from rekindle.domain.training_job import Algorithm, Channel, Resources, TrainingSpec
-from rekindle.domain.tuning_job import MAX_METRICS
+from rekindle.domain.tuning_job import MAX_METRICS, Definition, Objective
 from rekindle.search.space import Categorical, Continuous, Integer
 
 BOOSTED = {"num_round": "10", "objective": "binary:logistic"}
@@ -109,6 +112,41 @@ def test_a_search_of_which_a_job_would_fail_is_refused(statics, ranges, metric, 
         check_search(spec(), statics, ranges, metric)
     assert words in str(refused.value)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "low", "high"),
+    [
+        ("colsample_bytree", (0, 1), 0.001, 1),
+        ("subsample", (0, 0.5), 0.0005, 0.5),
+        ("tweedie_variance_power", (1, 2), 1.001, 1.999),
+        ("eta", (0, 1), 0, 1),
+        ("gamma", (0, 5), 0, 5),
+    ],
+)
+def test_a_search_stays_off_an_end_that_the_algorithm_does_not_take(name, given, low, high) -> None:
+    statics, ranges = {"num_round": "1"}, (Continuous(name, *given), Integer("max_depth", 0, 9))
+    check_search(spec(), statics, ranges, "validation:rmse")
+    definition = Definition(spec(), Objective("validation:rmse", "minimize"), ranges, statics)
+    first, second = definition.space.parameters
+    assert (first.low, first.high, first.from_unit(0.5)) == (low, high, pytest.approx((low + high) / 2))
+    assert second == ranges[1]
+    # Of a script in the same image nothing is known.
+    assert replace(definition, statics={"sagemaker_program": "train.py"}).space.parameters == ranges
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        (Continuous("subsample", -0.1, 1), "subsample: -0.1 is not in (0, 1]"),
+        (Continuous("subsample", 0, 1.1), "subsample: 1.1 is not in (0, 1]"),
+        (Continuous("subsample", 0, 0), "subsample: 0.0 is not in (0, 1]"),
+        (Categorical("subsample", ["0", "1"]), "subsample: 0.0 is not in (0, 1]"),
+    ],
+)
+def test_an_end_beyond_what_the_algorithm_takes_is_refused(parameter, words) -> None:
+    with pytest.raises(InvalidValue, match=re.escape(words)):
+        check_search(spec(), BOOSTED, (parameter,), "validation:auc")
 
 
 def test_channels_and_instances_are_looked_at() -> None:

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rekindle.domain.builtins.catalogue import Builtin, builtin_of, own_hyperparameters
-from rekindle.domain.builtins.rules import TUNED_METRIC, Refused, plain
+from rekindle.domain.builtins.rules import TUNED_METRIC, Real, Refused, Rule, plain
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Channel, TrainingSpec
-from rekindle.search.space import Categorical, Integer, Parameter
+from rekindle.search.space import Categorical, Continuous, Integer, Parameter, resolved_scaling
 
 #: How many combinations of categorical values are looked at; ranges that large are left to the training jobs.
 _MOST_COMBINATIONS = 20_000
+#: How far a search stays from an end of a range that the algorithm does not take, in parts of the range.
+_ASIDE = 1e-3
 
 
 def check_run(spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> None:
@@ -70,6 +72,31 @@ def _check_names(builtin: Builtin, names: Sequence[str], where: str) -> None:
             raise InvalidValue(f"{where}static.{name}", name, f"{known} is given twice, under two names")
 
 
+def searched(spec: TrainingSpec, statics: Mapping[str, str], ranges: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """The ranges that a search draws from: those of a built-in algorithm without the ends that it does not take. SageMaker
+    accepts 0 to 1 for a share that must be above 0, and many are written so, for an end is next to never drawn at random."""
+    builtin = builtin_of(spec.algorithm, statics)
+    if builtin is None:
+        return tuple(ranges)
+    return tuple(_searched(p, builtin.rules.get(builtin.aliases.get(p.name, p.name))) for p in ranges)
+
+
+def _searched(parameter: Parameter, rule: Rule | None) -> Parameter:
+    if isinstance(parameter, Categorical) or (ends := _ends(parameter, rule)) == (parameter.low, parameter.high):
+        return parameter
+    # On the scale that the whole range has: its new end might give another.
+    return Continuous(parameter.name, *ends, resolved_scaling(parameter))
+
+
+def _ends(parameter: Continuous | Integer, rule: Rule | None) -> tuple[float, float]:
+    """The ends of a range; of a continuous one a little inside where the rule's interval is open."""
+    low, high = parameter.low, parameter.high
+    if not isinstance(parameter, Continuous) or not isinstance(rule, Real):
+        return low, high
+    aside = _ASIDE * (high - low)
+    return low + aside * rule.interval.opens_at(low), high - aside * rule.interval.opens_at(high)
+
+
 def _check_range(builtin: Builtin, parameter: Parameter, where: str) -> None:
     field = f"{where}ranges.{parameter.name}"
     try:
@@ -82,7 +109,7 @@ def _check_range(builtin: Builtin, parameter: Parameter, where: str) -> None:
         if rule.kind == "text" or (rule.kind == "integer" and not whole):
             kind = "integer" if rule.kind == "integer" else "categorical"
             raise InvalidValue(field, parameter.name, f"Hyperparameter {own} takes a range of the type {kind}")
-        for end in (parameter.low, parameter.high):
+        for end in _ends(parameter, rule):
             rule.parse(own, str(int(end)) if whole else repr(float(end)))
     except Refused as refused:
         raise InvalidValue(field, _shown(parameter), refused.message) from refused
@@ -98,7 +125,7 @@ def _choices(builtin: Builtin, ranges: Sequence[Parameter]) -> Iterator[dict[str
     for parameter in ranges:
         own, rule = builtin.rule_of(parameter.name)
         if own in builtin.together:
-            ends = parameter.values if isinstance(parameter, Categorical) else (parameter.low, parameter.high)
+            ends = parameter.values if isinstance(parameter, Categorical) else _ends(parameter, rule)
             names.append(own)
             options.append([rule.parse(own, plain(_text(parameter, end))) for end in ends])
     for values in itertools.islice(itertools.product(*options), _MOST_COMBINATIONS):

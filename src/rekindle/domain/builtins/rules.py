@@ -36,6 +36,10 @@ class Interval:
         below = self.most is None or (value < self.most if self.open_most else value <= self.most)
         return above and below
 
+    def opens_at(self, value: float) -> bool:
+        """Whether a number is one of the ends, and does not belong to the interval."""
+        return (self.open_least and value == self.least) or (self.open_most and value == self.most)
+
     def __str__(self) -> str:
         least = "(-inf" if self.least is None else f"{'(' if self.open_least else '['}{self.least}"
         most = "+inf)" if self.most is None else f"{self.most}{')' if self.open_most else ']'}"
