@@ -82,7 +82,13 @@ def test_what_runs_passes() -> None:
         (BOOSTED, (Integer("booster", 1, 5),), "validation:auc", "ranges.booster", "a range of the type categorical"),
         (BOOSTED, (Categorical("eta", ["0.1", "7"]),), "validation:auc", "ranges.eta", "eta: 7.0 is not in [0, 1]"),
         (BOOSTED, (Continuous("rate", 0, 1),), "validation:auc", "ranges.rate", "Extraneous hyperparameter found: rate"),
-        ({**BOOSTED, "learning_rate": "0.1"}, RANGES, "validation:auc", "static.learning_rate", "eta is given twice"),
+        (
+            {**BOOSTED, "learning_rate": "0.1"},
+            RANGES,
+            "validation:auc",
+            "static.learning_rate",
+            "eta is given twice, as learning_rate, eta",
+        ),
         ({}, RANGES, "validation:rmse", "static.num_round", "Missing required hyperparameter: num_round"),
         (
             {"num_round": "1"},
