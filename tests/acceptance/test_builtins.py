@@ -91,6 +91,21 @@ def test_two_hosts_with_their_shards_train_one_model(executor: ProcessExecutor, 
     assert not (tmp_path / "home" / "_" / KEY.name / "output" / "data" / ".hosts").exists()
 
 
+@pytest.mark.parametrize(
+    ("exact", "instead"),
+    [
+        ({"tree_method": "exact"}, {"tree_method": "approx"}),
+        ({"updater": "grow_colmaker,prune"}, {"updater": "grow_histmaker"}),
+        ({"updater": "grow_quantile_histmaker,prune"}, {"updater": "grow_quantile_histmaker"}),
+    ],
+)
+def test_several_hosts_grow_trees_in_a_way_that_they_can_share(executor, tmp_path: Path, exact, instead) -> None:
+    report, log = run(executor, spec(tmp_path, hosts=2), {**VALUES, **exact})
+    assert report.state is RunState.COMPLETED, log
+    assert f"[WARNING] On several hosts trees are grown otherwise: {instead} instead of {exact}" in log
+    assert values_of(report, "validation:auc")[-1] > 0.9
+
+
 def test_a_host_without_data_is_left_out(executor: ProcessExecutor, tmp_path: Path) -> None:
     report, log = run(executor, spec(tmp_path, hosts=3, files=2), VALUES)
     assert report.state is RunState.COMPLETED, log

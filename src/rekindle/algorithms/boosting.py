@@ -141,11 +141,29 @@ def library_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _for_several_hosts(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with the approximate way to grow trees for the exact one, which no version can share among hosts. Version
+    0.72, which AWS's examples name as ``latest``, took the other then; 1.7 and newer end."""
+    instead = dict(given)
+    if given.get("tree_method") == "exact":
+        instead["tree_method"] = "approx"
+    if "updater" in given:
+        # The library's own pruning fails among hosts; growing approximately prunes by itself.
+        words = given["updater"].replace("grow_colmaker", "grow_histmaker").split(",")
+        instead["updater"] = ",".join(word for word in words if word != "prune")
+    changed = {name: value for name, value in instead.items() if value != given[name]}
+    if changed:
+        tell(f"[WARNING] On several hosts trees are grown otherwise: {changed} instead of { ({n: given[n] for n in changed}) }")
+    return instead
+
+
 def _boosted(
     job: Job, values: Mapping[str, Any], objective_metric: str | None, data: Mapping[str, xgboost.DMatrix], stop: Stop
 ) -> Any:
     metrics = evaluation_metrics(values, objective_metric)
     given = library_parameters(values)
+    if collective.is_distributed():
+        given = _for_several_hosts(given)
     for name in _WITHOUT_EFFECT:
         if name in values:
             tell(f"[WARNING] Hyperparameter {name} has no effect in XGBoost {xgboost.__version__}")
