@@ -19,6 +19,8 @@ CONFIG = "HyperParameterTuningJobConfig"
     ("hint", "kind", "low", "high"),
     [
         ("4", "Integer", "2", "8"),
+        ('"4"', "Integer", "2", "8"),
+        ('"0.25"', "Continuous", "0.125", "0.5"),
         ("1", "Integer", "1", "2"),
         ("5", "Integer", "3", "10"),
         ("-4", "Integer", "-8", "-2"),

@@ -19,6 +19,7 @@ from typing import Any
 
 from rekindle.api.errors import missing, validation
 from rekindle.api.translate.part import Part, says_something
+from rekindle.domain.builtins.rules import plain
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.texts import number_of
 
@@ -57,6 +58,8 @@ def range_around(name: str, hint: str) -> tuple[str, Json] | None:
     """The kind of range, and the range, around an example value; None for one that has none."""
     if name.startswith(_OF_THE_SERVICE):
         return None
+    # A framework estimator's set_hyperparameters() of SDK v2 makes JSON of a number twice: "0.1", with its quotes.
+    hint = plain(hint)
     if _INTEGER.fullmatch(hint):
         whole = int(hint)
         ends = sorted((whole * 2, math.ceil(whole / 2) if whole > 0 else math.floor(whole / 2)))
