@@ -38,3 +38,6 @@ class WrittenMetrics:
 
     def points(self, owner: Owner, job: str, metric: str, start: float, end: float) -> Sequence[Point]:
         return [point for point in self.written.get((owner, job, metric), ()) if start <= point.at < end]
+
+    def names(self, owner: Owner, job: str) -> Sequence[str]:
+        return sorted(metric for whose, name, metric in self.written if (whose, name) == (owner, job))

@@ -407,7 +407,51 @@ def test_a_metric_that_is_not_there_has_no_data_points(client, others):
 )
 def test_what_cloudwatch_cannot_answer_is_an_error_of_the_service(client, others, code):
     assert code_of(lambda: client("cloudwatch").get_metric_statistics(**question(**others)))[:2] == (400, code)
-    assert code_of(client("cloudwatch").list_metrics)[1] == "UnknownOperationException"
+    assert code_of(client("cloudwatch").list_dashboards)[1] == "UnknownOperationException"
+
+
+JOB_1 = [{"Name": "TrainingJobName", "Value": "job-1"}]
+
+
+def query(**others: Any) -> dict[str, Any]:
+    metric = {"Namespace": "/aws/sagemaker/TrainingJobs", "MetricName": "loss", "Dimensions": JOB_1}
+    return {"Id": "loss", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Average"}, **others}
+
+
+def test_the_metrics_of_a_training_job_are_listed(client):
+    def names(**asked: Any) -> list[str]:
+        return [m["MetricName"] for m in client("cloudwatch").list_metrics(**asked)["Metrics"]]
+
+    [found] = client("cloudwatch").list_metrics(Namespace="/aws/sagemaker/TrainingJobs", Dimensions=JOB_1)["Metrics"]
+    assert found == {"Namespace": "/aws/sagemaker/TrainingJobs", "MetricName": "loss", "Dimensions": JOB_1}
+    assert names(Dimensions=JOB_1, MetricName="loss") == ["loss"]
+    for others in (
+        {"MetricName": "gain"},
+        {"Namespace": "AWS/EC2"},
+        {"Dimensions": [{"Name": "Host", "Value": "job-1/algo-1"}]},
+    ):
+        assert names(**{"Dimensions": JOB_1, **others}) == []
+    assert "Name a training job" in code_of(client("cloudwatch").list_metrics)[2]
+
+
+def test_several_metrics_are_asked_for_at_once(client):
+    times = {"StartTime": datetime.fromtimestamp(T0 - 60, UTC), "EndTime": datetime.fromtimestamp(T0 + 40 * 86_400, UTC)}
+    queries = [query(Id="a"), query(Id="b", Label="mine"), query(Id="c", ReturnData=False)]
+    first, second = client("cloudwatch").get_metric_data(MetricDataQueries=queries, **times)["MetricDataResults"]
+    assert [(t.timestamp() - T0, v) for t, v in zip(first["Timestamps"], first["Values"], strict=True)] == [
+        (180.0, 0.125),
+        (60.0, 0.25),
+        (0.0, 0.75),
+    ]
+    assert (first["Id"], first["Label"], second["Id"], second["Label"]) == ("a", "loss", "b", "mine")
+    asked = partial(client("cloudwatch").get_metric_data, **times)
+    forwards = asked(MetricDataQueries=[query()], ScanBy="TimestampAscending")["MetricDataResults"][0]
+    assert forwards["Values"] == [0.75, 0.25, 0.125]
+    for wrong, words in (
+        ({"Id": "x", "Expression": "a / 2"}, "Expressions over metrics are not computed here"),
+        (query(MetricStat={**query()["MetricStat"], "Stat": "p90"}), "got ['p90']"),
+    ):
+        assert words in code_of(partial(asked, MetricDataQueries=[wrong]))[2]
 
 
 def test_older_clients_ask_cloudwatch_in_the_query_protocol(client):
@@ -437,6 +481,28 @@ def test_older_clients_ask_cloudwatch_in_the_query_protocol(client):
         status, answer = posted(host, {**form, name: text})
         assert status == 400
         assert f'The parameter {name} must be {what}, not "{text}".' in answer
+
+
+def test_older_clients_ask_for_several_metrics_in_the_query_protocol(client):
+    host = client("cloudwatch").meta.endpoint_url.removeprefix("http://")
+    form = {"Action": "ListMetrics", "Dimensions.member.1.Name": "TrainingJobName", "Dimensions.member.1.Value": "job-1"}
+    status, answer = posted(host, form)
+    assert (status, "<Metrics><member><Namespace>/aws/sagemaker/TrainingJobs</Namespace><MetricName>loss<" in answer) == (
+        200,
+        True,
+    )
+    stat = "MetricDataQueries.member.1.MetricStat"
+    form = {"Action": "GetMetricData", "StartTime": "2023-11-14T22:13:00Z", "EndTime": "2023-11-14T22:18:00Z"}
+    form |= {"MetricDataQueries.member.1.Id": "a", f"{stat}.Period": "60", f"{stat}.Stat": "Average"}
+    form |= {f"{stat}.Metric.Namespace": "/aws/sagemaker/TrainingJobs", f"{stat}.Metric.MetricName": "loss"}
+    form |= {f"{stat}.Metric.Dimensions.member.1.{n}": v for n, v in JOB_1[0].items()}
+    status, answer = posted(host, form)
+    assert status == 200
+    assert "<Timestamps><member>2023-11-14T22:17:00Z</member>" in answer
+    assert "<Values><member>0.125</member><member>0.25</member><member>0.75</member></Values>" in answer
+    for strange in ({"Action": "GetMetricData"}, {**form, stat: "x"}, {**form, f"{stat}.Metric": "x"}):
+        status, answer = posted(host, strange)
+        assert (status, "<Code>" in answer) == (400, True)
 
 
 def posted(host: str, form: dict[str, str]) -> tuple[int, str]:

@@ -1,26 +1,30 @@
-"""CloudWatch, as far as SageMaker's SDKs ask: the statistics of a training job's metric over periods."""
+"""CloudWatch, as far as SageMaker's SDKs ask: which metrics a training job has, and their statistics over periods."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from starlette.types import ASGIApp
 
 from rekindle.companions.ports import Point, TrainingMetrics
-from rekindle.companions.wire import Call, JsonApp, QueryApp, ServiceError, by_protocol, element, stamp
+from rekindle.companions.wire import Call, JsonApp, QueryApp, ServiceError, by_protocol, element, elements, nested, stamp
 from rekindle.engine.times import epoch_seconds
 
 T = TypeVar("T")
 
 NAMESPACE: Final = "/aws/sagemaker/TrainingJobs"
 _XML: Final = "http://monitoring.amazonaws.com/doc/2010-08-01/"
-#: CloudWatch's limit on the data points of one answer.
+#: CloudWatch's limits on the data points of one answer, and of one of GetMetricData, and on its questions.
 _MAX_DATAPOINTS: Final = 1440
+_MAX_OF_SEVERAL: Final = 100_800
+_MAX_QUERIES: Final = 500
+#: The dimension by which a training job's metrics are found.
+_JOB: Final = "TrainingJobName"
 _SHORT_PERIODS: Final = (1, 5, 10, 20, 30)
 #: The largest value that CloudWatch takes, by its size.
 _LARGEST: Final = 2.0**360
@@ -79,11 +83,72 @@ class Datapoint:
 
 
 def cloudwatch_app(metrics: TrainingMetrics) -> ASGIApp:
-    """CloudWatch: GetMetricStatistics, in AWS JSON (as today's SDKs ask) and the query protocol (as older ones do)."""
+    """CloudWatch: GetMetricStatistics, GetMetricData and ListMetrics, in AWS JSON (as today's SDKs ask) and the query protocol
+    (as older ones do)."""
+    newer = {"GetMetricData": partial(_metric_data, metrics), "ListMetrics": partial(_list_metrics, metrics)}
     return by_protocol(
-        JsonApp("1.0", {"GetMetricStatistics": partial(_in_json, metrics)}),
-        QueryApp(_XML, {"GetMetricStatistics": partial(_in_xml, metrics)}),
+        JsonApp("1.0", {"GetMetricStatistics": partial(_in_json, metrics), **newer}),
+        QueryApp(
+            _XML,
+            {
+                "GetMetricStatistics": partial(_in_xml, metrics),
+                **{name: partial(_nested_in_xml, operation) for name, operation in newer.items()},
+            },
+        ),
     )
+
+
+def _nested_in_xml(operation: Callable[[Call], Mapping[str, Any]], call: Call) -> str:
+    return elements(operation(replace(call, parameters=nested(call.parameters))))
+
+
+def _list_metrics(metrics: TrainingMetrics, call: Call) -> Mapping[str, Any]:
+    """Those of one training job: of all there are, CloudWatch would tell as well, and nobody asks."""
+    given = {"Namespace": NAMESPACE, "Dimensions": [], **call.parameters}
+    wanted = _read(given, "Dimensions", lambda entries: {str(e["Name"]): e.get("Value") for e in entries}, "a list of names")
+    if (_JOB in wanted and wanted[_JOB] is None) or not wanted:
+        sentence = f"Name a training job: Dimensions=[{{Name: {_JOB}, Value: ...}}]; the metrics of all are not listed here."
+        raise ServiceError("InvalidParameterValue", sentence)
+    if given["Namespace"] != NAMESPACE or [*wanted] != [_JOB]:
+        return {"Metrics": []}
+    job, name = str(wanted[_JOB]), given.get("MetricName")
+    found = [n for n in metrics.names(call.owner, job) if name in (None, n)]
+    dimensions = [{"Name": _JOB, "Value": job}]
+    return {"Metrics": [{"Namespace": NAMESPACE, "MetricName": n, "Dimensions": dimensions} for n in found]}
+
+
+def _metric_data(metrics: TrainingMetrics, call: Call) -> Mapping[str, Any]:
+    queries = _read(call.parameters, "MetricDataQueries", list, "a list of queries")
+    if len(queries) > _MAX_QUERIES:
+        raise ServiceError("InvalidParameterValue", f"{len(queries)} MetricDataQueries: at most {_MAX_QUERIES} at once.")
+    backwards = call.parameters.get("ScanBy", "TimestampDescending") == "TimestampDescending"
+    answers = (_query_answer(metrics, call, query, backwards) for query in queries)
+    return {"MetricDataResults": [answer for answer in answers if answer is not None], "Messages": []}
+
+
+def _query_answer(metrics: TrainingMetrics, call: Call, query: Any, backwards: bool) -> Mapping[str, Any] | None:
+    """The values of one query, the latest first where they are asked for so; None where its values are not wanted."""
+    query = query if isinstance(query, Mapping) else {}
+    name = str(query.get("Id", ""))
+    if not isinstance(query.get("MetricStat"), Mapping):
+        message = f"Query {name!r}: give a MetricStat. Expressions over metrics are not computed here."
+        raise ServiceError("ValidationError", message)
+    stat = query["MetricStat"]
+    metric = stat.get("Metric") if isinstance(stat.get("Metric"), Mapping) else {}
+    within = {"StartTime": call.parameters.get("StartTime"), "EndTime": call.parameters.get("EndTime")}
+    asked = {"Period": stat.get("Period"), "Statistics": [stat.get("Stat")], "Unit": stat.get("Unit")}
+    question = _json_question({**metric, **within, **asked})
+    if query.get("ReturnData") in (False, "false"):
+        return None
+    found = _datapoints(metrics, call, question, _MAX_OF_SEVERAL)
+    shown = found[::-1] if backwards else found
+    return {
+        "Id": name,
+        "Label": query.get("Label") or question.metric,
+        "Timestamps": [point.at for point in shown],
+        "Values": [value for point in shown for value in point.statistics.values()],
+        "StatusCode": "Complete",
+    }
 
 
 def statistics(points: Sequence[Point], question: Question) -> list[Datapoint]:
@@ -99,9 +164,9 @@ def statistics(points: Sequence[Point], question: Question) -> list[Datapoint]:
     ]
 
 
-def _datapoints(metrics: TrainingMetrics, call: Call, question: Question) -> list[Datapoint]:
-    _check(question)
-    job = question.dimensions.get("TrainingJobName")
+def _datapoints(metrics: TrainingMetrics, call: Call, question: Question, most: int = _MAX_DATAPOINTS) -> list[Datapoint]:
+    _check(question, most)
+    job = question.dimensions.get(_JOB)
     if (question.namespace, question.unit) != (NAMESPACE, _NO_UNIT) or job is None or len(question.dimensions) != 1:
         return []
     # Periods are whole: CloudWatch rounds the start down to one.
@@ -109,15 +174,15 @@ def _datapoints(metrics: TrainingMetrics, call: Call, question: Question) -> lis
     return statistics(metrics.points(call.owner, job, question.metric, start, question.end), question)
 
 
-def _check(question: Question) -> None:
+def _check(question: Question, most: int) -> None:
     if question.period not in _SHORT_PERIODS and (not 0 < question.period <= _MAX_PERIOD or question.period % 60):
         shown = str(question.period)[:40] if abs(question.period) < 10**40 else "a number without end"
         raise ServiceError("InvalidParameterValue", f"The parameter Period must be a multiple of 60, not {shown}.")
     if not question.start < question.end:
         raise ServiceError("InvalidParameterValue", "The parameter StartTime must be less than the parameter EndTime.")
     wanted = math.ceil((question.end - question.start) / question.period)
-    if wanted > _MAX_DATAPOINTS:
-        limit = f"You have requested up to {wanted:,} datapoints, which exceeds the limit of {_MAX_DATAPOINTS:,}."
+    if wanted > most:
+        limit = f"You have requested up to {wanted:,} datapoints, which exceeds the limit of {most:,}."
         raise ServiceError("InvalidParameterCombination", f"{limit} Enlarge Period or ask for a shorter time.")
     strange = [name for name in question.statistics if name not in _STATISTICS]
     if strange or not question.statistics:

@@ -61,3 +61,7 @@ class TrainingMetrics(Protocol):
     def points(self, owner: Owner, job: str, metric: str, start: float, end: float) -> Sequence[Point]:
         """The values of one metric with ``start <= at < end``, in order; empty where there is no such job or metric."""
         ...
+
+    def names(self, owner: Owner, job: str) -> Sequence[str]:
+        """The metrics of which a training job has written a value, as ``points`` knows them, by name."""
+        ...

@@ -98,6 +98,15 @@ class JobMetrics:
             return ()
         return [Point(p.at, p.value) for p in self._store.points(found.id, _recorded_as(found, metric)) if start <= p.at < end]
 
+    def names(self, owner: Owner, job: str) -> Sequence[str]:
+        """See TrainingMetrics."""
+        try:
+            found = self._store.training_job(owner, job)
+        except NotFound:
+            return ()
+        names = {*found.final_metrics}
+        return sorted(names | {OBJECTIVE_METRIC} if found.objective_metric in names else names)
+
 
 def _recorded_as(job: TrainingJob, metric: str) -> str:
     """A metric's name in the records, which have the objective under its own name alone."""

@@ -155,6 +155,43 @@ def by_protocol(json_app: ASGIApp, query_app: ASGIApp) -> ASGIApp:
     return choose
 
 
+def nested(parameters: Mapping[str, str]) -> dict[str, Any]:
+    """The query protocol's flat parameters (``A.member.1.B``) in the shape of a JSON protocol's."""
+    found: dict[str, Any] = {}
+    for path, value in parameters.items():
+        *outer, last = path.split(".")[:_MAX_DEPTH]
+        place = found
+        for name in outer:
+            inner = place.get(name)
+            place = place.setdefault(name, {}) if inner is None or isinstance(inner, dict) else {}
+        place[last] = value
+    return {name: _listed(value) for name, value in found.items()}
+
+
+def _listed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    members = value.get("member")
+    if len(value) == 1 and isinstance(members, dict) and all(n.isascii() and n.isdigit() and len(n) < 10 for n in members):
+        return [_listed(members[n]) for n in sorted(members, key=int)]
+    return {name: _listed(inner) for name, inner in value.items()}
+
+
+def elements(content: Mapping[str, Any]) -> str:
+    """A JSON protocol's answer as the query protocol has it: lists of members, times as text."""
+    return "".join(f"<{name}>{_content(name, value)}</{name}>" for name, value in content.items())
+
+
+def _content(name: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return elements(value)
+    if isinstance(value, list):
+        inner = (_content(name, entry) for entry in value)
+        return "".join(f"<member>{entry}</member>" for entry in inner)
+    shown = stamp(value) if name.startswith("Timestamp") else repr(value) if isinstance(value, float) else str(value)
+    return escape(_NOT_XML.sub("?", shown))
+
+
 def element(name: str, content: object) -> str:
     """An XML element with text; characters that XML cannot hold are replaced."""
     return f"<{name}>{escape(_NOT_XML.sub('?', str(content)))}</{name}>"

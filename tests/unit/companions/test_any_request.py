@@ -118,6 +118,22 @@ def test_cloudwatch_answers_anything(parameters):
     assert isinstance(json.loads(body), dict)
 
 
+DATA_MEMBERS = ("Id", "Label", "ReturnData", "MetricStat", "Expression", "Metric", "Period", "Stat", "Dimensions", "MetricName")
+
+
+@given(st.dictionaries(st.sampled_from(DATA_MEMBERS), JSON), JSON)
+def test_cloudwatch_answers_any_question_of_several(parameters, dimensions):
+    metric = {"Namespace": NAMESPACE, "MetricName": "loss", "Dimensions": dimensions, **parameters}
+    stat = {"Metric": metric, "Period": 60, "Stat": "Sum", **parameters}
+    data = {"StartTime": 0, "EndTime": 1000, "MetricDataQueries": [{"Id": "a", "MetricStat": stat, **parameters}]}
+    asked = {"GetMetricData": data, "ListMetrics": {"Dimensions": dimensions, **parameters}}
+    for name, body in ((n, b) for n, b in asked.items() for b in (b, parameters, {"MetricDataQueries": dimensions})):
+        target = f"GraniteServiceVersion20100801.{name}"
+        status, answer = status_and_body(cloudwatch_app(METRICS), json.dumps(body).encode(), target)
+        assert status in (200, 400)
+        assert isinstance(json.loads(answer), dict)
+
+
 @pytest.mark.parametrize(("value", "count"), [(1.7e308, 0), (2.0**360, 2)])
 def test_statistics_of_the_largest_values(value, count):
     """A loss that grows without end is a number as long as a double holds it; a sum of such may be none."""
@@ -144,12 +160,15 @@ def test_json_services_answer_what_is_nested_deeply(name):
 
 
 FORMS = st.dictionaries(
-    st.sampled_from(["RoleName", "PolicySourceArn", "ActionNames.member.1", "ResourceArns.member.1", "Period", "StartTime", "EndTime", "MetricName", "Namespace", "Statistics.member.1"]),
+    st.sampled_from(["RoleName", "PolicySourceArn", "ActionNames.member.1", "ResourceArns.member.1", "Period", "StartTime", "EndTime", "MetricName", "Namespace", "Statistics.member.1", "Dimensions.member.1.Name", "Dimensions.member.x", f"Dimensions.member.{'9' * 5000}", "MetricDataQueries.member.1.MetricStat.Stat", "MetricDataQueries.member.1.MetricStat", "MetricDataQueries", "a" + ".b" * 200]),
     st.text(max_size=12),
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("action", ["GetCallerIdentity", "GetRole", "SimulatePrincipalPolicy", "GetMetricStatistics", None])
+@pytest.mark.parametrize(
+    "action",
+    ["GetCallerIdentity", "GetRole", "SimulatePrincipalPolicy", "GetMetricStatistics", "GetMetricData", "ListMetrics", None],
+)
 @given(form=FORMS, odd=st.text(max_size=5))
 def test_query_services_answer_anything_in_xml(action, form, odd):
     sent = urlencode({**form, "Action": odd if action is None else action}).encode()
