@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from rekindle.domain.capacity import Room
+from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import MetricPoint, Owner, SecondaryStatus, TrainingSpec
 from rekindle.engine.ports import Report, Run, RunKey, RunState, SourceSize
 
@@ -65,6 +66,10 @@ class SimulatedExecutor:
 
     def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
         """Everything runs here."""
+
+    def metrics_of(self, spec: TrainingSpec) -> tuple[MetricDefinition, ...]:
+        """None are known."""
+        return ()
 
     def script_of(self, spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> tuple[str, str] | None:
         """No scripts here."""

@@ -82,6 +82,8 @@ def check_tuning_job(
     """Every check of a new tuning job; stores nothing. What it accepts can be created and starts. With ``objects`` the
     inputs are looked for, too."""
     spec = with_defaults(spec)
+    own = (replace(d, training=_with_known_metrics(executor, d.training)) for d in spec.definitions)
+    spec = replace(spec, definitions=tuple(own))
     if lacks_metrics(spec):
         spec = with_parents_metrics(spec, find_parents(store, owner, spec))
     _check_rules(executor, spec, quotas)
@@ -98,6 +100,12 @@ def check_tuning_job(
     check_warm_start(spec, parents, quotas)
     _check_supported(spec, owner, parents)
     return CheckedJob(spec, parents)
+
+
+def _with_known_metrics(executor: Executor, spec: TrainingSpec) -> TrainingSpec:
+    """A spec that defines no metric with those that its program is known to write."""
+    known = () if spec.algorithm.metrics else executor.metrics_of(spec)
+    return replace(spec, algorithm=replace(spec.algorithm, metrics=known)) if known else spec
 
 
 def _check_rules(executor: Executor, spec: TuningJobSpec, quotas: Quotas) -> None:
@@ -140,6 +148,7 @@ def create_training_job(
     quotas: Quotas = RELAXED,
 ) -> TrainingJob:
     """Checks and stores a training job of its own; a worker starts it. A refusal stores nothing."""
+    job = replace(job, spec=_with_known_metrics(executor, job.spec))
     check_training_job(job)
     check_run_time(job.spec, quotas)
     check_run(job.spec, job.hyperparameters)

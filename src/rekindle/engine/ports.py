@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from rekindle.domain.capacity import Room
 from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.errors import NotFound, WithHint
+from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import MetricPoint, Owner, SecondaryStatus, TrainingJob, TrainingSpec
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.search.history import Direction
@@ -484,6 +485,10 @@ class Executor(Protocol):
         """Whether this machine could run it: program, source folder, input paths, image, and what the static
         ``hyperparameters`` say of a script. Starts nothing. Raises InvalidValue or Unsupported, naming field and value, and
         ClusterUnavailable."""
+        ...
+
+    def metrics_of(self, spec: TrainingSpec) -> tuple[MetricDefinition, ...]:
+        """The metrics that a program is known to write to its log, for a spec that defines none; empty where none is known."""
         ...
 
     def script_of(self, spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> tuple[str, str] | None:

@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.engine.paths import text_of_setting, with_home
+
+if TYPE_CHECKING:
+    from rekindle.domain.metrics import MetricDefinition
 
 Engine = Literal["", "docker", "podman"]
 
@@ -35,6 +38,7 @@ class ImageRule:
     engine: Engine = ""
     options: tuple[str, ...] = ()
     instead: str = ""
+    metrics: tuple[MetricDefinition, ...] = ()
 
     def fits(self, image: str) -> bool:
         """Whether an image is meant: by its whole URI where the pattern has a ``/``, ``:`` or ``@``, else by its repository."""
@@ -122,6 +126,20 @@ def _options(value: Any, place: str, _folder: Path) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _metrics(value: Any, place: str, _folder: Path) -> tuple[MetricDefinition, ...]:
+    from rekindle.domain.metrics import MetricDefinition, check_definitions
+
+    if not isinstance(value, Mapping) or not all(isinstance(word, str) for pair in value.items() for word in pair):
+        reason = "not a group of names, each with a regex that finds the value in the log"
+        raise InvalidValue(place, value, reason, "Write: metrics: {'test:msd': 'test msd <loss>=(\\S+)'}")
+    found = tuple(MetricDefinition(name, regex) for name, regex in value.items())
+    try:
+        check_definitions(found)
+    except InvalidValue as error:
+        raise InvalidValue(f"{place}{error.field.removeprefix('metrics')}", error.value, error.reason, error.hint) from error
+    return found
+
+
 _READERS: Mapping[str, Callable[[Any, str, Path], Any]] = {
     "image": _text,
     "run": _way,
@@ -130,4 +148,5 @@ _READERS: Mapping[str, Callable[[Any, str, Path], Any]] = {
     "engine": _engine,
     "options": _options,
     "instead": _text,
+    "metrics": _metrics,
 }

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rekindle.domain.capacity import Room
 from rekindle.domain.errors import WrongState
+from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Owner, TrainingSpec
 from rekindle.engine.paths import path_in
 from rekindle.engine.ports import NO_POINTS, Clock, Executor, Report, Run, RunKey, RunState, SourceSize, StoreUnavailable
@@ -25,7 +26,7 @@ from rekindle.executors.folders import Folders, safe
 from rekindle.executors.host import Host
 from rekindle.executors.journal import JournalReader
 from rekindle.executors.programs import check_command
-from rekindle.executors.runtimes import check_entrypoint, check_formats, check_image, script_of, with_code
+from rekindle.executors.runtimes import check_entrypoint, check_formats, check_image, metrics_of, script_of, with_code
 from rekindle.executors.slots import Slots
 from rekindle.executors.supervisor import LOCK
 
@@ -83,6 +84,10 @@ class ProcessExecutor(Executor):
         orders.check_environment(spec)
         if self._host.ray:
             ray_cluster.check_answers(self._host)
+
+    def metrics_of(self, spec: TrainingSpec) -> tuple[MetricDefinition, ...]:
+        """See Executor."""
+        return metrics_of(spec.algorithm, self._host.images)
 
     def script_of(self, spec: TrainingSpec, hyperparameters: Mapping[str, str]) -> tuple[str, str] | None:
         """See Executor."""

@@ -18,6 +18,7 @@ from typing import Any
 from rekindle.domain.builtins.catalogue import BUILTINS, FORMAT_NEEDS, builtin_named, builtin_of
 from rekindle.domain.builtins.checks import format_of
 from rekindle.domain.errors import InvalidValue, Unsupported
+from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, TrainingSpec
 from rekindle.engine.code import check_program
 from rekindle.executors import container, contract, locations, opt_ml, script_mode
@@ -126,6 +127,12 @@ def script_of(algorithm: Algorithm, hyperparameters: Mapping[str, str], rules: S
     return _submitted(hyperparameters), _entry_point(hyperparameters)
 
 
+def metrics_of(algorithm: Algorithm, rules: Sequence[ImageRule]) -> tuple[MetricDefinition, ...]:
+    """The metrics that the user's rule for an image names."""
+    rule = next((rule for rule in rules if algorithm.image is not None and rule.fits(algorithm.image)), None)
+    return () if rule is None else rule.metrics
+
+
 def runs_container(algorithm: Algorithm, rules: Sequence[ImageRule]) -> bool:
     """Whether an algorithm is an image that is run as a container."""
     return algorithm.command is None and _way(algorithm, rules).run == "container"
@@ -203,7 +210,8 @@ def _way(algorithm: Algorithm, rules: Sequence[ImageRule]) -> ImageRule:
     if ".dkr.ecr." in algorithm.image and repository(algorithm.image) in _AT_AMAZON_ALONE:
         message = f"image: {algorithm.image!r}: an algorithm of Amazon's, whose image AWS lets nobody pull: it runs there only."
         built_in = ", ".join(builtin.name for builtin in BUILTINS)
-        raise Unsupported(message, f"Built in here are {built_in}; or train by a script or an image of your own.", "image")
+        stand_in = "or train by a script, or say in images.yaml what image of yours stands for it (docs/settings.md)."
+        raise Unsupported(message, f"Built in here are {built_in}; {stand_in}", "image")
     if repository(algorithm.image) not in FRAMEWORKS and builtin_named(algorithm.image) is None:
         known = ", ".join(sorted({*FRAMEWORKS, *(image for builtin in BUILTINS for image in builtin.images)}))
         raise Unsupported(

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, Unsupported, WrongState
+from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import MAX_TAGS, Algorithm, Owner, TrainingJobStatus, TrainingSpec
 from rekindle.domain.tuning_job import Quotas, WarmStart, WarmStartType
 from rekindle.engine.commands import (
@@ -52,6 +53,23 @@ def test_an_image_that_cannot_be_run_is_not_asked_for_metric_definitions() -> No
         training = replace(spec.definition.training, algorithm=Algorithm(image=image))
         with pytest.raises(refusal, match=words):
             engine.create(replace(spec, definitions=(replace(spec.definition, training=training),)))
+
+
+class _KnowsMetrics(SimulatedExecutor):
+    def metrics_of(self, spec: TrainingSpec) -> tuple[MetricDefinition, ...]:
+        return (MetricDefinition("loss", "known=(.*)"), MetricDefinition("other", "other=(.*)"))
+
+
+@pytest.mark.parametrize("given", [(), (MetricDefinition("loss", "given=(.*)"),)], ids=["none", "one"])
+def test_what_defines_no_metric_has_those_of_its_image(given: tuple[MetricDefinition, ...]) -> None:
+    engine = Engine()
+    engine.executor = executor = _KnowsMetrics(engine.clock, engine.program)
+    spec = tuning_spec("by-its-image")
+    training = replace(spec.definition.training, algorithm=Algorithm(image="kmeans", metrics=given))
+    tuning = engine.create(replace(spec, definitions=(replace(spec.definition, training=training),)))
+    one = create_training_job(engine.store, executor, engine.clock, replace(training_job(), spec=training))
+    for found in (tuning.spec.definition.training, one.spec):
+        assert found.algorithm.metrics == (given or executor.metrics_of(training))
 
 
 def test_a_script_in_a_built_in_algorithms_image_may_have_a_metric_of_its_own() -> None:

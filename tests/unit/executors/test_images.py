@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rekindle.domain.errors import InvalidValue, Unsupported
+from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm, Channel, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.executors import container, runtimes
@@ -79,6 +80,9 @@ def test_a_file_s_rules_are_in_its_order_and_its_paths_begin_at_its_folder(tmp_p
         ),
         ("- {image: x, python: ~no-such-user/x}", "images.yaml[1].python: '~no-such-user/x': no user's home folder"),
         ("- {image: x, options: [1]}", "images.yaml[1].options: [1]: not a list of words"),
+        ("- {image: x, metrics: [loss]}", "images.yaml[1].metrics: ['loss']: not a group of names"),
+        ("- {image: x, metrics: {loss: 1}}", "images.yaml[1].metrics: {'loss': 1}: not a group of names"),
+        ("- {image: x, metrics: {loss: 'loss=.*'}}", "images.yaml[1].metrics.loss.regex: 'loss=.*': "),
         ("- {image: x, engine: docker}", "images.yaml[1].engine: 'docker': this is for a container. Write run: container"),
         ("- {image: x, run: container, python: /bin}", "images.yaml[1].python"),
         ("- [", "images.yaml: "),
@@ -92,6 +96,15 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
         rules(tmp_path, text)
     assert str(refused.value).startswith(words)
     assert "\n" not in str(refused.value)
+
+
+def test_the_metrics_of_an_image_are_known_where_its_rule_names_them(tmp_path: Path) -> None:
+    found = rules(tmp_path, "- {image: kmeans, run: container, metrics: {'test:msd': 'msd=(.*)', loss: 'loss=(.*)'}}")
+    runs = ProcessExecutor(Host(tmp_path / "home", {"PATH": str(tmp_path)}, images=found), SystemClock())
+    known = (MetricDefinition("test:msd", "msd=(.*)"), MetricDefinition("loss", "loss=(.*)"))
+    assert runs.metrics_of(TrainingSpec(Algorithm(image=f"{ECR}/kmeans:1"))) == known
+    assert runs.metrics_of(TrainingSpec(Algorithm(image=f"{ECR}/pca:1"))) == ()
+    assert runs.metrics_of(TrainingSpec(Algorithm(command=("true",)))) == ()
 
 
 def test_the_home_s_file_is_read_and_another_must_be_there(tmp_path: Path) -> None:
