@@ -81,6 +81,8 @@ def test_who_and_where_without_a_change(session: Any, role: str) -> None:
     assert session.default_bucket() == "sagemaker-us-east-1-000000000000"
     assert session.account_id() == "000000000000"
     assert role == "arn:aws:iam::000000000000:role/rekindle"
+    # The name of the role that a notebook was written with.
+    assert session.expand_role("SageMakerRole") == "arn:aws:iam::000000000000:role/SageMakerRole"
 
 
 def test_the_default_bucket_s_name_comes_from_sts_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,8 +305,11 @@ def test_completion_criteria(role: str, data: str) -> None:
 def test_autotune(role: str, data: str) -> None:
     from sagemaker.tuner import HyperparameterTuner
 
+    estimator = sgd(role, hyperparameters={"epochs": 2})
+    # Of a framework's estimator this makes JSON of the number twice.
+    estimator.set_hyperparameters(alpha=0.001)
     made = HyperparameterTuner(
-        sgd(role, hyperparameters={"epochs": 2, "alpha": 0.001}),
+        estimator,
         "accuracy",
         {},
         metric_definitions=METRICS,

@@ -39,7 +39,7 @@ def trainer(data: str, source: str = "code", requirements: str | None = None, **
 
     return ModelTrainer(
         training_image=image_uris.retrieve("sklearn", "us-east-1", version="1.2-1"),
-        role=get_execution_role(),
+        role=more.pop("role", None) or get_execution_role(),
         source_code=SourceCode(source_dir=source, entry_script="train.py", requirements=requirements),
         compute=Compute(instance_type="ml.m5.large", instance_count=1),
         input_data_config=inputs(data),
@@ -68,6 +68,12 @@ def mother(data: str) -> Any:
     mother = tuner(data, 3)
     mother.tune(inputs=inputs(data), job_name="mother", wait=True)
     return mother
+
+
+@pytest.mark.parametrize("given", ["arn:aws:iam::111122223333:role/service-role/Trainer-20200103T170367", "Trainer"])
+def test_the_role_that_a_script_was_written_with_will_do(data: str, given: str) -> None:
+    """The client looks at what the role may do before it sends anything."""
+    assert trainer(data, role=given).role == (given if given.startswith("arn:") else "arn:aws:iam::000000000000:role/Trainer")
 
 
 def test_tune_describe_and_best(mother: Any) -> None:
