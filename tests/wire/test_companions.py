@@ -447,6 +447,8 @@ def test_several_metrics_are_asked_for_at_once(client):
     asked = partial(client("cloudwatch").get_metric_data, **times)
     forwards = asked(MetricDataQueries=[query()], ScanBy="TimestampAscending")["MetricDataResults"][0]
     assert forwards["Values"] == [0.75, 0.25, 0.125]
+    in_percent = query(MetricStat={**query()["MetricStat"], "Unit": "Percent"})
+    assert asked(MetricDataQueries=[in_percent])["MetricDataResults"][0]["Values"] == []
     for wrong, words in (
         ({"Id": "x", "Expression": "a / 2"}, "Expressions over metrics are not computed here"),
         (query(MetricStat={**query()["MetricStat"], "Stat": "p90"}), "got ['p90']"),
