@@ -327,6 +327,22 @@ def test_training_jobs_by_time(trained: Wire) -> None:
     assert training_names(call(LastModifiedTimeAfter=moment(trained))) == []
 
 
+@pytest.mark.parametrize("fraction", [0.0004, 0.0006])
+def test_a_filter_by_time_means_the_time_that_is_shown_of_a_job(fraction: float) -> None:
+    # A job's time is kept finer than it is shown: one with the time that is given is neither before nor after it.
+    with wire(Engine(program)) as service:
+        for name in ("t0", "t1", "t2"):
+            service.engine.clock.at = round(service.engine.clock.at) + 1 + fraction
+            service.create(name=name)
+            service.client.create_training_job(**training_request(name))
+        for kind, names in (("hyper_parameter_tuning", tuning_names), ("training", training_names)):
+            call = getattr(service.client, f"list_{kind}_jobs")
+            shown = next(summaries[0] for summaries in call(NameContains="t1").values() if isinstance(summaries, list))
+            for key in ("CreationTime", "LastModifiedTime"):
+                assert names(call(**{f"{key}After": shown[key]})) == ["t2"]
+                assert names(call(**{f"{key}Before": shown[key]})) == ["t0"]
+
+
 def test_a_training_summary_has_all_its_members(trained: Wire) -> None:
     shown = trained.describe_training("t0")
     names = ("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime", "TrainingJobStatus",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -37,10 +38,10 @@ def filter_of(request: Mapping[str, Any], status: bool = True) -> JobFilter:
     return JobFilter(
         name_contains=request.get("NameContains") or None,
         status=request.get("StatusEquals") if status else None,
-        created_after=_seconds(request.get("CreationTimeAfter")),
-        created_before=_seconds(request.get("CreationTimeBefore")),
-        modified_after=_seconds(request.get("LastModifiedTimeAfter")),
-        modified_before=_seconds(request.get("LastModifiedTimeBefore")),
+        created_after=_after(request.get("CreationTimeAfter")),
+        created_before=_before(request.get("CreationTimeBefore")),
+        modified_after=_after(request.get("LastModifiedTimeAfter")),
+        modified_before=_before(request.get("LastModifiedTimeBefore")),
     )
 
 
@@ -74,5 +75,16 @@ def _digest(request: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]
 
 
-def _seconds(value: float | None) -> float | None:
-    return None if value is None else float(value)
+def _after(shown: float | None) -> float | None:
+    """The time behind which jobs lie whose time, as it is shown, comes after this one."""
+    return None if shown is None else (math.floor(_milliseconds(shown)) + 0.5) / 1000
+
+
+def _before(shown: float | None) -> float | None:
+    """The time before which jobs lie whose time, as it is shown, comes before this one."""
+    return None if shown is None else (math.ceil(_milliseconds(shown)) - 0.5) / 1000
+
+
+def _milliseconds(seconds: float) -> float:
+    # What floating point adds to a whole number of them is no part of it.
+    return round(1000.0 * seconds, 2)
