@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from rekindle.domain.errors import InvalidValue
 
+#: S3's limit on a key, in bytes of UTF-8.
+MAX_KEY_BYTES = 1024
 #: The longest name of a file that file systems allow, in bytes.
 MAX_PART_BYTES = 255
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from rekindle.domain.errors import InvalidValue, RekindleError, Unsupported
 from rekindle.domain.manifest import MARK
+from rekindle.domain.object_names import MAX_KEY_BYTES
 from rekindle.domain.training_job import FAILURE_REASON_LIMIT, SUBMITTED, Channel, Owner, TrainingSpec
 from rekindle.engine.ports import Run
 from rekindle.executors import access, container, contract, locations, machine, ray_cluster, records, workdir
@@ -34,6 +35,9 @@ _ENGINE_SECONDS = 10.0
 _INPUT_MODES = ("File", "FastFile")
 _MANIFEST = "ManifestFile"
 _DATA_TYPES = ("S3Prefix", _MANIFEST)
+#: What keys have at least behind the URIs of outputs and of checkpoints, besides a training job's name of so many bytes.
+_BEHIND = {"output.uri": "//output/output.tar.gz", "checkpoints.uri": "//x"}
+_LONGEST_NAME = 63
 #: Files of a source folder of which it is found out before a job is created whether they can be read: a second or so.
 _LOOKED_AT = 20_000
 #: Where a container has its checkpoints in any case.
@@ -104,6 +108,7 @@ def check_places(spec: TrainingSpec, transfer: Sequence[str]) -> None:
     for name, uri in places.items():
         if uri is not None and locations.is_remote(uri):
             _check_transfer(name, uri, transfer)
+            _check_key(name, uri)
         elif uri is not None:
             _check_writable(name, uri, locations.local_path(uri, name))
 
@@ -420,6 +425,15 @@ def _check_data(name: str, uri: str) -> None:
 def _check_transfer(name: str, uri: str, transfer: Sequence[str]) -> None:
     if not transfer:
         raise Unsupported(f"{name}: {uri!r}: no object store is set up here.", "Use a path or a file:// URI.", name)
+
+
+def _check_key(name: str, uri: str) -> None:
+    """Raises InvalidValue for a prefix behind which no key has room: results would be refused after all the work."""
+    room = MAX_KEY_BYTES - _LONGEST_NAME - len(_BEHIND[name])
+    size = len(uri.removeprefix("s3://").partition("/")[2].rstrip("/").encode(errors="surrogatepass"))
+    if size > room:
+        reason = f"behind it keys would be longer than S3's {MAX_KEY_BYTES:,} bytes"
+        raise InvalidValue(name, uri, reason, f"Name a prefix of at most {room} bytes, not {size:,}.")
 
 
 def _check_writable(name: str, uri: str, path: Path) -> None:

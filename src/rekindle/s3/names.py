@@ -25,10 +25,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from rekindle.domain.object_names import MAX_KEY_BYTES
 from rekindle.s3.errors import S3Error
 
-#: S3's limit on a key, in bytes of UTF-8.
-MAX_KEY_BYTES = 1024
 #: Longest file name we make, in bytes; file systems allow 255, and the marks below need room.
 MAX_NAME_BYTES = 240
 #: Ends the name of a folder that holds the rest of a long segment.

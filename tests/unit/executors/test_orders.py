@@ -83,6 +83,28 @@ def test_where_no_folder_can_be_made_nothing_is_kept(tmp_path: Path, field: str,
     assert "Name a folder" in caught.value.hint
 
 
+@pytest.mark.parametrize(("field", "room"), [("output", 939), ("checkpoints", 958)])
+def test_keys_of_results_have_room_behind_the_prefix_that_is_named(tmp_path: Path, field: str, room: int) -> None:
+    # All would have been refused by the store, once the training job had done its work.
+    def kept(prefix: str) -> TrainingSpec:
+        uri = f"s3://bucket/{prefix}"
+        return replace(spec(), **{field: Output(uri) if field == "output" else Checkpoints(uri)})
+
+    longest = "é" * (room // 2) + "x" * (room % 2)
+    check_places(kept(longest), TRANSFER)
+    run = Run(RunKey("n" * 63, 1), kept(longest), {}, group="tuning")
+    fields = orders_of(run, tmp_path / "job", Host(tmp_path, {"PATH": os.environ["PATH"]}, transfer=TRANSFER))
+    words = [word for name in ("put model", "put output", "mirror") for word in fields.get(name, ())]
+    keys = [word.removeprefix("s3://bucket/") for word in words if word.startswith("s3://")]
+    assert keys
+    assert max(len(f"{key}x".encode()) if key.endswith("/") else len(key.encode()) for key in keys) <= 1024
+    with pytest.raises(InvalidValue) as caught:
+        check_places(kept(longest + "x"), TRANSFER)
+    assert caught.value.field == f"{field}.uri"
+    assert "keys would be longer than S3's 1,024 bytes" in caught.value.reason
+    assert caught.value.hint == f"Name a prefix of at most {room} bytes, not {room + 1}."
+
+
 @pytest.mark.parametrize("place", ["checkpoints", "./", "/", "/opt/ml/"])
 def test_checkpoints_are_where_a_container_can_have_a_folder(tmp_path: Path, place: str) -> None:
     host = Host(tmp_path, {"PATH": os.environ["PATH"]}, images=(ImageRule("mine", run="container"),))
