@@ -538,3 +538,27 @@ def test_a_store_that_is_away_is_no_defect_and_the_log_says_why():
         assert code_of(lambda: client("cloudwatch").get_metric_statistics(**question()))[0] == 503
     reasons = [(line["operation"], line["reason"]) for line in logged if line["event"] == "not available"]
     assert {("DescribeLogStreams", "the database is away."), ("GetMetricStatistics", "the database is away.")} == set(reasons)
+
+
+def test_a_search_through_very_many_streams_is_answered_by_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One answer for all of them would take longer than clients wait for, and be asked for again from the beginning.
+    monkeypatch.setattr("rekindle.companions.logs._LOOKED_UP", 50)
+    lines = {(ALICES, f"job-{n:03}/algo-1-7"): [(1000 + n, f"line {n}"), (1000 + n, "end")] for n in range(130)}
+    counted = CountedLogs(lines)
+    with serving_logs(counted) as logs:
+        first = logs.filter_log_events(logGroupName=GROUP, filterPattern='"line 129"')
+        assert (first["events"], len(counted.read)) == ([], 100), "two looks for events in each of 50"
+        pages = logs.get_paginator("filter_log_events")
+        for asked, found in (
+            ({"filterPattern": "line"}, [f"line {n}" for n in range(130)]),
+            ({"filterPattern": "line", "logStreamNamePrefix": "job-1"}, [f"line {n}" for n in range(100, 130)]),
+            ({"filterPattern": "line", "startTime": 1125}, [f"line {n}" for n in range(125, 130)]),
+            ({"filterPattern": "none"}, []),
+        ):
+            for size in (7, 50, 10_000):
+                read = pages.paginate(logGroupName=GROUP, **asked, PaginationConfig={"PageSize": size})
+                assert [event["message"] for page in read for event in page["events"]] == found
+        # The stream with which it is to go on may have been deleted since.
+        del lines[ALICES, "job-050/algo-1-7"]
+        further = logs.filter_log_events(logGroupName=GROUP, nextToken=first["nextToken"], filterPattern="line", limit=1)
+        assert messages(further) == ["line 51"]

@@ -16,7 +16,7 @@ GROUP: Final = "/aws/sagemaker/TrainingJobs"
 _MAX_EVENTS: Final = 10_000
 _MAX_STREAMS: Final = 50
 _MAX_PATTERN: Final = 1024
-#: How many streams a search looks up at a time: each look goes through all of them.
+#: How many streams one answer of a search goes through, as CloudWatch's do: clients wait for an answer as long as for any.
 _LOOKED_UP: Final = 1000
 _ORDERS: Final = ("LogStreamName", "LastEventTime")
 #: CloudWatch's own limit on one answer: a megabyte, with this much for each event.
@@ -121,15 +121,16 @@ def _filter_log_events(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
     found: list[dict[str, Any]] = []
     size = 0
     for stream, begin, event in _matching(logs, call):
-        if len(found) == limit or size > _MAX_BYTES:
+        if event is None or len(found) == limit or size > _MAX_BYTES:
             return {"events": found, "searchedLogStreams": [], "nextToken": f"{begin}/{stream}"}
         found.append(_shown_match(stream, event))
         size += _size(event)
     return {"events": found, "searchedLogStreams": []}
 
 
-def _matching(logs: TrainingLogs, call: Call) -> Iterator[tuple[str, int, LogEvent]]:
-    """The stream, beginning and content of each event that the filter lets through, from where the token says."""
+def _matching(logs: TrainingLogs, call: Call) -> Iterator[tuple[str, int, LogEvent | None]]:
+    """The stream, beginning and content of each event that the filter lets through, from where the token says; no content at
+    the end where the next answer has to go on."""
     pattern = text(call, "filterPattern", "")
     if len(pattern) > _MAX_PATTERN:
         raise invalid(f"'{pattern[:80]}...'", "filterPattern", f"Member must have length less than or equal to {_MAX_PATTERN}")
@@ -138,12 +139,13 @@ def _matching(logs: TrainingLogs, call: Call) -> Iterator[tuple[str, int, LogEve
     position, _, resumed = token.partition("/")
     if token and not (resumed and _is_position(position)):
         raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
-    for stream in _named_streams(logs, call, times):
-        if stream < resumed:
-            continue
+    streams, following = _named_streams(logs, call, times, resumed)
+    for stream in streams:
         for begin, event in _events(logs, call, stream, int(position) if token and stream == resumed else 0, times):
             if matches(event.message):
                 yield stream, begin, event
+    if following:
+        yield following, 0, None
 
 
 def _shown_match(stream: str, event: LogEvent) -> dict[str, Any]:
@@ -152,8 +154,9 @@ def _shown_match(stream: str, event: LogEvent) -> dict[str, Any]:
     return {"logStreamName": stream, "message": event.message, "eventId": event_id, **times}
 
 
-def _named_streams(logs: TrainingLogs, call: Call, times: tuple[int, int]) -> Iterator[str]:
-    """The streams to search, by name: those listed, or those with the prefix and with events within the times."""
+def _named_streams(logs: TrainingLogs, call: Call, times: tuple[int, int], resumed: str) -> tuple[list[str], str]:
+    """The streams that an answer searches, by name, from the one called ``resumed`` on: those listed, or those with the prefix
+    and with events within the times; and the one with which the next answer begins, if any."""
     names, prefix = call.parameters.get("logStreamNames"), text(call, "logStreamNamePrefix", "")
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise ServiceError("SerializationException", "logStreamNames: Expected list of texts or null")
@@ -162,14 +165,13 @@ def _named_streams(logs: TrainingLogs, call: Call, times: tuple[int, int]) -> It
             "InvalidParameterException", "logStreamNames and logStreamNamePrefix: only one of them can be given."
         )
     if names:
-        yield from sorted(set(names))
-        return
-    (start, end), after = times, ""
-    while page := logs.streams(call.owner, prefix, after, _LOOKED_UP):
-        yield from (stream.name for stream in page if _has_events(stream, start, end))
-        if len(page) < _LOOKED_UP:
-            return
-        after = page[-1].name
+        return sorted({name for name in names if name >= resumed}), ""
+    # It may have been deleted since.
+    begun = [s for s in (logs.streams(call.owner, resumed, "", 1) if resumed else ()) if s.name == resumed]
+    further = logs.streams(call.owner, prefix, resumed, _LOOKED_UP + 1)
+    looked_up = [*(s for s in begun if s.name.startswith(prefix)), *further[:_LOOKED_UP]]
+    following = further[_LOOKED_UP].name if len(further) > _LOOKED_UP else ""
+    return [stream.name for stream in looked_up if _has_events(stream, *times)], following
 
 
 def _has_events(stream: LogStream, start: int, end: int) -> bool:
