@@ -562,3 +562,19 @@ def test_a_search_through_very_many_streams_is_answered_by_parts(monkeypatch: py
         del lines[ALICES, "job-050/algo-1-7"]
         further = logs.filter_log_events(logGroupName=GROUP, nextToken=first["nextToken"], filterPattern="line", limit=1)
         assert messages(further) == ["line 51"]
+
+
+def test_a_search_through_very_long_logs_is_answered_by_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rekindle.companions.logs._GONE_THROUGH", 100)
+    monkeypatch.setattr("rekindle.companions.logs._MANY", 30)
+    with serving_logs(
+        WrittenLogs({(ALICES, f"job-{n}/algo-1-7"): [(1000, f"line {m} of {n}") for m in range(130)] for n in range(3)})
+    ) as logs:
+        first = logs.filter_log_events(logGroupName=GROUP, filterPattern='"line 129 of 2"')
+        assert (first["events"], first["nextToken"]) == ([], "1000/job-0/algo-1-7")
+        for pattern, found in (
+            ("129", [f"line 129 of {n}" for n in range(3)]),
+            ("line", [f"line {m} of {n}" for n in range(3) for m in range(130)]),
+        ):
+            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=GROUP, filterPattern=pattern)
+            assert [event["message"] for page in pages for event in page["events"]] == found

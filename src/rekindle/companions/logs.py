@@ -16,13 +16,17 @@ GROUP: Final = "/aws/sagemaker/TrainingJobs"
 _MAX_EVENTS: Final = 10_000
 _MAX_STREAMS: Final = 50
 _MAX_PATTERN: Final = 1024
-#: How many streams one answer of a search goes through, as CloudWatch's do: clients wait for an answer as long as for any.
+#: How many streams, and how many events, one answer of a search goes through, as CloudWatch's do: clients wait for an answer as
+#: long as for any.
 _LOOKED_UP: Final = 1000
+_GONE_THROUGH: Final = 500_000
 _ORDERS: Final = ("LogStreamName", "LastEventTime")
 #: CloudWatch's own limit on one answer: a megabyte, with this much for each event.
 _MAX_BYTES: Final = 1_048_576
 _EVENT_BYTES: Final = 26
 _FOREVER: Final = 2**62
+#: How many events are asked for at once: a log's lines are parted by the megabyte, and what is not taken is parted again.
+_MANY: Final = 20_000
 
 _Operation = Callable[[TrainingLogs, Call], Mapping[str, Any]]
 
@@ -140,8 +144,13 @@ def _matching(logs: TrainingLogs, call: Call) -> Iterator[tuple[str, int, LogEve
     if token and not (resumed and _is_position(position)):
         raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
     streams, following = _named_streams(logs, call, times, resumed)
+    gone = 0
     for stream in streams:
         for begin, event in _events(logs, call, stream, int(position) if token and stream == resumed else 0, times):
+            if gone == _GONE_THROUGH:
+                yield stream, begin, None
+                return
+            gone += 1
             if matches(event.message):
                 yield stream, begin, event
     if following:
@@ -216,7 +225,7 @@ def _events(
     """Each event within the times, with the position that it begins at; ResourceNotFoundException for no stream."""
     start, end = times
     while True:
-        page = logs.events(call.owner, stream, position, 1000)
+        page = logs.events(call.owner, stream, position, _MANY)
         if page is None:
             raise ServiceError("ResourceNotFoundException", "The specified log stream does not exist.")
         for event in page:
