@@ -21,6 +21,8 @@ def check_host(request: WireRequest, configured: Collection[str]) -> str:
         return host
     if any(host == name or host.endswith(f".{name}") for name in configured):
         return host
+    if not host:
+        raise Refusal(Reason.HOST, "The request names no host. Send a Host header with this server's name or address.")
     raise Refusal(
         Reason.HOST,
         f"The Host '{host[:255]}' is not one of this server. Add it to REKINDLE_HOSTS and restart the server if it should be.",

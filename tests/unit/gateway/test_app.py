@@ -96,6 +96,14 @@ def test_another_name_that_points_here_is_refused(host):
     assert (answer.status, b"<Code>AccessDenied</Code>" in answer.body) == (403, True)
 
 
+def test_who_names_no_host_is_told_to() -> None:
+    # Balancers ask for /healthz by HTTP/1.0, which knows no Host; an empty name cannot be added to REKINDLE_HOSTS.
+    answer = call(gateway(), plain("/healthz", host=""))
+    assert answer.status == 403
+    assert b"Send a Host header" in answer.body
+    assert b"REKINDLE_HOSTS" not in answer.body
+
+
 def test_a_request_without_host_is_refused():
     assert call(gateway(), Sent("GET", "/healthz")).status == 403
 
