@@ -132,6 +132,24 @@ class TestS3(ObjectStoreSuite):
         store.upload(str(tmp_path / "model"), f"{base}/model")
         assert list(store.list(f"{base}/model/")) == [("deep/m", 1)]
 
+    def test_a_name_that_is_no_text_is_refused_and_keeps_no_other_from_the_store(
+        self, store: ObjectStore, base: str, tmp_path: Path
+    ) -> None:
+        # Names of files are bytes: a checkpoint of that name ended the copying of all.
+        kept, record = tmp_path / "kept", str(tmp_path / "record")
+        kept.mkdir()
+        strange = os.fsdecode(b"ck-\xff")
+        for name in ("a", strange, "z"):
+            (kept / name).write_bytes(b"x")
+        with pytest.raises(InvalidValue, match=r"udcff': the file's name is not UTF-8.* Give the file another name"):
+            store.upload(str(kept), f"{base}/model")
+        with pytest.raises(InvalidValue, match="not UTF-8"):
+            mirror(store, str(kept), f"{base}/kept/", record)
+        assert list(store.list(f"{base}/kept/")) == [("a", 1), ("z", 1)]
+        (kept / strange).rename(kept / "ck")
+        mirror(store, str(kept), f"{base}/kept/", record)
+        assert list(store.list(f"{base}/kept/")) == [("a", 1), ("ck", 1), ("z", 1)]
+
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
 def test_a_store_that_cannot_answer_now_is_away(status: int, tmp_path: Path) -> None:

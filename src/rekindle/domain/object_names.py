@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rekindle.domain.errors import InvalidValue
+from rekindle.domain.texts import unwanted
 
 #: S3's limit on a key, in bytes of UTF-8.
 MAX_KEY_BYTES = 1024
@@ -36,6 +37,13 @@ def checked_relative(name: str, uri: str) -> str:
         reason = f"the object {name!r} has a name that is too long for a file: at most {MAX_PART_BYTES} bytes between two '/'"
         raise InvalidValue("uri", uri, reason, code="names")
     return name
+
+
+def check_is_text(uri: str) -> None:
+    """Raises InvalidValue where a file would be an object whose key is no text: its name may be any bytes, a key is UTF-8."""
+    if unwanted(uri):
+        reason, hint = "the file's name is not UTF-8, as the key of an object has to be", "Give the file another name."
+        raise InvalidValue("uri", uri, reason, hint, code="names")
 
 
 def check_names(names: Iterable[str], uri: str) -> None:

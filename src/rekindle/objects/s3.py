@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.object_names import check_names, relative
+from rekindle.domain.object_names import check_is_text, check_names, relative
+from rekindle.domain.texts import unwanted
 from rekindle.engine.inputs import LOOKED_FOR, made_way
 from rekindle.engine.paths import host_in
 from rekindle.engine.ports import StoreUnavailable
@@ -102,16 +103,21 @@ class S3Objects:
         bucket, key = _parts(uri)
         with _told(uri):
             if not os.path.isdir(path):
+                check_is_text(uri)
                 self._client.upload_file(path, bucket, key)
                 return
             for folder, _, names in os.walk(path):
                 for name in names:
                     inside = Path(folder, name).relative_to(path).as_posix()
+                    check_is_text(f"{uri.rstrip('/')}/{inside}")
                     self._client.upload_file(os.path.join(folder, name), bucket, f"{key.rstrip('/')}/{inside}")
 
     def remove(self, uri: str) -> None:
         """See ObjectStore."""
         bucket, key = _parts(uri)
+        # What is no text was never put there.
+        if unwanted(key):
+            return
         with _told(uri):
             self._client.delete_object(Bucket=bucket, Key=key)
 

@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.object_names import check_names, relative
+from rekindle.domain.object_names import check_is_text, check_names, relative
+from rekindle.domain.texts import unwanted
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.inputs import LOOKED_FOR, made_way
 from rekindle.s3.bucket_folder import BucketFolder, Opened
@@ -83,6 +84,7 @@ class FolderObjects:
         bucket, key = self._parts(uri)
         try:
             for file, inside in _files(path):
+                check_is_text(f"{uri.rstrip('/')}/{inside}" if inside else uri)
                 self._put(bucket, f"{key.rstrip('/')}/{inside}" if inside else key, file)
         except S3Error as error:
             raise InvalidValue("uri", uri, error.message.rstrip(".")) from error
@@ -90,7 +92,9 @@ class FolderObjects:
     def remove(self, uri: str) -> None:
         """See ObjectStore."""
         bucket, key = self._parts(uri)
-        bucket.delete(key)
+        # What is no text was never put there.
+        if not unwanted(key):
+            bucket.delete(key)
 
     def close(self) -> None:
         """Removes what was under construction."""

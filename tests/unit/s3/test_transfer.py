@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,17 @@ def test_a_folder_and_several_prefixes_at_once(root: Path, tmp_path: Path) -> No
     assert move(root, "download", *pairs) == 0
     assert sorted(p.relative_to(tmp_path / "x").as_posix() for p in (tmp_path / "x").rglob("*")) == ["a", "deep", "deep/b"]
     assert (tmp_path / "y" / "b").read_text() == "2"
+
+
+def test_a_file_whose_name_is_no_text_is_told_by_name(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / os.fsdecode(b"m-\xff")).write_text("1")
+    assert move(root, "upload", tmp_path / "tree", "s3://bucket/model") == 1
+    told = capsys.readouterr().err
+    assert told.startswith(r"uri: 's3://bucket/model/m-\udcff': the file's name is not UTF-8")
+    assert told.count("\n") == 1
+    with closing(FolderObjects(root, ACCOUNT, REGION, ACCOUNT)) as objects:
+        objects.remove(f"s3://bucket/{os.fsdecode(bytes([255]))}")
 
 
 @pytest.mark.parametrize(
