@@ -129,8 +129,11 @@ class TestS3(ObjectStoreSuite):
     def test_a_folder_is_uploaded_file_by_file(self, store: ObjectStore, base: str, tmp_path: Path) -> None:
         (tmp_path / "model" / "deep").mkdir(parents=True)
         (tmp_path / "model" / "deep" / "m").write_bytes(b"m")
+        (tmp_path / "model" / "best").symlink_to("deep/m")
+        # As `latest` is, once what it led to was rotated away: the training job would fail of it after all its work.
+        (tmp_path / "model" / "latest").symlink_to("gone")
         store.upload(str(tmp_path / "model"), f"{base}/model")
-        assert list(store.list(f"{base}/model/")) == [("deep/m", 1)]
+        assert list(store.list(f"{base}/model/")) == [("best", 1), ("deep/m", 1)]
 
     def test_a_name_that_is_no_text_is_refused_and_keeps_no_other_from_the_store(
         self, store: ObjectStore, base: str, tmp_path: Path

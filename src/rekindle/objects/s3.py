@@ -99,7 +99,7 @@ class S3Objects:
             self._bring(bucket, key, path)
 
     def upload(self, path: str, uri: str) -> None:
-        """See ObjectStore. A folder goes file by file below the URI."""
+        """See ObjectStore. A folder goes file by file below the URI, but for links that lead to none."""
         bucket, key = _parts(uri)
         with _told(uri):
             if not os.path.isdir(path):
@@ -107,10 +107,11 @@ class S3Objects:
                 self._client.upload_file(path, bucket, key)
                 return
             for folder, _, names in os.walk(path):
-                for name in names:
-                    inside = Path(folder, name).relative_to(path).as_posix()
-                    check_is_text(f"{uri.rstrip('/')}/{inside}")
-                    self._client.upload_file(os.path.join(folder, name), bucket, f"{key.rstrip('/')}/{inside}")
+                for file in (os.path.join(folder, name) for name in names):
+                    if os.path.isfile(file):
+                        inside = Path(file).relative_to(path).as_posix()
+                        check_is_text(f"{uri.rstrip('/')}/{inside}")
+                        self._client.upload_file(file, bucket, f"{key.rstrip('/')}/{inside}")
 
     def remove(self, uri: str) -> None:
         """See ObjectStore."""

@@ -142,10 +142,11 @@ def _copy(opened: Opened, target: Path) -> None:
 
 
 def _files(path: str) -> Iterator[tuple[str, str]]:
-    """Files and their names below the path; no name for the path itself."""
+    """Files and their names below the path, but for links that lead to none; no name for the path itself."""
     if not os.path.isdir(path):
         yield path, ""
     for folder, _, names in os.walk(path):
         for name in names:
             file = os.path.join(folder, name)
-            yield file, Path(file).relative_to(path).as_posix()
+            if os.path.isfile(file):
+                yield file, Path(file).relative_to(path).as_posix()

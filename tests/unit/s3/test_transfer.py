@@ -57,6 +57,7 @@ def test_a_folder_and_several_prefixes_at_once(root: Path, tmp_path: Path) -> No
     (tmp_path / "tree" / "deep").mkdir(parents=True)
     (tmp_path / "tree" / "a").write_text("1")
     (tmp_path / "tree" / "deep" / "b").write_text("2")
+    (tmp_path / "tree" / "latest").symlink_to("gone")
     assert move(root, "upload", tmp_path / "tree", "s3://bucket/data/") == 0
     pairs = ("s3://bucket/data", tmp_path / "x", "s3://bucket/data/deep/b", tmp_path / "y")
     assert move(root, "download", *pairs) == 0
