@@ -220,6 +220,20 @@ def test_log_streams_are_listed_backwards_and_by_time(client):
     assert [names(page) for page in pages] == [[stream["logStreamName"]] for stream in reversed(oldest_first)]
 
 
+@pytest.mark.parametrize("order", ["LogStreamName", "LastEventTime"])
+@pytest.mark.parametrize("descending", [False, True])
+def test_log_streams_are_listed_on_where_the_last_one_was_deleted(order: str, descending: bool) -> None:
+    lines = {(ALICES, f"job-{n}/algo-1-7"): [(1000 + 10 * (n // 2), "line")] for n in range(6)}
+    with serving_logs(WrittenLogs(lines)) as logs:
+        asked = {"logGroupName": GROUP, "orderBy": order, "descending": descending, "limit": 2}
+        first = logs.describe_log_streams(**asked)
+        del lines[ALICES, names(first)[-1]]
+        second = logs.describe_log_streams(**asked, nextToken=first["nextToken"])
+        third = logs.describe_log_streams(**asked, nextToken=second["nextToken"])
+        every = [f"job-{n}/algo-1-7" for n in range(6)]
+        assert [*names(first), *names(second), *names(third)] == (every[::-1] if descending else every)
+
+
 def test_each_account_and_region_reads_its_own_logs(client):
     asked = {"logGroupName": GROUP, "logStreamName": "job-1/algo-1-7", "startFromHead": True}
     assert [event["message"] for event in client("logs", BOB).get_log_events(**asked)["events"]] == ["bob's secret"]

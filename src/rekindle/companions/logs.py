@@ -59,11 +59,16 @@ def _describe_log_streams(logs: TrainingLogs, call: Call) -> Mapping[str, Any]:
     limit = integer(call, "limit", 1, _MAX_STREAMS, _MAX_STREAMS)
     found = _streams(logs, call, text(call, "nextToken", ""), limit + 1)
     page = {"logStreams": [_shown_stream(call, stream) for stream in found[:limit]]}
-    return {**page, "nextToken": found[limit - 1].name} if len(found) > limit else page
+    return {**page, "nextToken": _place_of(call, found[limit - 1])} if len(found) > limit else page
+
+
+def _place_of(call: Call, stream: LogStream) -> str:
+    """The token of what comes behind a stream, which may be deleted meanwhile."""
+    return f"{_newness(stream)[0]}/{stream.name}" if text(call, "orderBy", _ORDERS[0]) == _ORDERS[1] else stream.name
 
 
 def _streams(logs: TrainingLogs, call: Call, after: str, limit: int) -> Sequence[LogStream]:
-    """The streams of a page, in the order asked for, from behind the one called ``after`` on."""
+    """The streams of a page, in the order asked for, from behind the place ``after`` on."""
     order, prefix = text(call, "orderBy", _ORDERS[0]), text(call, "logStreamNamePrefix", "")
     if order not in _ORDERS:
         raise invalid(f"'{order}'", "orderBy", f"Member must satisfy enum value set: [{', '.join(_ORDERS)}]")
@@ -73,12 +78,15 @@ def _streams(logs: TrainingLogs, call: Call, after: str, limit: int) -> Sequence
     if not by_time and not descending:
         return logs.streams(call.owner, prefix, after, limit)
     found = list(logs.streams(call.owner, prefix, "", _FOREVER))
-    found.sort(key=_newness if by_time else _name, reverse=descending)
-    names = [stream.name for stream in found]
-    if after and after not in names:
-        raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
-    begin = names.index(after) + 1 if after else 0
-    return found[begin : begin + limit]
+    key = _newness if by_time else _name
+    found.sort(key=key, reverse=descending)
+    if after:
+        time, _, name = after.partition("/") if by_time else ("0", "", after)
+        if not (name and _is_position(time)):
+            raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
+        place = int(time), name
+        found = [stream for stream in found if (key(stream) < place if descending else key(stream) > place)]
+    return found[:limit]
 
 
 def _name(stream: LogStream) -> tuple[int, str]:
