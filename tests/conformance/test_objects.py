@@ -190,19 +190,6 @@ def test_a_store_that_cannot_answer_now_is_away(status: int, tmp_path: Path) -> 
             server.shutdown()
 
 
-def test_a_file_whose_name_is_no_text_is_told_and_keeps_no_other_from_a_copy(
-    endpoint: str, bucket: str, tmp_path: Path
-) -> None:
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    store = S3Objects(endpoint_url=endpoint, **keys)
-    (tmp_path / "here").mkdir()
-    for name in (b"a", b"caf\xe9", b"z"):
-        (tmp_path / "here" / os.fsdecode(name)).write_text("1")
-    with pytest.raises(InvalidValue, match=r"caf.*must be text \(UTF-8\)\. Give the file another name\."):
-        mirror(store, str(tmp_path / "here"), f"s3://{bucket}/there/", str(tmp_path / "record"))
-    assert store.list(f"s3://{bucket}/there/") == [("a", 1), ("z", 1)]
-
-
 def test_inputs_that_a_store_broke_off_are_fetched_on_from_where_they_were(endpoint: str, bucket: str, tmp_path: Path) -> None:
     """As one that answers 5xx now and then: a large input, begun anew each time, would never be whole."""
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}

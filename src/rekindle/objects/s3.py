@@ -187,9 +187,6 @@ def _told(uri: str) -> Iterator[None]:
     except NoCredentialsError as error:
         way_out = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; those of `rekindle serve` are printed by `rekindle env`."
         raise InvalidValue("uri", uri, "there are no keys for the object store", way_out, code="refused", keys=True) from error
-    except UnicodeEncodeError as error:
-        # A file's name may hold any bytes.
-        raise InvalidValue("uri", uri, "an object's name must be text (UTF-8)", "Give the file another name.") from error
     except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
         # An upload that is refused comes wrapped.
         refusal = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, ClientError)), None)
