@@ -27,6 +27,8 @@ _WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 _NO_SCRIPT = re.compile(r"-[bBdEhiIOPqsSuvx]*[mc]|-$")
 #: So much of a script, in bytes, is read to find its interpreter: as Linux does.
 _FIRST_LINE = 256
+#: First lines, by how they begin, to which the carriage return of a line end as on Windows is a space like any other.
+_TAKES_RETURN = re.compile(rb"#!\s*\S*/(env\s+(-[a-z]*S|--split-string)|perl\S*\s+-)")
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,7 @@ def _check_first_line(command: str, program: str, file: Path, on_node: bool) -> 
             reason = f"{program!r} has no first line that names its interpreter"
             way_out = f"Write: {'python' if program.endswith('.py') else 'bash'} {program}"
             raise InvalidValue("command", command, reason, way_out)
-        if line.endswith(b"\r\n"):
+        if line.endswith(b"\r\n") and not _TAKES_RETURN.match(line):
             reason = f"the lines of {program!r} end as on Windows, and its first names no program"
             raise InvalidValue("command", command, reason, f"Save it with the line ends of Linux: sed -i 's/\\r$//' {program}")
         interpreter = os.fsdecode(line[2:].split()[0]) if line[2:].split() else ""

@@ -113,9 +113,21 @@ def test_a_script_that_the_system_does_not_start_is_refused(name: str, content: 
         programs.check_command(Algorithm(command=f"./{name}", source=str(tmp_path)), os.environ["PATH"], on_node=True)
 
 
-@pytest.mark.parametrize("content", [b"#!/bin/sh\ntrue", b"#!/usr/bin/env -S sh -e\n", b"#! /bin/sh\n\r\n", b"\x7fELF\x02\0\0"])
+_STARTS = (b"#!/bin/sh\ntrue", b"#!/usr/bin/env -S sh -e\n", b"#! /bin/sh\n\r\n", b"\x7fELF\x02\0\0")
+#: To these a line end as on Windows is a space, like any other.
+_TAKE_RETURNS = (b"#!/usr/bin/env -S sh -e\r\n", b"#!/usr/bin/env -vS sh\r\n")
+
+
+@pytest.mark.parametrize("content", [*_STARTS, *_TAKE_RETURNS])
 def test_what_the_system_may_start_is_not_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(content)
+    (tmp_path / "x").chmod(0o755)
+    programs.check_command(Algorithm(command="./x", source=str(tmp_path)), os.environ["PATH"])
+
+
+def test_line_ends_as_on_windows_are_no_fault_of_a_perl_script_with_options(tmp_path: Path) -> None:
+    (tmp_path / "perl").symlink_to("/bin/sh")
+    (tmp_path / "x").write_bytes(b"#!%s/perl -w\r\n" % os.fsencode(tmp_path))
     (tmp_path / "x").chmod(0o755)
     programs.check_command(Algorithm(command="./x", source=str(tmp_path)), os.environ["PATH"])
 
