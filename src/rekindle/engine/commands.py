@@ -82,10 +82,11 @@ def check_tuning_job(
     """Every check of a new tuning job; stores nothing. What it accepts can be created and starts. With ``objects`` the
     inputs are looked for, too."""
     spec = with_defaults(spec)
+    if lacks_metrics(spec):
+        # Before those of its image: a parent's own may be others, and the child's objective is one of them.
+        spec = with_parents_metrics(spec, find_parents(store, owner, spec))
     own = (replace(d, training=_with_known_metrics(executor, d.training)) for d in spec.definitions)
     spec = replace(spec, definitions=tuple(own))
-    if lacks_metrics(spec):
-        spec = with_parents_metrics(spec, find_parents(store, owner, spec))
     _check_rules(executor, spec, quotas)
     _check_name_free(store, owner, spec.name)
     for definition in spec.definitions:

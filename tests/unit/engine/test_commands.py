@@ -72,6 +72,20 @@ def test_what_defines_no_metric_has_those_of_its_image(given: tuple[MetricDefini
         assert found.algorithm.metrics == (given or executor.metrics_of(training))
 
 
+def test_a_child_has_its_parents_metrics_before_those_of_its_image() -> None:
+    engine = Engine()
+    spec = tuning_spec("parent")
+    metrics = (MetricDefinition("loss", "parent's=(.*)"),)
+    training = replace(spec.definition.training, algorithm=Algorithm(image="own", metrics=metrics))
+    engine.create(replace(spec, definitions=(replace(spec.definition, training=training),)))
+    engine.run("parent")
+    engine.executor = _KnowsMetrics(engine.clock, engine.program)
+    child = replace(spec.definition, training=replace(training, algorithm=Algorithm(image="own")))
+    warm = WarmStart(WarmStartType.TRANSFER, ("parent",))
+    made = engine.create(replace(spec, name="child", definitions=(child,), warm_start=warm))
+    assert made.spec.definition.training.algorithm.metrics == metrics
+
+
 def test_a_script_in_a_built_in_algorithms_image_may_have_a_metric_of_its_own() -> None:
     spec = tuning_spec("of-a-script")
     image = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
