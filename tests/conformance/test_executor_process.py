@@ -359,6 +359,19 @@ class TestProcessExecutor(ExecutorSuite):
         executor.forget(KEY.owner, KEY.name)
         assert (tmp_path / "kept" / KEY.name / "c").read_text() == "5"
 
+    def test_a_link_to_what_is_kept_under_its_name_takes_nothing_of_it(
+        self, bench: Bench, executor: Executor, tmp_path: Path
+    ) -> None:
+        best = tmp_path / "kept" / KEY.name / "best"
+        best.mkdir(parents=True)
+        (best / "m").write_text("5")
+        own = f"os.unlink('../checkpoints'); os.mkdir('../checkpoints'); os.symlink({str(best)!r}, '../checkpoints/best')\n"
+        executor.launch(
+            bench.run(own + "open('../checkpoints/c', 'w').write('6')", checkpoints=Checkpoints(str(tmp_path / "kept")))
+        )
+        assert finished(executor).state is RunState.COMPLETED
+        assert [(best / "m").read_text(), (best.parent / "c").read_text()] == ["5", "6"]
+
     def test_what_it_writes_for_itself_is_for_the_user_alone(self, bench: Bench, executor: Executor) -> None:
         executor.launch(bench.run(""))
         finished(executor)

@@ -292,8 +292,17 @@ def _make_way(source: str, target: str) -> None:
             there = os.path.join(target, entry.name)
             if entry.is_dir(follow_symlinks=False) and os.path.isdir(there) and not os.path.islink(there):
                 _make_way(entry.path, there)
+            elif entry.is_symlink() and _leads_into(entry.path, there):
+                # A link to what is kept under its very name: that stays, and the link has nothing to bring.
+                os.unlink(entry.path)
             else:
                 remove_tree(there)
+
+
+def _leads_into(link: str, path: str) -> bool:
+    """Whether a link leads to a path, or to something in it."""
+    real, there = os.path.realpath(link), os.path.realpath(path)
+    return real == there or real.startswith(there + os.sep)
 
 
 def _open_up(folder: str) -> None:
