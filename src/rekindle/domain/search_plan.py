@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rekindle.domain.completion import best_job
@@ -217,7 +217,8 @@ def _parent(parent: ParentJob, definition: Definition, job: TuningJob) -> Parent
     """A parent as the search sees it: with this job's names, and what it held constant as parameters of one value."""
     warm, theirs = job.spec.warm_start, parent.job.spec.definition
     names = {} if warm is None else warm.names_in(parent.job.name)
-    called, seen = namer(names), renamed(theirs, names)
+    # What it searched, as the space here is what this job searches: of the same ranges the two are the same.
+    called, seen = namer(names), renamed(replace(theirs, ranges=tuple(theirs.space.parameters)), names)
     constants = _constants(seen, definition)
     read = comparable(parent, definition, names)
     rows: list[tuple[Configuration, float | None]] = []

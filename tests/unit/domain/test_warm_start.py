@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from rekindle.cli.rules import check_records
-from rekindle.domain.decisions import ParentJob
+from rekindle.domain.decisions import ParentJob, Snapshot
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition
-from rekindle.domain.training_job import Algorithm, Owner, TrainingJob, TrainingSpec
+from rekindle.domain.search_plan import warm_start_report
+from rekindle.domain.training_job import Algorithm, ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus, TrainingSpec
 from rekindle.domain.tuning_job import (
     RELAXED,
     Definition,
@@ -235,3 +236,14 @@ def test_an_ancestor_is_told_apart_from_a_parent() -> None:
 
     assert remarks(parent()) == ["results to learn from"]
     assert remarks(replace(parent(), direct=False)) == ["a parent's parent", "results to learn from"]
+
+
+def test_of_a_range_with_an_open_end_parent_and_child_search_the_same() -> None:
+    options = {"ranges": (Continuous("subsample", 0, 1),), "metric": "validation:rmse", "statics": {"num_round": "1"}}
+    boosted = TrainingSpec(Algorithm(image="xgboost"))
+    mother = parent(tuning_spec("mother", training=boosted, **options))
+    ended = {"status": TrainingJobStatus.COMPLETED, "objective_status": ObjectiveStatus.SUCCEEDED, "objective_value": 0.5}
+    mother = replace(mother, jobs=tuple(replace(j, tuned={"subsample": f"0.{j.number + 1}"}, **ended) for j in mother.jobs))
+    job = replace(mother.job, spec=child(training=boosted, **options))
+    found = warm_start_report(Snapshot(job, (), (mother,)))
+    assert [p["how"] for p in found.parents[0].parameters] == ["value"]
