@@ -20,7 +20,7 @@ from rekindle.executors import access, container, contract, locations, machine, 
 from rekindle.executors.host import Host
 from rekindle.executors.instances import asked
 from rekindle.executors.leftovers import RUN_MARK
-from rekindle.executors.programs import Container, Elsewhere, Program, command_program, command_words, is_python, name_elsewhere
+from rekindle.executors.programs import Container, Elsewhere, Program, command_program, first_word, is_python, name_elsewhere
 from rekindle.executors.runtimes import JUMPSTART, image_program, runs_container, view, with_code
 from rekindle.executors.slots import Held
 
@@ -95,10 +95,7 @@ def _interpreter_away(spec: TrainingSpec) -> str:
     algorithm = spec.algorithm
     if algorithm.python is not None and not is_python(algorithm.python):
         return f"its Python, {algorithm.python!r}"
-    try:
-        program = command_words(algorithm.command)[0] if algorithm.command is not None else ""
-    except InvalidValue:
-        return ""
+    program = first_word(algorithm.command or "")
     return f"its program, {program!r}" if os.path.isabs(program) and not os.path.exists(program) else ""
 
 

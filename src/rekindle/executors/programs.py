@@ -133,6 +133,17 @@ def command_words(command: str) -> list[str]:
     return words
 
 
+def first_word(command: str) -> str:
+    """The program that a command line names; empty where it names none. It is asked for again and again, and the rest may be a
+    whole script, which takes a thousand times as long to take apart."""
+    words = shlex.shlex(command, posix=True)
+    words.whitespace_split, words.commenters = True, ""
+    try:
+        return next(words, "")
+    except ValueError:
+        return ""
+
+
 def chosen_python(python: str | None) -> tuple[str, str, dict[str, str]]:
     """The interpreter, its folder and the variables for ``Algorithm.python``: an interpreter or an environment's folder.
 

@@ -191,6 +191,16 @@ def test_a_python_by_its_name_alone_comes_with_its_path(python: str, way_out: st
     assert refused.value.hint == way_out.format(folder=tmp_path)
 
 
+@pytest.mark.parametrize("command", ["/bin/x -a 'b c'", "'/my own/x' y", "#x y", "a\\ b c", " x "])
+def test_the_first_word_is_a_command_s_program(command: str) -> None:
+    assert programs.first_word(command) == programs.command_words(command)[0]
+    assert programs.first_word(command + ' "of a shell') == programs.first_word(command)
+
+
+def test_what_is_no_command_line_names_no_program() -> None:
+    assert [programs.first_word(command) for command in ("", "'x y")] == ["", ""]
+
+
 def test_a_shell_may_be_asked_for() -> None:
     programs.check_command(Algorithm(command="bash -c 'a | b' ; x"), os.environ["PATH"])
 
