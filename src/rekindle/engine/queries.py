@@ -163,12 +163,10 @@ def _waits_for_anybody(store: JobStore, job: TuningJob, subject: str, home: str)
     """Whether a tuning job that may begin a further training job has no worker."""
     if job.status.is_terminal or job.stop_requested or job.ending is not None:
         return False
-    # Where a worker wrote down what it waits for, it gives the work back now and then, for others to take.
-    free_for = 0.0 if job.waiting_for is None else _GIVEN_BACK_SECONDS
-    if not store.unclaimed(f"@{home}", 1, subject, free_for):
-        return False
-    limit = job.spec.limits.max_jobs
-    return limit is None or sum(store.counters([job.id])[job.id].values()) < limit
+    launched, limit = sum(store.counters([job.id])[job.id].values()), job.spec.limits.max_jobs
+    # What a worker has had, and waits for room, it gives back now and then for a moment, for others to take.
+    free_for = _GIVEN_BACK_SECONDS if launched or job.waiting_for is not None else 0.0
+    return (limit is None or launched < limit) and bool(store.unclaimed(f"@{home}", 1, subject, free_for))
 
 
 def training_waits_for(store: JobStore, job: TrainingJob, home: str) -> str | None:
