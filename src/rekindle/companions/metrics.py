@@ -138,13 +138,14 @@ def _query_answer(metrics: TrainingMetrics, call: Call, query: Any, backwards: b
     within = {"StartTime": call.parameters.get("StartTime"), "EndTime": call.parameters.get("EndTime")}
     asked = {"Period": stat.get("Period"), "Statistics": [stat.get("Stat")], "Unit": stat.get("Unit")}
     question = _json_question({**metric, **within, **asked})
+    label = "" if query.get("Label") is None else _read(query, "Label", _text, "text")
     if query.get("ReturnData") in (False, "false"):
         return None
     found = _datapoints(metrics, call, question, _MAX_OF_SEVERAL)
     shown = found[::-1] if backwards else found
     return {
         "Id": name,
-        "Label": query.get("Label") or question.metric,
+        "Label": label or question.metric,
         "Timestamps": [point.at for point in shown],
         "Values": [value for point in shown for value in point.statistics.values()],
         "StatusCode": "Complete",

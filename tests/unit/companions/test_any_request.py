@@ -134,6 +134,37 @@ def test_cloudwatch_answers_any_question_of_several(parameters, dimensions):
         assert isinstance(json.loads(answer), dict)
 
 
+@pytest.mark.parametrize("label", [{"Timestamp": "x"}, {"a b": "x"}, [float("inf")], 5])
+def test_a_label_is_text(label):
+    """The answer repeats it: an object was taken for a part of the answer."""
+    dimensions = [{"Name": "TrainingJobName", "Value": "job"}]
+    metric = {"Namespace": NAMESPACE, "MetricName": "loss", "Dimensions": dimensions}
+    query = {"Id": "a", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}, "Label": label}
+    data = {"StartTime": 0, "EndTime": 1000, "MetricDataQueries": [query]}
+    target = "GraniteServiceVersion20100801.GetMetricData"
+    status, answer = status_and_body(cloudwatch_app(METRICS), json.dumps(data).encode(), target)
+    assert (status, b"The parameter Label must be text" in answer) == (400, True)
+
+
+def test_a_label_in_parts_is_refused_in_the_query_protocol():
+    stat = "MetricDataQueries.member.1.MetricStat"
+    dimension = f"{stat}.Metric.Dimensions.member.1"
+    form = {
+        "Action": "GetMetricData",
+        "StartTime": "1970-01-01T00:00:00Z",
+        "EndTime": "1970-01-01T00:16:40Z",
+        f"{stat}.Metric.Namespace": NAMESPACE,
+        f"{stat}.Metric.MetricName": "loss",
+        f"{dimension}.Name": "TrainingJobName",
+        f"{dimension}.Value": "job",
+        f"{stat}.Period": "60",
+        f"{stat}.Stat": "Sum",
+        "MetricDataQueries.member.1.Label.Timestamp": "x",
+    }
+    status, answer = status_and_body(cloudwatch_app(METRICS), urlencode(form).encode(), None)
+    assert (status, b"The parameter Label must be text" in answer) == (400, True)
+
+
 @pytest.mark.parametrize(("value", "count"), [(1.7e308, 0), (2.0**360, 2)])
 def test_statistics_of_the_largest_values(value, count):
     """A loss that grows without end is a number as long as a double holds it; a sum of such may be none."""
