@@ -578,6 +578,22 @@ def test_a_search_through_very_many_streams_is_answered_by_parts(monkeypatch: py
         assert messages(further) == ["line 51"]
 
 
+def test_a_search_goes_on_past_a_stream_that_is_deleted_while_it_reads() -> None:
+    lines = {(ALICES, f"job-{n}/algo-1-7"): [(1000, f"line {n}")] for n in range(3)}
+
+    class Cleared(WrittenLogs):
+        def streams(self, owner: Owner, prefix: str, after: str, limit: int) -> Sequence[LogStream]:
+            found = super().streams(owner, prefix, after, limit)
+            lines.pop((ALICES, "job-1/algo-1-7"), None)
+            return found
+
+    with serving_logs(Cleared(lines)) as logs:
+        assert messages(logs.filter_log_events(logGroupName=GROUP)) == ["line 0", "line 2"]
+        # One that is asked for by its name is missed.
+        asked = partial(logs.filter_log_events, logGroupName=GROUP, logStreamNames=["job-1/algo-1-7"])
+        assert code_of(asked)[1] == "ResourceNotFoundException"
+
+
 def test_a_search_through_very_long_logs_is_answered_by_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rekindle.companions.logs._GONE_THROUGH", 100)
     monkeypatch.setattr("rekindle.companions.logs._MANY", 30)

@@ -152,9 +152,12 @@ def _matching(logs: TrainingLogs, call: Call) -> Iterator[tuple[str, int, LogEve
     if token and not (resumed and _is_position(position)):
         raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
     streams, following = _named_streams(logs, call, times, resumed)
+    # One that was only looked up may be deleted while others are searched.
+    must_be_there = bool(call.parameters.get("logStreamNames"))
     gone = 0
     for stream in streams:
-        for begin, event in _events(logs, call, stream, int(position) if token and stream == resumed else 0, times):
+        begun = int(position) if token and stream == resumed else 0
+        for begin, event in _events(logs, call, stream, begun, times, must_be_there):
             if gone == _GONE_THROUGH:
                 yield stream, begin, None
                 return
@@ -228,12 +231,15 @@ def _terms(pattern: str) -> Iterator[str]:
 
 
 def _events(
-    logs: TrainingLogs, call: Call, stream: str, position: int, times: tuple[int, int]
+    logs: TrainingLogs, call: Call, stream: str, position: int, times: tuple[int, int], must_be_there: bool = True
 ) -> Iterator[tuple[int, LogEvent]]:
-    """Each event within the times, with the position that it begins at; ResourceNotFoundException for no stream."""
+    """Each event within the times, with the position that it begins at; ResourceNotFoundException for no stream, unless it
+    need not be there."""
     start, end = times
     while True:
         page = logs.events(call.owner, stream, position, _MANY)
+        if page is None and not must_be_there:
+            return
         if page is None:
             raise ServiceError("ResourceNotFoundException", "The specified log stream does not exist.")
         for event in page:
