@@ -144,12 +144,12 @@ def picture(snapshot: Snapshot, now: float) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    progress, spec = progress_of(snapshot, now), snapshot.job.spec
+    progress = progress_of(snapshot, now)
     parts: list[RenderableType] = [_head(snapshot, progress)]
     if progress.best is not None:
         best = progress.best
         values = settings_text(configuration(best, snapshot))
-        text = f"{spec.definition.objective.metric}={cell(best.objective_value)}"
+        text = f"{best.objective_metric}={cell(best.objective_value)}"
         line = Text.assemble(("best ", "bold"), (text, "bold green"), f"  {values}", overflow="fold")
         parts.append(Cropped(line, Text(f"  {best.name}", style="dim", overflow="fold"), BEST_LINES))
     if waiting := _waiting(snapshot):

@@ -247,15 +247,16 @@ def _failed(record: dict[str, Any]) -> int:
 def _show_record(record: dict[str, Any]) -> None:
     from rekindle.cli.kin import KINDS
     from rekindle.cli.printing import one_line, pairs, settings_text, show
+    from rekindle.cli.records import objective_of_all
     from rekindle.cli.summary import model_place, saved_line
 
-    warm = record["warm_start"]
+    warm, objective = record["warm_start"], objective_of_all(record)
     rows: dict[str, object] = {
         "tuning job": record["name"],
         "status": record["status"],
         "failure reason": record["failure_reason"],
         "ended because": record["ended_because"],
-        "objective": f"{record['objective']['goal']} {record['objective']['metric']}",
+        "objective": f"{objective['goal']} {objective['metric']}",
         "strategy": f"{record['strategy']}, seed {record['seed']}",
         "training jobs": _counted(record["training_jobs"], record["limits"]["jobs"]),
         "limits": settings_text({k: v for k, v in record["limits"].items() if v is not None}),
@@ -351,7 +352,8 @@ def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob, are_others: 
         tell("No training jobs in this state." if are_others else "No training jobs yet.")
         return
     names = _names(job)
-    metric, several = job.spec.definition.objective.metric, len(job.spec.definitions) > 1
+    metrics, several = {d.objective.metric for d in job.spec.definitions}, len(job.spec.definitions) > 1
+    metric = "objective" if len(metrics) > 1 else job.spec.definition.objective.metric
     counted = "epochs" in records[0]
     columns = ["", "training job", *["definition"] * several, "status", metric, *["epochs"] * counted, "time", *names]
     rows = [

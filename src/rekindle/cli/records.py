@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -173,6 +173,12 @@ def definition_record(definition: Definition) -> dict[str, Any]:
         "algorithm": builtin.name if builtin else None,
         "channels": {c.name: c.uri for c in training.channels},
     }
+
+
+def objective_of_all(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The objective in words for people, from a tuning job's record: each definition may have a metric of its own."""
+    metrics = dict.fromkeys(str(d["objective"]["metric"]) for d in record["definitions"] or [record])
+    return {**record["objective"], "metric": " or ".join(metrics)}
 
 
 def definition_records(spec: TuningJobSpec) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ def gather(app: App, snapshot: Snapshot) -> Told:
     """All that a page tells of a tuning job."""
     from rekindle.cli.jobs import counts_in_words, show_record, state_in_words, trial_records
     from rekindle.cli.kin import kind_in_words, readings, sentences
-    from rekindle.cli.records import moment, range_record
+    from rekindle.cli.records import moment, objective_of_all, range_record
     from rekindle.engine.explain import explain_tuning_job
     from rekindle.engine.queries import describe_job
     from rekindle.pages.report import Told
@@ -51,7 +51,7 @@ def gather(app: App, snapshot: Snapshot) -> Told:
     warm = why["warm_start"]
     record = show_record(app, describe_job(app.store, job), snapshot)
     return Told(
-        job=record,
+        job={**record, "objective": objective_of_all(record)},
         trials=[{**t, "state": state_in_words(t)} for t in trial_records(app, job, snapshot.jobs)],
         counts=counts_in_words(record["training_jobs"]),
         why=why,

@@ -95,9 +95,10 @@ def _column(job: TrainingJob | None, view: TuningJobView, names: Sequence[str]) 
     given: Mapping[str, str] = {} if job is None else job.hyperparameters
     metric = view.job.spec.definition.objective.metric
     if record is None:
-        record = {"objective": None, "values": {}, "name": None, "tuning_job": None, "definition": None, "model": None}
+        record = dict.fromkeys(("metric", "objective", "name", "tuning_job", "definition", "model")) | {"values": {}}
     return [
-        (metric, record["objective"]),
+        # Of several definitions each may have a metric of its own.
+        (record["metric"] or metric, record["objective"]),
         *[("definition", record["definition"])] * (len(view.job.spec.definitions) > 1),
         *((name, record["values"].get(name, given.get(name))) for name in names),
         ("training job", record["name"]),

@@ -6,13 +6,18 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from rekindle.cli.jobs import _show_trials
 from rekindle.cli.metrics import catch
 from rekindle.cli.plan import _show, plan_record
+from rekindle.cli.records import objective_of_all, trial_record, tuning_record
+from rekindle.cli.summary import show_best
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.tuning_job import RELAXED, Definition, TuningJobSpec
 from rekindle.engine.commands import check_tuning_job
+from rekindle.engine.queries import describe
 from rekindle.search.space import Categorical
 from support.engine import Engine
+from support.simulated import Script
 from support.specs import tuning_spec
 
 
@@ -49,3 +54,26 @@ def test_a_sample_log_is_held_against_the_patterns_of_each_definition() -> None:
     one, two = catch(several().definitions, ["cost=3"])
     assert (one.definition, one.objective, one.count) == ("one", True, 0)
     assert (two.definition, two.objective, two.final) == ("two", True, 3.0)
+
+
+def test_a_result_bears_the_metric_of_its_own_definition(capsys: Any) -> None:
+    """Each definition may have another one: the second's result was shown as the first's."""
+    engine = Engine(lambda given: Script((float(given["x"]),)))
+    one, two = several().definitions
+    algorithm = replace(two.training.algorithm, metrics=(MetricDefinition("cost", "cost=(.*)"),))
+    two = replace(two, training=replace(two.training, algorithm=algorithm), objective=replace(two.objective, metric="cost"))
+    job = engine.create(replace(several(), definitions=(one, two)))
+    engine.run(job.name)
+    found = engine.trials(job.name)
+    of_two = next(j for j in found if j.definition_name == "two")
+    best = replace(of_two, objective_value=0.25, objective_metric="cost")
+    show_best(replace(describe(engine.store, engine.owner, job.name), best=best, overall_best=None))
+    told = capsys.readouterr().out
+    assert "cost" in told
+    assert "loss" not in told
+    record = tuning_record(describe(engine.store, engine.owner, job.name))
+    assert objective_of_all(record) == {"goal": "minimize", "metric": "loss or cost"}
+    _show_trials([{**trial_record(j, job), "seconds": 1.0} for j in found], job, True)
+    header = capsys.readouterr().out.splitlines()[0]
+    assert "objective" in header
+    assert "loss" not in header
