@@ -25,11 +25,11 @@ from rekindle.domain.errors import NotFound, RekindleError
 from rekindle.domain.training_job import SecondaryStatus, TrainingJob
 from rekindle.engine.health import log_end
 from rekindle.engine.holders import is_dead
-from rekindle.engine.host import Host
 from rekindle.engine.memory import Memory
 from rekindle.engine.ports import NO_POINTS, Lease, LeaseLost, RunKey, RunState, StoreUnavailable, parse_subject
 from rekindle.engine.queries import parents_of
 from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconcile_tuning_job, wants_more
+from rekindle.engine.suitability import Suitability
 from rekindle.engine.work import Work
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ class Worker:
     _store_is_away: bool = False
 
     @property
-    def _host(self) -> Host:
-        """What this host could do."""
-        return Host(self.step.store, self.step.executor)
+    def _here(self) -> Suitability:
+        """What suits this host."""
+        return Suitability(self.step.store, self.step.executor)
 
     def run(self, until: Callable[[], bool]) -> None:
         """Works until ``until`` says so, which may look into the store. Training jobs that still run go on without us. Leases
@@ -221,7 +221,7 @@ class Worker:
         yield from claim(free_for=YIELD_SECONDS, without=tuple(self._offers))
         ahead = sum(work.wants_more and not work.lacks_room for work in self._work.values())
         for subject in self.step.store.unclaimed(self.holder, MOST_LOOKED_AT):
-            if subject not in self._offers and self._host.could_begin(subject, ahead + 1):
+            if subject not in self._offers and self._here.could_begin(subject, ahead + 1):
                 found = claim(only=subject)
                 ahead += len(found)
                 yield from found
@@ -279,7 +279,7 @@ class Worker:
         """Whether a piece of work has waited for longer than the others may go before it, for what this host has."""
         if work.waits_since is None or self.step.clock.now() - work.waits_since < PATIENCE_SECONDS:
             return False
-        return self._host.has_room_ever(work.specs)
+        return self._here.has_room_ever(work.specs)
 
     def _move_apart(self, work: Work, at_most: int | None) -> None:
         """Moves one piece of work; a defect that it meets stays its own, unless there is no other work."""
@@ -303,7 +303,7 @@ class Worker:
         if not work.is_checked:
             if self.step.clock.now() > self._checks_until:
                 return
-            refusal = self._host.refusal_of(work.lease.subject)
+            refusal = self._here.refusal_of(work.lease.subject)
             if refusal is not None:
                 # Others are to have it; what nobody takes waits or fails here, and says why.
                 self._tell_of(work.lease.subject, refusal)
@@ -344,7 +344,7 @@ class Worker:
             since = work.waits_since if work.lacks_room else None
             if since is None or _is_early(work.next_offer, now, OFFER_SECONDS):
                 continue
-            here = self._host.has_room_ever(work.specs)
+            here = self._here.has_room_ever(work.specs)
             # What has waited for less than an offer takes may soon begin.
             is_time = now - since >= LEFT_SECONDS and not _is_early(self._next_offer, now, BETWEEN_OFFERS_SECONDS)
             # What has begun goes on where its checkpoints are.

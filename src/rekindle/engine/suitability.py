@@ -1,4 +1,4 @@
-"""What this host could do with work that is somebody's, or nobody's yet."""
+"""Whether work, somebody's or nobody's yet, suits this host."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rekindle.engine.ports import Executor, JobStore, StoreUnavailable, parse_su
 
 
 @dataclass(frozen=True)
-class Host:
-    """This host, by its executor."""
+class Suitability:
+    """What this host, by its executor, could do."""
 
     store: JobStore
     executor: Executor
