@@ -26,6 +26,8 @@ Watched = Callable[[Sequence[Result]], Iterable[Result]]
 _COMMON = 0.5
 #: What we keep with a study, in its user attributes.
 _OURS = "rekindle"
+#: What to do about a part of a study.
+_DELETE = "Delete it, by `optuna delete-study` or `optuna.delete_study()`"
 #: What we keep with a trial: seconds since the epoch. Optuna's own times have no zone, and none of when it was made.
 _TIMES = "created_started_ended"
 
@@ -55,6 +57,9 @@ def read_study(url: str, name: str | None = None, among: Collection[str] | None 
             "--from-optuna", study.study_name, f"the study has {len(study.directions)} objectives, not one", way_out
         )
     states, trials = optuna.trial.TrialState, _trials(study)
+    if len(trials) < _due(study):
+        reason = f"an export that was broken off, or is under way: {len(trials)} of {_due(study)} trials are there"
+        raise InvalidValue("--from-optuna", study.study_name, reason, f"{_DELETE} and export it again.")
     ended = [t for t in trials if t.state in (states.COMPLETE, states.PRUNED, states.FAIL)]
     notes = _counted(len(trials) - len(ended), "still running or waiting: left out")
     ended, kept, more = _common(ended, among)
@@ -90,10 +95,11 @@ def write_study(url: str, name: str, definition: Definition, results: Sequence[R
     try:
         study = optuna.create_study(storage=url, study_name=name, direction=definition.objective.direction)
     except optuna.exceptions.DuplicatedStudyError as error:
-        raise NameInUse("study", name, "Give it another name by --name.") from error
+        raise NameInUse("study", name, _way_out(optuna, url, name)) from error
     except Exception as error:
         raise RekindleError(f"--to {without_secrets(url)}: Optuna cannot open this storage ({_line(error)}).") from error
     try:
+        study.set_user_attr(_OURS, {"statics": dict(definition.statics), "trials": len(results)})
         _fill(optuna, study, definition, watched(results))
     except BaseException:
         # Half of it would pass for the whole, and be in the way of the next try.
@@ -108,16 +114,34 @@ def _fill(optuna: Any, study: Any, definition: Definition, results: Iterable[Res
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they call it experimental
         study.set_metric_names([definition.objective.metric])
-    study.set_user_attr(_OURS, {"statics": dict(definition.statics)})
     distributions = {p.name: _distribution(optuna, p) for p in definition.ranges}
     study.add_trials(_trial(optuna, i, r, definition, distributions) for i, r in enumerate(results))
 
 
-def _statics(study: Any) -> dict[str, str]:
-    """The static hyperparameters that ``write_study`` kept with a study; none where others wrote it."""
+def _way_out(optuna: Any, url: str, name: str) -> str:
+    """What to do where a study is in the way: perhaps only a part, for a process that is killed takes nothing back."""
+    study = optuna.load_study(study_name=name, storage=url)
+    if len(study.get_trials(deepcopy=False)) < _due(study):
+        return f"Its export was broken off, or is under way. {_DELETE}, or give this one another name by --name."
+    return "Give it another name by --name."
+
+
+def _kept(study: Any, what: str) -> Any:
+    """What ``write_study`` kept with a study; None where others wrote it."""
     kept = study.user_attrs.get(_OURS)
-    statics = kept.get("statics") if isinstance(kept, Mapping) else None
+    return kept.get(what) if isinstance(kept, Mapping) else None
+
+
+def _statics(study: Any) -> dict[str, str]:
+    """The static hyperparameters; none of a study that others wrote."""
+    statics = _kept(study, "statics")
     return {str(n): str(v) for n, v in statics.items()} if isinstance(statics, Mapping) else {}
+
+
+def _due(study: Any) -> int:
+    """How many trials a study has at least, if it is whole."""
+    trials = _kept(study, "trials")
+    return trials if isinstance(trials, int) else 0
 
 
 def _optuna() -> Any:

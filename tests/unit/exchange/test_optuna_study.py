@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +205,24 @@ def test_a_study_that_was_broken_off_leaves_nothing_in_the_way(tmp_path: Path, m
             write_study(url, "s", definition, results)
     write_study(url, "s", definition, results)
     assert [r.objective for r in read_study(url).results] == [1.0, 2.0]
+
+
+def test_a_part_of_a_study_passes_for_no_whole_one(tmp_path: Path) -> None:
+    """A process that is killed takes nothing back."""
+    url = f"sqlite:///{tmp_path}/study.db"
+    definition = tuning_spec(ranges=(Continuous("x", 0, 1),)).definition
+    results = [Result("1", {"x": "0.5"}, 1.0), Result("2", {"x": "0.6"}, 2.0)]
+
+    def meanwhile(rows: Sequence[Result]) -> Iterator[Result]:
+        yield rows[0]
+        with pytest.raises(InvalidValue, match=r"1 of 2 trials are there\. Delete it"):
+            read_study(url)
+        with pytest.raises(NameInUse, match="was broken off, or is under way"):
+            write_study(url, "s", definition, results)
+        yield rows[1]
+
+    write_study(url, "s", definition, results, meanwhile)
+    assert len(read_study(url).results) == 2
 
 
 def test_what_cannot_be_opened_or_mapped_is_refused(tmp_path: Path) -> None:
