@@ -10,6 +10,7 @@ from pathlib import Path
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.object_names import checked_relative
 from rekindle.engine.paths import host_in, path_in
+from rekindle.engine.trees import files_below
 
 
 class FileObjects:
@@ -89,11 +90,8 @@ def _files(path: Path, start: Path) -> Iterator[tuple[str, Path]]:
     if path.is_file():
         yield path.relative_to(start).as_posix(), path
     elif path.is_dir():
-        for folder, _, names in os.walk(path):
-            for name in names:
-                found = Path(folder) / name
-                if found.is_file():
-                    yield found.relative_to(start).as_posix(), found
+        for _, found in files_below(str(path)):
+            yield Path(found).relative_to(start).as_posix(), Path(found)
 
 
 def _path(uri: str) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rekindle.domain.errors import RekindleError
 from rekindle.engine.ports import ObjectStore, StoreUnavailable
+from rekindle.engine.trees import files_below
 
 #: What says that a file is still the one that was copied: its size and the time of its last change.
 Mark = list[int]
@@ -67,15 +68,12 @@ def _follow(objects: ObjectStore, name: str, folder: str, uri: str, known: dict[
 def _marks(folder: str) -> dict[str, Mark]:
     """Every file below a folder."""
     found: dict[str, Mark] = {}
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            try:
-                status = path.stat()
-            except OSError:  # gone since, or a link to nothing
-                continue
-            if path.is_file():
-                found[path.relative_to(folder).as_posix()] = [status.st_size, status.st_mtime_ns]
+    for name, path in files_below(folder):
+        try:
+            status = os.stat(path)
+        except OSError:  # gone since
+            continue
+        found[name] = [status.st_size, status.st_mtime_ns]
     return found
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from rekindle.domain.errors import InvalidValue
@@ -15,6 +14,7 @@ from rekindle.domain.texts import unwanted
 from rekindle.engine.inputs import LOOKED_FOR, made_way
 from rekindle.engine.paths import host_in
 from rekindle.engine.ports import StoreUnavailable
+from rekindle.engine.trees import files_below
 
 
 class S3Objects:
@@ -106,12 +106,9 @@ class S3Objects:
                 check_is_text(uri)
                 self._client.upload_file(path, bucket, key)
                 return
-            for folder, _, names in os.walk(path):
-                for file in (os.path.join(folder, name) for name in names):
-                    if os.path.isfile(file):
-                        inside = Path(file).relative_to(path).as_posix()
-                        check_is_text(f"{uri.rstrip('/')}/{inside}")
-                        self._client.upload_file(file, bucket, f"{key.rstrip('/')}/{inside}")
+            for name, file in files_below(path):
+                check_is_text(f"{uri.rstrip('/')}/{name}")
+                self._client.upload_file(file, bucket, f"{key.rstrip('/')}/{name}")
 
     def remove(self, uri: str) -> None:
         """See ObjectStore."""

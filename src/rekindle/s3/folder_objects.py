@@ -14,6 +14,7 @@ from rekindle.domain.object_names import check_is_text, check_names, relative
 from rekindle.domain.texts import unwanted
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.inputs import LOOKED_FOR, made_way
+from rekindle.engine.trees import files_below
 from rekindle.s3.bucket_folder import BucketFolder, Opened
 from rekindle.s3.buckets import Buckets
 from rekindle.s3.drop import BLOCK_BYTES, Drop
@@ -145,8 +146,4 @@ def _files(path: str) -> Iterator[tuple[str, str]]:
     """Files and their names below the path, but for links that lead to none; no name for the path itself."""
     if not os.path.isdir(path):
         yield path, ""
-    for folder, _, names in os.walk(path):
-        for name in names:
-            file = os.path.join(folder, name)
-            if os.path.isfile(file):
-                yield file, Path(file).relative_to(path).as_posix()
+    yield from ((file, name) for name, file in files_below(path))
