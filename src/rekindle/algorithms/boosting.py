@@ -153,7 +153,8 @@ def _for_several_hosts(given: Mapping[str, Any]) -> dict[str, Any]:
         instead["updater"] = ",".join(word for word in words if word != "prune")
     changed = {name: value for name, value in instead.items() if value != given[name]}
     if changed:
-        tell(f"[WARNING] On several hosts trees are grown otherwise: {changed} instead of { ({n: given[n] for n in changed}) }")
+        asked = {name: given[name] for name in changed}
+        tell(f"[WARNING] On several hosts trees are grown otherwise: {changed} instead of {asked}")
     return instead
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 #: The exit code after Ctrl-C, ``problems.ExitCode.INTERRUPTED``, for when that cannot be imported any more.
@@ -22,13 +23,13 @@ def take_interrupts() -> None:
         signal.signal(signal.SIGINT, _raise_once)
 
 
-def take_terminations() -> Callable[[], None]:
+def take_terminations() -> Callable[[], object]:
     """From now on SIGTERM is as Ctrl-C, until what this returns is called: for a command that has something to say of what it
     leaves."""
     if not _is_main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         return lambda: None
     signal.signal(signal.SIGTERM, _raise_once)
-    return lambda: _as_before(signal.SIGTERM)
+    return partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
 
 
 def is_interrupt(error: BaseException | None) -> bool:
@@ -47,10 +48,6 @@ def leave(number: int, frame: FrameType | None) -> None:
 
 def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
-
-
-def _as_before(number: int) -> None:
-    signal.signal(number, signal.SIG_DFL)
 
 
 def _raise_once(number: int, frame: FrameType | None) -> None:

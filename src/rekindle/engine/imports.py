@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rekindle.domain.completion import not_improving
@@ -71,6 +71,10 @@ class Result:
         if self.stopped:
             return "Stopped"
         return "Completed" if self.completed or self.objective is not None else "Failed"
+
+
+#: Hands results on, one by one, to whoever writes them.
+Watched = Callable[[Sequence[Result]], Iterable[Result]]
 
 
 @dataclass(frozen=True)

@@ -200,8 +200,7 @@ def with_model_now(executor: Executor, job: TrainingJob) -> TrainingJob:
 
 def with_models_now(executor: Executor, view: TuningJobView) -> TuningJobView:
     """The same of the best ones."""
-    found = (None if job is None else with_model_now(executor, job) for job in (view.best, view.overall_best))
-    best, overall = found
+    best, overall = (job and with_model_now(executor, job) for job in (view.best, view.overall_best))
     return replace(view, best=best, overall_best=overall)
 
 

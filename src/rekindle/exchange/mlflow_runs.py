@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
 from rekindle.domain.errors import RekindleError, Unsupported
 from rekindle.domain.texts import without_secrets
-from rekindle.engine.imports import Result
+from rekindle.engine.imports import Result, Watched
 
 #: MLflow takes this many entries in one call.
 _BATCH = 100
@@ -31,7 +31,7 @@ def write_runs(
     statics: Mapping[str, str],
     results: Sequence[Result],
     called: Mapping[str, str],
-    watched: Callable[[Sequence[Result]], Iterable[Result]] = iter,
+    watched: Watched = iter,
 ) -> int:
     """A run in the experiment for each result that is not there yet; returns how many were added. ``called``: the names of
     hyperparameters there (``names_there``); ``watched`` sees how far it is. Raises RekindleError where the tracking server or

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,12 +15,9 @@ from rekindle.domain.errors import InvalidValue, NameInUse, RekindleError, Unsup
 from rekindle.domain.search_plan import configuration_of
 from rekindle.domain.texts import without_secrets
 from rekindle.domain.tuning_job import Definition
-from rekindle.engine.imports import LAST_SECOND, Result
+from rekindle.engine.imports import LAST_SECOND, Result, Watched
 from rekindle.search.history import Direction
 from rekindle.search.space import Categorical, Continuous, Integer, Parameter, SpaceError, resolved_scaling
-
-#: Hands results on, one by one, to whoever writes them.
-Watched = Callable[[Sequence[Result]], Iterable[Result]]
 
 #: A parameter that fewer than this share of the trials have is left out, and not the trials without it.
 _COMMON = 0.5
@@ -121,7 +118,7 @@ def _fill(optuna: Any, study: Any, definition: Definition, results: Iterable[Res
 def _way_out(optuna: Any, url: str, name: str) -> str:
     """What to do where a study is in the way: perhaps only a part, for a process that is killed takes nothing back."""
     study = optuna.load_study(study_name=name, storage=url)
-    if len(study.get_trials(deepcopy=False)) < _due(study):
+    if len(_trials(study)) < _due(study):
         return f"Its export was broken off, or is under way. {_DELETE}, or give this one another name by --name."
     return "Give it another name by --name."
 

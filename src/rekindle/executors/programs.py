@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -235,22 +234,25 @@ def _check_program(command: str, program: str, source: Path | None, path: str, o
 def _check_first_line(command: str, program: str, file: Path, on_node: bool) -> None:
     """Raises InvalidValue for a script that the system would not start, and of which it says no more than that something is not
     there. What holds a zero is no script; what cannot be read may be started all the same."""
-    with contextlib.suppress(OSError), file.open("rb") as opened:
-        begin = opened.read(_FIRST_LINE)
-        line, *_ = begin.splitlines(keepends=True) or [b""]
-        if b"\0" in begin or (on_node and not line.startswith(b"#!")):
-            return
-        if not line.startswith(b"#!"):
-            reason = f"{program!r} has no first line that names its interpreter"
-            way_out = f"Write: {'python' if program.endswith('.py') else 'bash'} {program}"
-            raise InvalidValue("command", command, reason, way_out)
-        if line.endswith(b"\r\n") and not _TAKES_RETURN.match(line):
-            reason = f"the lines of {program!r} end as on Windows, and its first names no program"
-            raise InvalidValue("command", command, reason, f"Save it with the line ends of Linux: sed -i 's/\\r$//' {program}")
-        interpreter = os.fsdecode(line[2:].split()[0]) if line[2:].split() else ""
-        if not on_node and (not interpreter or (os.path.isabs(interpreter) and not os.path.exists(interpreter))):
-            reason = f"the first line of {program!r} names {interpreter!r}, and there is no such program"
-            raise InvalidValue("command", command, reason, "Name one that is there, as in: #!/usr/bin/env python3")
+    try:
+        with file.open("rb") as opened:
+            begin = opened.read(_FIRST_LINE)
+    except OSError:
+        return
+    line, *_ = begin.splitlines(keepends=True) or [b""]
+    if b"\0" in begin or (on_node and not line.startswith(b"#!")):
+        return
+    if not line.startswith(b"#!"):
+        reason = f"{program!r} has no first line that names its interpreter"
+        way_out = f"Write: {'python' if program.endswith('.py') else 'bash'} {program}"
+        raise InvalidValue("command", command, reason, way_out)
+    if line.endswith(b"\r\n") and not _TAKES_RETURN.match(line):
+        reason = f"the lines of {program!r} end as on Windows, and its first names no program"
+        raise InvalidValue("command", command, reason, f"Save it with the line ends of Linux: sed -i 's/\\r$//' {program}")
+    interpreter = os.fsdecode(next(iter(line[2:].split()), b""))
+    if not on_node and (not interpreter or (os.path.isabs(interpreter) and not os.path.exists(interpreter))):
+        reason = f"the first line of {program!r} names {interpreter!r}, and there is no such program"
+        raise InvalidValue("command", command, reason, "Name one that is there, as in: #!/usr/bin/env python3")
 
 
 def _check_script(command: str, words: Sequence[str], source: Path | None) -> None:

@@ -96,26 +96,26 @@ def test_a_description_says_what_a_tuning_job_waits_for_from_the_first_second() 
     assert described(engine, service)["WaitingFor"] == "waits for a free slot: 0 of 0 in use"
 
 
-def test_a_tuning_job_that_a_worker_gives_back_for_a_moment_waits_for_no_other_worker() -> None:
+def given_back(jobs: int) -> tuple[Engine, Service]:
+    """A tuning job of which a worker has begun one training job, which is given back."""
     engine = Engine()
-    engine.create(tuning_spec(jobs=2, parallel=1))
-    service = Service(engine.store, engine.executor, engine.clock, RELAXED, None)
+    engine.create(tuning_spec(jobs=jobs, parallel=1))
     worker = engine.worker()
     worker.tick()
     assert engine.job("job").waiting_for is None
     worker.shut_down()
+    return engine, Service(engine.store, engine.executor, engine.clock, RELAXED, None)
+
+
+def test_a_tuning_job_that_a_worker_gives_back_for_a_moment_waits_for_no_other_worker() -> None:
+    engine, service = given_back(jobs=2)
     assert "WaitingFor" not in described(engine, service)
     engine.clock.sleep(10)
     assert described(engine, service)["WaitingFor"].startswith("waits for a worker")
 
 
 def test_a_tuning_job_that_begins_no_more_waits_for_no_worker() -> None:
-    engine = Engine()
-    engine.create(tuning_spec(jobs=1, parallel=1))
-    service = Service(engine.store, engine.executor, engine.clock, RELAXED, None)
-    worker = engine.worker()
-    worker.tick()
-    worker.shut_down()
+    engine, service = given_back(jobs=1)
     assert "WaitingFor" not in described(engine, service)
 
 

@@ -69,7 +69,7 @@ def _check_names(builtin: Builtin, names: Sequence[str], where: str) -> None:
             raise InvalidValue(f"{where}static.{name}", None, f"Missing required hyperparameter: {name}")
     for name, known in zip(names, own, strict=True):
         if own.count(known) > 1:
-            both = ", ".join(n for n in names if builtin.aliases.get(n, n) == known)
+            both = ", ".join(n for n, other in zip(names, own, strict=True) if other == known)
             raise InvalidValue(f"{where}static.{name}", name, f"{known} is given twice, as {both}", "Leave one of them out.")
 
 
