@@ -72,6 +72,44 @@ class TestProcessExecutor(ExecutorSuite):
         supervisor.kill()
         until(lambda: not alive(supervisor.pid), "its death")
 
+    # Where there is neither a guard nor another's environment to be seen, as on macOS.
+
+    @pytest.fixture
+    def as_on_macos(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(process, "_START", process._START.replace("import sys;", "import sys; sys.platform = 'darwin';", 1))
+        monkeypatch.setattr(psutil.Process, "environ", lambda _: {})
+
+    @pytest.mark.usefixtures("as_on_macos")
+    def test_what_a_killed_supervisor_leaves_is_known_by_its_notes(self, bench: Bench, executor: Executor) -> None:
+        own = "import subprocess\nsubprocess.Popen([sys.executable, '-c', 'input()'], stdin=-1, start_new_session=True)\n"
+        executor.launch(bench.run(own + IGNORE_SIGTERM))
+        bench.await_mark("ready")
+        left = supervisor_of(bench.home, KEY).children(recursive=True)
+        self.kill_supervisor(executor, KEY)
+        assert len([p for p in left if alive(p.pid)]) == 2
+        assert finished(executor).state is RunState.LOST
+        assert [p for p in left if alive(p.pid)] == []
+
+    @pytest.mark.usefixtures("as_on_macos")
+    def test_so_it_is_where_the_folder_was_removed(self, bench: Bench, executor: Executor) -> None:
+        executor.launch(bench.run(IGNORE_SIGTERM))
+        bench.await_mark("ready")
+        supervisor = supervisor_of(bench.home, KEY)
+        former = [supervisor, *supervisor.children(recursive=True)]
+        shutil.rmtree(bench.home / "tuning")
+        again = RunKey(KEY.name, 2)
+        self.make(bench.home).launch(bench.run("mark('again')", key=again))
+        assert [p for p in former if alive(p.pid)] == []
+        assert len(former) == 2
+        assert finished(executor, again).state is RunState.COMPLETED
+
+    def test_what_is_noted_of_a_number_is_not_said_of_a_later_process(self, tmp_path: Path) -> None:
+        bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        (tmp_path / "started").write_text(f"{bystander.pid} 1\n{bystander.pid} \n{bystander.pid}")
+        leftovers.kill_marked(str(tmp_path))
+        bystander.communicate(b"\n")
+        assert bystander.returncode == 0
+
     # A folder that somebody removes.
 
     def test_a_run_whose_folder_is_removed_is_lost_and_not_launched_again(self, bench: Bench, executor: Executor) -> None:

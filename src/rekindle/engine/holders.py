@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
 
 import psutil
+
+from rekindle.engine.processes import start_of
 
 
 def holder_name(home: str = "") -> str:
     """Who this process is: its host, its number and its start, so that a later process of that number is not taken for it; and
     the home where its runs are, if it has any."""
-    return f"{socket.gethostname()}/{os.getpid()}/{_start_of(psutil.Process())}" + (f"@{home}" if home else "")
+    return f"{socket.gethostname()}/{os.getpid()}/{start_of(os.getpid())}" + (f"@{home}" if home else "")
 
 
 def is_dead(holder: str) -> bool:
@@ -25,7 +26,11 @@ def is_dead(holder: str) -> bool:
     try:
         process = psutil.Process(int(pid))
         # A zombie is a process that ended and whose parent has not looked: in a container perhaps nobody ever does.
-        return _start_of(process) != started or process.status() == psutil.STATUS_ZOMBIE
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        # What cannot be told is no sign of death.
+        now = start_of(process.pid)
+        return bool(now and started) and now != started
     except psutil.AccessDenied:
         return False
     except psutil.NoSuchProcess:
@@ -41,12 +46,3 @@ def _is_hidden(pid: int) -> bool:
     except OSError:
         pass
     return False
-
-
-def _start_of(process: psutil.Process) -> str:
-    """When a process started, where that can be had as Linux counts it: from when the machine did. By the clock it would be
-    another moment once the clock was set, and all who live would be taken for dead."""
-    try:
-        return Path(f"/proc/{process.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return f"{process.create_time():.2f}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from rekindle.engine.processes import start_of, stat
+
 # Supervisors start light: no contextlib.
 # ruff: noqa: SIM105
 
@@ -25,6 +27,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 #: Signals that Python ignores and that programs expect at their default.
 _RESTORED = ("SIGPIPE", "SIGXFSZ", "SIGXFZ")
+#: The file in which the processes that we start are noted; empty: in none.
+_notes = ""
 
 
 class CannotStart(Exception):
@@ -39,14 +43,19 @@ def spawn(argv: Sequence[str], environment: Sequence[str], folder: str, output: 
     """
     variables = dict(item.split("=", 1) for item in environment)
     told, telling = os.pipe()
+    awaiting, noted = os.pipe()
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(argv, variables, folder, output, telling, parent)
+        os.close(noted)
+        _become(argv, variables, folder, output, telling, awaiting, parent)
     os.close(telling)
+    os.close(awaiting)
     try:
+        _note(pid, noted)
         problem = os.read(told, 4096)
     finally:
+        os.close(noted)
         os.close(told)
     if problem:
         os.waitpid(pid, 0)
@@ -57,6 +66,14 @@ def spawn(argv: Sequence[str], environment: Sequence[str], folder: str, output: 
 def adopt_orphans() -> None:
     """Makes us the parent of every descendant whose own parent ends (Linux)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def note_in(path: str) -> None:
+    """From now on ``spawn`` notes in a file whom it starts, before that begins: for whoever finds us killed, and them alive
+    (not on Linux, where they die with us)."""
+    global _notes  # noqa: PLW0603 - as which orphans are ours, it holds for the process
+    if sys.platform != "linux":
+        _notes = path
 
 
 def signal_group(pid: int, number: int) -> None:
@@ -101,14 +118,6 @@ def kill_leftovers(pids: Sequence[int], rest: float, pause: Callable[[float], ob
         rounds -= 1
 
 
-def start_time(pid: int) -> str:
-    """When a process started, as its kernel counts; empty where that cannot be told. With the pid it names one process."""
-    try:
-        return str(_stat(pid)[19], "ascii")
-    except (OSError, IndexError):
-        return ""
-
-
 def signal_name(number: int) -> str:
     """``SIGKILL`` for 9."""
     for name, value in vars(signal).items():
@@ -117,11 +126,25 @@ def signal_name(number: int) -> str:
     return f"signal {number}"
 
 
-def _become(argv: Sequence[str], variables: dict[str, str], folder: str, output: int, telling: int, parent: int) -> None:
+def _note(pid: int, noted: int) -> None:
+    """Notes a process, and lets it begin."""
+    try:
+        if _notes:
+            with open(_notes, "ab") as file:
+                file.write(f"{pid} {start_of(pid)}\n".encode())
+    except OSError:
+        # A disk without room for a line: what runs unnoted is better than no run.
+        pass
+    os.write(noted, b"\n")
+
+
+def _become(
+    argv: Sequence[str], variables: dict[str, str], folder: str, output: int, telling: int, awaiting: int, parent: int
+) -> None:
     try:
         os.setsid()
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        if not os.read(awaiting, 1) or os.getppid() != parent:
             os._exit(127)
         _restore_signals()
         null = os.open(os.devnull, os.O_RDONLY)
@@ -200,12 +223,6 @@ def _processes() -> list[int]:
 
 def _parent(pid: int) -> int:
     try:
-        return int(_stat(pid)[1])
+        return int(stat(pid)[1])
     except (OSError, ValueError, IndexError):
         return 0
-
-
-def _stat(pid: int) -> list[bytes]:
-    """What the kernel says of a process, from its state on: a program's name may hold anything."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()

@@ -1,12 +1,18 @@
-"""What a killed supervisor and its guard left running: found by the mark in its environment, which no other process has."""
+"""What a killed supervisor and its guard left running: found by the mark in its environment, which no other process has, and
+where there is no guard by what the supervisor had noted, too. macOS shows the environment of few processes."""
 
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import psutil
+
+from rekindle.engine.processes import start_of
+from rekindle.executors import children, workdir
 
 #: The variable by which every process of an attempt is known, whatever became of its parents: the attempt's folder.
 RUN_MARK = "REKINDLE_RUN"
@@ -34,10 +40,14 @@ def kill_marked(attempt: str, still: Callable[[], bool] = lambda: True) -> None:
     """Kills every process of ours that bears the mark of an attempt, until there is none; ``still`` says, once they are found,
     whether they are to go: somebody may have begun the attempt meanwhile."""
     for _ in range(_ROUNDS):
+        noted = _noted(attempt)
         found = [process for process in psutil.process_iter() if _is_marked(process, attempt)]
-        if not found or not still():
+        if not (noted or found) or not still():
             return
-        _kill(found)
+        descendants = _descendants(noted)
+        for process in noted:
+            children.signal_group(process.pid, signal.SIGKILL)
+        _kill([*noted, *descendants, *found])
 
 
 def kill_supervisors(attempt: str, still: Callable[[], bool]) -> None:
@@ -50,9 +60,32 @@ def kill_supervisors(attempt: str, still: Callable[[], bool]) -> None:
     if not found or not still():
         return
     guards = {parent for process in found if (parent := _parent(process)) in found}
+    descendants = _descendants(found)
     _kill([process for process in found if process not in guards])
+    if not guards:
+        _kill(descendants)
     psutil.wait_procs(guards, timeout=_GUARD_PATIENCE)
     _kill(list(guards))
+
+
+def _noted(attempt: str) -> list[psutil.Process]:
+    """Whom the supervisor of an attempt has started, of those who still live."""
+    found = []
+    with contextlib.suppress(OSError):
+        for line in Path(attempt, workdir.STARTED).read_text(errors="replace").splitlines():
+            pid, _, started = line.partition(" ")
+            if started and start_of(int(pid)) == started:
+                with contextlib.suppress(psutil.Error):
+                    found.append(psutil.Process(int(pid)))
+    return [process for process in found if not _is_zombie(process)]
+
+
+def _descendants(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            found += process.children(recursive=True)
+    return found
 
 
 def _kill(found: Sequence[psutil.Process]) -> None:
@@ -79,6 +112,13 @@ def _supervises(process: psutil.Process, attempt: str) -> bool:
 
 def _is_marked(process: psutil.Process, attempt: str) -> bool:
     try:
-        return process.environ().get(RUN_MARK) == attempt and process.status() != psutil.STATUS_ZOMBIE
+        return process.environ().get(RUN_MARK) == attempt and not _is_zombie(process)
     except (psutil.Error, OSError):
         return False
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True

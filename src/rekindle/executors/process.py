@@ -20,7 +20,8 @@ from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Owner, TrainingSpec
 from rekindle.engine.paths import path_in
 from rekindle.engine.ports import NO_POINTS, Clock, Executor, Report, Run, RunKey, RunState, SourceSize, StoreUnavailable
-from rekindle.executors import access, children, logfile, orders, ray_cluster, ray_job, workdir
+from rekindle.engine.processes import start_of
+from rekindle.executors import access, logfile, orders, ray_cluster, ray_job, workdir
 from rekindle.executors.attempts import LOST, Attempt
 from rekindle.executors.folders import Folders, safe
 from rekindle.executors.host import Host
@@ -379,7 +380,7 @@ def _catchable() -> list[signal.Signals]:
 def _signal(pid: int, started: str) -> None:
     """SIGTERM to a process, if it is still the one that started then."""
     with contextlib.suppress(ProcessLookupError):
-        if children.start_time(pid) == started:
+        if start_of(pid) == started:
             os.kill(pid, signal.SIGTERM)
 
 
@@ -420,7 +421,7 @@ def _end_of(pid: int, started: str) -> int | None:
         return -1
     except (AttributeError, OSError):  # not Linux, or one that is old or short of descriptors
         return None if _exists(pid) else -1
-    if descriptor >= 0 and started and children.start_time(pid) != started:
+    if descriptor >= 0 and started and start_of(pid) != started:
         os.close(descriptor)
         return -1
     return descriptor

@@ -18,6 +18,7 @@ import sys
 import time
 
 from rekindle.engine.patience import MIRROR_PATIENCE_SECONDS, PATIENCE_SECONDS
+from rekindle.engine.processes import start_of
 from rekindle.engine.room import NO_ROOM, lacks_room
 from rekindle.executors import children, logfile, records, workdir
 from rekindle.executors.children import CannotStart, signal
@@ -567,7 +568,7 @@ def _drop_fetched(orders: records.Fields) -> None:
 
 def _identity() -> bytes:
     pid = os.getpid()
-    return records.line({"supervisor": pid, "start": children.start_time(pid), "at": _now()})
+    return records.line({"supervisor": pid, "start": start_of(pid), "at": _now()})
 
 
 def _close_strangers(held: Sequence[int]) -> None:
@@ -597,6 +598,7 @@ def main(attempt: str) -> None:
         return
     journal.tell(_identity())
     children.adopt_orphans()
+    children.note_in(workdir.STARTED)
     try:
         ended = Supervisor(attempt, orders, journal, wishes).run()
     except Exception as error:

@@ -11,6 +11,7 @@ import sys
 import psutil
 import pytest
 
+from rekindle.engine import processes
 from rekindle.engine.holders import holder_name, is_dead
 
 
@@ -36,12 +37,24 @@ def test_a_later_process_of_the_same_number_is_another() -> None:
     assert not is_dead(socket.gethostname()), "no process is named"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the start is told by the clock")
 def test_a_clock_that_is_set_makes_nobody_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     name = holder_name()
     started = psutil.Process().create_time()
     monkeypatch.setattr(psutil.Process, "create_time", lambda _: started + 3600.0)
     assert not is_dead(name)
+
+
+@pytest.mark.skipif(not os.path.exists("/bin/ps"), reason="what stands in for it is not there")
+def test_nor_does_it_where_there_is_no_proc_as_on_macos(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(_pid: int) -> list[bytes]:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(processes, "stat", absent)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    test_a_clock_that_is_set_makes_nobody_dead(monkeypatch)
+    test_a_later_process_of_the_same_number_is_another()
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess((), 1, "", ""))
+    assert not is_dead(f"{socket.gethostname()}/{os.getpid()}/1"), "what cannot be told"
 
 
 @pytest.mark.parametrize("problem", [psutil.AccessDenied, psutil.NoSuchProcess])
