@@ -79,6 +79,22 @@ class TestProcessExecutor(ExecutorSuite):
         monkeypatch.setattr(process, "_START", process._START.replace("import sys;", "import sys; sys.platform = 'darwin';", 1))
         monkeypatch.setattr(psutil.Process, "environ", lambda _: {})
 
+    def test_a_supervisor_leaves_our_session_though_it_cannot_be_started_in_one_of_its_own(
+        self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def spawn(*arguments: object, setsid: bool = False, **options: object) -> int:
+            if setsid:
+                raise NotImplementedError("posix_spawn: setsid unavailable on this platform")
+            return without(*arguments, **options)
+
+        without = os.posix_spawn
+        monkeypatch.setattr(os, "posix_spawn", spawn)
+        executor.launch(bench.run(WAIT_FOREVER))
+        bench.await_mark("ready")
+        assert os.getsid(supervisor_of(bench.home, KEY).pid) != os.getsid(0)
+        executor.stop(KEY)
+        assert finished(executor).state is RunState.STOPPED
+
     @pytest.mark.usefixtures("as_on_macos")
     def test_what_a_killed_supervisor_leaves_is_known_by_its_notes(self, bench: Bench, executor: Executor) -> None:
         own = "import subprocess\nsubprocess.Popen([sys.executable, '-c', 'input()'], stdin=-1, start_new_session=True)\n"

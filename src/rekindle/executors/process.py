@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rekindle.domain.capacity import Room
@@ -368,9 +369,11 @@ def _start_supervisor(attempt: Path, locks: Sequence[int], environment: Mapping[
         (os.POSIX_SPAWN_OPEN, 2, errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
         *((os.POSIX_SPAWN_DUP2, lock, place) for place, lock in enumerate(locks, start=LOCK)),
     ]
-    return os.posix_spawn(
-        sys.executable, argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_catchable()
-    )
+    spawn = partial(os.posix_spawn, sys.executable, argv, environment, file_actions=actions)
+    try:
+        return spawn(setsid=True, setsigmask=(), setsigdef=_catchable())
+    except NotImplementedError:  # a Python for old versions of macOS; it will leave our session itself
+        return spawn(setsigmask=(), setsigdef=_catchable())
 
 
 def _catchable() -> list[signal.Signals]:

@@ -585,6 +585,8 @@ def _close_strangers(held: Sequence[int]) -> None:
 
 def main(attempt: str) -> None:
     """Runs the attempt whose orders are in a folder. Does nothing if it has begun before."""
+    if os.getsid(0) != os.getpid():
+        os.setsid()
     os.chdir(attempt)
     with open(workdir.ORDERS, "rb") as file:
         orders = records.unpack(file.read())
