@@ -13,9 +13,18 @@ from rekindle.cli.interrupts import INTERRUPTED, take_interrupts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_ELSEWHERE = (
+    "the command rekindle needs Linux or macOS, and does not run on Windows itself. Install it within WSL (`wsl --install`), "
+    "and run it there; the library, rekindle.search, works here, too."
+)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; errors are one line on stderr."""
+    if os.name != "posix":
+        # What everything below stands on is not there: an import would be the first to say so, and not why.
+        sys.stderr.write(f"error: {_ELSEWHERE}\n")
+        return 2
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     take_interrupts()
     _open_closed_streams()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 
 import pytest
 
@@ -71,3 +73,13 @@ def test_a_terminal_folds_an_error_between_words_and_a_pipe_has_it_on_one_line(c
 def test_a_full_disk_says_the_way_out():
     code, text = explained(OSError(errno.ENOSPC, "No space left on device"))
     assert (code, text) == (ExitCode.UNREACHABLE, "the system: No space left on device. Free some space and try again.")
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["tune", "job.yaml"], ["--debug", "serve"]])
+def test_on_windows_itself_the_command_says_where_it_runs(argv: list[str]) -> None:
+    absent = "sys.modules.update(dict.fromkeys(('fcntl', 'grp', 'pwd', 'resource', 'termios')))"
+    code = f"import os, sys; {absent}; from rekindle.cli.main import main; os.name = 'nt'; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (ExitCode.BAD_INPUT, "", 1)
+    assert done.stderr.startswith("error: the command rekindle needs Linux or macOS")
+    assert "WSL" in done.stderr
