@@ -192,7 +192,11 @@ def _images(named: str | None, home: Path) -> tuple[ImageRule, ...]:
 def _default_home() -> str:
     import platformdirs
 
-    return platformdirs.user_data_dir("rekindle", appauthor=False)
+    try:
+        return platformdirs.user_data_dir("rekindle", appauthor=False)
+    except RuntimeError as error:
+        reason = "not set, and this user has no home folder: there is neither HOME nor an account of this number"
+        raise InvalidValue("REKINDLE_HOME", None, reason, "Set it to a folder that you may write.") from error
 
 
 def _limits(text: str | None) -> Literal["aws", "relaxed"] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import pwd
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -39,6 +40,17 @@ def test_what_is_no_host_name_is_refused(host: str) -> None:
 def test_the_home_of_a_user_that_there_is_not_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match=f"{name}: '~no-such-user/x': no user's home folder"):
         load_settings({"REKINDLE_HOME": str(tmp_path), name: "~no-such-user/x"})
+
+
+def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_number: int) -> pwd.struct_passwd:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    with pytest.raises(InvalidValue, match=r"^REKINDLE_HOME: "):
+        load_settings({})
 
 
 @contextmanager
