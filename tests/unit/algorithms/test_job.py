@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,3 +32,21 @@ def test_it_is_left_in_whatever_letters(error: Exception, reason: str, tmp_path:
 
     assert job.run(train) == job.USER_ERROR
     assert (tmp_path / "failure").read_text(encoding="utf-8").startswith(reason)
+
+
+def test_a_library_that_does_not_load_says_what_it_lacks(tmp_path: Path) -> None:
+    # As where macOS has no OpenMP: what helps stands above the last line.
+    (tmp_path / "xgboost.py").write_text("raise OSError('It could not be loaded.\\nRun `brew install libomp`.\\n[]')\n")
+    there = Job({}, {}, tmp_path, tmp_path, tmp_path / "data", tmp_path, False, "algo-1", ("algo-1",))
+    code = f"""
+import sys
+from pathlib import *
+sys.path.insert(0, {str(tmp_path)!r})
+from rekindle.algorithms import job, xgboost
+job.this_job = lambda: job.{there!r}
+sys.exit(xgboost.main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    reason = "Customer Error: xgboost cannot be loaded: It could not be loaded. Run `brew install libomp`. []"
+    assert (tmp_path / "failure").read_text() == reason
+    assert done.returncode == job.USER_ERROR
