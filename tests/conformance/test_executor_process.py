@@ -72,6 +72,31 @@ class TestProcessExecutor(ExecutorSuite):
         supervisor.kill()
         until(lambda: not alive(supervisor.pid), "its death")
 
+    def test_a_supervisor_that_does_not_begin_is_told_and_started_again_after_a_while(
+        self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told, started, start = [], [], process._start_supervisor
+        monkeypatch.setattr(process, "_warn", lambda event, **facts: told.append(f"{event}: {facts['reason']}"))
+        monkeypatch.setattr(process, "_start_supervisor", lambda *words: (started.append(words), start(*words))[1])
+        run = bench.run("mark('ran')")
+        with monkeypatch.context() as replaced:
+            # A package that is being replaced.
+            replaced.setattr(process, "_START", "import nowhere")
+            for _ in range(20):
+                executor.launch(run)
+                executor.wait([KEY], 0.05)
+                assert executor.report(KEY) is None
+        assert len(started) == 1
+        assert told == [
+            "cannot launch now; trying again: the training job's supervisor did not begin: "
+            "ModuleNotFoundError: No module named 'nowhere'"
+        ]
+        now = executor._clock.now() + 6.0
+        monkeypatch.setattr(executor._clock, "now", lambda: now, raising=False)
+        executor.launch(run)
+        monkeypatch.undo()
+        assert finished(executor).state is RunState.COMPLETED
+
     # Where there is neither a guard nor another's environment to be seen, as on macOS.
 
     @pytest.fixture

@@ -29,6 +29,9 @@ from rekindle.executors.journal import JournalReader
 _GLANCE = 0.01
 #: Seconds after which a launch by another process, which should take milliseconds, is taken for stuck.
 _LAUNCH_PATIENCE = 60.0
+#: Seconds after which a supervisor that did not come to begin is started again: whatever keeps it from that takes a while to
+#: change, such as a package that is being replaced.
+_RESTART_SECONDS = 5.0
 #: Why a run is lost.
 LOST = "The supervisor of the training job vanished."
 #: What the system says of what is not there, or never can be.
@@ -84,6 +87,14 @@ class Attempt:
         """Whether its end is still to come."""
         reader = self.journal()
         return not self.is_free and not (reader.read(NO_POINTS) and reader.ended)
+
+    def stumbled(self, now: float) -> str:
+        """The last that its supervisor said, which has ended just now, before it had begun; empty where none has."""
+        path = self.folder / workdir.ERRORS
+        with contextlib.suppress(OSError):
+            if abs(now - path.stat().st_mtime) < _RESTART_SECONDS:
+                return path.read_text(errors="replace").strip().rpartition("\n")[2]
+        return ""
 
     def journal(self) -> JournalReader:
         """What its supervisor tells."""

@@ -167,6 +167,9 @@ class ProcessExecutor(Executor):
                 self._readers.pop(key, None)
                 self._launched.discard(key)
                 self._adopted.discard(key)
+            if report is not None:
+                # It has begun, whatever was in the way.
+                self._complained.pop(key, None)
             return report
 
     def _without_orders(self, key: RunKey) -> Report | None:
@@ -269,6 +272,8 @@ class ProcessExecutor(Executor):
         attempt = Attempt(Path(workdir.attempt_of(folder, run.key.attempt)))
         attempt.folder.mkdir(exist_ok=True)
         with attempt.launching(self._clock) as lock:
+            if lock is not None and (said := attempt.stumbled(self._clock.now())):
+                raise OSError(f"the training job's supervisor did not begin: {said}")
             held = None if lock is None else self._slots.take(run.spec)
             if lock is None or held is None:
                 return
@@ -281,7 +286,6 @@ class ProcessExecutor(Executor):
             with self._mutex:
                 self._children[run.key] = pid
                 self._launched.add(run.key)
-                self._complained.pop(run.key, None)
 
     def _note_failure(self, run: Run, error: OSError) -> None:
         """Something is in the way of a launch: a file that lies where a folder must be stays there, all else may pass."""
@@ -362,7 +366,7 @@ class ProcessExecutor(Executor):
 def _start_supervisor(attempt: Path, locks: Sequence[int], environment: Mapping[str, str]) -> int:
     """Spawns it in a session of its own, with the attempt's lock and others behind it, and with nothing else of ours."""
     argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _START, _HOME_OF_CODE, str(attempt)]
-    errors = str(attempt / "supervisor.err")
+    errors = str(attempt / workdir.ERRORS)
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),

@@ -36,6 +36,8 @@ CONTROL = ".rekindle"
 ORDERS, JOURNAL, LOCK, STOP = "orders", "journal.jsonl", "lock", "stop"
 #: The file of an attempt that says what its transfers see, where somebody else than its launcher works on it by now.
 TRANSFER = "transfer"
+#: The file of an attempt that has what its supervisor could tell nowhere else, such as why it does not begin.
+ERRORS = "supervisor.err"
 #: The file of an attempt that says which processes its supervisor has started, where they do not die with it.
 STARTED = "started"
 #: The file of an attempt that says that its results are to wait no longer than a stop's grace for an object store.
