@@ -25,10 +25,12 @@ _HOSTS = "/etc/hosts"
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000
 _BIND, _RECURSIVE, _SLAVE = 0x1000, 0x4000, 0x80000
 _DETACH = 2
-_HINT = (
+_ALLOW = (
     "Allow unprivileged user namespaces (sysctl user.max_user_namespaces; on Ubuntu also "
-    "kernel.apparmor_restrict_unprivileged_userns=0), or use a script that takes its paths from SM_MODEL_DIR and SM_CHANNEL_*."
+    "kernel.apparmor_restrict_unprivileged_userns=0)"
 )
+_CONTAIN = "Let the image run as a container (images.yaml, docs/settings.md)"
+_SCRIPT = "or use a script that takes its paths from SM_MODEL_DIR and SM_CHANNEL_*."
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -47,7 +49,8 @@ def main(arguments: Sequence[str]) -> None:
                 # An interpreter does not look again at a folder that was not there when it started, and may install there.
                 os.makedirs(PACKAGES, exist_ok=True)
         elif mode == "need":
-            raise OSError(f"this job needs {PLACE}, and this machine does not let it have one: {problem}. {_HINT}")
+            hint = f"{_ALLOW if sys.platform.startswith('linux') else _CONTAIN}, {_SCRIPT}"
+            raise OSError(f"this job needs {PLACE}, and this machine does not let it have one: {problem}. {hint}")
         become(command)
     except OSError as error:
         sys.stderr.write(f"ClientError: {error}\n")

@@ -26,10 +26,10 @@ class EventFile:
             raise Undelivered(f"{self.path}: {self._why(error)}") from error
 
     def _why(self, error: OSError) -> object:
-        # What is said of both: no such device or address.
         if error.errno == errno.ENXIO and self.path.is_fifo():
             return "nobody reads it"
-        if error.errno == errno.ENXIO and self.path.is_socket():
+        # Linux says no such device or address of it, too, and macOS that it is not supported.
+        if self.path.is_socket():
             return "it is a socket, which nothing can be appended to; name a file or a pipe"
         return error.strerror or error
 

@@ -198,3 +198,15 @@ def test_where_there_is_no_view_an_entry_point_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(runtimes, "_no_place", lambda: "no view of its own")
     with pytest.raises(Unsupported, match="no view of its own"):
         runtimes.check_image(Algorithm(image=IMAGE, entrypoint=("/bin/bash",)), {})
+
+
+def test_where_there_can_be_none_as_on_macos_the_way_out_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(SystemExit):
+        opt_ml.main(["need", "true"])
+    told = capsys.readouterr().err
+    assert "darwin has no mount namespaces. Let the image run as a container (images.yaml" in told
+    assert "sysctl" not in told

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import hmac
 import json
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -128,8 +130,13 @@ def test_the_file_gets_a_line_for_each_and_mends_one_that_was_cut_short(tmp_path
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_socket_in_place_of_the_file_says_the_way_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [errno.ENXIO, errno.EOPNOTSUPP], ids=["linux", "macos"])
+def test_a_socket_in_place_of_the_file_says_the_way_out(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket"))
+        monkeypatch.setattr(os, "open", refused)
         with pytest.raises(Undelivered, match=r"socket: it is a socket, .*; name a file or a pipe"):
             EventFile(tmp_path / "socket").deliver(EVENT)
