@@ -7,7 +7,7 @@ import fcntl
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -231,7 +231,7 @@ def client_environment(settings: Settings, address: Address) -> dict[str, str]:
     pair = known_credentials(settings).for_account(settings.account)
     assert pair is not None
     sdk = {"SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk_config(settings)), "SAGEMAKER_ROLE": settings.role_arn}
-    return {**_variables(address, pair, settings.region), **sdk, **own_endpoint(settings)}
+    return {**_variables(address, pair, settings.region), **sdk, **own_endpoint(settings), **_past_proxies(settings, address)}
 
 
 def program_variables(settings: Settings, address: Address, credentials: Credentials, owner: Owner) -> Mapping[str, str]:
@@ -297,11 +297,25 @@ def embedded_store_variables(settings: Settings, address: Address, credentials: 
 
 
 def _past_proxies(settings: Settings, address: Address) -> dict[str, str]:
-    """What keeps processes that inherit a proxy for plain HTTP from asking it for this server."""
+    """What keeps who has a proxy for plain HTTP from asking it for this server. The environment tells of a proxy or,
+    where it says nothing of any, macOS's settings do: they are no more asked once there is a variable, so they become some."""
     inherited = {name.lower(): value for name, value in settings.environment.items() if value}
-    if not inherited.keys() & {"http_proxy", "all_proxy"} or inherited.get("no_proxy") == "*":
+    of_system, exceptions = ({}, []) if any(name.endswith("_proxy") for name in inherited) else _system_proxies()
+    if not (inherited.keys() | of_system) & {"http_proxy", "all_proxy"} or inherited.get("no_proxy") == "*":
         return {}
-    return dict.fromkeys(("NO_PROXY", "no_proxy"), _direct(settings.environment, address))
+    direct = ",".join([_direct(settings.environment, address), *exceptions])
+    return {**of_system, **dict.fromkeys(("NO_PROXY", "no_proxy"), direct)}
+
+
+def _system_proxies() -> tuple[dict[str, str], list[str]]:
+    """The proxies in macOS's settings, as variables, and the hosts that are reached without them."""
+    import urllib.request
+
+    found: dict[str, str] = getattr(urllib.request, "getproxies_macosx_sysconf", dict)()
+    # Our own proxy, where there is one, is in capitals, too.
+    proxies = {name: found[scheme] for scheme, name in (("http", "http_proxy"), ("https", "HTTPS_PROXY")) if scheme in found}
+    said: dict[str, Sequence[str]] = getattr(urllib.request, "_get_proxy_settings", dict)()
+    return proxies, [host.removeprefix("*") for host in said.get("exceptions", ()) if host]
 
 
 def _direct(environ: Mapping[str, str], address: Address) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from rekindle.domain.training_job import Owner
 from rekindle.gateway.credentials import Credentials, KeyPair
-from rekindle.serving import Address, program_variables
+from rekindle.serving import Address, client_environment, program_variables, proxied_environment
 from rekindle.settings import load_settings
 from support.ports import kept, number
 from support.script_jobs import training_request, upload
@@ -104,6 +105,27 @@ def test_what_the_server_inherits_for_elsewhere_stays_and_its_own_keys_are_broug
     assert told(**before) == here
     assert told(OTHER, **before)["AWS_ACCESS_KEY_ID"] == theirs.access_key
     assert told("999999999999") == {}
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "all_proxy"])
+def test_nor_is_it_by_who_uses_the_variables_that_are_printed(name: str, tmp_path: Path) -> None:
+    told = client_environment(load_settings({"REKINDLE_HOME": str(tmp_path), name: "http://proxy.lab"}), Address())
+    assert told["NO_PROXY"] == told["no_proxy"] == "127.0.0.1,localhost,::1"
+    assert not client_environment(load_settings({"REKINDLE_HOME": str(tmp_path)}), Address()).keys() & {"NO_PROXY", "no_proxy"}
+
+
+def test_a_proxy_in_the_settings_of_macos_is_one_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxies = {"http": "http://proxy.lab", "https": "http://proxy.lab:8080", "ftp": "http://proxy.lab"}
+    monkeypatch.setattr(urllib.request, "getproxies_macosx_sysconf", lambda: proxies, raising=False)
+    exceptions = {"exclude_simple": False, "exceptions": ["*.local", "169.254/16"]}
+    monkeypatch.setattr(urllib.request, "_get_proxy_settings", lambda: exceptions, raising=False)
+    variables = {"REKINDLE_HOME": str(tmp_path)}
+    told = client_environment(load_settings(variables), Address())
+    assert (told["http_proxy"], told["HTTPS_PROXY"]) == ("http://proxy.lab", "http://proxy.lab:8080")
+    assert told["NO_PROXY"] == told["no_proxy"] == "127.0.0.1,localhost,::1,.local,169.254/16"
+    assert proxied_environment(load_settings(variables), Address())["HTTPS_PROXY"] == "http://127.0.0.1:8422"
+    # A variable counts before the settings, whatever it says.
+    assert "http_proxy" not in client_environment(load_settings({**variables, "https_proxy": "http://other.lab"}), Address())
 
 
 def test_the_nodes_of_a_cluster_are_told_of_an_address_that_they_can_reach(tmp_path: Path) -> None:
