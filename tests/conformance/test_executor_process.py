@@ -459,7 +459,7 @@ class TestProcessExecutor(ExecutorSuite):
     def test_waiting_works_without_process_descriptors(
         self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delattr(os, "pidfd_open")
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
         executor.launch(bench.run(""))
         executor.wait([KEY], PATIENCE)
         assert executor.report(KEY).state is RunState.COMPLETED
@@ -494,10 +494,24 @@ class TestProcessExecutor(ExecutorSuite):
         assert report.state is RunState.LOST
         assert report.ended_at == began + 3600.0 if watched else began - 1.0 < report.ended_at < began + 600.0
 
+    def test_a_number_that_another_user_has_by_now_ends_no_wait_and_no_worker(
+        self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def not_ours(_pid: int, _number: int) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        executor.launch(bench.run(WAIT_FOREVER))
+        with monkeypatch.context() as as_on_macos:
+            as_on_macos.delattr(os, "pidfd_open", raising=False)
+            as_on_macos.setattr(os, "kill", not_ours)
+            executor.wait([KEY], 0.05)
+        executor.stop(KEY)
+        assert finished(executor).state is RunState.STOPPED
+
     def test_a_clock_that_is_set_back_makes_no_waiting_longer(
         self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delattr(os, "pidfd_open")  # as on macOS
+        monkeypatch.delattr(os, "pidfd_open", raising=False)  # as on macOS
         executor.launch(bench.run(WAIT_FOREVER))
         looks = iter([1e9, *[1e9 - 3600.0] * 30])
         monkeypatch.setattr(executor._clock, "now", lambda: next(looks), raising=False)

@@ -396,6 +396,9 @@ def _exists(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
+    except PermissionError:
+        # Another user's: the number was given again, or the supervisor is that user's.
+        return True
     return True
 
 
