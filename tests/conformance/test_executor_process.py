@@ -146,7 +146,7 @@ class TestProcessExecutor(ExecutorSuite):
 
     def test_what_is_noted_of_a_number_is_not_said_of_a_later_process(self, tmp_path: Path) -> None:
         bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-        (tmp_path / "started").write_text(f"{bystander.pid} 1\n{bystander.pid} \n{bystander.pid}")
+        (tmp_path / "started").write_text(f"{bystander.pid} 1\n{bystander.pid} \n{bystander.pid}\n\0\0 1\nx 1")
         leftovers.kill_marked(str(tmp_path))
         bystander.communicate(b"\n")
         assert bystander.returncode == 0

@@ -74,7 +74,8 @@ def _noted(attempt: str) -> list[psutil.Process]:
     with contextlib.suppress(OSError):
         for line in Path(attempt, workdir.STARTED).read_text(errors="replace").splitlines():
             pid, _, started = line.partition(" ")
-            if started and start_of(int(pid)) == started:
+            # A power cut may have left zeros in their place.
+            if pid.isdecimal() and started and start_of(int(pid)) == started:
                 with contextlib.suppress(psutil.Error):
                     found.append(psutil.Process(int(pid)))
     return [process for process in found if not _is_zombie(process)]
