@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,7 +115,7 @@ def is_short_enough(name: str, value: str) -> bool:
 
 def is_short_word(word: str) -> bool:
     """Whether a program can be started with this argument."""
-    return len(os.fsencode(word)) < _LONGEST
+    return len(word.encode("utf-8", "surrogateescape")) < _LONGEST
 
 
 def toolkit_variables(told: Told, region: str) -> dict[str, str]:

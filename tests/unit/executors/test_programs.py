@@ -279,3 +279,10 @@ def test_what_sdk_v3_says_of_any_failure_hides_no_program_s_words(told: str, tai
 def test_a_failure_file_of_the_program_s_own_stays(told: str | None) -> None:
     tail = "Command failed with exit code 1\nmore"
     assert reasons.without_driver(told, tail) == (told, tail)
+
+
+def test_a_word_with_letters_that_the_locale_has_not_is_as_long_as_it_is_passed_on() -> None:
+    locale = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code = "from rekindle.executors.contract import is_short_word as s; print(s('\\xe9' * 65_535), s('\\xe9' * 65_536))"
+    done = subprocess.run([sys.executable, "-c", code], env=locale, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True False\n", "")
