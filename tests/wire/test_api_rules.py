@@ -21,7 +21,6 @@ ALGORITHM = f"{DEFINITION}.AlgorithmSpecification"
 LIMITS = f"{CONFIG}.ResourceLimits"
 RANGES = f"{CONFIG}.ParameterRanges"
 XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
-ARN = "arn:aws:sagemaker:us-east-1:111111111111:training-job"
 LETTERS = {"CategoricalParameterRanges": [{"Name": "c", "Values": ["a", "b"]}]}
 REVERSED = {"Name": "lr", "MinValue": "0", "MaxValue": "1", "ScalingType": "ReverseLogarithmic"}
 THREE = {"IntegerParameterRanges": [{"Name": "n", "MinValue": "1", "MaxValue": "3"}]}
@@ -515,7 +514,6 @@ def child(parent: str, **changes: Any) -> Json:
 
 
 STATICS = {"epochs": "3", **{f"s{i}": "x" for i in range(6)}}
-LAYERS = [{"Name": "layers", "MinValue": "1", "MaxValue": "5"}]
 WARM_STARTS = [
     (f"{DEFINITION}.StaticHyperParameters", {**STATICS, "more": "1"}, f"{NAMES} (", "not in the parent: ['more']"),
     (f"{DEFINITION}.StaticHyperParameters", {"epochs": "3"}, f"{NAMES} (", "missing here: ['s0'"),

@@ -19,15 +19,12 @@ _SHOWN: Final = 4096
 
 
 class Code(StrEnum):
-    """Every error code of this service: those that SageMaker's model declares, and those common to AWS's services."""
+    """Every error code that this service gives: of those in SageMaker's model, and of those common to AWS's services."""
 
     VALIDATION = "ValidationException"
     NOT_FOUND = "ResourceNotFound"
     IN_USE = "ResourceInUse"
     LIMIT_EXCEEDED = "ResourceLimitExceeded"
-    CONFLICT = "ConflictException"
-    ACCESS_DENIED = "AccessDeniedException"
-    THROTTLING = "ThrottlingException"
     SERIALIZATION = "SerializationException"
     UNKNOWN_OPERATION = "UnknownOperationException"
     INTERNAL = "InternalFailure"

@@ -146,23 +146,18 @@ _S3: Final[_Table] = {
     Reason.ENDING: (503, "ServiceUnavailable", _ENDING),
 }
 
-_TABLES: Final = {Dialect.JSON: _JSON, Dialect.QUERY: _QUERY, Dialect.S3: _S3}
+TABLES: Final = {Dialect.JSON: _JSON, Dialect.QUERY: _QUERY, Dialect.S3: _S3}
 
 
 def answer(refusal: Refusal, dialect: Dialect, request_id: str) -> Response:
     """The response that a client of this dialect understands."""
-    status, code, sentence = _TABLES[dialect][refusal.reason]
+    status, code, sentence = TABLES[dialect][refusal.reason]
     message = sentence.replace("{}", _NOT_XML.sub("?", refusal.detail))
     if dialect is Dialect.JSON:
         return _json(status, code, message)
     return _xml(
         status, _s3_body(code, message, request_id) if dialect is Dialect.S3 else _query_body(status, code, message, request_id)
     )
-
-
-def codes(dialect: Dialect) -> dict[Reason, str]:
-    """Which error code stands for each reason."""
-    return {reason: code for reason, (_, code, _) in _TABLES[dialect].items()}
 
 
 def _json(status: int, code: str, message: str) -> Response:

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message
 from structlog.testing import capture_logs
 
-from rekindle.gateway.answers import Dialect, codes
+from rekindle.gateway.answers import TABLES, Dialect
 from rekindle.gateway.app import Gateway, GatewaySettings
 from rekindle.gateway.errors import GatewayError
 from rekindle.gateway.origin import is_loopback
@@ -361,7 +361,7 @@ def test_without_authentication_a_page_of_another_site_is_still_refused():
 
 def test_every_reason_has_an_answer_in_every_dialect():
     for dialect in Dialect:
-        assert set(codes(dialect)) == set(Reason)
+        assert set(TABLES[dialect]) == set(Reason)
 
 
 def test_the_applications_behind_are_started_and_stopped_with_the_server():
