@@ -83,7 +83,7 @@ def explained(error: Exception) -> tuple[ExitCode, str]:
             return ExitCode.DEFECT, sentence(found, "This is a defect; `rekindle --debug ...` shows where.")
 
 
-def sentence(message: str, hint: str = "") -> str:
+def sentence(message: str, hint: str) -> str:
     """The message and the way out, on one line of bounded length that no terminal takes for a command."""
     message = one_line(message)
     if len(message) > MAX_MESSAGE:

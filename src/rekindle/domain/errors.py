@@ -132,9 +132,9 @@ def shown(value: object, most: int = 80) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def first_of(names: Sequence[str], most: int = 5) -> str:
-    """The first of ``names`` as they stand in an error, with dots where there are more."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def first_of(names: Sequence[str]) -> str:
+    """The first five of ``names`` as they stand in an error, with dots where there are more."""
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def did_you_mean(word: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:

@@ -259,7 +259,7 @@ class JobStore(Protocol):
         others for ``free_for`` seconds, and the subjects ``without`` altogether."""
         ...
 
-    def unclaimed(self, holder: str, limit: int = 100, only: str | None = None, free_for: float = 0.0) -> Sequence[str]:
+    def unclaimed(self, holder: str, limit: int, only: str | None = None, free_for: float = 0.0) -> Sequence[str]:
         """The subjects of the work that ``claim`` would give a holder, oldest first."""
         ...
 

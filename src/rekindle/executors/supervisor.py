@@ -142,14 +142,14 @@ class Wishes:
 
 
 class Ended(Exception):
-    """The run is over: its state (as RunState has it), exit code, failure reason and model."""
+    """The run is over: its state (as RunState has it), exit code, failure reason and, once it is stored, model."""
 
-    def __init__(self, state: str, exit_code: int | None = None, reason: str | None = None, model: str | None = None) -> None:
+    def __init__(self, state: str, exit_code: int | None = None, reason: str | None = None) -> None:
         super().__init__(state)
         self.state = state
         self.exit_code = exit_code
         self.reason = reason
-        self.model = model
+        self.model: str | None = None
 
     def line(self) -> bytes:
         """The journal's last line."""

@@ -32,10 +32,10 @@ class Record:
 
 
 class Telemetry:
-    """The gateway's metrics, in a registry of their own or a given one."""
+    """The gateway's metrics, in a registry of their own."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
         self._requests = Counter(
             "rekindle_http_requests", "Requests answered.", ["service", "method", "status"], registry=self.registry
         )

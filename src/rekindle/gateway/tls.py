@@ -125,7 +125,7 @@ def write_bundle(home: Path, authority: Authority, others: Sequence[Path]) -> Pa
     return path
 
 
-def public_authorities(chosen: str | None = None) -> list[Path]:
+def public_authorities(chosen: str | None) -> list[Path]:
     """Files of the authorities that the world trusts: the user's own choice, or the system's and those that Python's
     libraries bring."""
     if chosen:

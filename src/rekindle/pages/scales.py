@@ -135,7 +135,7 @@ def widened(low: float, high: float, whole: bool = False) -> Linear:
     return Linear(max(low - margin, -sys.float_info.max), min(high + margin, sys.float_info.max), whole)
 
 
-def round_numbers(low: float, high: float, least: float = 0.0) -> list[float]:
+def round_numbers(low: float, high: float, least: float) -> list[float]:
     """Some multiples of 1, 2 or 5 times a power of ten, and not below ``least``, from ``low`` to ``high``."""
     rough = high / _TICKS - low / _TICKS
     if rough <= 0:

@@ -20,7 +20,7 @@ _BASES = re.compile(
 _OF_S3 = re.compile(rf"(?:.+\.)?s3[a-z0-9-]*(?:\.dualstack)?(?:\.{_REGION})?\.amazonaws\.com(?:\.cn)?")
 
 
-def bucket_of_host(host: str, domains: tuple[str, ...] = ()) -> str:
+def bucket_of_host(host: str, domains: tuple[str, ...]) -> str:
     """The bucket that a Host header names; empty when the path names it. `domains` are further names of this server."""
     name = _name(host)
     # Of names that end alike, the longest: the gateway, which verifies what we do, must find the same bucket.

@@ -77,7 +77,7 @@ class Walk:
     all have one common prefix, given a delimiter, it gives any one key.
     """
 
-    def __init__(self, root: Path, names: Names, prefix: str = "", after: str = "", delimiter: str = "") -> None:
+    def __init__(self, root: Path, names: Names, prefix: str, after: str, delimiter: str) -> None:
         self._names = names
         self._prefix = prefix
         self._after = after

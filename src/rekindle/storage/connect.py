@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 30.0
 _WAL_LIMIT = 64 * 1024 * 1024
 
 
-def open_database(url: str, patience: float = PATIENCE_SECONDS) -> Database:
+def open_database(url: str, patience: float) -> Database:
     """Opens the database at a SQLAlchemy URL, making or migrating it as needed. Safe in several processes at once.
 
     Raises InvalidValue for a URL that cannot be used or a network file system under SQLite, Unsupported for a database

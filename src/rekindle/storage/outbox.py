@@ -171,6 +171,6 @@ def try_again(connection: Connection, sink: str = "") -> int:
     return connection.execute(_REVIVE.where(_e.sink == sink) if sink else _REVIVE).rowcount
 
 
-def drop(connection: Connection, sink: str = "") -> int:
+def drop(connection: Connection, sink: str) -> int:
     """Throws away all of a sink's events (empty: all sinks') that have not been told; how many."""
     return connection.execute(_DROP.where(_e.sink == sink) if sink else _DROP).rowcount

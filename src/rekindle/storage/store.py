@@ -183,7 +183,7 @@ class SqlStore(JobStore, Outbox):
         with self.database.writing() as connection:
             return leasing.claim(connection, wanted, self._now(connection), seconds, limit)
 
-    def unclaimed(self, holder: str, limit: int = 100, only: str | None = None, free_for: float = 0.0) -> Sequence[str]:
+    def unclaimed(self, holder: str, limit: int, only: str | None = None, free_for: float = 0.0) -> Sequence[str]:
         """See the port."""
         with self.database.reading() as connection:
             return leasing.unclaimed(connection, leasing.Wanted(holder, only, free_for), self._now(connection), limit)

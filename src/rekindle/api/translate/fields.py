@@ -75,25 +75,24 @@ OF_PARENTS: Final = {"": "its status", "created_at": "its creation time", "defin
 _NUMBER: Final = re.compile(r"\.(\d+)(?=\.|$)")
 
 
-def wire_path(field: str, operation: str = "", request: Json | None = None) -> str:
+def wire_path(field: str, operation: str, request: Json) -> str:
     """The domain's name of a field as the wire spells it; one that is the request's own already gets AWS's case."""
-    sent = request or {}
     if operation == _CREATE_TRAINING:
-        return "trainingJobName" if field == "name" else _in_definition(field, "", sent) or _spelled(field)
+        return "trainingJobName" if field == "name" else _in_definition(field, "", request) or _spelled(field)
     if field == "name":
         return "hyperParameterTuningJobName"
     if field in _OF_JOB:
         return _OF_JOB[field]
     head, _, rest = field.partition(".")
     if head == "warm_start":
-        return _in_parent(rest.removeprefix("parents."), sent)
+        return _in_parent(rest.removeprefix("parents."), request)
     if head == "definitions":
         name, _, rest = rest.partition(".")
-        names = _names(sent.get("TrainingJobDefinitions"), "DefinitionName")
+        names = _names(request.get("TrainingJobDefinitions"), "DefinitionName")
         where = f"trainingJobDefinitions.{f'{names.index(name) + 1}.member' if name in names else name}"
-        definition = sent["TrainingJobDefinitions"][names.index(name)] if name in names else {}
+        definition = request["TrainingJobDefinitions"][names.index(name)] if name in names else {}
         return _in_definition(rest, f"{where}.", definition) or f"{where}.{rest}"
-    return _in_single(field, sent) or _spelled(field)
+    return _in_single(field, request) or _spelled(field)
 
 
 def parent_path(name: str, request: Json) -> str:
