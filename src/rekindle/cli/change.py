@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rekindle.cli.options import JsonOption, TuningJobArgument
-from rekindle.cli.printing import complain, tell
+from rekindle.cli.printing import complain, counted, tell, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,6 @@ def stop(
 ) -> None:
     """Stop a tuning job with all its training jobs, or one training job. What has finished is kept."""
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import write_json
 
     app = open_app()
     # Stdout is for the document alone.
@@ -52,7 +51,6 @@ def delete(
 ) -> None:
     """Delete a tuning job that has ended. Its training jobs stay, with their logs and models, unless you say otherwise."""
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import counted, write_json
     from rekindle.engine.commands import delete_tuning_job
 
     app = open_app()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rekindle.cli.options import JsonOption
-from rekindle.cli.printing import complain, counted, tell
+from rekindle.cli.printing import complain, counted, show, table, tell, write_json
 
 if TYPE_CHECKING:
     from rekindle.engine.ports import Outbox, SinkState
@@ -21,7 +21,6 @@ def events(
 ) -> None:
     """Show how the telling of state changes goes: to each webhook and file that the settings name."""
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import write_json
 
     app = open_app()
     if app.outbox is None:
@@ -75,8 +74,6 @@ def _record(state: SinkState, named: set[str]) -> dict[str, Any]:
 
 
 def _show(records: list[dict[str, Any]]) -> None:
-    from rekindle.cli.printing import show, table
-
     if not records:
         tell("No events yet; the settings name nobody. See docs/events.md.")
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rekindle.cli.options import JsonOption
-from rekindle.cli.printing import complain, tell
+from rekindle.cli.printing import complain, tell, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -106,7 +106,6 @@ def export(
 
 def _import(found: Found, as_json: bool) -> None:
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import write_json
     from rekindle.cli.records import followed_record
     from rekindle.engine.imports import Origin, import_tuning_job
     from rekindle.engine.queries import describe

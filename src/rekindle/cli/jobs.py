@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rekindle.cli.options import JsonOption, TuningJobArgument, whole_number
-from rekindle.cli.printing import cell, tell
+from rekindle.cli.printing import (
+    cell,
+    counted,
+    duration,
+    one_line,
+    pairs,
+    settings_text,
+    show_rows,
+    tell,
+    write_as_a_file,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +57,6 @@ def jobs(
     from itertools import islice
 
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import show_rows, write_json
     from rekindle.domain.tuning_job import TuningJobStatus
     from rekindle.engine.ports import JobFilter, Page
     from rekindle.engine.queries import every_tuning_job
@@ -92,7 +102,6 @@ def _minute(moment: str) -> str:
 def show(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     """Show a tuning job: state, counters, best training job, what waits and why, what failed, and what is worth knowing."""
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import write_json
     from rekindle.domain.decisions import Snapshot
     from rekindle.engine.queries import describe
 
@@ -123,7 +132,6 @@ def show_record(app: App, view: TuningJobView, snapshot: Snapshot) -> dict[str, 
 def best(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     """Show the best training job: its configuration, its objective and its model."""
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import write_json
     from rekindle.cli.records import best_record
     from rekindle.cli.summary import show_best
     from rekindle.domain.errors import WrongState
@@ -158,7 +166,6 @@ def trials(
 ) -> None:
     """Show the training jobs of a tuning job with their configurations. Sorted by objective, the best come first."""
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import write_json
     from rekindle.domain.training_job import TrainingJobStatus
 
     asked = {_status(text, TrainingJobStatus) for text in status or ()}
@@ -246,7 +253,7 @@ def _failed(record: dict[str, Any]) -> int:
 
 def _show_record(record: dict[str, Any]) -> None:
     from rekindle.cli.kin import KINDS
-    from rekindle.cli.printing import one_line, pairs, settings_text, show
+    from rekindle.cli.printing import show
     from rekindle.cli.records import objective_of_all
     from rekindle.cli.summary import model_place, saved_line
 
@@ -315,7 +322,6 @@ def _counted(counters: Mapping[str, int], limit: int | None) -> str:
 def _best_line(best: dict[str, Any] | None) -> str | None:
     if best is None:
         return None
-    from rekindle.cli.printing import cell, settings_text
 
     return f"{best['metric']}={cell(best['objective'])} by {best['name']}: {settings_text(best['values'])}"
 
@@ -346,20 +352,18 @@ def _order(value: Any) -> tuple[bool, Any]:
 
 
 def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob, are_others: bool) -> None:
-    from rekindle.cli.printing import duration, show_rows
-
     if not records:
         tell("No training jobs in this state." if are_others else "No training jobs yet.")
         return
     names = _names(job)
     metrics, several = {d.objective.metric for d in job.spec.definitions}, len(job.spec.definitions) > 1
     metric = "objective" if len(metrics) > 1 else job.spec.definition.objective.metric
-    counted = "epochs" in records[0]
-    columns = ["", "training job", *["definition"] * several, "status", metric, *["epochs"] * counted, "time", *names]
+    has_epochs = "epochs" in records[0]
+    columns = ["", "training job", *["definition"] * several, "status", metric, *["epochs"] * has_epochs, "time", *names]
     rows = [
         [
             *(r["number"], r["name"], *[r["definition"]] * several),
-            *(state_in_words(r), r["objective"], *[r.get("epochs")] * counted),
+            *(state_in_words(r), r["objective"], *[r.get("epochs")] * has_epochs),
             *(duration(r["seconds"]), *(r["values"].get(n) for n in names)),
         ]
         for r in records
@@ -369,8 +373,6 @@ def _show_trials(records: Sequence[dict[str, Any]], job: TuningJob, are_others: 
 
 def _apart(record: dict[str, Any], metric: str, several: bool) -> tuple[str, str]:
     """A training job where a line has no room for all of it: itself, and its configuration."""
-    from rekindle.cli.printing import cell, counted, duration, settings_text
-
     parts = [f"#{record['number']}", record["name"], *[record["definition"]] * several, state_in_words(record)]
     parts += [f"{metric}={cell(record['objective'])}"] if record["objective"] is not None else []
     parts += [counted(record["epochs"], "epoch")] if record.get("epochs") is not None else []
@@ -392,7 +394,6 @@ def _write_csv(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
     import csv
     import io
 
-    from rekindle.cli.printing import write_as_a_file
     from rekindle.exchange.rows import CsvLines
 
     names = _names(job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rekindle.cli.printing import cell
+from rekindle.cli.printing import cell, show, show_rows, table, tell
 
 #: The least rank correlation that bears a parent out, and that says anything for it; negative, against it.
 _BORNE_OUT, _SOMETHING = 0.5, 0.2
@@ -27,7 +27,6 @@ _UNSEEN = "Random search draws without a look at the parents; they count for the
 
 def show_warm_start(found: Mapping[str, Any]) -> None:
     """The whole report on stdout."""
-    from rekindle.cli.printing import show, show_rows, table, tell
 
     warm = found["warm_start"]
     unseen, deleted, evidence, unread, outcome = _parts(found)

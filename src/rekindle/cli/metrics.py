@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rekindle.cli.options import JobFileArgument, JsonOption
-from rekindle.cli.printing import tell
+from rekindle.cli.printing import counted, say_if_waiting, show, table, tell, write_json
 from rekindle.cli.problems import ExitCode
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def metrics(
     as_json: JsonOption = False,
 ) -> None:
     """Test the metrics' regular expressions against a sample log. Exit code 1: the objective was not found."""
-    from rekindle.cli.printing import counted, write_json
     from rekindle.cli.source import load_source
     from rekindle.domain.builtins.catalogue import builtin_of
 
@@ -88,7 +87,6 @@ def _take(one: Catch, value: float, number: int, line: str) -> None:
 
 def _read_lines(log: str) -> Iterator[str]:
     """The lines of a log, one after the other: it may be long, and a pipe without end."""
-    from rekindle.cli.printing import say_if_waiting
     from rekindle.domain.errors import RekindleError
     from rekindle.domain.scanning import LINE_LIMIT
 
@@ -109,8 +107,6 @@ def _read_lines(log: str) -> Iterator[str]:
 
 
 def _show(catches: Sequence[Catch]) -> None:
-    from rekindle.cli.printing import show, table
-
     columns = ["metric", "caught", "first", "final", "line", "text"]
     rows = [[_label(c), c.count, c.first, c.final, c.line_number, c.line] for c in catches]
     show(table(columns, rows, right=["caught", "first", "final", "line"]))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rekindle.cli.printing import cell, counted, tell
+from rekindle.cli.printing import cell, counted, pairs, show, show_rows, tell
 from rekindle.domain.errors import first_of
 
 #: What chose a configuration, by its recorded source.
@@ -43,8 +43,6 @@ _TOLD = frozenset(
 
 def show_training_job(found: Mapping[str, Any]) -> None:
     """One training job's explanation on stdout."""
-    from rekindle.cli.printing import pairs, show, show_rows
-
     why = found["why"]
     show(pairs(dict(_facts(found))), "")
     if found["configuration"]:
@@ -66,7 +64,6 @@ def _standing(parent: Mapping[str, Any], why: Mapping[str, Any]) -> list[object]
 def show_tuning_job(found: Mapping[str, Any]) -> None:
     """A tuning job's explanation on stdout."""
     from rekindle.cli.kin import show_warm_start
-    from rekindle.cli.printing import pairs, show
 
     best = found["best"]
     facts = {

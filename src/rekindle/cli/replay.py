@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rekindle.cli.options import JsonOption, TuningJobArgument
-from rekindle.cli.printing import tell
+from rekindle.cli.printing import show, table, tell, with_bar, write_json
 from rekindle.cli.problems import ExitCode
 
 if TYPE_CHECKING:
@@ -27,20 +27,19 @@ def explain(
 ) -> None:
     """Show where suggestions came from: one training job's figures, or what a tuning job took from its parents."""
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import write_json
     from rekindle.cli.reasons import show_training_job, show_tuning_job
     from rekindle.domain.errors import NotFound
     from rekindle.engine.explain import explain_tuning_job
 
     app = open_app()
     try:
-        found, show = explain_tuning_job(app.store, app.owner, name), show_tuning_job
+        found, show_found = explain_tuning_job(app.store, app.owner, name), show_tuning_job
     except NotFound:
-        found, show = _of_training_job(app, name), show_training_job
+        found, show_found = _of_training_job(app, name), show_training_job
     if as_json:
         write_json(found)
     else:
-        show(found)
+        show_found(found)
 
 
 def _of_training_job(app: App, name: str) -> Mapping[str, Any]:
@@ -56,7 +55,6 @@ def _of_training_job(app: App, name: str) -> Mapping[str, Any]:
 def verify(name: TuningJobArgument, as_json: JsonOption = False) -> None:
     """Replay a tuning job: does each suggestion follow from the results it saw? Shows the first that does not."""
     from rekindle.cli.opened import open_app
-    from rekindle.cli.printing import write_json
     from rekindle.engine.replay import replay
 
     app = open_app()
@@ -71,7 +69,6 @@ def verify(name: TuningJobArgument, as_json: JsonOption = False) -> None:
 
 def watched(replayed: Replay) -> Iterable[Checked]:
     """The same, with a bar on a terminal: a thousand suggestions take minutes."""
-    from rekindle.cli.printing import with_bar
     from rekindle.executors.machine import cpus
 
     processes = replayed.processes(min(cpus(), _MOST_PROCESSES))
@@ -148,8 +145,6 @@ class Findings:
 
 
 def _say_difference(found: Checked) -> None:
-    from rekindle.cli.printing import show, table
-
     typer.echo(f"\nThe first that does not: {found.job.name} (#{found.job.number}, event {found.job.launched_seq})")
     if found.replayed is None:
         tell("Now the search says that every combination was tried or was running.")

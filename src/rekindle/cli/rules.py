@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from rekindle.cli.printing import PLAIN_WIDTH, folded, one_line
+from rekindle.cli.printing import PLAIN_WIDTH, folded, one_line, write_json
 
 if TYPE_CHECKING:
     from rekindle.bootstrap import App
@@ -80,8 +80,6 @@ def rules_on_refusal(spec: TuningJobSpec, opened: Callable[[], App | None], as_j
 
 def _show_broken(spec: TuningJobSpec, app: App | None, as_json: bool) -> int:
     """Shows the rules where one is broken; how many are."""
-    from rekindle.cli.printing import write_json
-
     records = check_records(_checks(spec, app))
     broken = sum(r["kept"] is False for r in records)
     if spec.warm_start is None or not broken:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from rekindle.cli.options import JsonOption, whole_number
-from rekindle.cli.printing import complain
+from rekindle.cli.printing import complain, write_json
 
 if TYPE_CHECKING:
     import socket
@@ -100,7 +100,6 @@ def env(
     import shlex
     from dataclasses import replace
 
-    from rekindle.cli.printing import write_json
     from rekindle.cli.run import warn_of_a_stranger
     from rekindle.domain.errors import InvalidValue
     from rekindle.serving import UNSET, UNSET_FOR_PROXY, announced, client_environment, proxied_environment

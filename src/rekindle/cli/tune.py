@@ -9,7 +9,7 @@ import typer
 
 from rekindle.cli.interrupts import is_interrupt, take_terminations
 from rekindle.cli.options import JobFileArgument, JsonOption, TuningJobArgument
-from rekindle.cli.printing import complain, tell
+from rekindle.cli.printing import complain, tell, write_json
 from rekindle.cli.problems import ExitCode, Interrupted
 
 if TYPE_CHECKING:
@@ -182,7 +182,6 @@ def _run(app: App, job: TuningJob, quiet: bool, as_json: bool) -> ExitCode:
 
 
 def _say_end(app: App, view: TuningJobView, jobs: tuple[TrainingJob, ...], as_json: bool) -> ExitCode:
-    from rekindle.cli.printing import write_json
     from rekindle.cli.records import followed_record
     from rekindle.cli.summary import show_end
     from rekindle.domain.decisions import Snapshot
@@ -224,7 +223,6 @@ def _say_interrupted(view: TuningJobView) -> None:
 
 
 def _say_created(app: App, job: TuningJob, as_json: bool) -> None:
-    from rekindle.cli.printing import write_json
     from rekindle.cli.records import tuning_record
     from rekindle.engine.queries import describe
 
