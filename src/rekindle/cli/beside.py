@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rekindle.engine.log import log
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -73,7 +75,9 @@ class WorkerBeside:
                 return
             pause = self._first_pause if clock.now() - began > QUIET_SECONDS else min(2 * pause, LONGEST_PAUSE)
             if process is not None:
-                _warn("the worker ended; another is started, and training jobs go on", exit_code=code, seconds=pause)
+                log(__name__).warning(
+                    "the worker ended; another is started, and training jobs go on", exit_code=code, seconds=pause
+                )
             self._ended.wait(pause)
 
     def _begin(self) -> subprocess.Popen[bytes] | None:
@@ -85,7 +89,7 @@ class WorkerBeside:
             try:
                 self._process = self._start()
             except OSError as error:
-                _warn("the worker cannot be started; trying again", reason=str(error))
+                log(__name__).warning("the worker cannot be started; trying again", reason=str(error))
             return self._process
 
 
@@ -124,9 +128,3 @@ def serve_worker(
     app = served_app(settings, Address(host, port, proxy_port), known_credentials(settings))
     with Interrupt() as interrupt, app.telling():
         app.worker().run(lambda: interrupt.requested or os.getppid() != server)
-
-
-def _warn(event: str, **facts: object) -> None:
-    import structlog
-
-    structlog.get_logger(__name__).warning(event, **facts)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.note import Note
+from rekindle.engine.log import log
 from rekindle.engine.ports import Executor, JobStore
 from rekindle.engine.queries import TuningJobView, view
 
@@ -40,11 +41,7 @@ def last_notes(executor: Executor, snapshot: Snapshot) -> tuple[Note, ...] | Non
         found = tuple(examine(executor, snapshot))
         json.dumps([note.facts for note in found], allow_nan=False)
     except Exception:
-        # Imported when there is something to say.
-        import structlog
-
-        log = structlog.get_logger(__name__).bind(tuning_job=snapshot.job.name)
-        log.exception("a defect in the notes on a tuning job's health")
+        log(__name__).exception("a defect in the notes on a tuning job's health", tuning_job=snapshot.job.name)
         return None
     return found
 
@@ -77,13 +74,11 @@ class Examiner:
 
 def log_end(snapshot: Snapshot) -> None:
     """Tells the log how a tuning job ended, and its notes."""
-    import structlog
-
-    log = structlog.get_logger(__name__).bind(tuning_job=snapshot.job.name)
+    told = log(__name__).bind(tuning_job=snapshot.job.name)
     counters = asdict(view(snapshot.job, snapshot.jobs, snapshot.parents).counters)
-    log.info("tuning job ended", status=snapshot.job.status.value, reason=snapshot.job.failure_reason, **counters)
+    told.info("tuning job ended", status=snapshot.job.status.value, reason=snapshot.job.failure_reason, **counters)
     for note in snapshot.job.notes or ():
-        log.info("health note", kind=note.kind, text=note.text)
+        told.info("health note", kind=note.kind, text=note.text)
 
 
 def last_lines(executor: Executor, owner: Owner, name: str) -> list[str]:

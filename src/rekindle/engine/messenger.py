@@ -12,12 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from rekindle.engine.log import log
 from rekindle.engine.ports import Clock, Event, LeaseLost, Outbox, Sink, StoreUnavailable, Undelivered
-
-if TYPE_CHECKING:
-    import structlog
 
 #: Seconds for which a process keeps a sink to itself; telling one event takes less.
 HOLD_SECONDS = 60.0
@@ -87,13 +84,13 @@ class Messenger:
     def _failed(self, event: Event, failure: Undelivered) -> bool:
         now = self.clock.now()
         if failure.final or (now - event.at > PATIENCE_SECONDS and self._failures >= PATIENCE_FAILURES):
-            _log().error("an event is given up", sink=self.sink.name, event_id=event.id, reason=str(failure))
+            log(__name__).error("an event is given up", sink=self.sink.name, event_id=event.id, reason=str(failure))
             self.outbox.give_up(self.sink.name, self.holder, event, now, str(failure))
             return True
         self._failures += 1
         self.outbox.put_off(self.sink.name, self.holder, now + pause(self._failures), str(failure))
         if self._failures == 1:
-            _log().warning("cannot tell events; trying again", sink=self.sink.name, reason=str(failure))
+            log(__name__).warning("cannot tell events; trying again", sink=self.sink.name, reason=str(failure))
         return False
 
     def _apart(self, work: Callable[[], object]) -> None:
@@ -104,7 +101,7 @@ class Messenger:
             # The worker says so; the events stay where they are.
             return
         except Exception:
-            _log().exception("a defect in telling events; trying again", sink=self.sink.name)
+            log(__name__).exception("a defect in telling events; trying again", sink=self.sink.name)
 
 
 def pause(failures: int) -> float:
@@ -137,11 +134,3 @@ def _join(threads: Sequence[threading.Thread], seconds: float) -> None:
     end = time.monotonic() + seconds
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-
-
-def _log() -> structlog.BoundLogger:
-    # Imported when there is something to say: a command that says nothing need not pay for it.
-    import structlog
-
-    log: structlog.BoundLogger = structlog.get_logger(__name__)
-    return log

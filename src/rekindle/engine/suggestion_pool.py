@@ -16,6 +16,7 @@ from rekindle.domain.decisions import Snapshot
 from rekindle.domain.search_plan import history_for, strategy_for
 from rekindle.domain.tuning_job import Definition
 from rekindle.engine.helper_process import HelperProcess
+from rekindle.engine.log import log
 from rekindle.engine.suggestions import HereAndNow, Suggester, Suggestion, is_modelled
 from rekindle.search.history import History
 from rekindle.search.strategy import Proposal, Strategy
@@ -159,11 +160,7 @@ class SuggestionPool(Suggester):
     def _complain(self, error: OSError) -> None:
         """The machine has no process for us now, or no pipe: said once, and tried again at each look."""
         if not self._complained:
-            # Imported when there is something to say.
-            import structlog
-
-            warning = "cannot start a process for suggestions; trying again"
-            structlog.get_logger(__name__).warning(warning, reason=str(error))
+            log(__name__).warning("cannot start a process for suggestions; trying again", reason=str(error))
         self._complained = True
 
 

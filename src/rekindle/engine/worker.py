@@ -17,7 +17,6 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from rekindle.domain.capacity import PATIENCE_SECONDS, turn
 from rekindle.domain.decisions import Snapshot
@@ -25,15 +24,13 @@ from rekindle.domain.errors import NotFound, RekindleError
 from rekindle.domain.training_job import SecondaryStatus, TrainingJob
 from rekindle.engine.health import log_end
 from rekindle.engine.holders import is_dead
+from rekindle.engine.log import log
 from rekindle.engine.memory import Memory
 from rekindle.engine.ports import NO_POINTS, Lease, LeaseLost, RunKey, RunState, StoreUnavailable, parse_subject
 from rekindle.engine.queries import parents_of
 from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconcile_tuning_job, wants_more
 from rekindle.engine.suitability import Suitability
 from rekindle.engine.work import Work
-
-if TYPE_CHECKING:
-    import structlog
 
 #: Seconds a lease lasts without renewal.
 LEASE_SECONDS = 30.0
@@ -142,7 +139,7 @@ class Worker:
             self._store_is_away = True
             if not _is_early(self._next_complaint, now, COMPLAINT_SECONDS):
                 self._next_complaint = now + COMPLAINT_SECONDS
-                _log().warning("store unavailable; trying again", reason=error.message, hint=error.hint)
+                log(__name__).warning("store unavailable; trying again", reason=error.message, hint=error.hint)
 
     def wait(self) -> None:
         """Waits for a training job to end, for a suggestion, or for the next look around."""
@@ -191,7 +188,7 @@ class Worker:
         for home in self.gone_homes:
             self.step.store.free_home(home)
         for home, count in self.step.store.elsewhere(self.holder, self.only).items():
-            _log().warning(
+            log(__name__).warning(
                 "work of another home waits for a worker there, where its training jobs may still run",
                 home=home,
                 jobs=count,
@@ -292,7 +289,7 @@ class Worker:
         except Exception:
             if self.only is not None:
                 raise
-            _log().exception("a step failed; trying again later", subject=work.lease.subject)
+            log(__name__).exception("a step failed; trying again later", subject=work.lease.subject)
             work.rests_until = self.step.clock.now() + REST_SECONDS
             # Nobody is to be woken by its runs: they may have ended, and would wake us at once, again and again.
             work.running, work.wants_more, work.lacks_room = None, False, False
@@ -332,7 +329,7 @@ class Worker:
         """Says now and then what is left to other hosts, and why."""
         if not _is_early(self._next_remark, self.step.clock.now(), COMPLAINT_SECONDS):
             self._next_remark = self.step.clock.now() + COMPLAINT_SECONDS
-            _log().info("left to other hosts: it cannot be run here", subject=subject, reason=str(refusal))
+            log(__name__).info("left to other hosts: it cannot be run here", subject=subject, reason=str(refusal))
 
     def _offer_work(self) -> None:
         """Gives back for a moment what waits for room, of which nothing runs: another host may have some. At one time that is
@@ -455,11 +452,3 @@ def _is_early(due: float, now: float, pause: float) -> bool:
     """Whether something that is done after a pause is not due yet. What is farther off than that was put off before somebody
     set the clock back, and would wait for as long."""
     return 0.0 < due - now <= pause
-
-
-def _log() -> structlog.BoundLogger:
-    # Imported when there is something to say: a command that says nothing need not pay for it.
-    import structlog
-
-    log: structlog.BoundLogger = structlog.get_logger(__name__)
-    return log

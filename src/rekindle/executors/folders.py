@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
+from rekindle.engine.log import log
 from rekindle.engine.paths import path_in
 from rekindle.engine.ports import Clock, Run, RunKey, StoreUnavailable
 from rekindle.engine.room import lacks_room
@@ -165,7 +166,4 @@ def _remove(folder: Path) -> None:
     try:
         workdir.remove_tree(str(folder))
     except OSError as error:
-        # Imported when there is something to say: it costs a command that says nothing 60 ms.
-        import structlog
-
-        structlog.get_logger(__name__).warning("cannot remove all of a training job's files", reason=str(error))
+        log(__name__).warning("cannot remove all of a training job's files", reason=str(error))

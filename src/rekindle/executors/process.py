@@ -19,6 +19,7 @@ from rekindle.domain.capacity import Room
 from rekindle.domain.errors import WrongState
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Owner, TrainingSpec
+from rekindle.engine.log import log
 from rekindle.engine.paths import path_in
 from rekindle.engine.ports import NO_POINTS, Clock, Executor, Report, Run, RunKey, RunState, SourceSize, StoreUnavailable
 from rekindle.engine.processes import start_of
@@ -300,7 +301,7 @@ class ProcessExecutor(Executor):
         now = self._clock.now()
         if now >= self._complained.get(run.key, 0.0):
             self._complained[run.key] = now + _COMPLAINT_SECONDS
-            _warn("cannot launch now; trying again", training_job=run.key.name, reason=str(error))
+            log(__name__).warning("cannot launch now; trying again", training_job=run.key.name, reason=str(error))
 
     def _end_former_attempts(self, key: RunKey) -> None:
         """Asks for a report on each: that ends what is left of one that was lost. Raises WrongState where one still runs."""
@@ -435,10 +436,3 @@ def _end_of(pid: int, started: str) -> int | None:
         os.close(descriptor)
         return -1
     return descriptor
-
-
-def _warn(event: str, **facts: str) -> None:
-    # Imported when there is something to say: it costs a command that says nothing 60 ms.
-    import structlog
-
-    structlog.get_logger(__name__).warning(event, **facts)
