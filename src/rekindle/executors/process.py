@@ -23,7 +23,7 @@ from rekindle.engine.log import log
 from rekindle.engine.paths import path_in
 from rekindle.engine.ports import NO_POINTS, Clock, Executor, Report, Run, RunKey, RunState, SourceSize, StoreUnavailable
 from rekindle.engine.processes import start_of
-from rekindle.executors import access, logfile, orders, ray_cluster, ray_job, workdir
+from rekindle.executors import access, checks, logfile, orders, ray_cluster, ray_job, workdir
 from rekindle.executors.attempts import LOST, Attempt
 from rekindle.executors.folders import Folders, safe
 from rekindle.executors.host import Host
@@ -80,11 +80,11 @@ class ProcessExecutor(Executor):
         if self._host.ray:
             ray_cluster.check(spec, self._host)
         self._slots.check(spec)
-        orders.check_channels(spec, self._host.transfer)
-        orders.check_places(spec, self._host.transfer)
-        orders.check_checkpoints(spec, self._host)
-        orders.check_source(spec, self._host)
-        orders.check_environment(spec)
+        checks.check_channels(spec, self._host.transfer)
+        checks.check_places(spec, self._host.transfer)
+        checks.check_checkpoints(spec, self._host)
+        checks.check_source(spec, self._host)
+        checks.check_environment(spec)
         if self._host.ray:
             ray_cluster.check_answers(self._host)
 
@@ -103,7 +103,7 @@ class ProcessExecutor(Executor):
             return None
         sizes: dict[str, int] = {}
         count = 0
-        for name, size in workdir.source_files(source, orders.skipped(spec, self._host)):
+        for name, size in workdir.source_files(source, checks.skipped(spec, self._host)):
             if count == _COUNTED_FILES:
                 break
             count += 1
@@ -113,7 +113,7 @@ class ProcessExecutor(Executor):
 
     def room(self, spec: TrainingSpec) -> Room:
         """See Executor."""
-        if away := orders.away(spec):
+        if away := checks.away(spec):
             # A disk that is not mounted yet, a folder that was moved: each training job would fail of it, one after the other.
             return Room(0, f"waits for {away}, which is not there: bring it back, and it goes on", ever=False)
         why = self._absence_of_cluster()
@@ -130,7 +130,7 @@ class ProcessExecutor(Executor):
         """See Executor. Where the machine has no room for it now, its files are away, or its cluster cannot be reached, the run
         stays unlaunched, and launching it again helps."""
         self._end_former_attempts(run.key)
-        if orders.away(run.spec) or self._absence_of_cluster():
+        if checks.away(run.spec) or self._absence_of_cluster():
             return
         try:
             self._launch(run)

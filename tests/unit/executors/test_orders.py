@@ -14,9 +14,10 @@ from rekindle.api.translate.training_request import training_spec
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, Output, TrainingSpec
 from rekindle.engine.ports import Run, RunKey
+from rekindle.executors.checks import check_channels, check_checkpoints, check_places
 from rekindle.executors.host import Host
 from rekindle.executors.images import ImageRule
-from rekindle.executors.orders import check_channels, check_checkpoints, check_places, orders_of
+from rekindle.executors.orders import orders_of
 from support.wire import training_request
 
 CHANNEL = Channel("train", "s3://bucket/data")
