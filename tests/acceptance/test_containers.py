@@ -17,6 +17,7 @@ from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm, Channel, Checkpoints, Resources, TrainingSpec
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Report, Run, RunKey, RunState
+from rekindle.executors import orders
 from rekindle.executors.host import Host
 from rekindle.executors.images import ImageRule
 from rekindle.executors.journal import JournalReader
@@ -288,8 +289,9 @@ def test_one_that_is_stopped_while_its_engine_is_away_ends_when_that_is_back(
 
 
 def test_so_does_one_for_which_it_was_away_for_longer_than_the_grace(
-    service: containers.Service, podman: Engine, tmp_path: Path
+    service: containers.Service, podman: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(orders, "_ENGINE_SECONDS", 1.0)
     runs, key = left_alone(service, tmp_path / "home", "echo begun; sleep 600", grace=1.0)
     runs.stop(key)
     until_logged(runs, key, "rekindle: the container engine does not answer; waiting for it, to end what it runs")

@@ -11,11 +11,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tests.support.receiver import Receiver, receiving
 
 from rekindle.bootstrap import App, build
+from rekindle.engine.clock import SystemClock
+from rekindle.engine.messenger import HOLD_SECONDS
 from rekindle.settings import load_settings
 
 REKINDLE = str(Path(sys.executable).parent / "rekindle")
@@ -31,6 +34,13 @@ ranges:
 strategy: random
 limits: {{jobs: {JOBS}, parallel: 2}}
 """
+
+
+class Later(SystemClock):
+    """When a killed process keeps no sink to itself any more."""
+
+    def now(self) -> float:
+        return super().now() + HOLD_SECONDS
 
 
 def until(condition: Callable[[], bool], seconds: float = 400.0) -> None:
@@ -64,8 +74,7 @@ def test_kills_at_random_moments_and_a_receiver_that_is_often_down_lose_no_event
         receiver.status = 200
         last = subprocess.run([REKINDLE, "resume", "--quiet", "told"], env=environ, check=False, stdout=subprocess.DEVNULL)
         assert last.returncode in (0, 3), "3: under load it may have ended at the last kill"
-        # A killed process keeps a sink to itself for a minute at most.
-        with app.telling():
+        with replace(app, clock=Later()).telling():
             until(lambda: all(s.waiting == 0 for s in app.outbox.sink_states()))
         check(app, receiver, [json.loads(line) for line in log.read_text().splitlines()])
 

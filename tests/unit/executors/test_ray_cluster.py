@@ -142,7 +142,8 @@ def test_nothing_is_lost_where_a_program_opens_its_output_anew(tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("shell")
-def test_a_node_does_not_wait_for_who_has_escaped_it(tmp_path: Path) -> None:
+def test_a_node_does_not_wait_for_who_has_escaped_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "_LINGER_SECONDS", 1)
     made = job(tmp_path, "sh", "-c", "env -i setsid sleep 1000 & echo $!; exit 3")
     assert on_node(made).wait(60) == 3
     os.kill(int((made["control"] / ray_job.OUTPUT).read_text()), signal.SIGKILL)
@@ -182,16 +183,16 @@ def test_a_node_ends_a_program_whose_folder_is_gone_or_another_s_and_none_that_i
     # A shared file system that is away for a while takes everything with it.
     home, control = (tmp_path / "home").rename(tmp_path / "away"), made["control"].rename(tmp_path / "control")
     with pytest.raises(subprocess.TimeoutExpired):
-        node.wait(2)
+        node.wait(1)
     control.rename(made["control"])
     home.rename(tmp_path / "home")
     with pytest.raises(subprocess.TimeoutExpired):
-        node.wait(2)
+        node.wait(1)
     shutil.rmtree(made["control"])
     again = on_node(job(tmp_path, *DEAF, grace_seconds=1))
     assert node.wait(30) == 137
     with pytest.raises(subprocess.TimeoutExpired):
-        again.wait(2)
+        again.wait(1)
     ray_job.withdraw(str(made["control"]))
     assert again.wait(30) == 137
 
