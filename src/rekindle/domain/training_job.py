@@ -24,6 +24,8 @@ LOST_RETRIES = 3
 MAX_INSTANCES = 100
 #: How many tags a job may have.
 MAX_TAGS = 50
+#: How many hyperparameters a training job may have, and how long a name and a value may be, in characters.
+MAX_HYPERPARAMETERS, MAX_NAME_LENGTH, MAX_VALUE_LENGTH = 100, 256, 2500
 #: The hyperparameters that say where a script's archive is, and which file of it is to be started.
 SUBMITTED, PROGRAM = "sagemaker_submit_directory", "sagemaker_program"
 
@@ -294,12 +296,13 @@ def check_training_job(job: TrainingJob) -> None:
     if not _NAME.fullmatch(job.name):
         raise InvalidValue("name", job.name, "a name has 1 to 63 letters, digits and inner hyphens, and starts with no hyphen")
     for name, value in job.hyperparameters.items():
-        if not 1 <= len(name) <= 256:
-            raise InvalidValue("hyperparameters", name, "a hyperparameter's name has 1 to 256 characters")
-        if len(value) > 2500:
-            raise InvalidValue(f"hyperparameters.{name}", value, "a value has at most 2500 characters")
-    if len(job.hyperparameters) > 100:
-        raise LimitExceeded("number of hyperparameters", 100, len(job.hyperparameters), field="hyperparameters")
+        if not 1 <= len(name) <= MAX_NAME_LENGTH:
+            raise InvalidValue("hyperparameters", name, f"a hyperparameter's name has 1 to {MAX_NAME_LENGTH} characters")
+        if len(value) > MAX_VALUE_LENGTH:
+            raise InvalidValue(f"hyperparameters.{name}", value, f"a value has at most {MAX_VALUE_LENGTH} characters")
+    count = len(job.hyperparameters)
+    if count > MAX_HYPERPARAMETERS:
+        raise LimitExceeded("number of hyperparameters", MAX_HYPERPARAMETERS, count, field="hyperparameters")
     check_definitions(job.spec.algorithm.metrics)
     check_instances(job.spec.resources)
 

@@ -6,7 +6,7 @@ import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -17,7 +17,14 @@ from rekindle.domain.checks import Check, raise_first
 from rekindle.domain.errors import InvalidValue, LimitExceeded, first_of, shown, within
 from rekindle.domain.metrics import check_definitions
 from rekindle.domain.note import Note
-from rekindle.domain.training_job import Owner, TrainingSpec, check_instances
+from rekindle.domain.training_job import (
+    MAX_HYPERPARAMETERS,
+    MAX_NAME_LENGTH,
+    MAX_VALUE_LENGTH,
+    Owner,
+    TrainingSpec,
+    check_instances,
+)
 from rekindle.search.history import Direction
 from rekindle.search.space import Continuous, Integer, Parameter, Space, SpaceError, Value, not_told_apart, size_of
 
@@ -264,9 +271,6 @@ RELAXED = Quotas(
 
 MAX_TUNED = 30
 MAX_CATEGORIES = 30
-MAX_HYPERPARAMETERS = 100
-MAX_VALUE_LENGTH = 2500
-MAX_NAME_LENGTH = 256
 MAX_METRICS = 40
 MAX_GRID = 750
 #: Random search looks one by one for what is left among so many combinations (search/random_search.py).
@@ -297,8 +301,6 @@ def parse_value(parameter: Parameter, text: str) -> Value:
 
 def with_defaults(spec: TuningJobSpec) -> TuningJobSpec:
     """The spec with what follows from it filled in: a grid's number of training jobs."""
-    from dataclasses import replace
-
     if spec.strategy is StrategyName.GRID and spec.limits.max_jobs is None:
         return replace(spec, limits=replace(spec.limits, max_jobs=combinations(spec)))
     return spec
@@ -319,7 +321,7 @@ def check_spec(spec: TuningJobSpec, quotas: Quotas) -> None:
         check_definition(definition)
     # Before the rules of a strategy that takes no parents: who has kept those would then have to leave it.
     raise_first(warm_start_shape(spec))
-    # First of all: a grid's number of training jobs is of its lists' making, and nobody may have given it.
+    # Before the limits: a grid's number of training jobs is of its lists' making, and nobody may have given it.
     if spec.strategy is StrategyName.GRID:
         _check_grid(spec)
     _check_limits(spec, quotas)
