@@ -200,9 +200,7 @@ class _Bounds:
         return cls(what, shape.get("min"), shape.get("max"))
 
     def sentences(self) -> list[str]:
-        at_most = [f"Member must have {self.what} less than or equal to {self.most}"] if self.most is not None else []
-        at_least = [f"Member must have {self.what} greater than or equal to {self.least}"] if self.least is not None else []
-        return at_most + at_least
+        return [*self.broken(math.inf), *self.broken(-math.inf)]
 
     def allowed(self, items: Iterable[T]) -> Iterator[T]:
         """Of items that are counted as many as there may be."""
