@@ -1,6 +1,6 @@
 """The one port: every request passes here, in this order.
 
-limits on headers -> Host and Origin -> open pages (/healthz, /metrics, /ui, a browser's /) -> signature -> body ->
+limits on headers -> Host and Origin -> open pages (/healthz, /metrics, a browser's /) -> signature -> body ->
 the service's own app.
 
 The gateway asks for a signature on loopback too: a page of any web site can make a browser send requests to it. What the
@@ -162,8 +162,6 @@ class Gateway:
     def _open_page(self, request: WireRequest) -> ASGIApp | None:
         """What is shown to anybody. A bucket of that name is still reached, as S3 requests are signed."""
         path = request.path.decode("latin-1")
-        if self.apps.pages is not None and (path == "/ui" or path.startswith("/ui/")):
-            return self.apps.pages
         if request.method not in ("GET", "HEAD"):
             return None
         if path == "/" and not request.query and "text/html" in (request.header("accept") or ""):

@@ -30,8 +30,7 @@ _UNSIGNED_ACTIONS: Final = {"GetCallerIdentity": "sts", "GetRole": "iam", "Simul
 
 @dataclass(frozen=True)
 class Apps:
-    """The ASGI application behind each service, by the name that signatures carry. ``pages``, if any, gets the unsigned
-    requests under ``/ui``, a path that no bucket can have, and must know its visitors by itself."""
+    """The ASGI application behind each service, by the name that signatures carry."""
 
     sagemaker: ASGIApp
     s3: ASGIApp
@@ -39,7 +38,6 @@ class Apps:
     iam: ASGIApp
     logs: ASGIApp
     monitoring: ASGIApp
-    pages: ASGIApp | None = None
 
     def of(self, service: str) -> ASGIApp:
         """The application of a service; UNKNOWN_SERVICE where there is none."""
@@ -52,13 +50,13 @@ class Apps:
 
     def distinct(self) -> list[ASGIApp]:
         """Each application once; one may serve several services."""
-        given = [getattr(self, field.name) for field in fields(self)]
-        return list({id(app): app for app in given if app is not None}.values())
+        given = [self.of(service) for service in self.services()]
+        return list({id(app): app for app in given}.values())
 
     @classmethod
     def services(cls) -> tuple[str, ...]:
         """The names of the services."""
-        return tuple(field.name for field in fields(cls) if field.name != "pages")
+        return tuple(field.name for field in fields(cls))
 
 
 def check_target(request: WireRequest, service: str) -> None:

@@ -287,17 +287,6 @@ def test_a_browser_is_told_what_runs_here_and_a_client_without_a_signature_is_re
     assert call(gateway(), plain("/", accept=accept, host="evil.example")).status == 403
 
 
-def test_pages_get_what_is_under_ui_and_nothing_else():
-    async def pages(scope: Any, receive: Any, send: Any) -> None:
-        await PlainTextResponse("page")(scope, receive, send)
-
-    app = gateway(echo_apps(pages=pages))
-    assert call(app, plain("/ui")).body == call(app, plain("/ui/jobs?x=1")).body == b"page"
-    assert call(app, plain("/uif")).status == 403
-    assert call(app, plain("/ui", origin="http://evil.example")).status == 403
-    assert call(gateway(), plain("/ui")).status == 403
-
-
 def test_the_access_log_tells_who_did_what_and_no_secret():
     with capture_logs() as logs:
         answer = call(gateway(), listing())
@@ -410,7 +399,7 @@ QUERIES = st.lists(st.tuples(st.sampled_from(["X-Amz-Algorithm", "X-Amz-Credenti
 
 @given(
     st.sampled_from(["GET", "POST", "PUT", "BREW"]),
-    st.sampled_from(["/", "/bucket/key", "/ui", "//", "/%ff%zz"]),
+    st.sampled_from(["/", "/bucket/key", "//", "/%ff%zz"]),
     QUERIES,
     st.lists(st.tuples(st.sampled_from(NAMES), PHRASES), max_size=6),
     st.binary(max_size=20),
