@@ -20,27 +20,6 @@ from rekindle.api.patterns import Pattern, UnsupportedPattern, compiled
 
 T = TypeVar("T")
 
-#: The operations of this service.
-OPERATIONS: Final = (
-    "AddTags",
-    "CreateHyperParameterTuningJob",
-    "CreateTrainingJob",
-    "DeleteHyperParameterTuningJob",
-    "DeleteTags",
-    "DeleteTrainingJob",
-    "DescribeHyperParameterTuningJob",
-    "DescribeTrainingJob",
-    "GetSearchSuggestions",
-    "ListHyperParameterTuningJobs",
-    "ListTags",
-    "ListTrainingJobs",
-    "ListTrainingJobsForHyperParameterTuningJob",
-    "Search",
-    "StopHyperParameterTuningJob",
-    "StopTrainingJob",
-    "UpdateTrainingJob",
-)
-
 #: Patterns that the service prints otherwise than today's model spells them: the model was stripped of its anchors, the
 #: service's error messages were not. As in botocore 1.27.96 and in error reports.
 _PRINTED: Final = {
@@ -85,11 +64,9 @@ class ServiceModel:
 
     def __init__(
         self,
-        operations: Collection[str] = OPERATIONS,
         optional: Collection[tuple[str, str]] = (),
         further_values: Mapping[str, str] | None = None,
     ) -> None:
-        self._operations = operations
         self._optional = frozenset(optional)
         self._further_values = further_values or {}
         self._lock = threading.Lock()

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from rekindle.api import service_model
 from rekindle.api.errors import ApiError, Code, missing
+from rekindle.api.operations import HANDLERS
 from rekindle.api.patterns import UnsupportedPattern, compiled
-from rekindle.api.service_model import OPERATIONS, ServiceModel
+from rekindle.api.service_model import ServiceModel
 
 MODEL = ServiceModel()
 BOTO = BotoServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
@@ -196,7 +197,7 @@ def shapes_of_inputs() -> dict[str, Any]:
         for member in inner.get(shape.type_name, list)():
             walk(member)
 
-    for operation in OPERATIONS:
+    for operation in HANDLERS:
         walk(BOTO.operation_model(operation).input_shape)
     return found
 
@@ -318,7 +319,7 @@ def values_of(shape: Any, depth: int = 0) -> st.SearchStrategy[Any]:
 
 @SHARE
 @given(data=st.data())
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", HANDLERS)
 def test_what_we_accept_botocore_accepts_and_every_request_has_an_answer(operation, data):
     shape = BOTO.operation_model(operation).input_shape
     request = data.draw(requests_of(operation))
