@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-#: More than 100,000 training jobs take, as many as there may be. ``/dev/zero`` has no end.
-_MAX_BYTES = 1 << 28
-
 if TYPE_CHECKING:
     from rekindle.domain.tuning_job import Definition, TuningJobSpec
     from rekindle.engine.imports import Origin, Result
@@ -21,6 +18,9 @@ if TYPE_CHECKING:
 
     #: Of a description, or of a job file, which has none.
     Described = Mapping[str, Any] | None
+
+#: More than 100,000 training jobs take, as many as there may be. ``/dev/zero`` has no end.
+_MAX_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ _UNSEEN = "Random search draws without a look at the parents; they count for the
 
 def show_warm_start(found: Mapping[str, Any]) -> None:
     """The whole report on stdout."""
-
     warm = found["warm_start"]
     unseen, deleted, evidence, unread, outcome = _parts(found)
     for line in (*unseen, f"warm start: {kind_in_words(found)}"):

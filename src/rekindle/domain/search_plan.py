@@ -129,7 +129,7 @@ def history_for(snapshot: Snapshot, definition: Definition, seq: int | None = No
     jobs = [j for j in snapshot.jobs if j.definition_name == definition.name and j.launched_seq <= seq]
     done = sorted((j for j in jobs if _done(j, seq)), key=lambda j: j.finished_seq or 0)
     pending = sorted((j for j in jobs if not _done(j, seq)), key=lambda j: j.launched_seq)
-    made = (_known(snapshot, j) or trial_of(j, definition, snapshot.curves.get(j.id, ())) for j in done)
+    made = (snapshot.trials.get(j.id) or trial_of(j, definition, snapshot.curves.get(j.id, ())) for j in done)
     rest = (_pending(j, definition, _curve_at(snapshot, j, seq), seq) for j in pending)
     return History((*made, *rest), asked=len(jobs))
 
@@ -188,10 +188,6 @@ def trial_of(job: TrainingJob, definition: Definition, curve: Sequence[CurvePoin
     points = _observations(curve, job.finished_seq or 0)
     configuration = configuration_of(definition, job.tuned)
     return Trial(job.number, configuration, state, value, points, job.stopped_early, job.finished_seq)
-
-
-def _known(snapshot: Snapshot, job: TrainingJob) -> Trial | None:
-    return snapshot.trials.get(job.id)
 
 
 def _curve_at(snapshot: Snapshot, job: TrainingJob, seq: int) -> Sequence[CurvePoint]:
