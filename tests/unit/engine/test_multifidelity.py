@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -137,6 +138,21 @@ def records(engine: Engine) -> list[tuple[object, ...]]:
     return [(dict(t.tuned), t.status, t.stopped_early, emissions(engine, t), t.objective_value) for t in jobs]
 
 
+def fresh(rule: str, jobs: int, parallel: int, seed: int, grace: float = 0.0) -> Engine:
+    engine = Engine(lambda h: replayed(h, epochs=9))
+    engine.executor.grace = grace
+    engine.create(spec(rule, jobs, parallel, most=9, seed=seed))
+    return engine
+
+
+@cache
+def left_alone(rule: str, jobs: int, parallel: int, seed: int, grace: float = 0.0) -> tuple[object, tuple[History, object]]:
+    """What is recorded, and what was seen, of a run that nothing happens to: the same for every example of a seed."""
+    engine = fresh(rule, jobs, parallel, seed, grace)
+    engine.run("job")
+    return records(engine), seen(engine)
+
+
 def cut(engine: Engine, at: int, after: bool, downtime: float = 0.0) -> Engine:
     """Runs to the end with a new worker once the power has gone at call ``at``, ``downtime`` seconds later."""
     Cable(engine, at, after)
@@ -154,16 +170,7 @@ def cut(engine: Engine, at: int, after: bool, downtime: float = 0.0) -> Engine:
 @given(at=st.integers(1, 45), after=st.booleans(), seed=st.integers(0, 3))
 def test_a_restart_changes_nothing(rule: str, at: int, after: bool, seed: int) -> None:
     """The power goes at any commit or launch: every stop and every suggestion is the one of the run that was left alone."""
-
-    def fresh() -> Engine:
-        engine = Engine(lambda h: replayed(h, epochs=9))
-        engine.executor.grace = 0.25
-        engine.create(spec(rule, jobs=10, parallel=3, most=9, seed=seed))
-        return engine
-
-    left_alone = fresh()
-    left_alone.run("job")
-    assert records(cut(fresh(), at, after)) == records(left_alone)
+    assert records(cut(fresh(rule, 10, 3, seed, 0.25), at, after)) == left_alone(rule, 10, 3, seed, 0.25)[0]
 
 
 @settings(max_examples=8, deadline=None)
@@ -171,16 +178,8 @@ def test_a_restart_changes_nothing(rule: str, at: int, after: bool, seed: int) -
 def test_a_long_absence_changes_no_verdict(at: int, after: bool, downtime: float, seed: int) -> None:
     """Nobody looks for a while and training jobs run on: who is turned away at which rung stays the same. The first step, with
     all launches, is over by then: what starts later emits later."""
-
-    def fresh() -> Engine:
-        engine = Engine(lambda h: replayed(h, epochs=9))
-        engine.create(spec("hyperband", jobs=12, parallel=12, most=9, seed=seed))
-        return engine
-
-    left_alone = fresh()
-    left_alone.run("job")
-    absent = cut(fresh(), at, after, downtime)
-    (ours, band), (theirs, _) = seen(left_alone), seen(absent)
+    absent = cut(fresh("hyperband", 12, 12, seed), at, after, downtime)
+    (ours, band), (theirs, _) = left_alone("hyperband", 12, 12, seed)[1], seen(absent)
     assert isinstance(band, Halving)
     assert band.turned_away(ours) == band.turned_away(theirs)
 
@@ -190,9 +189,7 @@ def test_a_long_absence_changes_no_verdict(at: int, after: bool, downtime: float
 @given(at=st.integers(1, 45), after=st.booleans(), downtime=st.floats(0.1, 30.0), seed=st.integers(0, 3))
 def test_every_decision_follows_from_the_record(rule: str, at: int, after: bool, downtime: float, seed: int) -> None:
     """After a restart too: whoever was stopped early is given up by the record, and every suggestion is replayed."""
-    engine = Engine(lambda h: replayed(h, epochs=9))
-    engine.create(spec(rule, jobs=10, parallel=3, most=9, seed=seed))
-    cut(engine, at, after, downtime)
+    engine = cut(fresh(rule, 10, 3, seed), at, after, downtime)
     history, strategy = seen(engine)
     stopped = [t for t in history.trials if t.stopped]
     for trial in stopped:
