@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from rekindle.engine.imports import Result
 from rekindle.exchange.mlflow_runs import write_runs
+from support.postgres import running_server
 from support.serving import until
 
 REKINDLE = str(Path(sys.executable).parent / "rekindle")
@@ -92,27 +94,37 @@ def test_training_jobs_become_runs_once(tmp_path: Path) -> None:
 
 
 def test_two_exports_at_once_write_each_run_once(tmp_path: Path) -> None:
-    environ = {**os.environ, "REKINDLE_HOME": str(tmp_path / "home")}
+    _two_at_once(tmp_path, {"REKINDLE_HOME": str(tmp_path / "home")}, {})
+
+
+def test_two_homes_on_one_database_that_export_at_once_write_each_run_once(tmp_path: Path) -> None:
+    """The second took what the first was about to write for the left-over of a killed export, and deleted it."""
+    with running_server() as url:
+        one, other = ({"REKINDLE_HOME": str(tmp_path / home), "REKINDLE_DATABASE_URL": url} for home in ("one", "two"))
+        _two_at_once(tmp_path, one, other)
+
+
+def _two_at_once(tmp_path: Path, one: Mapping[str, str], other: Mapping[str, str]) -> None:
     (tmp_path / "old.yaml").write_text(JOB)
     (tmp_path / "rows.csv").write_text(ROWS)
-    uri, other = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "other"
+    uri, said = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "other"
 
-    def start(*command: str, **where: Any) -> subprocess.Popen[str]:
-        return subprocess.Popen(command, cwd=tmp_path, env=environ, text=True, **where)
+    def start(environ: Mapping[str, str], *command: str, **where: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **one, **environ}, text=True, **where)
 
-    assert start(REKINDLE, "import", "old.yaml", "rows.csv").wait() == 0
-    with other.open("w") as told:
-        first = start(sys.executable, "-c", SLOW, *EXPORT, uri, stdout=subprocess.PIPE)
+    assert start(one, REKINDLE, "import", "old.yaml", "rows.csv").wait() == 0
+    with said.open("w") as told:
+        first = start(one, sys.executable, "-c", SLOW, *EXPORT, uri, stdout=subprocess.PIPE)
         until((tmp_path / "begun").exists)
-        # The first goes on once the other says that it waits.
-        second = start(sys.executable, "-u", REKINDLE, *EXPORT, uri, stdout=subprocess.PIPE, stderr=told)
+        # The first goes on once the second says that it waits.
+        second = start(other, sys.executable, "-u", REKINDLE, *EXPORT, uri, stdout=subprocess.PIPE, stderr=told)
         try:
             assert "2 runs are added" in first.communicate(timeout=60)[0]
             assert "0 runs are added" in second.communicate(timeout=60)[0]
         finally:
             first.kill()
             second.kill()
-    assert "waits for another export of old to MLflow" in other.read_text()
+    assert "waits for another export of old to MLflow" in said.read_text()
 
 
 @pytest.mark.filterwarnings("ignore")  # of what MLflow itself uses

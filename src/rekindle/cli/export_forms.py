@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,13 +59,16 @@ def _optuna(app: App, job: TuningJob, to: str | None, name: str | None) -> Itera
 
 
 def _mlflow(app: App, job: TuningJob, to: str | None, name: str | None) -> Iterator[str]:
+    from rekindle.cli.printing import complain
     from rekindle.exchange.mlflow_runs import names_there, write_runs
 
     uri = _place(to, "a tracking URI, such as http://127.0.0.1:5000 or sqlite:///mlflow.db")
     definition, results = _single(app, job)
     objective, experiment = definition.objective, name or job.name
     params = names_there([*definition.statics, *(p.name for p in definition.ranges)])
-    with _one_at_a_time(app, job):
+    # MLflow takes runs of one name, so that each of two exports at once would write all of them.
+    waits = f"waits for another export of {job.name} to MLflow; Ctrl-C ends this"
+    with app.store.turn(job.id, lambda: complain(waits)):
         metric, goal = objective.metric, objective.direction
         added = write_runs(uri, experiment, metric, goal, definition.statics, results, params, _watched)
     there = f"; {len(results) - added} were there already" if added < len(results) else ""
@@ -80,21 +82,6 @@ def _watched(results: Sequence[Result]) -> Iterable[Result]:
     from rekindle.cli.printing import with_bar
 
     return with_bar(results, "exporting", len(results))
-
-
-@contextmanager
-def _one_at_a_time(app: App, job: TuningJob) -> Iterator[None]:
-    """Waits for another export of the job: MLflow takes runs of one name, so that each of the two would write all of them."""
-    from rekindle.cli.printing import complain
-
-    with (app.settings.home / ".export.lock").open("w") as file:
-        # A byte of it for each job.
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, job.id)
-        except (BlockingIOError, PermissionError):  # which of the two, systems do not agree on
-            complain(f"waits for another export of {job.name} to MLflow; Ctrl-C ends this")
-            fcntl.lockf(file, fcntl.LOCK_EX, 1, job.id)
-        yield
 
 
 FORMS: Mapping[str, Form] = {

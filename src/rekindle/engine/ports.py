@@ -7,7 +7,7 @@ anything else is a defect of the adapter.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -292,6 +292,13 @@ class JobStore(Protocol):
         """Writes a step, all of it or nothing, and returns ``change.added`` with ids. Raises LeaseLost when the lease's
         token is not the current one. Never touches ``stop_requested`` or tags. Writing the same emissions (training job,
         attempt, index) again changes nothing."""
+        ...
+
+    # What is done elsewhere with a tuning job, such as an export.
+
+    def turn(self, job_id: int, waits: Callable[[], object]) -> AbstractContextManager[None]:
+        """A turn at a tuning job, which one process at a time has, of all that share the store; ``waits`` is called where
+        another has it, and then it is waited for without end. It is over with the process that has it, however that ends."""
         ...
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,7 +14,7 @@ from rekindle.domain.tuning_job import TuningJob
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Announcer, Change, Clock, Event, JobFilter, JobStore, Lease, Outbox, Page, SinkState
 from rekindle.search.history import Direction
-from rekindle.storage import commands, commits, leasing, outbox, questions
+from rekindle.storage import commands, commits, leasing, outbox, questions, turns
 from rekindle.storage.connect import PATIENCE_SECONDS, open_database
 from rekindle.storage.database import Database
 
@@ -222,6 +223,10 @@ class SqlStore(JobStore, Outbox):
         """See the port."""
         with self.database.writing() as connection:
             return commits.commit(connection, lease, change, self._announcer)
+
+    def turn(self, job_id: int, waits: Callable[[], object]) -> AbstractContextManager[None]:
+        """See the port."""
+        return turns.turn(self.database, job_id, waits)
 
     def claim_events(self, sink: str, holder: str, now: float, until: float, limit: int) -> Sequence[Event]:
         """See the port."""
