@@ -135,6 +135,17 @@ class TestS3(ObjectStoreSuite):
         store.upload(str(tmp_path / "model"), f"{base}/model")
         assert list(store.list(f"{base}/model/")) == [("best", 1), ("deep/m", 1)]
 
+    def test_what_links_to_folders_lead_to_is_uploaded_with_a_folder(
+        self, store: ObjectStore, base: str, tmp_path: Path
+    ) -> None:
+        """An uncompressed model lacked it, without a word."""
+        (tmp_path / "model" / "step-2").mkdir(parents=True)
+        (tmp_path / "model" / "step-2" / "weights").write_text("7")
+        (tmp_path / "model" / "latest").symlink_to("step-2")
+        (tmp_path / "model" / "step-2" / "up").symlink_to("..")
+        store.upload(str(tmp_path / "model"), f"{base}/model")
+        assert list(store.list(f"{base}/model/")) == [("latest/weights", 1), ("step-2/weights", 1)]
+
     def test_a_name_that_is_no_text_is_refused_and_keeps_no_other_from_the_store(
         self, store: ObjectStore, base: str, tmp_path: Path
     ) -> None:

@@ -20,6 +20,7 @@ from scipy import sparse
 from rekindle.algorithms.job import UserError
 from rekindle.algorithms.recordio import Tensor, records
 from rekindle.domain.texts import number_of
+from rekindle.engine.trees import leads_back
 
 Vector = NDArray[np.float32]
 _DELIMITERS = ",\t;| "
@@ -133,16 +134,9 @@ def data_files(folder: Path) -> list[Path]:
 
     found: list[Path] = []
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
-        folders[:] = [name for name in folders if not _leads_back(parent, name)]
+        folders[:] = [name for name in folders if not leads_back(parent, name)]
         found += [Path(parent) / name for name in names]
     return sorted(path for path in found if not path.name.startswith((".", "_")))
-
-
-def _leads_back(parent: str, name: str) -> bool:
-    # By the way that led here, too: two folders may each hold a link to the other.
-    way = [os.path.realpath(str(folder)) for folder in (parent, *Path(parent).parents)]
-    there = os.path.realpath(os.path.join(parent, name))
-    return there in way or os.path.commonpath([way[0], there]) == there
 
 
 def _read(path: Path) -> bytes:

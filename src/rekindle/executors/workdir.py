@@ -85,24 +85,16 @@ def clear(folder: str) -> None:
 def deal(source: str, targets: Sequence[str]) -> None:
     """Shares a folder's files among several, as links, in the order of their names: ``ShardedByS3Key``. Links to folders are
     followed, but not back into one that they lie in. Raises OSError."""
+    from rekindle.engine.trees import leads_back
+
     found = []
     for parent, folders, names in os.walk(source, followlinks=True):
-        folders[:] = [name for name in folders if not _leads_back(source, os.path.join(parent, name))]
+        folders[:] = [name for name in folders if not leads_back(parent, name)]
         found += [os.path.join(parent, name) for name in names]
     for target in targets:
         os.makedirs(target, exist_ok=True)
     for at, path in enumerate(sorted(found)):
         _link(os.path.join(targets[at % len(targets)], os.path.relpath(path, source)), os.path.realpath(path))
-
-
-def _leads_back(source: str, path: str) -> bool:
-    """Whether a path below ``source`` is a link to a folder that it has come through."""
-    real, above = os.path.realpath(path), path
-    while os.path.islink(path) and above != source:
-        above = os.path.dirname(above)
-        if os.path.realpath(above) == real:
-            return True
-    return False
 
 
 def keep_checkpoints(folder: str, orders: Fields) -> None:

@@ -99,14 +99,14 @@ class S3Objects:
             self._bring(bucket, key, path)
 
     def upload(self, path: str, uri: str) -> None:
-        """See ObjectStore. A folder goes file by file below the URI, but for links that lead to none."""
+        """See ObjectStore. A folder goes file by file below the URI, with what its links lead to: an object is none."""
         bucket, key = _parts(uri)
         with _told(uri):
             if not os.path.isdir(path):
                 check_is_text(uri)
                 self._client.upload_file(path, bucket, key)
                 return
-            for name, file in files_below(path):
+            for name, file in files_below(path, through_links=True):
                 check_is_text(f"{uri.rstrip('/')}/{name}")
                 self._client.upload_file(file, bucket, f"{key.rstrip('/')}/{name}")
 

@@ -143,7 +143,7 @@ def _copy(opened: Opened, target: Path) -> None:
 
 
 def _files(path: str) -> Iterator[tuple[str, str]]:
-    """Files and their names below the path, but for links that lead to none; no name for the path itself."""
+    """Files and their names below the path, with what its links lead to; no name for the path itself."""
     if not os.path.isdir(path):
         yield path, ""
-    yield from ((file, name) for name, file in files_below(path))
+    yield from ((file, name) for name, file in files_below(path, through_links=True))

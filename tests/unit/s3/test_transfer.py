@@ -65,6 +65,16 @@ def test_a_folder_and_several_prefixes_at_once(root: Path, tmp_path: Path) -> No
     assert (tmp_path / "y" / "b").read_text() == "2"
 
 
+def test_what_a_link_to_a_folder_leads_to_is_brought_in_with_a_folder(root: Path, tmp_path: Path) -> None:
+    """Of an uncompressed model it was left out, without a word."""
+    (tmp_path / "model" / "step-2").mkdir(parents=True)
+    (tmp_path / "model" / "step-2" / "weights").write_text("7")
+    (tmp_path / "model" / "latest").symlink_to("step-2")
+    assert move(root, "upload", tmp_path / "model", "s3://bucket/model/") == 0
+    assert move(root, "download", "s3://bucket/model/latest", tmp_path / "x") == 0
+    assert (tmp_path / "x" / "weights").read_text() == "7"
+
+
 def test_a_file_whose_name_is_no_text_is_told_by_name(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / os.fsdecode(b"m-\xff")).write_text("1")
