@@ -22,8 +22,9 @@ from structlog.testing import capture_logs
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import PROGRAM, SUBMITTED, Algorithm, Channel, Checkpoints, Output, Owner, TrainingSpec
 from rekindle.engine.clock import SystemClock
+from rekindle.engine.paths import path_in
 from rekindle.engine.ports import NO_POINTS, Executor, Run, RunKey, RunState, StoreUnavailable
-from rekindle.executors import folders, journal, leftovers, locks, machine, orders, process, records
+from rekindle.executors import folders, journal, leftovers, locks, machine, orders, process, records, workdir
 from rekindle.executors.attempts import Attempt
 from rekindle.executors.folders import Folders
 from rekindle.executors.host import Host
@@ -31,7 +32,7 @@ from rekindle.executors.journal import JournalReader
 from rekindle.executors.process import ProcessExecutor
 from support.processes import alive
 
-from .executor_suite import IGNORE_SIGTERM, KEY, PATIENCE, WAIT_FOREVER, Bench, ExecutorSuite, finished, until
+from .executor_suite import IGNORE_SIGTERM, KEY, PATIENCE, WAIT_FOREVER, Bench, ExecutorSuite, archived, finished, until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
 #: Longer than a file's name may be.
@@ -188,6 +189,24 @@ class TestProcessExecutor(ExecutorSuite):
         assert [p for p in former if alive(p.pid)] == []
         assert finished(another, again).state is RunState.COMPLETED
         assert bench.marked("again") == 1
+
+    @pytest.mark.skipif(os.pathconf("/", "PC_PATH_MAX") < 4096, reason="no path is so long here")
+    @pytest.mark.parametrize("compression", ["GZIP", "NONE"])
+    def test_a_model_of_folders_that_lie_deep_in_one_another_is_kept_and_can_be_removed(
+        self, bench: Bench, executor: Executor, tmp_path: Path, compression: str
+    ) -> None:
+        """The attempt counted as lost, and was run again."""
+        script = "os.chdir('../model')\nfor _ in range(1100): os.mkdir('d'); os.chdir('d')\nopen('m', 'w').write('deep')\n"
+        executor.launch(bench.run(script, output=Output((tmp_path / "out").as_uri(), compression)))
+        report = finished(executor)
+        assert report.state is RunState.COMPLETED, report.failure_reason
+        place = Path(path_in(report.model_uri))
+        deep = "d/" * 1100 + "m"
+        assert archived(report.model_uri) == {deep: "deep"} if compression == "GZIP" else (place / deep).is_file()
+        executor.forget(KEY.owner, KEY.name)
+        workdir.remove_tree(str(place.parent))
+        assert not (bench.home / "tuning" / KEY.name).exists()
+        assert not place.parent.exists()
 
     @pytest.mark.parametrize("ending", ["stop", "launch"])
     def test_nor_does_it_go_on_beside_itself_where_nobody_who_is_left_knows_of_it(self, bench: Bench, ending: str) -> None:

@@ -68,6 +68,9 @@ _REMOVAL_SECONDS = 120.0
 _ENGINE_PATIENCE_SECONDS = 600.0
 #: The longest that we sleep at a time: poll's clock is an int.
 _DAY_MS = 86_400_000
+#: How many calls in one another the longest path that a system takes can need: it has 2,048 names, and copying and packing
+#: take up to three calls for each. With Python's 1,000 a model was lost of which folders lie deeper.
+_CALLS = 10_000
 
 
 def _now() -> float:
@@ -588,6 +591,7 @@ def main(attempt: str) -> None:
     if os.getsid(0) != os.getpid():
         os.setsid()
     os.chdir(attempt)
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _CALLS))
     with open(workdir.ORDERS, "rb") as file:
         orders = records.unpack(file.read())
     held = range(LOCK + 1, LOCK + 1 + int(orders.get("held", ["0"])[0]))
