@@ -155,6 +155,21 @@ def test_an_end_beyond_what_the_algorithm_takes_is_refused(parameter, words) -> 
         check_search(spec(), BOOSTED, (parameter,), "validation:auc")
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("max_bin", "2147483648", "max_bin: 2147483648 is not in [2, 2147483647]"),
+        ("max_depth", "2147483648", "max_depth: 2147483648 is not in [0, 2147483647]"),
+        ("nthread", "2147483648", "nthread: 2147483648 is not in [1, 2147483647]"),
+        ("gamma", "1e39", "gamma: 1e+39 is not in [0, 3.4028234663852886e+38]"),
+    ],
+)
+def test_a_number_that_the_library_has_no_room_for_is_refused(name, given, words) -> None:
+    """The training job failed in the library's words: ``expect int but value='2147483648'``."""
+    with pytest.raises(InvalidValue, match=re.escape(words)):
+        check_run(spec(), {**BOOSTED, name: given})
+
+
 def test_channels_and_instances_are_looked_at() -> None:
     for made, metric, words in (
         (spec(channels=()), "train:auc", "Missing required channel: train"),

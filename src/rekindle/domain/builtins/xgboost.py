@@ -63,11 +63,13 @@ _BOUNDED = ("aft-nloglik", "interval-regression-accuracy")
 _TRAIN_METRICS = ("auc", "error", "logloss", "merror", "mlogloss", "rmse")
 _NUMBER = r"([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
 
-_POSITIVE = Interval(0, open_least=True)
-_NOT_NEGATIVE = Interval(0)
+#: The greatest numbers that the library takes: it keeps them in 32 bits.
+_INT, _FLOAT = 2**31 - 1, 3.4028234663852886e38
+_POSITIVE = Interval(0, _FLOAT, open_least=True)
+_NOT_NEGATIVE = Interval(0, _FLOAT)
 _SHARE = Interval(0, 1, open_least=True)
 _UNIT = Interval(0, 1)
-_FROM_1 = Interval(1)
+_FROM_0, _FROM_1 = Interval(0, _INT), Interval(1, _INT)
 _SWITCH = OneOf(("true", "false"))
 
 _TREE_GROWERS = ("grow_colmaker", "grow_histmaker", "grow_quantile_histmaker")
@@ -139,9 +141,9 @@ def _updater_allowed(name: str, updater: str) -> bool:
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "num_round": Whole(_FROM_1),
+        "num_round": Whole(Interval(1)),
         "csv_weights": Whole(_UNIT),
-        "early_stopping_rounds": Whole(_FROM_1),
+        "early_stopping_rounds": Whole(Interval(1)),
         "booster": OneOf(("gbtree", "gblinear", "dart")),
         "verbosity": Whole(Interval(0, 3)),
         # Of version 0.72, the image's tags 1 and latest: notebooks for it are many.
@@ -151,7 +153,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "nthread": Whole(_FROM_1),
         "eta": Real(_UNIT),
         "gamma": Real(_NOT_NEGATIVE),
-        "max_depth": Whole(_NOT_NEGATIVE),
+        "max_depth": Whole(_FROM_0),
         "min_child_weight": Real(_NOT_NEGATIVE),
         "max_delta_step": Real(_NOT_NEGATIVE),
         "subsample": Real(_SHARE),
@@ -168,9 +170,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "refresh_leaf": Whole(_UNIT),
         "process_type": OneOf(("default", "update"), _NO_UPDATE),
         "grow_policy": OneOf(("depthwise", "lossguide")),
-        "max_leaves": Whole(_NOT_NEGATIVE),
+        "max_leaves": Whole(_FROM_0),
         # The image says 0, the library fails below 2.
-        "max_bin": Whole(Interval(2)),
+        "max_bin": Whole(Interval(2, _INT)),
         "predictor": OneOf(("auto", "cpu_predictor", "gpu_predictor")),
         "monotone_constraints": Literal(1, Interval(-1, 1)),
         "interaction_constraints": Literal(2, _FROM_1),
@@ -182,12 +184,12 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "lambda_bias": Real(_UNIT),
         "tweedie_variance_power": Real(Interval(1, 2, open_least=True, open_most=True)),
         "objective": OneOf(OBJECTIVES, {"survival:aft": _NO_BOUNDS, "aft_loss_distribution": "it is not an objective"}),
-        "num_class": Whole(Interval(2)),
+        "num_class": Whole(Interval(2, _INT)),
         "base_score": Real(_NOT_NEGATIVE),
         "_kfold": Unavailable("a training job trains one model. Tune on a validation channel"),
         "_num_cv_round": Whole(_FROM_1),
         "eval_metric": Listed((*MAXIMIZED, *MINIMIZED), _metric_allowed),
-        "seed": Whole(Interval(-(2**31), 2**31 - 1, open_least=True, open_most=True)),
+        "seed": Whole(Interval(-(2**31), _INT, open_least=True, open_most=True)),
         "num_parallel_tree": Whole(_FROM_1),
         "save_model_on_termination": _SWITCH,
         "aft_loss_distribution": OneOf(("normal", "logistic", "extreme")),
