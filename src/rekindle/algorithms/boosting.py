@@ -18,7 +18,7 @@ from xgboost.tracker import RabitTracker
 from rekindle.algorithms import rounds
 from rekindle.algorithms.job import Job, Stop, UserError, tell
 from rekindle.algorithms.meeting import Meeting
-from rekindle.algorithms.scores import CLASS_SCORES, NUMBER_SCORES, confusion, moments
+from rekindle.algorithms.scores import CLASS_SCORES, NUMBER_SCORES, counted, moments
 from rekindle.algorithms.tables import Table, data_files, read_table
 from rekindle.domain.builtins.catalogue import builtin_named
 from rekindle.domain.builtins.rules import TUNED_METRIC
@@ -232,7 +232,7 @@ def own_metrics(names: Sequence[str], values: Mapping[str, Any]) -> Callable[[An
         labels = data.get_label()
         counts = sums = None
         if any(name in CLASS_SCORES for name in names):
-            counts = _over_hosts(confusion(labels, _classes(predictions, objective), classes))
+            counts = _over_hosts(counted(labels, _classes(predictions, objective), classes))
         if any(name in NUMBER_SCORES for name in names):
             sums = _over_hosts(moments(labels, predictions))
         return [(n, CLASS_SCORES[n](counts) if n in CLASS_SCORES else NUMBER_SCORES[n](sums)) for n in names]  # type: ignore[arg-type]

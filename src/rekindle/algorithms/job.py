@@ -17,7 +17,8 @@ from rekindle.domain.builtins.rules import Refused
 
 #: The exit code of a job that failed by its user's data or values.
 USER_ERROR = 1
-_LESS = "train on fewer rows, features or classes, let fewer training jobs run at once, or use a machine with more memory"
+#: What to do where the memory is too small.
+LESS = "train on fewer rows, features or classes, let fewer training jobs run at once, or use a machine with more memory"
 
 
 class UserError(Exception):
@@ -82,7 +83,7 @@ def run(train: Callable[[Job], None]) -> int:
     except (UserError, Refused) as error:
         return _failed(job, f"Customer Error: {error}")
     except MemoryError:
-        return _failed(job, f"Out of memory: {_LESS}")
+        return _failed(job, f"Out of memory: {LESS}")
     except Exception as error:  # whatever the library raises belongs into the failure reason, too
         traceback.print_exc()
         return _failed(job, f"{type(error).__name__}: {error}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -18,7 +19,7 @@ from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.preprocessing import StandardScaler
 
 from rekindle.algorithms import scores
-from rekindle.algorithms.job import Job, Stop, run, tell
+from rekindle.algorithms.job import LESS, Job, Stop, UserError, run, tell
 from rekindle.algorithms.quality import progress, quality, read_channels, warn_without_effect
 from rekindle.algorithms.tables import Table
 from rekindle.domain.builtins.catalogue import builtin_named
@@ -80,6 +81,7 @@ def train(job: Job) -> None:
     features = values.get("feature_dim")
     width = features if isinstance(features, int) else None
     tables = read_channels(job, builtin, width, lambda table: _labels_of_no_class(table, values))
+    _check_room(values, tables)
     learner = Learner(values, tables["train"])
     learner.fit(job.host, tables, Stop())
     learner.select_threshold(tables.get("validation", tables["train"]))
@@ -87,6 +89,18 @@ def train(job: Job) -> None:
         learner.report(job.host, part, table)
     job.model.mkdir(parents=True, exist_ok=True)
     (job.model / "model.json").write_text(json.dumps(learner.model()))
+
+
+def _check_room(values: Mapping[str, Any], tables: Mapping[str, Table]) -> None:
+    """Refuses what this machine has no memory for: a margin for each row and class, a coefficient for each feature and class,
+    and of either a copy. Raises UserError."""
+    classes, table = values.get("num_classes", 1), max(tables.values(), key=lambda table: table.rows)
+    needed = 2 * 8 * classes * (table.rows + table.columns)
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        size = f"{table.rows} rows of {table.columns} features"
+        take = f"num_classes is {classes}, which with {size} takes {needed / 2**30:.0f} GiB of memory"
+        raise UserError(f"{take}, and this machine has {there / 2**30:.0f}: {LESS}")
 
 
 def _labels_of_no_class(table: Table, values: Mapping[str, Any]) -> Iterator[tuple[NDArray[np.bool_], str]]:
@@ -269,7 +283,7 @@ class Learner:
         return _REGRESSION_LOSSES[self.loss](np.abs(found - labels), self._values)
 
     def _counts(self, table: Table, predicted: NDArray[Any]) -> scores.Counts:
-        return scores.confusion(table.labels, predicted.astype(np.int64), self._classes)
+        return scores.counted(table.labels, predicted.astype(np.int64), self._classes)
 
     def _merit(self, criterion: str, counts: scores.Counts) -> float:
         precision, recall = float(scores.precisions(counts)[1]), float(scores.recalls(counts)[1])

@@ -1,7 +1,7 @@
 """Scores of predictions that the libraries do not compute themselves, as scikit-learn defines them, from counts.
 
-A confusion matrix has a row for each true class and a column for each predicted one; unlike scores, it can be added up over
-hosts.
+Counts have three rows, with a column for each class: how many were found, are it, and were said to be it. Unlike scores they
+can be added up over hosts, and unlike a confusion matrix they grow with the classes and not with their square.
 """
 
 from __future__ import annotations
@@ -15,41 +15,47 @@ from numpy.typing import NDArray
 Counts = NDArray[np.float64]
 
 
-def confusion(labels: NDArray[np.float32], predicted: NDArray[np.int64], classes: int) -> Counts:
-    """How often each class was taken for each; both run from 0 to ``classes`` - 1."""
-    flat = labels.astype(np.int64) * classes + predicted
-    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes).astype(np.float64)
+def counted(labels: NDArray[np.float32], predicted: NDArray[np.int64], classes: int) -> Counts:
+    """The counts of labels and predictions, which both run from 0 to ``classes`` - 1."""
+    truth = labels.astype(np.int64)
+    each = (truth[truth == predicted], truth, predicted)
+    return np.array([np.bincount(found, minlength=classes) for found in each], dtype=np.float64)
 
 
 def accuracy(counts: Counts) -> float:
     """The share of rows whose class was found."""
-    return float(np.trace(counts) / counts.sum())
+    found, truth, _ = counts
+    return float(found.sum() / truth.sum())
 
 
 def recalls(counts: Counts) -> Counts:
     """For each class, the share of its rows that were found; 0 where it has none."""
-    return _ratio(np.diag(counts), counts.sum(axis=1))
+    found, truth, _ = counts
+    return _ratio(found, truth)
 
 
 def precisions(counts: Counts) -> Counts:
     """For each class, the share of the rows said to be its that are; 0 where none was."""
-    return _ratio(np.diag(counts), counts.sum(axis=0))
+    found, _, said = counts
+    return _ratio(found, said)
 
 
 def f_scores(counts: Counts, beta: float = 1.0) -> Counts:
     """For each class, the weighted harmonic mean of precision and recall; ``beta`` above 1 favours recall."""
-    truth, said = counts.sum(axis=1), counts.sum(axis=0)
-    return _ratio((1 + beta**2) * np.diag(counts), beta**2 * truth + said)
+    found, truth, said = counts
+    return _ratio((1 + beta**2) * found, beta**2 * truth + said)
 
 
 def balanced_accuracy(counts: Counts) -> float:
     """The mean recall of the classes that occur."""
-    return float(recalls(counts)[counts.sum(axis=1) > 0].mean())
+    _, truth, _ = counts
+    return float(recalls(counts)[truth > 0].mean())
 
 
 def macro(each: Counts, counts: Counts) -> float:
     """The mean over the classes that occur, among the labels or the predictions."""
-    return float(each[(counts.sum(axis=1) + counts.sum(axis=0)) > 0].mean())
+    _, truth, said = counts
+    return float(each[(truth + said) > 0].mean())
 
 
 #: By SageMaker's name. What is of one class (``binary``) is of class 1.

@@ -204,6 +204,15 @@ def test_refusals(values: dict[str, str], words: str) -> None:
     assert words in str(refused.value)
 
 
+def test_classes_for_which_the_memory_is_too_small_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system killed the training job some time later, or kept it swapping."""
+    monkeypatch.setattr("os.sysconf", {"SC_PHYS_PAGES": 2**20, "SC_PAGE_SIZE": 2**12}.__getitem__)
+    values = {"predictor_type": "multiclass_classifier", "num_classes": "1000000"}
+    words = r"num_classes is 1000000, which with 300 rows of 5 features takes 5 GiB of memory, and this machine has 4: train on"
+    with pytest.raises(UserError, match=words):
+        train(csv_job(tmp_path, values, three_classes))
+
+
 @pytest.mark.parametrize(("value", "words"), [("1e39", "too large for a number of 32 bits"), ("", "a feature has no value")])
 def test_a_number_that_no_linear_model_takes_is_told_by_file_and_row(value: str, words: str, tmp_path: Path) -> None:
     folder = tmp_path / "input" / "train"

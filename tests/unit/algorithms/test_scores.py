@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from rekindle.algorithms.scores import CLASS_SCORES, NUMBER_SCORES, confusion, f_scores, moments
+from rekindle.algorithms.scores import CLASS_SCORES, NUMBER_SCORES, counted, f_scores, moments
 
 RNG = np.random.default_rng(3)
 OPTIONS = {"zero_division": 0.0}
@@ -41,7 +41,7 @@ def test_scores_of_classes(name: str, classes: int) -> None:
         labels[0] = predicted[0] = 0
         if name in BINARY:
             labels[1] = 1
-        ours = CLASS_SCORES[name](confusion(labels.astype(np.float32), predicted, classes))
+        ours = CLASS_SCORES[name](counted(labels.astype(np.float32), predicted, classes))
         assert ours == pytest.approx(THEIRS[name](labels, predicted))
 
 
@@ -53,7 +53,13 @@ def test_scores_of_numbers_and_of_parts() -> None:
     assert NUMBER_SCORES["r2"](moments(np.ones(3, np.float32), np.zeros(3, np.float32))) == 0.0
 
 
+def test_a_million_classes_take_no_matrix_of_them() -> None:
+    labels = np.arange(1_000_000)
+    counts = counted(labels.astype(np.float32), labels, len(labels))
+    assert CLASS_SCORES["f1_macro"](counts) == CLASS_SCORES["accuracy"](counts) == 1.0
+
+
 def test_f_beta() -> None:
     labels, predicted = RNG.integers(0, 2, 60), RNG.integers(0, 2, 60)
-    ours = f_scores(confusion(labels.astype(np.float32), predicted, 2), beta=2.0)[1]
+    ours = f_scores(counted(labels.astype(np.float32), predicted, 2), beta=2.0)[1]
     assert ours == pytest.approx(metrics.fbeta_score(labels, predicted, beta=2.0))
