@@ -191,7 +191,10 @@ def test_data_that_do_not_fit_are_refused(values: dict, data, words: str, tmp_pa
         ({"predictor_type": "regressor", "loss": "logistic"}, "logistic is not a loss of a regressor"),
         ({"predictor_type": "regressor", "loss": "quantile_loss"}, "quantile_loss is not available here"),
         ({"predictor_type": "regressor", "learning_rate": "fast"}, "Hyperparameter learning_rate: could not parse value"),
-        ({"predictor_type": "regressor", "wd": "-1"}, "Hyperparameter wd: -1.0 is not in [0, +inf) or auto"),
+        ({"predictor_type": "regressor", "wd": "-1"}, "Hyperparameter wd: -1.0 is not in [0, 1e+300] or auto"),
+        ({"predictor_type": "regressor", "l1": "1e308"}, "Hyperparameter l1: 1e+308 is not in [0, 1e+300] or auto"),
+        # After the training: the square was too large for Python.
+        ({"predictor_type": "regressor", "f_beta": "1e200"}, "Hyperparameter f_beta: 1e+200 is not in (0, 1e+150]"),
         (
             {"predictor_type": "regressor", "_tuning_objective_metric": "validation:binary_f_beta"},
             "Metric 'binary_f_beta' is computed for a binary_classifier",

@@ -11,6 +11,8 @@ from rekindle.domain.metrics import MetricDefinition
 
 _POSITIVE = Interval(0, open_least=True)
 _NOT_NEGATIVE = Interval(0)
+#: What is squared or added up, and is to be a number then.
+_SQUARED, _ADDED = Interval(0, 1e150, open_least=True), Interval(0, 1e300)
 _INSIDE = Interval(0, 1, open_least=True, open_most=True)
 _UNIT = Interval(0, 1)
 _BELOW_1 = Interval(0, 1, open_most=True)
@@ -51,13 +53,13 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "early_stopping_patience": Whole(_FROM_1),
         "early_stopping_tolerance": Real(_POSITIVE),
         "epochs": Whole(_FROM_1),
-        "f_beta": Real(_POSITIVE),
+        "f_beta": Real(_SQUARED),
         "huber_delta": Real(_POSITIVE),
         "init_bias": Real(Interval()),
         "init_method": OneOf(("uniform", "normal")),
         "init_scale": Real(_POSITIVE),
         "init_sigma": Real(_POSITIVE),
-        "l1": Real(_NOT_NEGATIVE, _AUTO),
+        "l1": Real(_ADDED, _AUTO),
         "learning_rate": Real(_POSITIVE, _AUTO),
         "loss": OneOf(
             ("auto", *dict.fromkeys(loss for losses in LOSSES.values() for loss in losses)),
@@ -84,7 +86,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "unbias_label": _AUTO_SWITCH,
         "use_bias": _AUTO_SWITCH,
         "use_lr_scheduler": _SWITCH,
-        "wd": Real(_NOT_NEGATIVE, _AUTO),
+        "wd": Real(_ADDED, _AUTO),
     }
 )
 #: Taken, for notebooks set them, and of no effect in this stand-in.
