@@ -239,17 +239,18 @@ def _check_first_line(command: str, program: str, file: Path, on_node: bool) -> 
             begin = opened.read(_FIRST_LINE)
     except OSError:
         return
-    line, *_ = begin.splitlines(keepends=True) or [b""]
+    # What the system takes for the end of a line and for a space within it, and nothing else.
+    line = begin.partition(b"\n")[0]
     if b"\0" in begin or (on_node and not line.startswith(b"#!")):
         return
     if not line.startswith(b"#!"):
         reason = f"{program!r} has no first line that names its interpreter"
         way_out = f"Write: {'python' if program.endswith('.py') else 'bash'} {program}"
         raise InvalidValue("command", command, reason, way_out)
-    if line.endswith(b"\r\n") and not _TAKES_RETURN.match(line):
+    if line.endswith(b"\r") and not _TAKES_RETURN.match(line):
         reason = f"the lines of {program!r} end as on Windows, and its first names no program"
         raise InvalidValue("command", command, reason, f"Save it with the line ends of Linux: sed -i 's/\\r$//' {program}")
-    interpreter = os.fsdecode(next(iter(line[2:].split()), b""))
+    interpreter = os.fsdecode(re.split(rb"[ \t]", line[2:].strip(b" \t"))[0])
     if not on_node and (not interpreter or (os.path.isabs(interpreter) and not os.path.exists(interpreter))):
         reason = f"the first line of {program!r} names {interpreter!r}, and there is no such program"
         raise InvalidValue("command", command, reason, "Name one that is there, as in: #!/usr/bin/env python3")
