@@ -168,13 +168,32 @@ def prepare(settings: Settings) -> None:
 def announcing(settings: Settings, address: Address, listen: Callable[[], None]) -> Iterator[Address | None]:
     """Leaves the server's address where ``rekindle env`` finds it, and then lets it ``listen``: who finds the port open finds
     the address too, and of a server that cannot listen nothing is left. It does so for the first of several servers of a home
-    only, as long as that one runs; the others are given its address, and clients stay with it."""
+    only, as long as that one runs; the others are given its address, and clients stay with it until it ends. Then it is
+    another's."""
     path = settings.home / _ADDRESS_FILE
     with path.open("a+", encoding="utf-8") as file:
         # One after the other, so that of two that start at once on one port the one that listens is the one that is announced.
         with locked(_start_lock(path)), _noted(file, address) as is_first:
             listen()
-        yield None if is_first else announced(settings)
+        if is_first:
+            yield None
+            return
+    over = threading.Event()
+    threading.Thread(target=_succeed, args=(path, address, over), daemon=True).start()
+    try:
+        yield announced(settings)
+    finally:
+        over.set()
+
+
+def _succeed(path: Path, address: Address, over: threading.Event) -> None:
+    """Waits for the end of the server that is announced, and leaves the address in its place until this one is over."""
+    with path.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not over.is_set():
+            with locked(_start_lock(path)):
+                _rewrite(file, json.dumps(asdict(address)))
+            over.wait()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -24,7 +25,7 @@ import pytest
 
 from rekindle.cli.serve import _chosen, _listen
 from rekindle.domain.errors import InvalidValue
-from rekindle.serving import Address, announced, announcing
+from rekindle.serving import Address, announced, announcing, is_served
 from rekindle.settings import Settings
 from support import ports
 from support.processes import alive
@@ -335,6 +336,22 @@ def test_of_two_servers_that_start_at_once_on_a_port_one_says_that_it_is_taken(t
             with server:
                 server.terminate()
         keeper.close()
+
+
+def test_of_two_servers_of_a_home_the_one_that_is_left_is_where_clients_are_led(tmp_path: Path) -> None:
+    """They were led to where nobody listened any more."""
+    settings, first, second = Settings(tmp_path, "sqlite://"), Address(port=4321), Address(port=4323)
+    with contextlib.ExitStack() as running:
+        assert running.enter_context(announcing(settings, first, lambda: None)) is None
+        with announcing(settings, second, lambda: None) as elder:
+            assert (elder, announced(settings)) == (first, first)
+            running.close()
+            until(lambda: announced(settings) == second)
+            assert is_served(settings, second.port)
+        # One that has ended is no server's successor.
+        until(lambda: not is_served(settings, second.port))
+        with announcing(settings, first, lambda: None) as elder:
+            assert (elder, announced(settings)) == (None, first)
 
 
 def test_a_server_that_cannot_listen_leaves_the_address_of_the_last_one(tmp_path: Path) -> None:

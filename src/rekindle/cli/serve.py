@@ -243,9 +243,8 @@ def _refusal(name: str, host: str, port: int, error: OSError, listener: str = "t
 def _say_ready(address: Address, home: str, elder: Address | None) -> None:
     typer.echo(f"rekindle serves SageMaker's API at {address.url}; its home is {home}", err=True)
     if elder is not None:
-        typer.echo(
-            f"  another server of this home listens at {elder.url}, where `rekindle env` and `run` go on to point", err=True
-        )
+        points = "`rekindle env` and `run` point there until it ends, and then here"
+        typer.echo(f"  another server of this home listens at {elder.url}: {points}", err=True)
         return
     typer.echo('  eval "$(rekindle env)"     in another terminal points boto3, the aws CLI and the SDKs here', err=True)
     typer.echo(
