@@ -134,7 +134,8 @@ def _best(job: Record) -> Iterator[Element]:
     rows = [(name, _text(value)) for name, value in best["values"].items()]
     yield _rows(["hyperparameter", "value"], rows, ())
     model: list[Child] = [" Its model: ", node("code", best["model"]), "."] if best["model"] else []
-    yield node("p", "By ", node("code", best["name"]), ".", *model, class_="soft")
+    of: list[Child] = [] if best["definition"] is None else [", of the definition ", node("code", best["definition"])]
+    yield node("p", "By ", node("code", best["name"]), *of, ".", *model, class_="soft")
 
 
 def _search(told: Told, trials: Sequence[Record]) -> Iterator[Element]:

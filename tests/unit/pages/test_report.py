@@ -56,6 +56,14 @@ def test_each_definition_has_charts_of_its_own_ranges() -> None:
     assert "<th>definition</th>" in made
 
 
+def test_of_several_definitions_the_best_ones_is_named() -> None:
+    best = trial(3, 3.0, definition="two", values={"opt": "b"}, metric="loss", model=None)
+    made = told([best], definitions=[("one", []), ("two", [])])
+    assert "of the definition <code>two</code>" in page(replace(made, job={**made.job, "best": best}))
+    alone = {**best, "definition": None}
+    assert "of the definition" not in page(replace(made, job={**made.job, "best": alone}))
+
+
 def test_a_large_share_says_that_it_may_be_chance() -> None:
     shares = [("lr", 0.82, True), ("act", 0.18, False)]
     found = told([trial(n, float(n)) for n in range(1, 4)])
