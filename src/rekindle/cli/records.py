@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def moment(seconds: float | None) -> str | None:
-    """A time as ISO 8601 in UTC."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    """A time as ISO 8601 in UTC, rounded as the API rounds it: exported and imported it is the same."""
+    return None if seconds is None else datetime.fromtimestamp(round(seconds, 3), UTC).isoformat(timespec="milliseconds")
 
 
 def training_record(job: TrainingJob, definition: Definition | None = None) -> dict[str, Any]:
