@@ -27,6 +27,8 @@ _DELIMITERS = ",\t;| "
 _GZIP = b"\x1f\x8b"
 #: The largest index of a feature: libraries need some memory for each up to there, whether it has values or not.
 _LARGEST_INDEX = 2**31 - 2
+#: Notebooks are older than pandas 2, whose get_dummies makes truth values, and these stand in files as words.
+_AS_NUMBERS = " Write truth values as 1 and 0: pandas.get_dummies(..., dtype=int) does, or .astype(int) of the columns."
 _MEND = "Mend it, or take it out of the channel's folder"
 
 
@@ -198,6 +200,7 @@ def _check_numbers(fields: Sequence[str], line: str, path: Path, kind: str) -> N
             raise UserError(
                 f"First line '{line[:50]}...' of file '{path.name}' is not '{kind}' format. Please ensure the file is in "
                 f"'{kind}' format: numbers only, without a header line. Column {column} is {text[:50]!r}."
+                f"{_AS_NUMBERS if text.lower() in ('true', 'false') else ''}"
             ) from error
 
 

@@ -126,7 +126,12 @@ def test_a_channel_without_rows_is_no_table(tmp_path: Path) -> None:
     ("kind", "data", "words"),
     [
         ("csv", b"label,a,b\n1,2,3\n", "First line 'label,a,b...' of file 'f' is not 'CSV' format"),
-        ("csv", b"0,14.5,True\n1,13.5,False\n", "numbers only, without a header line. Column 3 is 'True'."),
+        (
+            "csv",
+            b"0,14.5,True\n1,13.5,False\n",
+            "numbers only, without a header line. Column 3 is 'True'. Write truth values as 1 and 0: "
+            "pandas.get_dummies(..., dtype=int)",
+        ),
         ("csv", b"1,2,3\n1,2\n", "Failed to load csv data"),
         ("csv", b"1,2,3\n1,2,3\n1,NA,3\n", "could not convert string 'NA' to float32 at row 3, column 2. (file 'f')"),
         ("csv", b"1,,3\n1,2,3\n1,NA,3\n", "could not convert string 'NA' to float32 at row 3, column 2. (file 'f')"),
