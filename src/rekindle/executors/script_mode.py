@@ -34,6 +34,8 @@ _PAUSE_SECONDS = 0.1
 _KEPT_SECONDS = 30 * 86_400
 #: How much a failure tells of what an installer said.
 _LAST_LINES = 4
+#: A first line that the system does not read, for it ends as on Windows; Perl and ``env -S`` take that for a space.
+_BROKEN_LINE = re.compile(rb"#!(?![^\n]*(/perl|/env\s+-))[^\n]*\r\n")
 
 
 class NotPossible(Exception):
@@ -150,6 +152,7 @@ def start(python: str, entry: str, arguments: Sequence[str]) -> None:
     if entry and not _is_module(entry) and not Path(entry).is_file():
         raise NotPossible(f"ClientError: sagemaker_program: the code has no file {entry!r}; it has {_listed()}")
     if entry and not _is_module(entry) and not entry.endswith(".py"):
+        _check_first_line(entry)
         os.chmod(entry, 0o777)  # noqa: S103
     sys.stdout.flush()
     words = [*command(python, entry), *arguments] if entry else [*arguments]
@@ -157,6 +160,15 @@ def start(python: str, entry: str, arguments: Sequence[str]) -> None:
         os.execvpe(words[0], words, variables)  # noqa: S606
     except OSError as error:
         raise NotPossible(f"ClientError: the program {words[0]!r} could not be started: {error.strerror}") from error
+
+
+def _check_first_line(entry: str) -> None:
+    """Raises NotPossible where a shell would say of a script that is there that it is not found."""
+    with open(entry, "rb") as script:
+        if _BROKEN_LINE.match(script.read(256)):
+            way_out = f"sed -i 's/\\r$//' {entry} gives it those of Linux"
+            reason = f"the lines of {entry!r} end as on Windows, and its first names no program; {way_out}"
+            raise NotPossible(f"ClientError: sagemaker_program: {reason}")
 
 
 def _listed() -> str:

@@ -130,6 +130,17 @@ def test_a_shell_script_and_a_module(executor: ProcessExecutor, tmp_path: Path) 
     assert (report.state, log) == (RunState.COMPLETED, "main\n")
 
 
+def test_a_shell_script_with_line_ends_as_on_windows_is_told_so(executor: ProcessExecutor, tmp_path: Path) -> None:
+    """The shell said of the script, which is there, that it is not found."""
+    code = archive(tmp_path, {"go.sh": "#!/bin/bash\r\necho hi\r\n"})
+    report, _ = run(executor, submitted(code, "go.sh"))
+    assert report.state is RunState.FAILED
+    assert report.failure_reason == (
+        "ClientError: sagemaker_program: the lines of 'go.sh' end as on Windows, and its first names no program; "
+        "sed -i 's/\\r$//' go.sh gives it those of Linux, exit code: 1"
+    )
+
+
 def wheel(name: str) -> bytes:
     """A package that prints when it is imported."""
     data = io.BytesIO()
