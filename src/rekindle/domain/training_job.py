@@ -29,7 +29,9 @@ MAX_HYPERPARAMETERS, MAX_NAME_LENGTH, MAX_VALUE_LENGTH = 100, 256, 2500
 #: The hyperparameters that say where a script's archive is, and which file of it is to be started.
 SUBMITTED, PROGRAM = "sagemaker_submit_directory", "sagemaker_program"
 
-_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+#: How many characters the name of a training job has at most, each of one byte.
+LONGEST_NAME = 63
+_NAME = re.compile(rf"[a-zA-Z0-9](-*[a-zA-Z0-9]){{0,{LONGEST_NAME - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,8 @@ class TrainingJob:
 def check_training_job(job: TrainingJob) -> None:
     """The rules that a training job of its own keeps by itself. Raises InvalidValue for the first broken."""
     if not _NAME.fullmatch(job.name):
-        raise InvalidValue("name", job.name, "a name has 1 to 63 letters, digits and inner hyphens, and starts with no hyphen")
+        reason = f"a name has 1 to {LONGEST_NAME} letters, digits and inner hyphens, and starts with no hyphen"
+        raise InvalidValue("name", job.name, reason)
     for name, value in job.hyperparameters.items():
         if not 1 <= len(name) <= MAX_NAME_LENGTH:
             raise InvalidValue("hyperparameters", name, f"a hyperparameter's name has 1 to {MAX_NAME_LENGTH} characters")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.object_names import MAX_KEY_BYTES
-from rekindle.domain.training_job import Channel, TrainingSpec
+from rekindle.domain.training_job import LONGEST_NAME, Channel, TrainingSpec
 from rekindle.executors import container, contract, locations, workdir
 from rekindle.executors.host import Host
 from rekindle.executors.programs import first_word, is_python
@@ -19,9 +19,8 @@ from rekindle.executors.runtimes import JUMPSTART, runs_container
 _INPUT_MODES = ("File", "FastFile")
 MANIFEST = "ManifestFile"
 _DATA_TYPES = ("S3Prefix", MANIFEST)
-#: What keys have at least behind the URIs of outputs and of checkpoints, besides a training job's name of so many bytes.
+#: What keys have at least behind the URIs of outputs and of checkpoints, besides a training job's name.
 _BEHIND = {"output.uri": "//output/output.tar.gz", "checkpoints.uri": "//x"}
-_LONGEST_NAME = 63
 #: Files of a source folder of which it is found out before a job is created whether they can be read: a second or so.
 _LOOKED_AT = 20_000
 #: Where a container has its checkpoints in any case.
@@ -144,7 +143,7 @@ def check_transfer(name: str, uri: str, transfer: Sequence[str]) -> None:
 
 def _check_key(name: str, uri: str) -> None:
     """Raises InvalidValue for a prefix behind which no key has room: results would be refused after all the work."""
-    room = MAX_KEY_BYTES - _LONGEST_NAME - len(_BEHIND[name])
+    room = MAX_KEY_BYTES - LONGEST_NAME - len(_BEHIND[name])
     size = len(uri.removeprefix("s3://").partition("/")[2].rstrip("/").encode(errors="surrogatepass"))
     if size > room:
         reason = f"behind it keys would be longer than S3's {MAX_KEY_BYTES:,} bytes"
