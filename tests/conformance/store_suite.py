@@ -243,6 +243,16 @@ class StoreSuite:
             list(pool.map(add, range(8)))
         assert set(store.training_job(OWNER, "alone").tags) == {str(n) for n in range(8)}
 
+    def test_training_jobs_are_found_by_their_names_and_the_names_alone(self, store):
+        _job, _, trials = started(store, 4)
+        names = [trial.name for trial in trials]
+        where = JobFilter(named=(names[2].upper(), names[0], "none", "\0"))
+        assert [job.name for job in store.training_jobs(OWNER, where, Page())[0]] == [names[0], names[2]]
+        assert sorted(store.training_job_names(OWNER, where)) == [names[0], names[2]]
+        assert sorted(store.training_job_names(OWNER, JobFilter())) == names
+        assert store.training_job_names(OTHER, JobFilter()) == []
+        assert store.training_jobs(OWNER, JobFilter(named=()), Page()) == ([], None)
+
     def test_deleting_a_tuning_job_keeps_its_training_jobs(self, store):
         job, lease, trials = started(store, 2)
         store.commit(lease, Change(changed=(trials[0],), points={trials[0].name: emissions(2)}))

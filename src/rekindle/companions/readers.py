@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from heapq import nsmallest
-from itertools import pairwise
+from itertools import islice, pairwise
 from operator import itemgetter
 
 from rekindle.companions.ports import LogEvent, LogStream, Point
@@ -14,9 +13,11 @@ from rekindle.domain.errors import NotFound
 from rekindle.domain.metrics import OBJECTIVE_METRIC
 from rekindle.domain.training_job import Owner, SecondaryStatus, TrainingJob, Transition
 from rekindle.engine.ports import Executor, JobFilter, JobStore, Page, SortKey
-from rekindle.engine.queries import every_training_job, log_elsewhere
+from rekindle.engine.queries import log_elsewhere
 
 _BLOCK = 1 << 20
+#: How many training jobs are read at once.
+_AT_ONCE = 500
 
 
 class JobLogs:
@@ -30,9 +31,9 @@ class JobLogs:
         self._home = home
 
     def streams(self, owner: Owner, prefix: str, after: str, limit: int) -> Sequence[LogStream]:
-        """See TrainingLogs. Only the logs of the streams that are returned are looked at."""
-        every = ((log.stream_name(job), job, log) for job in self._jobs(owner, prefix) for log in _logs_of(job))
-        found = nsmallest(limit, (s for s in every if s[0].startswith(prefix) and s[0] > after), key=itemgetter(0))
+        """See TrainingLogs. Only the logs of the streams that are returned are looked at, and few records but theirs."""
+        every = (s for job in self._jobs(owner, prefix, after) for s in _streams_of(job))
+        found = islice((s for s in every if s[0].startswith(prefix) and s[0] > after), limit)
         return [self._stream(job, log) for _, job, log in found]
 
     def events(self, owner: Owner, stream: str, position: int, limit: int) -> Sequence[LogEvent] | None:
@@ -63,16 +64,21 @@ class JobLogs:
         if rest and count < limit and (log.attempt < job.attempt or not job.is_running):
             yield LogEvent(at_ms, _text(rest), position)
 
-    def _jobs(self, owner: Owner, prefix: str) -> Iterator[TrainingJob]:
-        """The training jobs whose streams may have a prefix."""
+    def _jobs(self, owner: Owner, prefix: str, after: str) -> Iterator[TrainingJob]:
+        """The training jobs whose streams may have a prefix and a name beyond ``after``, in the order of their streams."""
         name, slash, _ = prefix.partition("/")
         if slash:
             # The whole name of one: so the SDKs ask every few seconds, and a search by parts of names looks through all.
             with suppress(NotFound):
                 yield self._store.training_job(owner, name)
             return
-        where, by_name = JobFilter(name_contains=name or None), Page(sort=SortKey.NAME)
-        yield from (j for j in every_training_job(self._store, owner, where, by_name) if j.name.startswith(name))
+        known = self._store.training_job_names(owner, JobFilter(name_contains=name or None))
+        may = (_folder(n) for n in known if n.startswith(name))
+        wanted = [f[:-1] for f in sorted(may) if f > after or after.startswith(f)]
+        for i in range(0, len(wanted), _AT_ONCE):
+            where = JobFilter(named=tuple(wanted[i : i + _AT_ONCE]))
+            found, _ = self._store.training_jobs(owner, where, Page(_AT_ONCE, sort=SortKey.NAME))
+            yield from sorted(found, key=lambda job: _folder(job.name))
 
     def _stream(self, job: TrainingJob, log: _Log) -> LogStream:
         found = self._executor.read_log(job.owner, job.name, 0, 1, log.host, log.attempt)[0]
@@ -136,6 +142,16 @@ def _logs_of(job: TrainingJob) -> Iterator[_Log]:
         began = next(trained, created) if attempt < job.attempt else job.started_at or created
         after = max(round(created * 1000), after + 1)
         yield from (_Log(host, attempt, after, round(began * 1000)) for host in job.spec.resources.hosts)
+
+
+def _streams_of(job: TrainingJob) -> list[tuple[str, TrainingJob, _Log]]:
+    """The streams of a training job by their names, in the order of these."""
+    return sorted(((log.stream_name(job), job, log) for log in _logs_of(job)), key=itemgetter(0))
+
+
+def _folder(name: str) -> str:
+    """What the names of a training job's streams begin with: they are in the order of these, not of the names of jobs."""
+    return f"{name}/"
 
 
 def _attempts(transitions: Sequence[Transition]) -> Iterator[Sequence[Transition]]:

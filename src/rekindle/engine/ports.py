@@ -99,12 +99,14 @@ class Page:
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs: all conditions hold together; times are seconds since the epoch, ends exclusive; names without case.
+    """Which jobs: all conditions hold together; times are seconds since the epoch, ends exclusive; names without case. Those
+    that are ``named`` are some hundreds at most.
 
     ``status`` is the one that people see: a job in progress that is asked to stop counts as Stopping.
     """
 
     name_contains: str | None = None
+    named: tuple[str, ...] | None = None
     status: str | None = None
     created_after: float | None = None
     created_before: float | None = None
@@ -203,6 +205,10 @@ class JobStore(Protocol):
         self, owner: Owner, where: JobFilter, page: Page, tuning_job_id: int | None = None
     ) -> tuple[Sequence[TrainingJob], str | None]:
         """As ``tuning_jobs``; of one tuning job where its id is given. Sorted by objective, jobs without one are left out."""
+        ...
+
+    def training_job_names(self, owner: Owner, where: JobFilter) -> Sequence[str]:
+        """The names alone of all training jobs that a filter lets through, in no order."""
         ...
 
     def jobs_of(self, tuning_job_id: int, since: int | None = None) -> tuple[TrainingJob, ...]:

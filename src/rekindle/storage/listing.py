@@ -71,6 +71,8 @@ def matching(table: Table, where: JobFilter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if where.name_contains is not None:
         found.append(_name_contains(table, where.name_contains))
+    if where.named is not None:
+        found.append(table.c.name_key.in_([name_key(name) for name in where.named if is_storable(name)]))
     if where.status is not None:
         found.append(table.c.shown_status == where.status)
     if where.created_after is not None:

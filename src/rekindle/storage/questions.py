@@ -129,6 +129,12 @@ def list_training_jobs(
     return _with_specs(connection, rows), after
 
 
+def training_job_names(connection: Connection, owner: Owner, where: JobFilter) -> list[str]:
+    """The names of training jobs."""
+    query = select(_jobs.name).where(owned_by(training_jobs, owner), *matching(training_jobs, where))
+    return list(connection.scalars(query))
+
+
 def jobs_of(connection: Connection, tuning_job_id: int, since: int | None = None) -> tuple[TrainingJob, ...]:
     """The training jobs of a tuning job that had not ended by event ``since`` (None: all), by number."""
     query = _JOBS_OF if since is None else _JOBS_SINCE

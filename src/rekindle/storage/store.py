@@ -126,6 +126,11 @@ class SqlStore(JobStore, Outbox):
         with self.database.reading() as connection:
             return questions.list_training_jobs(connection, owner, where, page, tuning_job_id)
 
+    def training_job_names(self, owner: Owner, where: JobFilter) -> Sequence[str]:
+        """See the port."""
+        with self.database.reading() as connection:
+            return questions.training_job_names(connection, owner, where)
+
     def jobs_of(self, tuning_job_id: int, since: int | None = None) -> tuple[TrainingJob, ...]:
         """See the port."""
         with self.database.reading() as connection:

@@ -42,6 +42,39 @@ def test_a_page_of_streams_looks_at_the_logs_of_that_page_alone(engine: Engine) 
     assert engine.executor.looks == 12  # type: ignore[attr-defined]
 
 
+def test_a_page_of_streams_reads_the_records_of_that_page_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part of a search through all logs read all training jobs."""
+    logs, read = JobLogs(engine.store, engine.executor), []
+    ask = engine.store.training_jobs
+
+    def counting(*arguments: Any) -> Any:
+        jobs, after = ask(*arguments)
+        read.extend(job.name for job in jobs)
+        return jobs, after
+
+    monkeypatch.setattr(engine.store, "training_jobs", counting)
+    monkeypatch.setattr("rekindle.companions.readers._AT_ONCE", 3)
+    names = [trial.name for trial in engine.trials("job")]
+    first = logs.streams(engine.owner, "", "", 5)
+    assert read == names[:6]
+    read.clear()
+    rest = logs.streams(engine.owner, "job", first[-1].name, 4)
+    assert read == names[4:10]
+    assert [stream.name.partition("/")[0] for stream in (*first, *rest)] == names[:9]
+
+
+def test_streams_are_in_the_order_of_their_own_names(engine: Engine) -> None:
+    for name in ("a", "a-b", "B", "c"):
+        engine.create(tuning_spec(name, jobs=1, parallel=1))
+        engine.run(name)
+    logs = JobLogs(engine.store, engine.executor)
+    found = [stream.name for stream in logs.streams(engine.owner, "", "", 50)]
+    assert found == sorted(found)
+    assert len(found) == 16
+    after = [logs.streams(engine.owner, "", name, 1) for name in found]
+    assert [stream.name for page in after for stream in page] == found[1:]
+
+
 def test_the_streams_of_one_training_job_are_found_without_a_look_at_others(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
