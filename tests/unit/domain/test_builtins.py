@@ -161,6 +161,7 @@ def test_an_end_beyond_what_the_algorithm_takes_is_refused(parameter, words) -> 
         ("max_bin", "2147483648", "max_bin: 2147483648 is not in [2, 2147483647]"),
         ("max_depth", "2147483648", "max_depth: 2147483648 is not in [0, 2147483647]"),
         ("nthread", "2147483648", "nthread: 2147483648 is not in [1, 2147483647]"),
+        ("eta", "1e-40", "eta: 1e-40 is nearer to 0 than 1.2e-38, and not 0"),
         ("gamma", "1e39", "gamma: 1e+39 is not in [0, 3.4028234663852886e+38]"),
     ],
 )

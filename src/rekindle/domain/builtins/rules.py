@@ -72,15 +72,21 @@ class Whole:
 
 @dataclass(frozen=True)
 class Real:
-    """A number within an interval, or one of a few words."""
+    """A number within an interval, or one of a few words. Of those nearer to 0 than ``smallest`` there is 0 alone."""
 
     interval: Interval
     words: tuple[str, ...] = ()
+    smallest: float = 0.0
     kind: str = "number"
 
     def parse(self, name: str, text: str) -> float | str:
         """See Rule."""
-        return text if text in self.words else _within(name, text, float, self.interval, self.words)
+        if text in self.words:
+            return text
+        value: float = _within(name, text, float, self.interval, self.words)
+        if 0 < abs(value) < self.smallest:
+            raise Refused(name, f"Hyperparameter {name}: {value} is nearer to 0 than {self.smallest}, and not 0")
+        return value
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ _BOUNDED = ("aft-nloglik", "interval-regression-accuracy")
 _TRAIN_METRICS = ("auc", "error", "logloss", "merror", "mlogloss", "rmse")
 _NUMBER = r"([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
 
-#: The greatest numbers that the library takes: it keeps them in 32 bits.
-_INT, _FLOAT = 2**31 - 1, 3.4028234663852886e38
+#: The greatest numbers that the library takes, and one that is next to 0: it keeps them in 32 bits.
+_INT, _FLOAT, _SMALLEST = 2**31 - 1, 3.4028234663852886e38, 1.2e-38
 _POSITIVE = Interval(0, _FLOAT, open_least=True)
 _NOT_NEGATIVE = Interval(0, _FLOAT)
 _SHARE = Interval(0, 1, open_least=True)
@@ -139,6 +139,10 @@ def _updater_allowed(name: str, updater: str) -> bool:
     return updater in _UPDATERS
 
 
+def _real(interval: Interval) -> Real:
+    return Real(interval, smallest=_SMALLEST)
+
+
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "num_round": Whole(Interval(1)),
@@ -151,20 +155,20 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         # AWS's sample of tuning by Step Functions sends it to that version. The library has no other precision.
         "precision_dtype": OneOf(("float32",)),
         "nthread": Whole(_FROM_1),
-        "eta": Real(_UNIT),
-        "gamma": Real(_NOT_NEGATIVE),
+        "eta": _real(_UNIT),
+        "gamma": _real(_NOT_NEGATIVE),
         "max_depth": Whole(_FROM_0),
-        "min_child_weight": Real(_NOT_NEGATIVE),
-        "max_delta_step": Real(_NOT_NEGATIVE),
-        "subsample": Real(_SHARE),
-        "colsample_bytree": Real(_SHARE),
-        "colsample_bylevel": Real(_SHARE),
-        "colsample_bynode": Real(_SHARE),
-        "lambda": Real(_NOT_NEGATIVE),
-        "alpha": Real(_NOT_NEGATIVE),
+        "min_child_weight": _real(_NOT_NEGATIVE),
+        "max_delta_step": _real(_NOT_NEGATIVE),
+        "subsample": _real(_SHARE),
+        "colsample_bytree": _real(_SHARE),
+        "colsample_bylevel": _real(_SHARE),
+        "colsample_bynode": _real(_SHARE),
+        "lambda": _real(_NOT_NEGATIVE),
+        "alpha": _real(_NOT_NEGATIVE),
         "tree_method": OneOf(("auto", "exact", "approx", "hist", "gpu_hist")),
-        "sketch_eps": Real(Interval(0, 1, open_least=True, open_most=True)),
-        "scale_pos_weight": Real(_POSITIVE),
+        "sketch_eps": _real(Interval(0, 1, open_least=True, open_most=True)),
+        "scale_pos_weight": _real(_POSITIVE),
         "updater": Listed(_UPDATERS, _updater_allowed),
         "dsplit": OneOf(("row", "col")),
         "refresh_leaf": Whole(_UNIT),
@@ -178,14 +182,14 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "interaction_constraints": Literal(2, _FROM_1),
         "sample_type": OneOf(("uniform", "weighted")),
         "normalize_type": OneOf(("tree", "forest")),
-        "rate_drop": Real(_UNIT),
+        "rate_drop": _real(_UNIT),
         "one_drop": Whole(_UNIT),
-        "skip_drop": Real(_UNIT),
-        "lambda_bias": Real(_UNIT),
-        "tweedie_variance_power": Real(Interval(1, 2, open_least=True, open_most=True)),
+        "skip_drop": _real(_UNIT),
+        "lambda_bias": _real(_UNIT),
+        "tweedie_variance_power": _real(Interval(1, 2, open_least=True, open_most=True)),
         "objective": OneOf(OBJECTIVES, {"survival:aft": _NO_BOUNDS, "aft_loss_distribution": "it is not an objective"}),
         "num_class": Whole(Interval(2, _INT)),
-        "base_score": Real(_NOT_NEGATIVE),
+        "base_score": _real(_NOT_NEGATIVE),
         "_kfold": Unavailable("a training job trains one model. Tune on a validation channel"),
         "_num_cv_round": Whole(_FROM_1),
         "eval_metric": Listed((*MAXIMIZED, *MINIMIZED), _metric_allowed),
@@ -193,12 +197,12 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "num_parallel_tree": Whole(_FROM_1),
         "save_model_on_termination": _SWITCH,
         "aft_loss_distribution": OneOf(("normal", "logistic", "extreme")),
-        "aft_loss_distribution_scale": Real(_NOT_NEGATIVE),
+        "aft_loss_distribution_scale": _real(_NOT_NEGATIVE),
         "single_precision_histogram": _SWITCH,
         "deterministic_histogram": _SWITCH,
         "sampling_method": OneOf(("uniform", "gradient_based")),
         # The image takes whole numbers above 1, version 0.72 took any, and its default of 1.0 is what people send.
-        "prob_buffer_row": Real(_POSITIVE),
+        "prob_buffer_row": _real(_POSITIVE),
         "use_dask_gpu_training": OneOf(("true", "false"), _DASK),
     }
 )
