@@ -293,6 +293,24 @@ def test_a_newer_schema_is_refused_and_left_alone(store, path):
         open_store(f"sqlite:///{path}")
 
 
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ("CREATE TABLE alembic_version (version_num); INSERT INTO alembic_version VALUES ('c0ffee')", "version is 'c0ffee'"),
+        ("CREATE TABLE events (id INTEGER)", "table 'events' is there"),
+    ],
+)
+def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path, made, told):
+    """Told to upgrade, or met by a defect, nobody would look there."""
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as raw:
+        raw.executescript(made)
+        before = raw.execute("SELECT sql FROM sqlite_master").fetchall()
+        with pytest.raises(Unsupported, match=rf"another program .*{told}.* Give Rekindle one of its own"):
+            open_store(f"sqlite:///{path}")
+        assert raw.execute("SELECT sql FROM sqlite_master").fetchall() == before
+
+
 def test_a_newer_record_is_refused(store):
     job = store.create_tuning_job(tuning_job())
     with store.database.writing() as connection:

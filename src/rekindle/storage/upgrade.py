@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from rekindle.domain.errors import Unsupported
 from rekindle.storage.database import Database
 from rekindle.storage.errors import locked
-from rekindle.storage.schema import REVISION, metadata
+from rekindle.storage.schema import REVISION, metadata, tuning_jobs
 
 #: The key of the advisory lock under which PostgreSQL databases are migrated: "rekindle" as a number.
 _ADVISORY_LOCK = int.from_bytes(b"rekindle", "big") & 0x7FFF_FFFF_FFFF_FFFF
@@ -29,11 +29,21 @@ def upgrade(database: Database) -> None:
     with database.writing() as connection:
         if database.dialect == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        tables = set(inspect(connection).get_table_names())
         # Another process may have come first.
-        if inspect(connection).has_table(_VERSION):
+        if _VERSION in tables:
             _migrate(connection)
+        elif taken := sorted(tables & metadata.tables.keys()):
+            raise _others(f"its table {taken[0]!r} is there already")
         else:
             _make(connection)
+
+
+def _others(how_told: str) -> Unsupported:
+    return Unsupported(
+        f"the database holds what another program keeps there ({how_told}).",
+        "Give Rekindle one of its own, and name that in REKINDLE_DATABASE_URL (on PostgreSQL: CREATE DATABASE rekindle).",
+    )
 
 
 def _make(connection: Connection) -> None:
@@ -75,9 +85,12 @@ def _migrate(connection: Connection) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     current = MigrationContext.configure(connection).get_current_revision()
     if current is not None and current not in known:
+        if not inspect(connection).has_table(tuning_jobs.name):
+            # MLflow, Optuna, Airflow and others count their schemas in a table of this name, too.
+            raise _others(f"its {_VERSION} is {current!r}")
         raise Unsupported(
             f"the database is at schema {current}, made by a newer Rekindle; this one knows schemas up to {REVISION}.",
-            "Upgrade Rekindle, or set REKINDLE_HOME to another folder.",
+            "Upgrade Rekindle, or begin with another by REKINDLE_HOME (or REKINDLE_DATABASE_URL).",
         )
     command.upgrade(config, REVISION)
 
