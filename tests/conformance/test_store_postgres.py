@@ -16,6 +16,7 @@ from tests.support.postgres import running_server
 from tests.support.simulated import SimulatedClock
 from tests.support.specs import tuning_spec
 
+from rekindle.domain.errors import NotFound
 from rekindle.engine.ports import Change, LeaseLost, StoreUnavailable
 from rekindle.engine.queries import waiting_for
 from rekindle.engine.worker import LEASE_SECONDS
@@ -113,6 +114,20 @@ class TestPostgreSQL(StoreSuite):
         assert [s.tuning_job_by_id(job.id) for s in stores] == [job] * 4
         for opened in stores:
             opened.close()
+
+    @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+    def test_a_database_of_any_encoding_will_do_and_a_character_that_it_lacks_is_told(self, server, store, encoding):
+        """SQL_ASCII is what a server made without a locale has."""
+        with store.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("DROP DATABASE IF EXISTS encoded WITH (FORCE)"))
+            connection.execute(text(f"CREATE DATABASE encoded ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"))
+        opened = open_store(server.replace("/postgres?", "/encoded?"))
+        job = opened.create_tuning_job(tuning_job())
+        assert opened.tuning_job(OWNER, "job") == job
+        told = (NotFound, "ж") if encoding == "SQL_ASCII" else (StoreUnavailable, "no equivalent.*CREATE DATABASE")
+        with pytest.raises(told[0], match=told[1]):
+            opened.tuning_job(OWNER, "ж")
+        opened.close()
 
     def test_a_server_that_is_not_there_is_reported_without_the_password(self, tmp_path):
         for url in ("postgresql://me:secret@/postgres?", "postgresql:///postgres?user=me&password=secret&"):

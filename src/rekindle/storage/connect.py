@@ -85,7 +85,10 @@ def _postgresql(url: URL, patience: float) -> Engine:
         # What the user says counts.
         said = {*url.query, *_said_in_environment()}
         limits = {name: value for name, value in _limits_of_silence(patience).items() if name not in said}
-        engine = create_engine(url, pool_size=8, max_overflow=-1, pool_pre_ping=True, connect_args=limits)
+        # Else that of the database, in which a name that somebody looks for may have no spelling; and of one that was made
+        # without any (SQL_ASCII) psycopg gives bytes.
+        options = {**limits, "client_encoding": "utf8"}
+        engine = create_engine(url, pool_size=8, max_overflow=-1, pool_pre_ping=True, connect_args=options)
     except ImportError as error:
         hint = "Install it with: pip install 'rekindle[postgres]'."
         raise InvalidValue("REKINDLE_DATABASE_URL", "postgresql", "the driver psycopg is not installed", hint) from error

@@ -40,6 +40,8 @@ _NOT_ALLOWED = (
     "Let the user in REKINDLE_DATABASE_URL use what is there (GRANT), or give it a database of its own: "
     "CREATE DATABASE name OWNER user."
 )
+#: PostgreSQL's code for a character that the database's encoding does not have.
+_NO_SUCH_CHARACTER = "22P05"
 _CHANGED = "Somebody changed it. Put back a copy of it, or set REKINDLE_HOME (or REKINDLE_DATABASE_URL) to begin with another."
 
 
@@ -81,6 +83,9 @@ def _of_postgresql(error: BaseException, url: URL) -> StoreUnavailable | None:
         return _told(url, f"{error.diag.message_primary}.", _NOT_ALLOWED)
     if isinstance(error, psycopg.ProgrammingError) and str(error).startswith(_NO_VALUE):
         return _told(url, f"{error}.", "Correct it in REKINDLE_DATABASE_URL, or in PGCONNECT_TIMEOUT where it is said there.")
+    if isinstance(error, psycopg.DataError) and error.sqlstate == _NO_SUCH_CHARACTER:
+        hint = "Let Rekindle have a database that knows all: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0."
+        return _told(url, f"{error.diag.message_primary}.", hint)
     is_option = isinstance(error, psycopg.ProgrammingError) and str(error).startswith(_NO_OPTION)
     if not is_option and not isinstance(error, psycopg.OperationalError | psycopg.InternalError | psycopg.InterfaceError):
         return None
