@@ -20,7 +20,7 @@ _SQLITE = (
     ("SQLITE_PROTOCOL", "other processes kept it busy for too long.", "Try again."),
     ("SQLITE_NOMEM", "there was not enough memory.", "Free some memory and try again; nothing that was recorded is lost."),
     ("SQLITE_FULL", "the disk is full.", "Free some space and try again; nothing that was recorded is lost."),
-    ("SQLITE_READONLY", "it cannot be written.", "Check the permissions of the file and its folder."),
+    ("SQLITE_READONLY", "it cannot be written.", "Check the permissions of the file, its -wal and -shm, and the folder."),
     ("SQLITE_CANTOPEN", "it cannot be opened.", "Check that its folder exists and may be written, or set REKINDLE_HOME."),
     ("SQLITE_PERM", "it may not be opened.", "Check the permissions of the file and its folder."),
     ("SQLITE_NOTADB", "the file is not a database.", "Move it away, or set REKINDLE_HOME to another folder."),
