@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 from tests.conformance.store_suite import StoreSuite, held, started
 from tests.support.engine import Engine
@@ -102,6 +102,13 @@ class TestPostgreSQL(StoreSuite):
         fresh.close()
         with store.database.writing() as connection:
             connection.execute(text("ALTER DATABASE postgres RESET synchronous_commit"))
+
+    def test_nothing_is_kept_in_a_session_that_a_pooler_may_give_to_others(self, store):
+        """PgBouncer in transaction mode: "prepared statement already exists" ended a worker."""
+        with store.database.writing() as connection:
+            for _ in range(20):
+                connection.execute(select(leases).where(leases.c.subject == "tuning:1"))
+            assert connection.execute(text("SELECT name FROM pg_prepared_statements")).all() == []
 
     def test_many_stores_open_an_empty_database_at_once(self, server, store):
         with store.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

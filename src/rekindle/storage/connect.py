@@ -87,7 +87,9 @@ def _postgresql(url: URL, patience: float) -> Engine:
         limits = {name: value for name, value in _limits_of_silence(patience).items() if name not in said}
         # Else that of the database, in which a name that somebody looks for may have no spelling; and of one that was made
         # without any (SQL_ASCII) psycopg gives bytes.
-        options = {**limits, "client_encoding": "utf8"}
+        # Statements that psycopg prepares are not there, or another's, where a pooler (PgBouncer) gives each transaction a
+        # session of many; ours would hardly be used again, for a rollback, with which each reading ends, drops them.
+        options = {**limits, "client_encoding": "utf8", "prepare_threshold": None}
         engine = create_engine(url, pool_size=8, max_overflow=-1, pool_pre_ping=True, connect_args=options)
     except ImportError as error:
         hint = "Install it with: pip install 'rekindle[postgres]'."
