@@ -12,6 +12,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from rekindle.domain.texts import without_secrets
 from rekindle.engine.ports import StoreUnavailable
 
+# A write-ahead log that a killed process has left would go into the copy, and damage that.
+_MEND = "Move it away with its -wal and -shm, and put back a copy, or recover it with `sqlite3 FILE .recover`."
+
 # By the start of SQLite's error name, the first that fits: what is wrong, and the way out.
 _SQLITE = (
     ("SQLITE_BUSY", "another process kept it locked for too long.", "Try again; `rekindle jobs` shows what works on it."),
@@ -24,7 +27,7 @@ _SQLITE = (
     ("SQLITE_CANTOPEN", "it cannot be opened.", "Check that its folder exists and may be written, or set REKINDLE_HOME."),
     ("SQLITE_PERM", "it may not be opened.", "Check the permissions of the file and its folder."),
     ("SQLITE_NOTADB", "the file is not a database.", "Move it away, or set REKINDLE_HOME to another folder."),
-    ("SQLITE_CORRUPT", "the file is damaged.", "Move it away and put back a copy, or recover it with `sqlite3 FILE .recover`."),
+    ("SQLITE_CORRUPT", "the file is damaged.", _MEND),
     ("SQLITE_IOERR", "reading or writing the file failed.", "Check the disk."),
 )
 
