@@ -291,6 +291,23 @@ def test_trials_as_csv(cli, done):
     assert [r["name"] for r in rows] == [t["name"] for t in trials]
 
 
+def test_trials_as_csv_with_a_hyperparameter_that_is_called_like_a_column(cli, folder):
+    job = cli.job("columns", "x: {min: -1, max: 2}\n  k: [a, b]", "model: [svm, tree]\n  status: {values: [1, 2]}")
+    (folder / "old.csv").write_text("model,status,loss\nsvm,1,0.5\ntree,2,0.7\n")
+    cli.ok("import", job, str(folder / "old.csv"))
+    text = cli.ok("trials", "columns", "--csv")
+    header, *rows = csv.reader(io.StringIO(text))
+    assert sorted(set(header)) == sorted(header)
+    found = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [(r["model"], r["status"], r["TrainingJobStatus"]) for r in found] == [
+        ("svm", "1", "Completed"),
+        ("tree", "2", "Completed"),
+    ]
+    (folder / "again.csv").write_text(text)
+    again = cli.json("import", job, str(folder / "again.csv"), "--name", "again")
+    assert (again["best"]["values"], again["best"]["objective"]) == ({"model": "svm", "status": "1"}, 0.5)
+
+
 def test_tables_hold_the_same_names(cli, done):
     out = cli.ok("trials", done)
     assert all(t["name"] in out for t in cli.json("trials", done))

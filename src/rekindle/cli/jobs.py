@@ -42,6 +42,19 @@ _WORDS = {
     "non_retryable_error": "failed",
     "stopped": "stopped",
 }
+#: What columns of ``trials --csv`` are called where a hyperparameter has their name: SageMaker's names, which ``import`` knows.
+_OTHERWISE = {
+    "number": "TrainingJobNumber",
+    "name": "TrainingJobName",
+    "definition": "TrainingJobDefinitionName",
+    "status": "TrainingJobStatus",
+    "objective": "FinalObjectiveValue",
+    "seconds": "TrainingElapsedTimeSeconds",
+    "started_at": "TrainingStartTime",
+    "ended_at": "TrainingEndTime",
+    "failure_reason": "FailureReason",
+    "model": "S3ModelArtifacts",
+}
 _FIXED = {"number": "number", "name": "name", "objective": "objective", "status": "status", "started": "started_at"}
 
 
@@ -401,7 +414,7 @@ def _write_csv(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
     fixed = [*first, "status", "objective", "seconds", "started_at", "ended_at", "failure_reason", "model"]
     written = io.StringIO(newline="")
     writer = csv.writer(CsvLines(written))
-    writer.writerow([*fixed, *names])
+    writer.writerow([*(_OTHERWISE[column] if column in names else column for column in fixed), *names])
     for r in records:
         writer.writerow([*(r[column] for column in fixed), *(r["values"].get(name) for name in names)])
     write_as_a_file(written.getvalue())
