@@ -25,7 +25,10 @@ _AIMS = {
     "another category": " among other categories than the best one's, since the search stood still",
     "farther": " far below the incumbent, since the search stood still",
 }
-_FITS = {"short waves": ", where what looks like noise may be short waves"}
+_FITS = {
+    "short waves": ", where what looks like noise may be short waves",
+    "close results": ", by a model that expects changes over short distances, since the better results are close together",
+}
 #: The same, where more is known than the source.
 _CENTRE = "the initial design: the middle of all ranges, or what is known by name, before there is a model"
 _OF_DRAWS = "the model: the greatest log expected improvement among random draws"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rekindle.search.transfer import TransferReport
 
 #: Changes whenever the same history could give another suggestion than before.
-ALGORITHM_VERSION = 20
+ALGORITHM_VERSION = 21
 
 #: Numbers of the training jobs at whose turn the parents give no configuration of theirs but a point for contrast, where they
 #: give any (search/transfer.py: its count of asked trials begins at 0).

@@ -66,6 +66,13 @@ def test_a_suggestion_by_short_waves_says_so(engine: Engine, capsys: Any) -> Non
     assert "usual" not in shown(engine, capsys, 8)
 
 
+def test_a_model_that_expects_changes_over_short_distances_says_so(engine: Engine, capsys: Any) -> None:
+    found = explain_training_job(engine.store, engine.owner, engine.trials("job")[7].name)
+    show_training_job({**found, "why": {**found["why"], "fit": "close results"}})
+    told = " ".join(capsys.readouterr().out.split())
+    assert "that was found, by a model that expects changes over short distances, since the better results are close" in told
+
+
 def test_a_second_look_says_what_it_is_for(engine: Engine, capsys: Any) -> None:
     found = explain_training_job(engine.store, engine.owner, engine.trials("job")[7].name)
     show_training_job({**found, "why": {**found["why"], "aim": "second look", "fit": "short waves"}})

@@ -37,10 +37,13 @@ class Priors:
     least_lengthscale: float = 0.02
     shared: float = 0.8
     shorter: float = 0.6
+    #: What the mode of each lengthscale is multiplied by; empty for 1 each.
+    factors: tuple[float, ...] = ()
 
     def modes(self, d: int) -> Array:
         """Logarithms of the modes, shape (d + 2,): where a fit starts."""
-        return np.log([self.lengthscale[0] * math.sqrt(max(d, 1))] * d + [self.signal[0], self.noise[0]])
+        lengthscale = self.lengthscale[0] * math.sqrt(max(d, 1))
+        return np.log([*(lengthscale * f for f in self.factors or (1.0,) * d), self.signal[0], self.noise[0]])
 
     def deviations(self, d: int) -> Array:
         """Deviations of the logarithms, shape (d + 2,)."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rekindle.search.bayesian.aim import FARTHER, NOTHING, SECOND_LOOK, Aim, Elsewhere, aim_of
 from rekindle.search.bayesian.blas import single_thread
+from rekindle.search.bayesian.concentration import concentrated
 from rekindle.search.bayesian.encoding import Encoding
 from rekindle.search.bayesian.feasibility import Feasibility
 from rekindle.search.bayesian.fit import Priors, most_probable
@@ -238,9 +239,9 @@ class _Suggestion:
         rng = generator(self.search.seed, self.history.asked, 2)
         pending = self._encode(self.history.pending)
         members = []
-        for view, model, weight in zip(self.prior.views, self.models, self.weights, strict=True):
-            gp, own = model if view.share or self._waves is None else self._waves
+        for i, (view, weight) in enumerate(zip(self.prior.views, self.weights, strict=True)):
             if weight >= _LEAST_WEIGHT:
+                gp, own = self.models[i] if view.share else self._waves or self._alone
                 members.append(member(gp, weight, own, pending, self.search.options.fantasies, rng, aim.lower))
         return Acquisition(members, self.feasibility, self.weights_by_name)
 
@@ -249,10 +250,22 @@ class _Suggestion:
         """The model of each view, fitted once for all that this suggestion may aim at."""
         return [self._gp(view, self.search.options.priors) for view in self.prior.views]
 
-    @property
+    @cached_property
     def _alone(self) -> tuple[GP, slice]:
         """The model without parents."""
+        if self._priors.factors:
+            return self._gp(View(), self._priors)
         return next(model for view, model in zip(self.prior.views, self.models, strict=True) if not view.share)
+
+    @cached_property
+    def _priors(self) -> Priors:
+        """Priors of the model without parents: in every second suggestion they follow from where the better results are. Not
+        where parents lead, who know lengthscales, nor among draws."""
+        options = self.search.options
+        if options.draws or self._led or not has_turn(self.history.asked):
+            return options.priors
+        keep = working_set(self.y, options.fit_set)
+        return concentrated(options.priors, self.x[keep], self.y[keep], self.search.encoding.columns)
 
     @property
     def _tells_waves(self) -> bool:
@@ -282,7 +295,7 @@ class _Suggestion:
     def _evidence(self) -> Sequence[float]:
         """Each view's own weight times its leave-one-out density of this search's values, sum 1."""
         scores = np.log([view.weight for view in self.prior.views])
-        if len(self.models) > 1 and len(self.x):
+        if len(self.prior.views) > 1 and len(self.x):
             scores = scores + [leave_one_out_density(gp, own) for gp, own in self.models]
         weights = np.exp(scores - np.max(scores))
         return [float(w) for w in weights / np.sum(weights)]
@@ -313,7 +326,7 @@ class _Suggestion:
             "log_expected_improvement": self._log_improvement(at, acquisition),
             "acquisition": float(acquisition(at)[0]),
             "aim": aim.name,
-            "fit": "usual" if self._waves is None else "short waves",
+            "fit": self._fit_name,
             "failure_probability": 0.0 - float(np.expm1(log_p)),
             "lengthscales": self._lengthscales(acquisition),
             "noise_deviation": float(np.sqrt(acquisition.members[0].gp.noise)),
@@ -326,6 +339,12 @@ class _Suggestion:
         if self.search.parents:
             why["parents"] = {**self.prior.report(acquisition.weights), "views": dict(acquisition.weights)}
         return why
+
+    @property
+    def _fit_name(self) -> str:
+        if self._waves is not None:
+            return "short waves"
+        return "close results" if self._priors.factors else "usual"
 
     def _lengthscales(self, acquisition: Acquisition) -> dict[str, float]:
         found = acquisition.members[0].gp.hyper.lengthscales
