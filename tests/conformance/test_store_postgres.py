@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import pytest
 from sqlalchemy import select, text, update
@@ -66,6 +67,26 @@ class TestPostgreSQL(StoreSuite):
                 hasty.commit(lease, Change(job))
         hasty.commit(lease, Change(job))
         hasty.close()
+
+    def test_a_turn_takes_longer_than_the_server_lets_others_wait_or_be_idle(self, server, store):
+        limits = ("statement", "transaction", "idle_in_transaction_session")
+        options = "%20".join(f"-c%20{limit}_timeout=200" for limit in limits)
+        first, second = (open_store(f"{server}&options={options}", patience=20.0) for _ in range(2))
+        waits, over = Event(), Event()
+
+        def come_second():
+            with second.turn(1, waits.set):
+                return over.is_set()
+
+        with ThreadPoolExecutor(1) as pool:
+            with first.turn(1, lambda: None):
+                came = pool.submit(come_second)
+                assert waits.wait(20.0)
+                Event().wait(0.6)
+                over.set()
+            assert came.result(), "it came before its turn"
+        first.close()
+        second.close()
 
     def test_a_table_that_somebody_dropped_is_reported(self, store):
         job, _, _ = started(store, 1)

@@ -15,7 +15,11 @@ from rekindle.storage.database import Database
 _KEYS = int.from_bytes(b"turn", "big")
 _TRY = text("SELECT pg_try_advisory_xact_lock(:keys, :number)")
 _WAIT = text("SELECT pg_advisory_xact_lock(:keys, :number)")
-_WITHOUT_END = text("SET LOCAL lock_timeout = 0")
+#: A server may end who waits, or does nothing for a while: a turn, and with it its transaction, takes as long as it takes.
+_WITHOUT_END = text(
+    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN"
+    " ('lock_timeout', 'statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')"
+)
 
 
 @contextmanager
@@ -36,9 +40,9 @@ def turn(database: Database, number: int, waits: Callable[[], object]) -> Iterat
 
 def _wait_there(connection: Connection, number: int, waits: Callable[[], object]) -> None:
     key = {"keys": _KEYS, "number": number & 0x7FFF_FFFF}
+    connection.execute(_WITHOUT_END)
     if not connection.execute(_TRY, key).scalar_one():
         waits()
-        connection.execute(_WITHOUT_END)
         connection.execute(_WAIT, key)
 
 
