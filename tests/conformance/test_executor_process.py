@@ -76,11 +76,10 @@ class TestProcessExecutor(ExecutorSuite):
     def test_a_supervisor_that_does_not_begin_is_told_and_started_again_after_a_while(
         self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        told, started, start = [], [], process._start_supervisor
-        monkeypatch.setattr(process, "_warn", lambda event, **facts: told.append(f"{event}: {facts['reason']}"))
+        started, start = [], process._start_supervisor
         monkeypatch.setattr(process, "_start_supervisor", lambda *words: (started.append(words), start(*words))[1])
         run = bench.run("mark('ran')")
-        with monkeypatch.context() as replaced:
+        with monkeypatch.context() as replaced, capture_logs() as told:
             # A package that is being replaced.
             replaced.setattr(process, "_START", "import nowhere")
             for _ in range(20):
@@ -88,7 +87,7 @@ class TestProcessExecutor(ExecutorSuite):
                 executor.wait([KEY], 0.05)
                 assert executor.report(KEY) is None
         assert len(started) == 1
-        assert told == [
+        assert [f"{line['event']}: {line['reason']}" for line in told] == [
             "cannot launch now; trying again: the training job's supervisor did not begin: "
             "ModuleNotFoundError: No module named 'nowhere'"
         ]
