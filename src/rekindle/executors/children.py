@@ -135,7 +135,11 @@ def _note(pid: int, noted: int) -> None:
     except OSError:
         # A disk without room for a line: what runs unnoted is better than no run.
         pass
-    os.write(noted, b"\n")
+    try:
+        os.write(noted, b"\n")
+    except BrokenPipeError:
+        # Somebody has killed it already, such as a kernel that is short of memory: who waits for it finds that.
+        pass
 
 
 def _become(
