@@ -28,8 +28,9 @@ class EventFile:
     def _why(self, error: OSError) -> object:
         if error.errno == errno.ENXIO and self.path.is_fifo():
             return "nobody reads it"
-        # Linux says no such device or address of it, too, and macOS that it is not supported.
-        if self.path.is_socket():
+        # Linux says no such device or address of it, too, and macOS that it is not supported. Of no other error is it asked: in
+        # a folder that may not be searched, to look would be the next one.
+        if error.errno in (errno.ENXIO, errno.EOPNOTSUPP) and self.path.is_socket():
             return "it is a socket, which nothing can be appended to; name a file or a pipe"
         return error.strerror or error
 

@@ -140,3 +140,9 @@ def test_a_socket_in_place_of_the_file_says_the_way_out(number: int, tmp_path: P
         monkeypatch.setattr(os, "open", refused)
         with pytest.raises(Undelivered, match=r"socket: it is a socket, .*; name a file or a pipe"):
             EventFile(tmp_path / "socket").deliver(EVENT)
+
+
+def test_a_place_that_cannot_even_be_looked_at_is_told_as_any_other(tmp_path: Path) -> None:
+    """To look whether it is a socket met the same error, which counted as a defect: nobody was told of the place."""
+    with pytest.raises(Undelivered, match=r": File name too long$"):
+        EventFile(tmp_path / ("x" * 300)).deliver(EVENT)
