@@ -109,10 +109,10 @@ def write_results(results: Sequence[Result], form: str, metric: str, parameters:
     if metric in parameters:
         metric = next((name for name in OBJECTIVE_COLUMNS if name not in parameters), metric)
     if form == "jsonl":
-        rows = [{**_plain_row(r, metric), **r.values} for r in results]
+        rows = [{**_plain_row(r, metric, parameters), **r.values} for r in results]
         return "".join(json.dumps(_present(row, metric), ensure_ascii=False) + "\n" for row in rows)
-    make = _frame_row if form == "dataframe" else _plain_row
-    facts = [{name: fact for name, fact in make(r, metric).items() if name not in parameters} for r in results]
+    made = [_frame_row(r) if form == "dataframe" else _plain_row(r, metric, parameters) for r in results]
+    facts = [{name: fact for name, fact in row.items() if name not in parameters} for row in made]
     values = [{name: r.values.get(name) for name in parameters} for r in results]
     rows = [{**v, **f} if form == "dataframe" else {**f, **v} for f, v in zip(facts, values, strict=True)]
     text = io.StringIO(newline="")
@@ -122,13 +122,23 @@ def write_results(results: Sequence[Result], form: str, metric: str, parameters:
     return text.getvalue()
 
 
-def _plain_row(r: Result, metric: str) -> dict[str, Any]:
-    facts = {"name": r.name, "status": r.status, metric: r.objective}
-    times = {"created_at": _iso(r.created_at), "started_at": _iso(r.started_at), "ended_at": _iso(r.ended_at)}
-    return {**facts, **times, "failure_reason": r.failure_reason}
+def _plain_row(r: Result, metric: str, parameters: Sequence[str]) -> dict[str, Any]:
+    def column(fact: str) -> str:
+        # The first of its names that no hyperparameter has, nor the metric.
+        return next((name for name in FACTS[fact] if name not in {metric, *parameters}), fact)
+
+    return {
+        column("name"): r.name,
+        column("status"): r.status,
+        metric: r.objective,
+        column("created_at"): _iso(r.created_at),
+        column("started_at"): _iso(r.started_at),
+        column("ended_at"): _iso(r.ended_at),
+        column("failure_reason"): r.failure_reason,
+    }
 
 
-def _frame_row(r: Result, metric: str) -> dict[str, Any]:
+def _frame_row(r: Result) -> dict[str, Any]:
     seconds = None if r.started_at is None or r.ended_at is None else r.ended_at - r.started_at
     return {
         "TrainingJobName": r.name,
@@ -244,7 +254,7 @@ def _renamed(row: Row, columns: Mapping[str, str]) -> Row:
 def _result(where: str, row: Row, objective: str, taken: Collection[str], blank: Collection[str]) -> Result | None:
     given = {name: value for name, value in row.items() if name != objective and value is not None}
     values = {name: _text(value) for name, value in given.items() if name in blank or not _is_empty(value)}
-    facts = {fact: _fact(row, [n for n in names if n not in taken]) for fact, names in FACTS.items()}
+    facts = {fact: _fact(row, [n for n in names if n not in {objective, *taken}]) for fact, names in FACTS.items()}
     status = _status(where, facts["status"])
     if status in RUNNING:
         return None

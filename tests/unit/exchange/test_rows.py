@@ -48,26 +48,38 @@ def test_what_is_written_is_read_back(rows: list[Result], form: str) -> None:
                 assert getattr(back, fact) == getattr(row, fact)
 
 
-def test_a_parameter_that_is_called_like_a_fact_is_no_fact() -> None:
-    rows = [Result("", {"name": "x", "status": "Failed"}, 0.5, name="job-1")]
-    (found,) = read_results(
-        write_results(rows, "csv", "loss", ["name", "status"]), "a.csv", "loss", parameters=["name", "status"]
-    )
-    assert (found.values["name"], found.values["status"], found.name, found.objective) == ("x", "Failed", None, 0.5)
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_fact_that_is_called_like_a_hyperparameter_comes_back(form: str) -> None:
+    rows = [Result("", {"name": "x", "status": "Failed"}, 0.5, name="job-1", stopped=True, completed=False)]
+    text = write_results(rows, form, "loss", ["name", "status"])
+    (found,) = read_results(text, _path(form), "loss", parameters=["name", "status"])
+    assert (found.values["name"], found.values["status"]) == ("x", "Failed")
+    assert (found.name, found.status, found.objective) == ("job-1", "Stopped", 0.5)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_fact_that_is_called_like_the_metric_comes_back(form: str) -> None:
+    rows = [Result("", {"x": "1"}, 0.5, name="job-1", stopped=True), Result("", {"x": "2"}, None, name="job-2")]
+    found = read_results(write_results(rows, form, "status", ["x"]), _path(form), "status", parameters=["x"])
+    assert [(r.name, r.status, r.objective) for r in found] == [("job-1", "Stopped", 0.5), ("job-2", "Failed", None)]
+
+
+def _path(form: str) -> str:
+    return "a.jsonl" if form == "jsonl" else "a.csv"
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_an_objective_that_is_called_like_a_hyperparameter_comes_back(form: str) -> None:
     rows = [Result("", {"loss": "hinge", "x": "1"}, 0.5), Result("", {"loss": "0.25", "x": "2"}, None)]
     text = write_results(rows, form, "loss", ["loss", "x"])
-    found = read_results(text, "a.jsonl" if form == "jsonl" else "a.csv", "loss", parameters=["loss", "x"])
+    found = read_results(text, _path(form), "loss", parameters=["loss", "x"])
     assert [(r.values["loss"], r.objective) for r in found] == [("hinge", 0.5), ("0.25", None)]
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_value_of_nothing_written_comes_back_where_it_may_be_one(form: str) -> None:
     rows = [Result("", {"suffix": "", "x": "1"}, 0.5)]
-    text, path = write_results(rows, form, "loss", ["suffix", "x"]), "a.jsonl" if form == "jsonl" else "a.csv"
+    text, path = write_results(rows, form, "loss", ["suffix", "x"]), _path(form)
     (found,) = read_results(text, path, "loss", parameters=["suffix", "x"], blank=["suffix"])
     assert (found.values["suffix"], found.values["x"]) == ("", "1")
     (found,) = read_results(text, path, "loss", parameters=["suffix", "x"])
