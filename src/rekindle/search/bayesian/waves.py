@@ -29,7 +29,7 @@ SHORT = Priors(lengthscale=(0.07, 1.3), shorter=1.3)
 _LEAST_RESULTS = 12
 #: Among more, noise shows by itself.
 _MOST_RESULTS = 100
-#: One suggestion in so many is for short waves.
+#: One suggestion in so many is by another fit than the usual one.
 _EVERY = 2
 #: How far from the best trial a second look goes, and how close two trials are a pair, in widths of the cube.
 _STEP, _PAIR = 2.0**-8, 2.0**-6
@@ -38,7 +38,8 @@ _NOISE_SHARE = 0.05
 
 
 def has_turn(asked: int) -> bool:
-    """Whether suggestion number ``asked`` is one for short waves."""
+    """Whether suggestion number ``asked`` is one by another fit: of short waves, or one that follows where the better results
+    are (``concentration``)."""
     return asked % _EVERY == 0
 
 
