@@ -75,7 +75,7 @@ def show_tuning_job(found: Mapping[str, Any]) -> None:
         "suggestions": ", ".join(f"{count} {source}" for source, count in found["sources"].items()) or "none yet",
         "scales": ", ".join(f"{name} {_scale(scale)}" for name, scale in found["scaling"].items()),
         "known names": ", ".join(found["known_names"]),
-        "best": best and f"{found['objective']['metric']} {cell(best['objective'])} by #{best['number']}",
+        "best": best and f"{best['metric']} {cell(best['objective'])} by #{best['number']}",
     }
     show(pairs({name: told for name, told in facts.items() if told}), "")
     if found["warm_start"] is not None:

@@ -100,23 +100,24 @@ def _failure(sentence: str, jobs: Sequence[TrainingJob]) -> Ending:
 
 
 def _criterion(job: TuningJob, jobs: Sequence[TrainingJob]) -> Ending | None:
-    criteria, objective = job.spec.completion, job.spec.definition.objective
-    direction, metric = objective.direction, objective.metric
+    criteria, direction = job.spec.completion, job.spec.definition.objective.direction
     best = best_job(jobs, direction)
     if best is None or best.objective_value is None:
         # There is no best to reach or to improve yet: a search in which nothing succeeds is fruitless, not complete.
         return None
     if criteria.target is not None:
         if not better(criteria.target, best.objective_value, direction):
-            reached = f"{metric} = {best.objective_value:g} of {best.name} reaches the target, {criteria.target:g}"
+            reached = (
+                f"{best.objective_metric} = {best.objective_value:g} of {best.name} reaches the target, {criteria.target:g}"
+            )
             return Ending(TuningJobStatus.COMPLETED, because=reached)
     if criteria.on_convergence and converged(jobs, direction):
-        stale = _stale(not_improving(jobs, direction), metric)
+        stale = _stale(not_improving(jobs, direction), job.spec.metrics)
         return Ending(TuningJobStatus.COMPLETED, because=f"the search has converged: {stale}")
     if criteria.max_not_improving is not None:
         count = not_improving(jobs, direction)
         if count >= criteria.max_not_improving:
-            return Ending(TuningJobStatus.COMPLETED, because=_stale(count, metric))
+            return Ending(TuningJobStatus.COMPLETED, because=_stale(count, job.spec.metrics))
     return None
 
 

@@ -76,9 +76,9 @@ def _no_metric(snapshot: Snapshot) -> list[Note]:
     silent = [j for j in snapshot.jobs if _ended_silently(j)]
     if not silent:
         return []
-    metric = snapshot.job.spec.definition.objective.metric
+    metric = silent[-1].objective_metric
     text = (
-        f"{_count(silent)} ended well without a value of {metric!r}: its regular expression found no finite number."
+        f"{_count(silent)} ended well without a value of {_metrics(silent)}: its regular expression found no finite number."
         f" Test it by `rekindle metrics`, on the log of {silent[-1].name}."
     )
     return [Note("no-metric", text, {"metric": metric, "training_jobs": len(silent), "last": silent[-1].name})]
@@ -106,10 +106,10 @@ def _printed_once(snapshot: Snapshot) -> list[Note]:
     once = [j for j in ran if 0 < j.points_seen <= len(j.final_metrics)]
     if not watches_curves(spec) or len(once) < max(MIN_CURVES, len(ran)) or all(ran_in_full(spec, j, 1) for j in ran):
         return []
-    metric = spec.definition.objective.metric
+    metric = ran[-1].objective_metric
     text = (
-        f"all {len(ran)} training jobs that ran to their end printed {metric!r} once: {_rule(spec)} has nothing to judge them"
-        " by. Print it after each epoch."
+        f"all {len(ran)} training jobs that ran to their end printed {_metrics(ran)} once: {_rule(spec)} has nothing to judge"
+        " them by. Print it after each epoch."
     )
     return [Note("printed-once", text, {"metric": metric, "training_jobs": len(ran)})]
 
@@ -125,7 +125,7 @@ def _resumed_short(snapshot: Snapshot) -> list[Note]:
     short = [j for j in ran if j.attempt > 1 and j.points_seen < min(whole)]
     if not short:
         return []
-    last, metric = short[-1], spec.definition.objective.metric
+    last, metric = short[-1], short[-1].objective_metric
     were = "1 training job that was" if len(short) == 1 else f"{len(short)} training jobs that were"
     text = (
         f"{were} begun again printed less than those that ran at one go ({last.name}: {last.points_seen} values, {usual} are"
@@ -190,6 +190,11 @@ def _without_effect(snapshot: Snapshot, definition: Definition) -> list[Note]:
         )
         for name, share in idle.items()
     ]
+
+
+def _metrics(jobs: Sequence[TrainingJob]) -> str:
+    """The objective of these training jobs: each of several definitions may have a metric of its own."""
+    return " or ".join(dict.fromkeys(repr(j.objective_metric) for j in jobs))
 
 
 def _count(jobs: Sequence[TrainingJob]) -> str:

@@ -187,6 +187,11 @@ class TuningJobSpec:
         return self.definitions[0]
 
     @property
+    def metrics(self) -> str:
+        """What is optimised, for people: each of several definitions may have a metric of its own."""
+        return " or ".join(dict.fromkeys(d.objective.metric for d in self.definitions))
+
+    @property
     def seed(self) -> int:
         """The seed of the search: the user's, else one made from the name, so that a job file repeats itself."""
         return zlib.crc32(self.name.lower().encode()) if self.random_seed is None else self.random_seed

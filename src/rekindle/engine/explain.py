@@ -257,7 +257,13 @@ def _parents_best(parent: ParentJob) -> dict[str, Any] | None:
 
 
 def _best(job: TrainingJob) -> dict[str, Any]:
-    return {"training_job": job.name, "number": job.number, "objective": job.objective_value, "configuration": dict(job.tuned)}
+    return {
+        "training_job": job.name,
+        "number": job.number,
+        "metric": job.objective_metric,
+        "objective": job.objective_value,
+        "configuration": dict(job.tuned),
+    }
 
 
 def _recorded(trial: TrainingJob) -> dict[str, Any]:

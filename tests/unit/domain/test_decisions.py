@@ -39,6 +39,7 @@ def training_job(number: int, value: float | None = None, *, running: bool = Fal
         objective_value=value,
         launched_seq=number,
         finished_seq=None if running else 100 + number,
+        objective_metric="loss",
     )
 
 

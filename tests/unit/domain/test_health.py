@@ -52,6 +52,7 @@ def training_job(spec: TuningJobSpec, number: int, chosen: dict[str, float | str
         {},
         1.0,
         number=number,
+        objective_metric=spec.definition.objective.metric,
         tuned={name: format_value(v) for name, v in chosen.items()},
         status=TrainingJobStatus.COMPLETED,
         objective_status=ObjectiveStatus.FAILED if result is None else ObjectiveStatus.SUCCEEDED,
