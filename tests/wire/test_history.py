@@ -217,6 +217,28 @@ def test_a_description_may_have_its_objective_and_ranges_in_its_definition(sagem
     assert len(home.json("trials", "inner")) == 5
 
 
+def test_a_definition_that_is_alone_in_a_list_is_history_and_a_parent(sagemaker: Wire, home: Home) -> None:
+    """As SDK v2 sends it of a tuner with one estimator by name."""
+    request = tuning_request(fresh("Listed"), jobs=3)
+    config, inner = request["HyperParameterTuningJobConfig"], request.pop("TrainingJobDefinition")
+    members = {"TuningObjective": "HyperParameterTuningJobObjective", "HyperParameterRanges": "ParameterRanges"}
+    own = {member: config.pop(name) for member, name in members.items()}
+    name = sagemaker.create(request={**request, "TrainingJobDefinitions": [{**inner, **own, "DefinitionName": "only"}]})
+    sagemaker.finish(name)
+    description, paths = files(home, sagemaker, name)
+    code, _, err = home("import", description, *paths, "--name", "listed")
+    assert (code, err) == (0, "")
+    assert len(home.json("trials", "listed")) == 3
+    ranges = "lr: {min: 1e-5, max: 0.1, scaling: log}, layers: {min: 1, max: 5, type: integer}"
+    (home.folder / "child.yaml").write_text(
+        f"name: child\ncommand: 'true'\nobjective: {{metric: loss, goal: minimize, regex: 'loss=(.*)'}}\nranges: {{{ranges}}}\n"
+        "static: {epochs: 3}\nlimits: {jobs: 1}\nwarm_start: {type: transfer, parents: [listed]}\n"
+    )
+    code, out, err = home("plan", str(home.folder / "child.yaml"))
+    assert code == 0, err
+    assert "results to learn from: 3 of 3 training jobs" in " ".join(out.split())
+
+
 FIRST = "TrainingJobSummaries.0"
 METRIC = "FinalHyperParameterTuningJobObjectiveMetric"
 

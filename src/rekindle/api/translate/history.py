@@ -17,8 +17,9 @@ from rekindle.engine.imports import LAST_SECOND, Origin, Result
 from rekindle.engine.queries import TuningJobView
 from rekindle.engine.times import epoch_seconds
 
+_CONFIG = "HyperParameterTuningJobConfig"
 #: Members of a description that its request had too; the rest is what became of it.
-_REQUEST_MEMBERS = ("HyperParameterTuningJobName", "HyperParameterTuningJobConfig", "TrainingJobDefinition")
+_REQUEST_MEMBERS = ("HyperParameterTuningJobName", _CONFIG, "TrainingJobDefinition")
 _ENDED, _RUNNING = ("Completed", "Failed", "Stopped"), ("InProgress", "Stopping")
 _LIST = "TrainingJobSummaries"
 _METRIC = "FinalHyperParameterTuningJobObjectiveMetric"
@@ -32,9 +33,7 @@ def is_description(document: Mapping[str, Any]) -> bool:
 def request_of(description: Mapping[str, Any]) -> dict[str, Any]:
     """The request behind the answer of DescribeHyperParameterTuningJob, without what the service added."""
     if "TrainingJobDefinitions" in description:
-        found = description["TrainingJobDefinitions"]
-        way_out = "Import each by itself: a job file with its ranges, and rows (.csv, .jsonl) of its training jobs."
-        raise InvalidValue("TrainingJobDefinitions", found, "history of several definitions cannot be imported", way_out)
+        description = _of_one(description, description["TrainingJobDefinitions"])
     request = {name: description[name] for name in _REQUEST_MEMBERS if name in description}
     definition = dict(_table("TrainingJobDefinition", request.get("TrainingJobDefinition")))
     statics = dict(_table("TrainingJobDefinition.StaticHyperParameters", definition.get("StaticHyperParameters")))
@@ -43,6 +42,19 @@ def request_of(description: Mapping[str, Any]) -> dict[str, Any]:
     if "HyperParameterTuningResourceConfig" in definition:
         definition.pop("ResourceConfig", None)
     return {**request, "TrainingJobDefinition": definition}
+
+
+def _of_one(description: Mapping[str, Any], found: Any) -> dict[str, Any]:
+    """A description whose one definition stands in a list, as SDKs send it, as if it stood by itself: so it can be a parent."""
+    if not isinstance(found, list) or len(found) != 1:
+        way_out = "Import each by itself: a job file with its ranges, and rows (.csv, .jsonl) of its training jobs."
+        raise InvalidValue("TrainingJobDefinitions", found, "history of several definitions cannot be imported", way_out)
+    definition = dict(_table("TrainingJobDefinitions[1]", found[0]))
+    definition.pop("DefinitionName", None)
+    own = {"HyperParameterTuningJobObjective": "TuningObjective", "ParameterRanges": "HyperParameterRanges"}
+    config = {name: definition.pop(member, None) for name, member in own.items()}
+    given = _table(_CONFIG, description.get(_CONFIG))
+    return {**description, _CONFIG: {**given, **config}, "TrainingJobDefinition": definition}
 
 
 def origin_of(description: Mapping[str, Any]) -> Origin:
