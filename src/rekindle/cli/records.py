@@ -29,7 +29,7 @@ def training_record(job: TrainingJob, definition: Definition | None = None) -> d
         "definition": job.definition_name,
         "number": job.number,
         "attempt": job.attempt,
-        "status": job.status.value,
+        "status": job.shown_status.value,
         "secondary_status": job.secondary.value,
         "objective_status": job.objective_status.value,
         "objective": job.objective_value,

@@ -36,7 +36,7 @@ def explain_training_job(store: JobStore, owner: Owner, name: str) -> Mapping[st
         "seen_events": proposal.get("seen_seq"),
         "metric": job.objective_metric,
         "objective": job.objective_value,
-        "status": job.status.value,
+        "status": job.shown_status.value,
         "stopped_early": job.cut_short,
         "in_full": tuning_job is not None and job.cut_short and ran_in_full(tuning_job.spec, job, _epochs(store, job)),
         "original_name": proposal.get("name"),

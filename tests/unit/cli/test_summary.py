@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from rekindle.cli.printing import complain
-from rekindle.cli.records import hyperband_record
+from rekindle.cli.records import hyperband_record, trial_record
 from rekindle.cli.summary import show_best, show_end
 from rekindle.domain.tuning_job import Hyperband, StrategyName, WarmStart, WarmStartType
+from rekindle.engine.commands import stop_training_job
+from rekindle.engine.explain import explain_training_job
 from rekindle.engine.queries import describe
 from support.engine import Engine
 from support.simulated import Script
@@ -93,3 +95,14 @@ def test_no_word_of_a_training_job_is_a_command_to_the_terminal(capsys: Any, mon
     for text in (told.out, told.err):
         assert "boom \\x1b[2J\\u202e" in text
         assert "\x1b[2J" not in text
+
+
+def test_a_training_job_that_is_to_stop_is_stopping_from_the_moment_somebody_asks() -> None:
+    """Everywhere, as in the API's answers: the worker may take a while to hear of it, or not run at all."""
+    engine = Engine()
+    job = engine.create(tuning_spec("job", jobs=2))
+    engine.worker().tick()
+    asked = stop_training_job(engine.store, engine.owner, engine.trials("job")[0].name)
+    assert trial_record(engine.trials("job")[0], job)["status"] == "Stopping"
+    assert trial_record(engine.trials("job")[1], job)["status"] == "InProgress"
+    assert explain_training_job(engine.store, engine.owner, asked.name)["status"] == "Stopping"
