@@ -47,11 +47,11 @@ test-ray: setup
 test-oldest: setup
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" UV="$(UV)" bash scripts/test-oldest
 
-# Generated requests, over 100,000 in all at the default: the last line says how many were answered; and histories of a search.
-# About a quarter of an hour.
+# Generated requests, over 100,000 in all at the default: the last line says how many were answered; histories of a
+# search; and whole tuning jobs, as many as a hundredth of that. About a quarter of an hour.
 FUZZ ?= 20000
 fuzz: setup
-	@REKINDLE_HYPOTHESIS=fuzz REKINDLE_FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest -q --timeout 0 tests/wire/test_api_generated.py tests/wire/test_served_generated.py tests/unit/search/test_black_box.py
+	@REKINDLE_HYPOTHESIS=fuzz REKINDLE_FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest -q --timeout 0 tests/wire/test_api_generated.py tests/wire/test_served_generated.py tests/wire/test_whole_jobs_generated.py tests/unit/search/test_black_box.py
 
 bench: setup
 	@$(BIN)/python benchmarks/overhead.py
