@@ -42,19 +42,8 @@ _WORDS = {
     "non_retryable_error": "failed",
     "stopped": "stopped",
 }
-#: What columns of ``trials --csv`` are called where a hyperparameter has their name: SageMaker's names, which ``import`` knows.
-_OTHERWISE = {
-    "number": "TrainingJobNumber",
-    "name": "TrainingJobName",
-    "definition": "TrainingJobDefinitionName",
-    "status": "TrainingJobStatus",
-    "objective": "FinalObjectiveValue",
-    "seconds": "TrainingElapsedTimeSeconds",
-    "started_at": "TrainingStartTime",
-    "ended_at": "TrainingEndTime",
-    "failure_reason": "FailureReason",
-    "model": "S3ModelArtifacts",
-}
+#: What columns of ``trials --csv`` are called where a hyperparameter has their name, besides those that ``import`` reads.
+_OTHERWISE = {"number": "TrainingJobNumber", "seconds": "TrainingElapsedTimeSeconds", "model": "S3ModelArtifacts"}
 _FIXED = {"number": "number", "name": "name", "objective": "objective", "status": "status", "started": "started_at"}
 
 
@@ -407,14 +396,16 @@ def _write_csv(records: Sequence[dict[str, Any]], job: TuningJob) -> None:
     import csv
     import io
 
-    from rekindle.exchange.rows import CsvLines
+    from rekindle.exchange.rows import DEFINITION_COLUMN, FACTS, OBJECTIVE_COLUMNS, CsvLines
 
+    otherwise = {**_OTHERWISE, "definition": DEFINITION_COLUMN, "objective": OBJECTIVE_COLUMNS[0]}
+    otherwise |= {fact: known[-1] for fact, known in FACTS.items()}
     names = _names(job)
     first = ["number", "name", *["definition"] * (len(job.spec.definitions) > 1)]
     fixed = [*first, "status", "objective", "seconds", "started_at", "ended_at", "failure_reason", "model"]
     written = io.StringIO(newline="")
     writer = csv.writer(CsvLines(written))
-    writer.writerow([*(_OTHERWISE[column] if column in names else column for column in fixed), *names])
+    writer.writerow([*(otherwise[column] if column in names else column for column in fixed), *names])
     for r in records:
         writer.writerow([*(r[column] for column in fixed), *(r["values"].get(name) for name in names)])
     write_as_a_file(written.getvalue())
