@@ -102,9 +102,9 @@ def every_tuning_job(store: JobStore, owner: Owner, where: JobFilter, first: Pag
     return _through(lambda page: store.tuning_jobs(owner, where, page), first)
 
 
-def every_training_job(store: JobStore, owner: Owner, where: JobFilter, first: Page = _BY_500) -> Iterator[TrainingJob]:
-    """All training jobs that a filter lets through, those of tuning jobs and those of their own, from a first page on."""
-    return _through(lambda page: store.training_jobs(owner, where, page), first)
+def every_training_job(store: JobStore, owner: Owner, where: JobFilter) -> Iterator[TrainingJob]:
+    """All training jobs that a filter lets through, those of tuning jobs and those of their own."""
+    return _through(lambda page: store.training_jobs(owner, where, page), _BY_500)
 
 
 def _through(fetch: Callable[[Page], tuple[Sequence[T], str | None]], page: Page) -> Iterator[T]:
