@@ -7,14 +7,11 @@ import json
 import os
 import socket
 import stat
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,6 +20,7 @@ from rekindle.gateway.app import Gateway, GatewaySettings
 from rekindle.gateway.connection import Connection
 from rekindle.gateway.credentials import Credentials, KeyPair
 from rekindle.gateway.routing import Apps
+from support import http_server
 
 #: 2015-08-30T12:36:00Z, the moment of AWS's own test suite.
 MOMENT = 1440938160.0
@@ -62,19 +60,9 @@ def gateway(apps: Apps | None = None, now: float = MOMENT, **settings: Any) -> G
     return Gateway(apps or echo_apps(), CREDENTIALS, replace(GatewaySettings(), **settings), lambda: now)
 
 
-@contextmanager
-def serving(app: ASGIApp, http: type[Connection] = Connection) -> Iterator[int]:
+def serving(app: ASGIApp, http: type[Connection] = Connection) -> AbstractContextManager[int]:
     """The port of a real server on loopback with this application."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, http=http, log_level="error", lifespan="off", timeout_graceful_shutdown=2))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
+    return http_server.serving(app, http=http, lifespan="off")
 
 
 def sends_at_once(client: socket.socket) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import uvicorn
 from botocore.config import Config
 from starlette.types import ASGIApp
 
@@ -23,6 +20,7 @@ from rekindle.s3.buckets import Buckets
 from rekindle.s3.drop import Drop
 from rekindle.s3.layout import Layout
 from rekindle.s3.metadata import Metadata
+from support.http_server import serving
 
 ACCOUNT = "123456789012"
 MOMENT = 1_700_000_000.0
@@ -96,18 +94,8 @@ def shelf() -> Iterator[Shelf]:
 @contextmanager
 def served(app: ASGIApp) -> Iterator[str]:
     """The application behind a real server; gives its URL."""
-    # It listens before the server's thread has come to run: who connects waits.
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="error", access_log=False, ws="none", lifespan="on", timeout_graceful_shutdown=2)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
+    with serving(app, access_log=False, ws="none", lifespan="on") as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager
