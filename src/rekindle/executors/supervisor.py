@@ -11,6 +11,7 @@ clock, for nobody is there to give it one.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -62,6 +63,8 @@ _KEYS_WANTED = (
 _ROOM_WANTED = "the disk is full; waiting for room for the results"
 #: Seconds for which a full disk's having room again is waited for, and between two looks.
 _ROOM_PATIENCE_SECONDS, _ROOM_LOOK_SECONDS = 600.0, 5.0
+#: What a disk says that fails, one that its system has closed to writing since, and one of another host that was restarted.
+_OF_THE_DISK = (errno.EIO, errno.EROFS, errno.ESTALE)
 #: Seconds that a container engine or a cluster gets to end what runs there.
 _REMOVAL_SECONDS = 120.0
 #: Seconds for which an engine that is away is waited for, so that what it runs ends.
@@ -201,7 +204,7 @@ class Supervisor:
             self._end_former_attempts()
             self._build()
         except OSError as error:
-            raise Ended("failed", reason=f"ClientError: The training job's folder could not be made: {error}") from error
+            raise Ended("failed", reason=f"{_whose(error)}: The training job's folder could not be made: {error}") from error
         if self._orders["inputs"] or self._orders["restore"]:
             self._phase("Downloading", "Downloading input data")
         # Not there in orders of a worker that goes on while its package is replaced, where there is nothing to fetch.
@@ -254,7 +257,8 @@ class Supervisor:
             try:
                 workdir.deal(os.path.join(self._folder, "input", "shared", channel), targets)
             except OSError as error:
-                raise Ended("failed", reason=f"ClientError: The channel {channel!r} could not be shared: {error}") from error
+                reason = f"{_whose(error)}: The channel {channel!r} could not be shared: {error}"
+                raise Ended("failed", reason=reason) from error
 
     def _give_way(self) -> None:
         if cause := self._called_off() or ("stopped" if self._wishes.stop else ""):
@@ -551,6 +555,12 @@ class Supervisor:
         ending = f", exit code: {exit_code}" + "".join(f". {words}." for words in hint)
         named = "" if told.startswith("ClientError: ") else "AlgorithmError: "
         return f"{named}{told}"[: REASON_LIMIT - len(ending)] + ending
+
+
+def _whose(error: OSError) -> str:
+    """How a failure reason begins: a disk that fails, or is full to the end, says nothing of the training job, which is tried
+    again."""
+    return "InternalServerError" if error.errno in _OF_THE_DISK or lacks_room(error) else "ClientError"
 
 
 def _clear(copy: str) -> None:

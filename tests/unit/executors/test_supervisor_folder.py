@@ -66,6 +66,31 @@ def test_other_errors_are_told_at_once_and_this_one_in_the_end(
     assert made._wishes.waited == []  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("code", "whose"),
+    [
+        *((code, "InternalServerError") for code in (errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOSPC, errno.EDQUOT)),
+        *((code, "ClientError") for code in (errno.ENOENT, errno.EACCES)),
+    ],
+)
+def test_a_disk_that_fails_is_no_fault_of_the_training_job(
+    made: Made, monkeypatch: pytest.MonkeyPatch, code: int, whose: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(supervisor, "_ROOM_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(made, "_phase", lambda *_: None)
+    made._orders = {"refusal": [], "inputs": [], "restore": [], "sharded": ["train"], "hosts": []}
+    for step in ("deal", "build"):
+        monkeypatch.setattr(workdir, "build", lambda *_: None)
+        monkeypatch.setattr(workdir, step, fail)
+        with pytest.raises(supervisor.Ended, match="failed") as ended:
+            made._prepare()
+        assert (ended.value.reason or "").startswith(f"{whose}: The ")
+        assert os.strerror(code) in (ended.value.reason or "")
+
+
 @pytest.fixture
 def said(made: Made, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     found: list[str | None] = []
