@@ -104,11 +104,13 @@ class _TellingWhatIsThere:
 
     def __init__(self) -> None:
         self._look: Callable[[], TuningJobView | None] = lambda: None
+        self._say: Callable[[TuningJobView], None] = lambda view: None
 
     def by(self, app: App, name: str, since: float | None = None) -> None:
         """From now on ``app`` may create the tuning job; one of this name from before ``since`` (now) is another's."""
         begun = app.clock.now() if since is None else since
         self._look = lambda: _made_since(app, name, begun)
+        self._say = lambda view: _say_interrupted(app, view)
 
     def __enter__(self) -> _TellingWhatIsThere:
         self._end_taking = take_terminations()
@@ -130,7 +132,7 @@ class _TellingWhatIsThere:
             raise Interrupted("interrupted: nothing was created") from error
         if view.status.is_terminal:
             raise Interrupted(f"interrupted: {view.job.name} has ended; see `rekindle show {view.job.name}`") from error
-        _say_interrupted(view)
+        self._say(view)
         raise typer.Exit(ExitCode.INTERRUPTED) from error
 
     def _note(self, error: OSError) -> None:
@@ -143,7 +145,7 @@ class _TellingWhatIsThere:
         except StoreUnavailable:
             return
         if view is not None and isinstance(error, BrokenPipeError) and not view.status.is_terminal:
-            _say_interrupted(view)
+            self._say(view)
         elif view is not None:
             error.add_note(_what_there_is(view))
 
@@ -176,7 +178,7 @@ def _run(app: App, job: TuningJob, quiet: bool, as_json: bool) -> ExitCode:
     ended = run_until_ended(app, job.id, job.spec.limits.max_parallel, display)
     view = with_models_now(app.executor, describe(app.store, app.owner, job.name))
     if not ended:
-        _say_interrupted(view)
+        _say_interrupted(app, view)
         return ExitCode.INTERRUPTED
     return _say_end(app, view, app.store.jobs_of(job.id), as_json)
 
@@ -214,12 +216,20 @@ def _say_notes(app: App, snapshot: Snapshot) -> None:
         tell(f"note: {note.text}")
 
 
-def _say_interrupted(view: TuningJobView) -> None:
-    name, running = view.job.name, view.counters.in_progress
+def _say_interrupted(app: App, view: TuningJobView) -> None:
+    name, running = view.job.name, _under_way(app, view.job)
     jobs = "1 training job goes on" if running == 1 else f"{running} training jobs go on"
     what = f"{jobs} by itself, and its result is kept" if running == 1 else f"{jobs} by themselves, and their results are kept"
     complain(f"interrupted: {name} is not finished; nothing is lost." + (f" {what}." if running else ""), blank=True)
     sys.stderr.write(f"  rekindle resume {name}    go on\n  rekindle stop {name}      end it, with its training jobs\n")
+
+
+def _under_way(app: App, job: TuningJob) -> int:
+    """How many training jobs run whoever watches them: what is recorded may have to wait for its launch, as on a full disk."""
+    from rekindle.engine.ports import NO_POINTS, RunKey
+
+    running = [j for j in app.store.jobs_of(job.id) if j.is_running]
+    return sum(j.started_at is not None or app.executor.report(RunKey.of(j), NO_POINTS) is not None for j in running)
 
 
 def _say_created(app: App, job: TuningJob, as_json: bool) -> None:

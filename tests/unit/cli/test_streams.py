@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,18 @@ def test_a_reader_that_went_away_from_a_tuning_job_leaves_a_word_of_it(tmp_path,
     assert run.returncode == ExitCode.PIPE_CLOSED
     assert "interrupted: closed is not finished; nothing is lost." in run.stderr
     assert "error" not in run.stderr
+
+
+def test_who_interrupts_a_tuning_job_is_told_only_of_training_jobs_that_were_launched(tmp_path, environ):
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environ, "cwd": tmp_path, "text": True}
+    subprocess.run([REKINDLE, "tune", "job.yaml", "--detach"], check=True, **streams)
+    # As a disk that takes nothing: what is recorded cannot be launched.
+    (tmp_path / "home" / "runs").symlink_to("nowhere")
+    with subprocess.Popen([REKINDLE, "resume", "closed"], **streams) as resuming:
+        assert "cannot launch now" in resuming.stderr.readline()
+        resuming.send_signal(signal.SIGINT)
+        said = resuming.communicate()[1]
+    assert "interrupted: closed is not finished; nothing is lost.\n" in said
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
