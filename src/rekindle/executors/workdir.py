@@ -86,12 +86,9 @@ def clear(folder: str) -> None:
 def deal(source: str, targets: Sequence[str]) -> None:
     """Shares a folder's files among several, as links, in the order of their names: ``ShardedByS3Key``. Links to folders are
     followed, but not back into one that they lie in. Raises OSError."""
-    from rekindle.engine.trees import leads_back
+    from rekindle.engine.trees import files_below
 
-    found = []
-    for parent, folders, names in os.walk(source, followlinks=True):
-        folders[:] = [name for name in folders if not leads_back(parent, name)]
-        found += [os.path.join(parent, name) for name in names]
+    found = [path for _, path in files_below(source, through_links=True)]
     for target in targets:
         os.makedirs(target, exist_ok=True)
     for at, path in enumerate(sorted(found)):

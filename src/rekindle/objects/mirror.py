@@ -6,6 +6,7 @@ copy follows: what others put beside it is neither brought here nor removed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -24,23 +25,22 @@ def restore(objects: ObjectStore, uri: str, folder: str, record: str) -> None:
         return
     if objects.list(uri):
         objects.download(uri, folder)
-    _write(record, dict(_marks(folder)))
+    _write(record, _marks(folder)[0])
 
 
 def mirror(objects: ObjectStore, folder: str, uri: str, record: str) -> None:
     """Makes the copy at ``uri`` like the folder: what changed is uploaded, what is gone is removed. One file that cannot be
-    copied keeps no other from it; its error is raised in the end."""
+    copied keeps no other from it; its error is raised in the end. Where something cannot be read nothing is removed."""
     if not os.path.isdir(folder):
         return
-    known, found = _read(record), _marks(folder)
+    known, (found, problem) = _read(record), _marks(folder)
     changed = [name for name, mark in found.items() if known.get(name) != mark]
-    gone = [name for name in known if name not in found]
-    if not changed and not gone:
+    gone = [name for name in known if name not in found and problem is None]
+    if not (changed or gone or problem):
         return
     # Intended first: a copy that we are killed over is known to be there.
     known |= {name: [] for name in changed}
     _write(record, known)
-    problem: Exception | None = None
     for name in (*changed, *gone):
         try:
             _follow(objects, name, folder, uri, known, found)
@@ -65,16 +65,18 @@ def _follow(objects: ObjectStore, name: str, folder: str, uri: str, known: dict[
         del known[name]
 
 
-def _marks(folder: str) -> dict[str, Mark]:
-    """Every file below a folder."""
+def _marks(folder: str) -> tuple[dict[str, Mark], Exception | None]:
+    """Every file below a folder, and what kept some of them from being found."""
     found: dict[str, Mark] = {}
-    for name, path in files_below(folder):
-        try:
-            status = os.stat(path)
-        except OSError:  # gone since
-            continue
-        found[name] = [status.st_size, status.st_mtime_ns]
-    return found
+    try:
+        for name, path in files_below(folder):
+            # Else gone since.
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                status = os.stat(path)
+                found[name] = [status.st_size, status.st_mtime_ns]
+    except OSError as error:
+        return found, error
+    return found, None
 
 
 def _read(record: str) -> dict[str, Mark]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,3 +42,36 @@ def test_links_to_folders_are_followed_where_that_is_asked_for_and_never_back(tm
     assert {name for name, _ in files_below(str(tmp_path))} == plain
     linked = {"one/other/file", "one/other/alias", "two/other/file"}
     assert {name for name, _ in files_below(str(tmp_path), through_links=True)} == plain | linked
+
+
+def test_folders_that_link_to_one_another_by_more_ways_than_files_in_the_world_are_refused(tmp_path: Path) -> None:
+    for at in range(12):
+        (tmp_path / f"{at}").mkdir()
+        (tmp_path / f"{at}" / "one").symlink_to(f"../{at + 1}")
+        (tmp_path / f"{at}" / "other").symlink_to(f"../{at + 1}")
+    with pytest.raises(OSError, match="links lead to it by more than 1,000 ways"):
+        list(files_below(str(tmp_path), through_links=True))
+    assert not list(files_below(str(tmp_path)))
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that cannot be read, between two others."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    monkeypatch.setattr(os, "scandir", partial(_scandir, os.scandir, tmp_path / "b"))
+    return tmp_path / "b"
+
+
+def _scandir(scandir: Callable[[str], object], closed: Path, path: str) -> object:
+    if path == str(closed):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    return scandir(path)
+
+
+def test_a_folder_that_cannot_be_read_is_told_of_once_all_others_were(closed: Path) -> None:
+    files = files_below(str(closed.parent))
+    assert {next(files)[0], next(files)[0]} == {"a/file", "c/file"}
+    with pytest.raises(PermissionError, match=f"{closed}"):
+        next(files)

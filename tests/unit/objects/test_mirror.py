@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -134,6 +137,28 @@ def test_one_that_fails_keeps_no_other_from_it_and_is_tried_again(place: Place) 
     place.objects.refused = ""
     place.mirror()
     assert sorted(place.kept) == ["a", "b", "c"]
+
+
+def _refusing(scandir: Callable[[str], object], path: str) -> object:
+    if path.endswith("closed"):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    return scandir(path)
+
+
+def test_a_folder_that_cannot_be_read_is_told_of_and_removes_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("closed", "gone", "open"):
+        (place.here / name).mkdir()
+        (place.here / name / "a").write_text(name)
+    place.mirror()
+    (place.here / "gone" / "a").unlink()
+    (place.here / "open" / "a").write_text("anew")
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(os, "scandir", partial(_refusing, os.scandir))
+        with pytest.raises(PermissionError, match="closed"):
+            place.mirror()
+    assert place.kept == {"closed/a": "closed", "gone/a": "gone", "open/a": "anew"}
+    place.mirror()
+    assert place.kept == {"closed/a": "closed", "open/a": "anew"}
 
 
 @pytest.mark.parametrize("answered", [True, False])
