@@ -908,6 +908,33 @@ def test_what_a_training_job_could_not_read_is_refused(tmp_path, closed, told):
 
 
 @pytest.mark.parametrize(
+    ("submitted", "closed", "told"),
+    [
+        ("code", "code", "it cannot be read by this user. Make it readable."),
+        ("code", "code/train.py", "'train.py' in it cannot be read, and all of it is copied. Make it readable"),
+        ("code.tar.gz", "code.tar.gz", "it cannot be read by this user. Make it readable."),
+    ],
+)
+def test_nor_is_a_script_that_could_not_be_read(tmp_path, submitted, closed, told):
+    (tmp_path / "code").mkdir()
+    for name in ("code/train.py", "code.tar.gz"):
+        (tmp_path / name).write_text(TRAINER)
+    static = f"static: {{sagemaker_program: train.py, sagemaker_submit_directory: {tmp_path}/{submitted}}}"
+    text = re.sub("command:.*", "image: sagemaker-scikit-learn", JOB.replace("NAME", "closed"))
+    (tmp_path / "job.yaml").write_text(re.sub("static:.*", static, text))
+    (tmp_path / closed).chmod(0)
+    command = [*as_a_user(), Path(sys.executable).with_name("rekindle"), "plan", tmp_path / "job.yaml"]
+    environ = {**os.environ, "REKINDLE_HOME": str(tmp_path / "home")}
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, env=environ)
+    finally:
+        (tmp_path / closed).chmod(0o700)
+    assert run.returncode == 2
+    assert "static.sagemaker_submit_directory: " in run.stderr
+    assert told in run.stderr
+
+
+@pytest.mark.parametrize(
     ("change", "field", "row"),
     [
         (("  k: [a, b]\n", ""), "warm_start.parents.done.hyperparameters", "same hyperparameters"),

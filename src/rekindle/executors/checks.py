@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rekindle.domain.errors import InvalidValue, Unsupported
 from rekindle.domain.object_names import MAX_KEY_BYTES
-from rekindle.domain.training_job import LONGEST_NAME, Channel, TrainingSpec
+from rekindle.domain.training_job import LONGEST_NAME, SUBMITTED, Channel, TrainingSpec
 from rekindle.executors import container, contract, locations, workdir
 from rekindle.executors.host import Host
 from rekindle.executors.programs import first_word, is_python
-from rekindle.executors.runtimes import JUMPSTART, runs_container
+from rekindle.executors.runtimes import JUMPSTART, runs_container, script_of
 
 #: How a program can have its data. A program cannot tell FastFile, which fetches a file when it is first read, from File.
 _INPUT_MODES = ("File", "FastFile")
@@ -33,14 +33,20 @@ def check_channels(spec: TrainingSpec, transfer: Sequence[str]) -> None:
         check_channel(channel, transfer)
 
 
-def check_source(spec: TrainingSpec, host: Host) -> None:
-    """Raises InvalidValue for a source folder of which something cannot be read: no training job could copy it."""
-    source = spec.algorithm.source
-    path = workdir.unreadable(source, skipped(spec, host), _LOOKED_AT) if source else ""
-    if source and path:
-        inside = os.path.relpath(path, os.path.realpath(source))
-        way_out = "Make it readable, or name a folder without it as `source`."
-        raise InvalidValue("source", source, f"{inside!r} in it cannot be read, and all of it is copied", way_out)
+def check_source(spec: TrainingSpec, static: Mapping[str, str] | None, host: Host) -> None:
+    """Raises InvalidValue for a folder of code of which something cannot be read: no training job could copy it. ``static`` are
+    the hyperparameters that may name a script's, where they are known."""
+    field, folder = "source", spec.algorithm.source
+    script = None if static is None else script_of(spec.algorithm, static, host.images)
+    if script is not None and not locations.is_remote(script[0]):
+        field = f"hyperparameters.{SUBMITTED}"
+        path = locations.local_path(script[0], field)
+        folder = str(path) if path.is_dir() else None
+    closed = workdir.unreadable(folder, skipped(spec, host), _LOOKED_AT) if folder else ""
+    if folder and closed:
+        inside = os.path.relpath(closed, os.path.realpath(folder))
+        way_out = f"Make it readable, or name a folder without it as `{field.rpartition('.')[2]}`."
+        raise InvalidValue(field, folder, f"{inside!r} in it cannot be read, and all of it is copied", way_out)
 
 
 def away(spec: TrainingSpec) -> str:

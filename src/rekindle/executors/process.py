@@ -70,8 +70,8 @@ class ProcessExecutor(Executor):
 
     def check(self, spec: TrainingSpec, hyperparameters: Mapping[str, str] | None = None) -> None:
         """See Executor. Where the static hyperparameters are given, what they say of a script is checked too."""
+        static = None if hyperparameters is None else with_code(hyperparameters, spec.channels)
         if spec.algorithm.command is None:
-            static = None if hyperparameters is None else with_code(hyperparameters, spec.channels)
             check_image(spec.algorithm, static, self._host.images, self._host.path)
             check_entrypoint(spec, self._host)
             check_formats(spec, hyperparameters or {}, self._host.images)
@@ -83,7 +83,7 @@ class ProcessExecutor(Executor):
         checks.check_channels(spec, self._host.transfer)
         checks.check_places(spec, self._host.transfer)
         checks.check_checkpoints(spec, self._host)
-        checks.check_source(spec, self._host)
+        checks.check_source(spec, static, self._host)
         checks.check_environment(spec)
         if self._host.ray:
             ray_cluster.check_answers(self._host)

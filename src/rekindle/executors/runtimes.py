@@ -379,8 +379,12 @@ def _submitted(hyperparameters: Mapping[str, str]) -> str:
         raise InvalidValue(field, uri, "it must say where the script is: an s3:// or file:// URI of a tar.gz, or a folder")
     if uri.startswith(JUMPSTART):
         raise Unsupported(f"{field}: {uri!r}: a script of JumpStart's, in a bucket of AWS's.", "Give a script of your own.")
-    if not locations.is_remote(uri) and not os.path.exists(locations.local_path(uri, field)):
-        raise InvalidValue(field, uri, "there is no such file or folder")
+    if not locations.is_remote(uri):
+        path = locations.local_path(uri, field)
+        if not os.path.exists(path):
+            raise InvalidValue(field, uri, "there is no such file or folder")
+        if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
+            raise InvalidValue(field, uri, "it cannot be read by this user", "Make it readable.")
     return uri
 
 
