@@ -111,7 +111,7 @@ def write_results(results: Sequence[Result], form: str, metric: str, parameters:
     if form == "jsonl":
         rows = [{**_plain_row(r, metric, parameters), **r.values} for r in results]
         return "".join(json.dumps(_present(row, metric), ensure_ascii=False) + "\n" for row in rows)
-    made = [_frame_row(r) if form == "dataframe" else _plain_row(r, metric, parameters) for r in results]
+    made = [_frame_row(r, metric, parameters) if form == "dataframe" else _plain_row(r, metric, parameters) for r in results]
     facts = [{name: fact for name, fact in row.items() if name not in parameters} for row in made]
     values = [{name: r.values.get(name) for name in parameters} for r in results]
     rows = [{**v, **f} if form == "dataframe" else {**f, **v} for f, v in zip(facts, values, strict=True)]
@@ -123,31 +123,39 @@ def write_results(results: Sequence[Result], form: str, metric: str, parameters:
 
 
 def _plain_row(r: Result, metric: str, parameters: Sequence[str]) -> dict[str, Any]:
-    def column(fact: str) -> str:
-        # The first of its names that no hyperparameter has, nor the metric.
-        return next((name for name in FACTS[fact] if name not in {metric, *parameters}), fact)
-
-    return {
-        column("name"): r.name,
-        column("status"): r.status,
+    taken = {metric, *parameters}
+    rows = {
+        _free(FACTS["name"], taken): r.name,
+        _free(FACTS["status"], taken): r.status,
         metric: r.objective,
-        column("created_at"): _iso(r.created_at),
-        column("started_at"): _iso(r.started_at),
-        column("ended_at"): _iso(r.ended_at),
-        column("failure_reason"): r.failure_reason,
+        _free(FACTS["created_at"], taken): _iso(r.created_at),
+        _free(FACTS["started_at"], taken): _iso(r.started_at),
+        _free(FACTS["ended_at"], taken): _iso(r.ended_at),
+        _free(FACTS["failure_reason"], taken): r.failure_reason,
     }
+    return {name: value for name, value in rows.items() if name}
 
 
-def _frame_row(r: Result) -> dict[str, Any]:
+def _frame_row(r: Result, metric: str, parameters: Sequence[str]) -> dict[str, Any]:
+    """As the data frame has it. What is called like a hyperparameter has its other name; what is called like the metric, too:
+    the first column of its name is the objective to who reads it."""
     seconds = None if r.started_at is None or r.ended_at is None else r.ended_at - r.started_at
-    return {
-        "TrainingJobName": r.name,
-        "TrainingJobStatus": r.status,
-        "FinalObjectiveValue": r.objective,
-        "TrainingStartTime": _iso(r.started_at),
-        "TrainingEndTime": _iso(r.ended_at),
-        "TrainingElapsedTimeSeconds": seconds,
+    taken = {metric, *parameters}
+    objective = _free((*OBJECTIVE_COLUMNS, metric), set(parameters))
+    rows = {
+        _free(FACTS["name"][::-1], taken): r.name,
+        _free(FACTS["status"][::-1], taken): r.status,
+        objective: r.objective,
+        _free(FACTS["started_at"][::-1], taken): _iso(r.started_at),
+        _free(FACTS["ended_at"][::-1], taken): _iso(r.ended_at),
+        _free(("TrainingElapsedTimeSeconds",), taken): seconds,
     }
+    return {name: value for name, value in rows.items() if name}
+
+
+def _free(names: Sequence[str], taken: Collection[str]) -> str:
+    """The first name that is not taken; empty where all are."""
+    return next((name for name in names if name not in taken), "")
 
 
 def _present(row: Row, metric: str) -> dict[str, Any]:

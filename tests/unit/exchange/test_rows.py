@@ -64,6 +64,29 @@ def test_a_fact_that_is_called_like_the_metric_comes_back(form: str) -> None:
     assert [(r.name, r.status, r.objective) for r in found] == [("job-1", "Stopped", 0.5), ("job-2", "Failed", None)]
 
 
+FRAME = ["TrainingJobName", "TrainingJobStatus", "FinalObjectiveValue", "TrainingStartTime", "TrainingEndTime"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("parameters", [[*FRAME, "TrainingElapsedTimeSeconds"], [*FRAME, "objective", "value"]])
+def test_so_do_all_where_hyperparameters_are_called_as_the_data_frame_calls_them(form: str, parameters: list[str]) -> None:
+    values = {name: f"{at}" for at, name in enumerate(parameters)}
+    rows = [Result("", values, 0.5, 10.0, 20.0, 30.0, name="job-1", stopped=True)]
+    (found,) = read_results(write_results(rows, form, "loss", parameters), _path(form), "loss", parameters=parameters)
+    assert {name: found.values[name] for name in parameters} == values
+    told = (found.name, found.status, found.objective, found.started_at, found.ended_at)
+    assert told == ("job-1", "Stopped", 0.5, 20.0, 30.0)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("metric", [*FRAME, "TrainingElapsedTimeSeconds", "created_at"])
+def test_a_metric_that_is_called_like_a_column_is_what_comes_back(form: str, metric: str) -> None:
+    rows = [Result("", {"CreationTime": "1"}, 0.5, 10.0, 20.0, 30.0, name="job-1", stopped=True)]
+    names = ["CreationTime"]
+    (found,) = read_results(write_results(rows, form, metric, names), _path(form), metric, parameters=names)
+    assert (found.objective, found.values["CreationTime"], found.name, found.ended_at) == (0.5, "1", "job-1", 30.0)
+
+
 def _path(form: str) -> str:
     return "a.jsonl" if form == "jsonl" else "a.csv"
 
