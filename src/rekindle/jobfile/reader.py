@@ -6,6 +6,7 @@ file has no use for is refused, since it could hurt: tags, anchors and aliases, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ from rekindle.jobfile.nodes import Fields, Items, Node, Scalar
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 MAX_NODES = 20_000
+
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 _SINGLE_QUOTES = "Put it in single quotes, in which a backslash is only that."
 #: What YAML's words for a fault mean to somebody who writes a job file; the first that fits counts.
@@ -153,10 +156,16 @@ def _key(node: Node) -> Scalar:
 
 
 def _scalar(event: Any) -> Scalar:
-    bad = unwanted(event.value)
+    text = _PAIR.sub(_joined, event.value)
+    bad = unwanted(text)
     if bad:
         raise JobFileError(f"the character {shown(bad)} may not stand in a job file", line=_line(event))
-    return Scalar(_line(event), event.value, event.style is not None)
+    return Scalar(_line(event), text, event.style is not None)
+
+
+def _joined(pair: re.Match[str]) -> str:
+    """The character that a surrogate pair stands for: JSON, which is YAML but for this, escapes so what lies beyond 16 bits."""
+    return pair[0].encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 def _line(event: Any) -> int:

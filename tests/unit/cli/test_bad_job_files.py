@@ -60,6 +60,7 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "a variable in a path": (add("output: ${DATA}/out"), ["job.yaml:10", "output", "'${DATA}/out'", "no variables", "~ is"]),
     "escaped NUL": (add('environment: {A: "a\\0b"}'), ["job.yaml:10", "'\\x00'"]),
     "half a surrogate pair": (add('environment: {A: "\\ud800"}'), ["job.yaml:10", "'\\ud800'"]),
+    "half of an escaped pair": (add('environment: {A: "\\ude00\\ud83d"}'), ["job.yaml:10", "'\\ude00' may not stand"]),
     "escape beyond Unicode": (add('environment: {A: "\\UFFFFFFFF"}'), ["job.yaml:10", "not valid YAML", "single quotes"]),
     "path of another system in double quotes": (add(r'environment: {A: "C:\Users\data"}'), ["job.yaml:10", "single quotes"]),
     "version of thousands of digits": (f"%YAML 1.{'1' * 5000}\n---\n{GOOD}".encode(), ["job.yaml:1", "not valid YAML"]),
@@ -501,3 +502,12 @@ def test_a_json_file_may_be_a_job_file(tmp_path):
         "ranges": {"x": {"min": 0, "max": 1}},
     }
     assert load_source(write(tmp_path, json.dumps(job).encode(), "job.json")).spec.name == "j"
+
+
+def test_json_s_escape_of_a_character_beyond_16_bits_is_that_character(tmp_path):
+    from rekindle.cli.source import load_source
+
+    text = swap(KERNEL, json.dumps(["a\U0001f680\U0001f600", "b"])).replace(b"cv:", json.dumps("\U0001f600").encode() + b":")
+    definition = load_source(write(tmp_path, text, "job.yaml")).spec.definition
+    assert definition.ranges[2].values == ("a\U0001f680\U0001f600", "b")
+    assert definition.statics == {"\U0001f600": "5"}
