@@ -93,8 +93,10 @@ def _out_of_time(snapshot: Snapshot) -> list[Note]:
     late = [j for j in ended if j.secondary is SecondaryStatus.MAX_RUNTIME_EXCEEDED]
     if len(late) < MIN_OUT_OF_TIME or len(late) < OUT_OF_TIME_SHARE * len(ended):
         return []
-    limit = late[-1].spec.max_runtime_seconds
-    text = f"{len(late)} of {len(ended)} training jobs were stopped at their time limit of {limit} s: what they reached counts"
+    # Each of several definitions has one of its own.
+    *_, limit = limits = sorted({j.spec.max_runtime_seconds for j in late})
+    told = " or ".join(map(str, limits))
+    text = f"{len(late)} of {len(ended)} training jobs were stopped at their time limit of {told} s: what they reached counts"
     return [Note("out-of-time", text, {"training_jobs": len(late), "ended": len(ended), "limit": limit})]
 
 

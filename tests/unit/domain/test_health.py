@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Callable
@@ -99,15 +100,19 @@ def test_a_healthy_job_has_no_notes() -> None:
 def test_results_cut_by_the_time_limit_are_told() -> None:
     found = snapshot(6, lambda c: float(c["x"]))
 
-    def told(late: int) -> list[Note]:
-        limit = replace(found.jobs[0].spec, max_runtime_seconds=50)
-        cut = [replace(j, spec=limit, secondary=SecondaryStatus.MAX_RUNTIME_EXCEEDED) for j in found.jobs[:late]]
+    def told(late: int, *limits: int) -> list[Note]:
+        specs = itertools.cycle(replace(found.jobs[0].spec, max_runtime_seconds=limit) for limit in limits or (50,))
+        cut = [replace(j, spec=next(specs), secondary=SecondaryStatus.MAX_RUNTIME_EXCEEDED) for j in found.jobs[:late]]
         return [n for n in notes(replace(found, jobs=(*cut, *found.jobs[late:]))) if n.kind == "out-of-time"]
 
     assert told(2) == []
     (note,) = told(3)
     assert note.facts == {"training_jobs": 3, "ended": 6, "limit": 50}
     assert "3 of 6 training jobs were stopped at their time limit of 50 s" in note.text
+    (note,) = told(4, 50, 200)
+    assert "4 of 6 training jobs were stopped at their time limit of 50 or 200 s" in note.text
+    assert note.facts["limit"] == 200
+    assert told(4, 200, 50) == [note]
 
 
 def test_a_rule_that_looks_at_curves_needs_curves() -> None:
