@@ -71,6 +71,8 @@ def explained(error: Exception) -> tuple[ExitCode, str]:
             return ExitCode.UNREACHABLE, sentence(f"the store cannot be reached: {error.message}", hint)
         case BrokenPipeError():
             return ExitCode.PIPE_CLOSED, ""
+        case FileNotFoundError() if error.filename is None and _stands_nowhere():
+            return ExitCode.UNREACHABLE, sentence("the current folder was removed.", "Change to one that is there, by `cd`.")
         case OSError():
             # Who knows what there is by now leaves a note.
             hint = " ".join(getattr(error, "__notes__", ()))
@@ -81,6 +83,14 @@ def explained(error: Exception) -> tuple[ExitCode, str]:
         case _:
             found = f"unexpected {type(error).__name__}: {error}"
             return ExitCode.DEFECT, sentence(found, "This is a defect; `rekindle --debug ...` shows where.")
+
+
+def _stands_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def sentence(message: str, hint: str) -> str:

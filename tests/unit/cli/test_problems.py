@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,17 @@ def test_a_key_that_cannot_be_is_bad_input():
     with pytest.raises(CredentialsError) as caught:
         KeyPair("A" * 20, "s" * 40, "123")
     assert explained(caught.value)[0] is ExitCode.BAD_INPUT
+
+
+def test_a_current_folder_that_was_removed_is_named_and_not_the_system(tmp_path, monkeypatch):
+    folder = tmp_path / "removed"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(FileNotFoundError) as caught:
+        Path("job.yaml").absolute()
+    expected = "the current folder was removed. Change to one that is there, by `cd`."
+    assert explained(caught.value) == (ExitCode.UNREACHABLE, expected)
 
 
 def test_anything_else_is_a_defect_of_ours():
