@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 JobFileArgument = Annotated[
-    str, typer.Argument(metavar="JOB.yaml", help="A job file, or SageMaker's request as JSON.", show_default=False)
+    str, typer.Argument(metavar="JOB.yaml", help="A job file, or SageMaker's request as JSON; - is stdin.", show_default=False)
 ]
 TuningJobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A tuning job's name.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; its keys are in docs/cli.md.")]

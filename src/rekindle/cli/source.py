@@ -57,6 +57,8 @@ def load_source(path: str) -> Source:
     from rekindle.domain.errors import RekindleError
     from rekindle.jobfile.load import read_bytes
 
+    # As other programs take it.
+    path = "/dev/stdin" if path == "-" else path
     say_if_waiting(path)
     try:
         data = read_bytes(Path(path))

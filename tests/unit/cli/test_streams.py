@@ -85,6 +85,12 @@ def test_a_reader_that_went_away_from_a_tuning_job_leaves_a_word_of_it(tmp_path,
     assert "error" not in run.stderr
 
 
+def test_a_hyphen_is_a_job_file_out_of_a_pipe(tmp_path, environ):
+    run = subprocess.run([REKINDLE, "plan", "-"], input=JOB, capture_output=True, env=environ, cwd=tmp_path, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "closed" in run.stdout
+
+
 def test_who_interrupts_a_tuning_job_is_told_only_of_training_jobs_that_were_launched(tmp_path, environ):
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environ, "cwd": tmp_path, "text": True}
     subprocess.run([REKINDLE, "tune", "job.yaml", "--detach"], check=True, **streams)
