@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from rekindle.s3.bucket_folder import BucketFolder
 from rekindle.s3.buckets import Buckets
 from rekindle.s3.chunked import ChunkVerifier
+from rekindle.s3.drop import Drop
 from rekindle.s3.errors import S3Error
 from rekindle.s3.layout import Layout
 from rekindle.s3.multipart import Uploads
+from rekindle.s3.payload import Payload
 
 #: S3's greatest number of keys, parts or uploads on a page.
 MAX_PAGE = 1000
@@ -66,17 +68,24 @@ class Answer:
     content: Content | None = None
 
 
-class Sink(Protocol):
-    """Takes the body of an upload in pieces."""
+class Sink(ABC):
+    """Takes the body of an upload in pieces into a new file."""
+
+    _payload: Payload
+    _drop: Drop
 
     def write(self, data: bytes) -> None:
         """Take in a piece."""
+        for piece in self._payload.take(data):
+            self._drop.write(piece)
 
+    @abstractmethod
     def finish(self) -> Answer:
-        """The body is complete."""
+        """The body is complete: check it and make the file what it is to be."""
 
     def abandon(self) -> None:
         """Clean up; called at the end in any case."""
+        self._drop.abandon()
 
 
 @dataclass(frozen=True)

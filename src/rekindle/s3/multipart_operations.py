@@ -55,11 +55,6 @@ class PartSink(Sink):
         self._payload = Payload(promise, call.verifier, algorithm=self._upload.algorithm)
         self._drop = Drop(store.layout.scratch.new())
 
-    def write(self, data: bytes) -> None:
-        """Take in a piece of the body."""
-        for piece in self._payload.take(data):
-            self._drop.write(piece)
-
     def finish(self) -> Answer:
         """Check the body and make it the part."""
         received = self._payload.finish()
@@ -68,10 +63,6 @@ class PartSink(Sink):
         told = checksum_headers(part.checksum or received.checksum)
         told.pop("x-amz-checksum-type", None)
         return Answer(headers={"etag": f'"{part.md5}"', **self._upload.metadata.encryption, **told})
-
-    def abandon(self) -> None:
-        """Remove what was not made a part."""
-        self._drop.abandon()
 
 
 def _check_algorithm(upload: Upload, given: str | None) -> None:

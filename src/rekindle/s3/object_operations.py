@@ -51,11 +51,6 @@ class ObjectSink(Sink):
             self._check(self._folder.find(call.key))
         self._drop = Drop(store.layout.scratch.new())
 
-    def write(self, data: bytes) -> None:
-        """Take in a piece of the body."""
-        for piece in self._payload.take(data):
-            self._drop.write(piece)
-
     def finish(self) -> Answer:
         """Check the body and make it the object."""
         received = self._payload.finish()
@@ -63,10 +58,6 @@ class ObjectSink(Sink):
         metadata = with_content(self._metadata, received.md5, received.checksum)
         self._folder.put(self._call.key, self._drop.path, metadata, self._check)
         return Answer(headers=written_headers(metadata))
-
-    def abandon(self) -> None:
-        """Remove what was not made an object."""
-        self._drop.abandon()
 
 
 def written_headers(metadata: Metadata) -> dict[str, str]:
