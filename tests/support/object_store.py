@@ -101,7 +101,8 @@ def served(app: ASGIApp) -> Iterator[str]:
 @contextmanager
 def served_store(folder: Path, **settings: Any) -> Iterator[str]:
     """The object store with nobody in front of it."""
-    with served(create_app(folder, clock=SystemClock(), **{"region": "us-east-1", **settings})) as url:
+    known = {"region": "us-east-1", "default_account": ACCOUNT}
+    with served(create_app(folder, clock=SystemClock(), **{**known, **settings})) as url:
         yield url
 
 

@@ -11,8 +11,9 @@ import uvicorn
 
 from rekindle.engine.clock import SystemClock
 from rekindle.s3.app import create_app
+from support.object_store import ACCOUNT
 
 if __name__ == "__main__":
-    app = create_app(Path(sys.argv[1]), clock=SystemClock(), region="us-east-1")
+    app = create_app(Path(sys.argv[1]), clock=SystemClock(), region="us-east-1", default_account=ACCOUNT)
     config = uvicorn.Config(app, log_level="error", access_log=False, ws="none")
     uvicorn.Server(config).run([socket.socket(fileno=int(sys.argv[2]))])

@@ -31,6 +31,7 @@ from rekindle.storage.store import open_store
 from support.companions import WrittenLogs, WrittenMetrics
 from support.engine import by_learning_rate
 from support.gateway import ALICE, BOB, CREDENTIALS, serving
+from support.object_store import ACCOUNT
 from support.simulated import SimulatedClock, SimulatedExecutor
 
 REGION = "eu-west-3"
@@ -39,10 +40,10 @@ SESSION = boto3.Session(region_name=REGION)
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    clock = SimulatedClock()
+    clock, buckets = SimulatedClock(), tmp_path_factory.mktemp("buckets")
     apps = Apps(
         sagemaker=api_app(open_store("sqlite://"), SimulatedExecutor(clock, by_learning_rate), clock, RELAXED),
-        s3=s3_app(tmp_path_factory.mktemp("buckets"), clock=clock, region=REGION, domains=("localhost",)),
+        s3=s3_app(buckets, clock=clock, region=REGION, default_account=ACCOUNT, domains=("localhost",)),
         sts=sts_app(None),
         iam=iam_app(None),
         logs=logs_app(WrittenLogs({})),

@@ -29,7 +29,7 @@ from rekindle.gateway.app import Gateway, GatewaySettings
 from rekindle.gateway.credentials import KeyPair
 from rekindle.s3.app import create_app
 from support.gateway import ALICE, BOB, CREDENTIALS, echo_apps
-from support.object_store import memory_folder, served
+from support.object_store import ACCOUNT, memory_folder, served
 
 DATA = hashlib.shake_128(b"signed").digest(200_000)
 
@@ -37,7 +37,7 @@ DATA = hashlib.shake_128(b"signed").digest(200_000)
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with memory_folder() as folder:
-        store = create_app(folder, clock=SystemClock(), region="us-east-1")
+        store = create_app(folder, clock=SystemClock(), region="us-east-1", default_account=ACCOUNT)
         with served(Gateway(echo_apps(s3=store), CREDENTIALS, GatewaySettings(), time.time)) as url:
             yield url
 

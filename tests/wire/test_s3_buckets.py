@@ -127,7 +127,7 @@ def test_in_us_east_1_it_is_no_error(s3: Any, bucket: str) -> None:
 @contextmanager
 def two_accounts() -> Iterator[tuple[Any, Any]]:
     with ExitStack() as stack:
-        app = create_app(stack.enter_context(memory_folder()), clock=SystemClock(), region="us-east-1")
+        app = create_app(stack.enter_context(memory_folder()), clock=SystemClock(), region="us-east-1", default_account=ACCOUNT)
         url = stack.enter_context(served(ByAccessKey(app)))
         one, two = (stack.enter_context(closing(client(url, account=number * 12))) for number in "12")
         yield one, two

@@ -20,6 +20,7 @@ from rekindle.gateway.chunks import ChunkVerifier
 from rekindle.gateway.sigv4 import Claim, Scope
 from rekindle.s3.app import create_app
 from support.gateway import ALICE, STAMP, echo_apps, gateway, serving
+from support.object_store import ACCOUNT
 from support.signing import Sent, exchange, sign
 from support.simulated import SimulatedClock
 
@@ -36,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def port(folder: Path) -> Iterator[int]:
-    store = create_app(folder, clock=SimulatedClock(), region="eu-west-3")
+    store = create_app(folder, clock=SimulatedClock(), region="eu-west-3", default_account=ACCOUNT)
     with serving(gateway(echo_apps(s3=store))) as port:
         status, _, answer = exchange(
             port, sign(botocore.auth.S3SigV4Auth, "s3", AWSRequest("PUT", "http://localhost/bucket", {}, b""))

@@ -29,8 +29,6 @@ from rekindle.s3.layout import Layout
 from rekindle.s3.payload import Payload, read_promise
 from rekindle.s3.routes import Route, route
 
-#: Whose buckets they are when nobody says.
-DEFAULT_ACCOUNT = "123456789012"
 #: Threads for work on files.
 THREADS = 32
 #: A slow operation begins its answer after this time, and then sends a space this often, as S3 does.
@@ -45,11 +43,12 @@ def create_app(
     *,
     clock: Clock,
     region: str,
-    default_account: str = DEFAULT_ACCOUNT,
+    default_account: str,
     domains: tuple[str, ...] = (),
     patience: float = PATIENCE_SECONDS,
 ) -> ASGIApp:
-    """The object store over the folder `root`. `domains` are this server's names for virtual-host style."""
+    """The object store over the folder `root`. Buckets of which nobody says whose they are belong to `default_account`;
+    `domains` are this server's names for virtual-host style."""
     layout = Layout(root, clock)
     store = Store(layout, Buckets(layout, region=region, default_account=default_account), region)
     return ObjectStoreApp(store, default_account=default_account, domains=domains, patience=patience)

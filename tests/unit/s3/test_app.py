@@ -13,13 +13,13 @@ from starlette.types import ASGIApp
 
 from rekindle.s3.app import create_app
 from rekindle.s3.routes import ROUTES, SUBRESOURCES
-from support.object_store import StillClock, memory_folder
+from support.object_store import ACCOUNT, StillClock, memory_folder
 
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[ASGIApp]:
     with memory_folder() as folder:
-        yield create_app(folder, clock=StillClock(), region="us-east-1", patience=0.01)
+        yield create_app(folder, clock=StillClock(), region="us-east-1", default_account=ACCOUNT, patience=0.01)
 
 
 def ask(
@@ -142,7 +142,7 @@ def test_every_operation_of_boto3_that_a_parameter_names_is_known_by_it() -> Non
 
 def test_the_end_of_the_server_takes_its_scratch_along() -> None:
     with memory_folder() as folder:
-        made = create_app(folder, clock=StillClock(), region="us-east-1")
+        made = create_app(folder, clock=StillClock(), region="us-east-1", default_account=ACCOUNT)
         messages = [{"type": "lifespan.shutdown"}, {"type": "lifespan.startup"}]
         sent: list[str] = []
 
