@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from rekindle.domain.training_job import Owner
-from rekindle.domain.tuning_job import RELAXED, Quotas
+from rekindle.domain.tuning_rules import RELAXED, Quotas
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.holders import holder_name
 from rekindle.engine.messenger import Messenger, telling

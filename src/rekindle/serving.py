@@ -24,7 +24,7 @@ from rekindle.companions.logs import logs_app
 from rekindle.companions.metrics import cloudwatch_app
 from rekindle.companions.readers import JobLogs, JobMetrics
 from rekindle.domain.training_job import Owner
-from rekindle.domain.tuning_job import Quotas
+from rekindle.domain.tuning_rules import Quotas
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import ObjectStore, StoreUnavailable
 from rekindle.executors import access

@@ -21,7 +21,8 @@ from rekindle.companions.readers import JobLogs
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm, Checkpoints, Resources, TrainingJob, TrainingJobStatus, TrainingSpec
-from rekindle.domain.tuning_job import RELAXED, TuningJobSpec, TuningJobStatus, WarmStart, WarmStartType
+from rekindle.domain.tuning_job import TuningJobSpec, TuningJobStatus, WarmStart, WarmStartType
+from rekindle.domain.tuning_rules import RELAXED
 from rekindle.engine.commands import create_tuning_job
 from rekindle.engine.queries import describe
 from rekindle.executors.journal import JournalReader

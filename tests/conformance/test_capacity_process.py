@@ -14,7 +14,7 @@ import pytest
 
 from rekindle.domain.errors import Unsupported
 from rekindle.domain.training_job import Channel, Owner, Resources, TrainingJobStatus
-from rekindle.domain.tuning_job import RELAXED
+from rekindle.domain.tuning_rules import RELAXED
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.commands import create_tuning_job
 from rekindle.engine.ports import RunKey, RunState

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rekindle.domain.training_job import Owner, TrainingJob
-from rekindle.domain.tuning_job import RELAXED, TuningJob, TuningJobSpec
+from rekindle.domain.tuning_job import TuningJob, TuningJobSpec
+from rekindle.domain.tuning_rules import RELAXED
 from rekindle.engine.commands import create_tuning_job
 from rekindle.engine.ports import JobStore
 from rekindle.engine.reconcile import Step

@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from rekindle.api.app import create_app
-from rekindle.domain.tuning_job import RELAXED, Quotas
+from rekindle.domain.tuning_rules import RELAXED, Quotas
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import ObjectStore
 from rekindle.gateway.app import Gateway, GatewaySettings

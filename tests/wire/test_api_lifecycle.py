@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rekindle.domain.tuning_job import Quotas
+from rekindle.domain.tuning_rules import Quotas
 from rekindle.engine.ports import RunKey, RunState
 from support.engine import Engine
 from support.gateway import BOB

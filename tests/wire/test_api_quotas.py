@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rekindle.domain.tuning_job import RELAXED, Quotas
+from rekindle.domain.tuning_rules import RELAXED, Quotas
 from support.wire import Json, Wire, changed, definition, error_of, fresh, ranges, training_request, tuning_request, wire
 
 CONFIG, DEFINITION = "HyperParameterTuningJobConfig", "TrainingJobDefinition"

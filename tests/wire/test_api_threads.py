@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from rekindle.api.app import create_app
 from rekindle.api.protocol import MAX_THREADS
 from rekindle.domain.errors import InvalidValue
-from rekindle.domain.tuning_job import RELAXED
+from rekindle.domain.tuning_rules import RELAXED
 from rekindle.engine.clock import SystemClock
 from rekindle.gateway.app import Gateway, GatewaySettings
 from support.engine import Engine

@@ -22,7 +22,7 @@ from rekindle.api.app import create_app as api_app
 from rekindle.companions.identity import iam_app, sts_app
 from rekindle.companions.logs import logs_app
 from rekindle.companions.metrics import cloudwatch_app
-from rekindle.domain.tuning_job import RELAXED
+from rekindle.domain.tuning_rules import RELAXED
 from rekindle.gateway.app import Gateway, GatewaySettings
 from rekindle.gateway.credentials import KeyPair
 from rekindle.gateway.routing import Apps

@@ -12,7 +12,7 @@ import pytest
 
 from rekindle.api.translate.create_request import spec_from_request
 from rekindle.domain.errors import NotFound, RekindleError
-from rekindle.domain.tuning_job import Quotas
+from rekindle.domain.tuning_rules import Quotas
 from rekindle.engine.commands import create_tuning_job
 from rekindle.engine.imports import Result, import_tuning_job
 from rekindle.jobfile.parse import parse

@@ -17,7 +17,7 @@ from rekindle.api.protocol import ApiApp, ApiCall
 from rekindle.api.service_model import ServiceModel
 from rekindle.api.translate.errors import Context, api_error
 from rekindle.domain.errors import RekindleError
-from rekindle.domain.tuning_job import Quotas
+from rekindle.domain.tuning_rules import Quotas
 from rekindle.engine.ports import Clock, ClusterUnavailable, Executor, JobStore, StoreUnavailable
 
 _LOG = structlog.get_logger("rekindle.api")

@@ -30,7 +30,7 @@ from rekindle.api.translate.training_view import (
 from rekindle.api.translate.tuning_view import describe_tuning_job, health_members, tuning_job_summary
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
-from rekindle.domain.tuning_job import Quotas
+from rekindle.domain.tuning_rules import Quotas
 from rekindle.engine import commands, queries
 from rekindle.engine.health import Examiner
 from rekindle.engine.ports import Clock, Executor, JobStore, ObjectStore, SortKey

@@ -83,7 +83,7 @@ def from_optuna(
 def _check_size(study: Study, definition: Definition) -> None:
     """A study may have more parameters, and more choices, than a tuning job: a job file says which of them are kept."""
     from rekindle.domain.errors import LimitExceeded
-    from rekindle.domain.tuning_job import MAX_CATEGORIES, MAX_TUNED
+    from rekindle.domain.tuning_rules import MAX_CATEGORIES, MAX_TUNED
     from rekindle.search.space import Categorical
 
     way_out = "Give a job file as JOB: of the study's parameters, those that its `ranges` do not name are left out."

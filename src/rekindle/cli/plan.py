@@ -53,7 +53,8 @@ def plan_record(app: App, checked: CheckedJob, size: SourceSize | None) -> dict[
     )
     from rekindle.cli.rules import check_records
     from rekindle.domain.search_plan import known_names
-    from rekindle.domain.tuning_job import combinations, warm_start_shape
+    from rekindle.domain.tuning_job import combinations
+    from rekindle.domain.tuning_rules import warm_start_shape
     from rekindle.domain.warm_start import warm_start_checks
 
     spec = checked.spec

@@ -116,7 +116,7 @@ def _say_how_many(error: RekindleError, broken: int, place: str) -> None:
 def _checks(spec: TuningJobSpec, app: App | None) -> list[Check]:
     """Every rule; without a store those that need none, and that nobody is there where nothing was ever stored."""
     from rekindle.cli.opened import no_such_job
-    from rekindle.domain.tuning_job import warm_start_shape
+    from rekindle.domain.tuning_rules import warm_start_shape
     from rekindle.engine.commands import missing_parent, warm_start_table
     from rekindle.settings import load_settings
 

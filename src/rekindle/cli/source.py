@@ -72,7 +72,8 @@ def check_alone(source: Source) -> None:
     """The rules that need neither the store nor this machine, so that a bad file leaves no trace; where there is no store yet,
     no parent is there either."""
     from rekindle.cli.opened import no_such_job
-    from rekindle.domain.tuning_job import RELAXED, Quotas, check_spec, with_defaults
+    from rekindle.domain.tuning_job import with_defaults
+    from rekindle.domain.tuning_rules import RELAXED, Quotas, check_spec
     from rekindle.settings import load_settings
 
     settings, warm = load_settings(), source.spec.warm_start

@@ -19,13 +19,13 @@ from rekindle.domain.training_job import TrainingSpec
 from rekindle.domain.tuning_job import (
     OBJECTIVE_HYPERPARAMETER,
     Definition,
-    Quotas,
     TuningJobSpec,
     TuningJobStatus,
     WarmStart,
     WarmStartType,
     format_value,
 )
+from rekindle.domain.tuning_rules import Quotas
 from rekindle.search.space import Categorical, Continuous, Parameter
 
 #: At most this many changes between a parent's hyperparameters and the child's.

@@ -25,17 +25,8 @@ from rekindle.domain.training_job import (
     check_training_job,
     moved,
 )
-from rekindle.domain.tuning_job import (
-    RELAXED,
-    Quotas,
-    TuningJob,
-    TuningJobSpec,
-    TuningJobStatus,
-    check_run_time,
-    check_spec,
-    warm_start_shape,
-    with_defaults,
-)
+from rekindle.domain.tuning_job import TuningJob, TuningJobSpec, TuningJobStatus, with_defaults
+from rekindle.domain.tuning_rules import RELAXED, Quotas, check_run_time, check_spec, warm_start_shape
 from rekindle.domain.warm_start import (
     bounded,
     check_warm_start,

@@ -22,18 +22,16 @@ from rekindle.domain.training_job import (
     moved,
 )
 from rekindle.domain.tuning_job import (
-    MIN_TUNING_RUNTIME_SECONDS,
     Definition,
     Limits,
-    Quotas,
     StrategyName,
     TuningJob,
     TuningJobSpec,
     TuningJobStatus,
-    check_spec,
     format_value,
     parse_value,
 )
+from rekindle.domain.tuning_rules import MIN_TUNING_RUNTIME_SECONDS, Quotas, check_spec
 from rekindle.engine.ports import Clock, JobStore
 from rekindle.engine.reconcile import training_job_name
 from rekindle.search.space import Categorical, Integer, Parameter

@@ -12,8 +12,6 @@ from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition, compile_regex
 from rekindle.domain.training_job import MAX_TAGS
 from rekindle.domain.tuning_job import (
-    MIN_TUNING_RUNTIME_SECONDS,
-    RELAXED,
     CompletionCriteria,
     Definition,
     Hyperband,
@@ -24,6 +22,7 @@ from rekindle.domain.tuning_job import (
     WarmStart,
     WarmStartType,
 )
+from rekindle.domain.tuning_rules import MIN_TUNING_RUNTIME_SECONDS, RELAXED
 from rekindle.jobfile.nodes import places
 from rekindle.jobfile.notes import notes_on
 from rekindle.jobfile.ranges import read_ranges

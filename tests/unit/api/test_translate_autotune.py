@@ -9,7 +9,8 @@ from rekindle.api.translate.create_request import spec_from_request
 from rekindle.api.translate.echo import tuning_job_members
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
-from rekindle.domain.tuning_job import RELAXED, Limits, StrategyName, check_spec
+from rekindle.domain.tuning_job import Limits, StrategyName
+from rekindle.domain.tuning_rules import RELAXED, check_spec
 from support.wire import Json, definition, tuning_request
 
 CONFIG = "HyperParameterTuningJobConfig"

@@ -13,7 +13,8 @@ from rekindle.cli.reasons import show_tuning_job
 from rekindle.cli.records import objective_of_all, trial_record, tuning_record
 from rekindle.cli.summary import show_best
 from rekindle.domain.metrics import MetricDefinition
-from rekindle.domain.tuning_job import RELAXED, CompletionCriteria, Definition, TuningJobSpec
+from rekindle.domain.tuning_job import CompletionCriteria, Definition, TuningJobSpec
+from rekindle.domain.tuning_rules import RELAXED
 from rekindle.engine.commands import check_tuning_job
 from rekindle.engine.explain import explain_tuning_job
 from rekindle.engine.queries import describe

@@ -12,7 +12,8 @@ from rekindle.domain.builtins.checks import check_run, check_search
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import check_definitions
 from rekindle.domain.training_job import Algorithm, Channel, Resources, TrainingSpec
-from rekindle.domain.tuning_job import MAX_METRICS, Definition, Objective
+from rekindle.domain.tuning_job import Definition, Objective
+from rekindle.domain.tuning_rules import MAX_METRICS
 from rekindle.search.space import Categorical, Continuous, Integer
 
 BOOSTED = {"num_round": "10", "objective": "binary:logistic"}

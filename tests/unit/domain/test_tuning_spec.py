@@ -19,18 +19,17 @@ from rekindle.domain.tuning_job import (
     Definition,
     Ending,
     Hyperband,
-    Quotas,
     StrategyName,
     TuningJob,
     TuningJobSpec,
     TuningJobStatus,
     WarmStart,
     WarmStartType,
-    check_spec,
     format_value,
     parse_value,
     with_defaults,
 )
+from rekindle.domain.tuning_rules import Quotas, check_spec
 from rekindle.search.space import Categorical, Continuous, Integer, Parameter
 from support.specs import RANGES, several, tuning_spec
 

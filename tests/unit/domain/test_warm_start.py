@@ -13,18 +13,16 @@ from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.search_plan import warm_start_report
 from rekindle.domain.training_job import Algorithm, ObjectiveStatus, Owner, TrainingJob, TrainingJobStatus, TrainingSpec
 from rekindle.domain.tuning_job import (
-    RELAXED,
     Definition,
     Limits,
-    Quotas,
     StrategyName,
     TuningJob,
     TuningJobSpec,
     TuningJobStatus,
     WarmStart,
     WarmStartType,
-    check_spec,
 )
+from rekindle.domain.tuning_rules import RELAXED, Quotas, check_spec
 from rekindle.domain.warm_start import (
     bounded,
     changes,

@@ -11,7 +11,8 @@ import pytest
 from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound, Unsupported, WrongState
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import MAX_TAGS, Algorithm, Owner, TrainingJobStatus, TrainingSpec
-from rekindle.domain.tuning_job import Quotas, WarmStart, WarmStartType
+from rekindle.domain.tuning_job import WarmStart, WarmStartType
+from rekindle.domain.tuning_rules import Quotas
 from rekindle.engine.commands import (
     MAX_FAMILY,
     add_tags,

@@ -11,7 +11,8 @@ from rekindle.cli.kin import show_warm_start
 from rekindle.cli.reasons import show_training_job
 from rekindle.domain.decisions import ParentJob
 from rekindle.domain.search_plan import CONTRAST_AT, alike, comparable, strategy_for
-from rekindle.domain.tuning_job import RELAXED, StrategyName, TuningJobSpec, WarmStart, WarmStartType
+from rekindle.domain.tuning_job import StrategyName, TuningJobSpec, WarmStart, WarmStartType
+from rekindle.domain.tuning_rules import RELAXED
 from rekindle.domain.warm_start import composed, namer
 from rekindle.engine.commands import delete_tuning_job
 from rekindle.engine.explain import explain_training_job, explain_tuning_job

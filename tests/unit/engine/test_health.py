@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from rekindle.api.operations import HANDLERS, Service
-from rekindle.domain.tuning_job import RELAXED, CompletionCriteria
+from rekindle.domain.tuning_job import CompletionCriteria
+from rekindle.domain.tuning_rules import RELAXED
 from rekindle.engine.health import Examiner, last_lines
 from rekindle.engine.queries import describe
 from rekindle.engine.reconcile import Step

@@ -14,7 +14,8 @@ from rekindle.api.operations import HANDLERS, Service
 from rekindle.bootstrap import home_id
 from rekindle.companions.readers import JobLogs
 from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import RELAXED, TuningJobStatus
+from rekindle.domain.tuning_job import TuningJobStatus
+from rekindle.domain.tuning_rules import RELAXED
 from rekindle.engine.commands import create_training_job, delete_training_job
 from rekindle.engine.holders import holder_name, is_dead
 from rekindle.engine.ports import Report, Run, RunKey, StoreUnavailable

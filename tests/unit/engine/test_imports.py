@@ -10,7 +10,8 @@ import pytest
 
 from rekindle.api.translate.history import request_of, results_of
 from rekindle.domain.errors import InvalidValue, LimitExceeded, NameInUse, NotFound
-from rekindle.domain.tuning_job import RELAXED, Quotas, StrategyName, TuningJob, TuningJobStatus, WarmStart, WarmStartType
+from rekindle.domain.tuning_job import StrategyName, TuningJob, TuningJobStatus, WarmStart, WarmStartType
+from rekindle.domain.tuning_rules import RELAXED, Quotas
 from rekindle.engine.imports import Result, import_tuning_job
 from rekindle.engine.queries import describe
 from rekindle.exchange.rows import read_results

@@ -16,15 +16,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from rekindle.domain.training_job import TrainingJob
-from rekindle.domain.tuning_job import (
-    RELAXED,
-    Hyperband,
-    StrategyName,
-    TuningJobSpec,
-    TuningJobStatus,
-    WarmStart,
-    WarmStartType,
-)
+from rekindle.domain.tuning_job import Hyperband, StrategyName, TuningJobSpec, TuningJobStatus, WarmStart, WarmStartType
+from rekindle.domain.tuning_rules import RELAXED
 from rekindle.engine.explain import explain_training_job, explain_tuning_job
 from rekindle.engine.imports import Result, import_tuning_job
 from rekindle.engine.ports import RunKey, RunState

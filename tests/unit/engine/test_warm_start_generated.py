@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rekindle.domain.errors import NotFound, RekindleError
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Algorithm, TrainingSpec
-from rekindle.domain.tuning_job import RELAXED, StrategyName, TuningJobSpec, WarmStart, WarmStartType, format_value
+from rekindle.domain.tuning_job import StrategyName, TuningJobSpec, WarmStart, WarmStartType, format_value
+from rekindle.domain.tuning_rules import RELAXED
 from rekindle.engine.commands import warm_start_table
 from rekindle.engine.imports import Result, import_tuning_job
 from rekindle.engine.ports import JobFilter, Page

@@ -291,6 +291,6 @@ def test_a_range_that_has_no_counterpart_is_refused_by_name_with_the_way_out(tmp
 
 
 def _quotas() -> Any:
-    from rekindle.domain.tuning_job import RELAXED
+    from rekindle.domain.tuning_rules import RELAXED
 
     return RELAXED

@@ -10,17 +10,8 @@ from rekindle.domain.builtins.catalogue import builtin_named
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.metrics import MetricDefinition
 from rekindle.domain.training_job import Channel, Checkpoints, Output, Resources
-from rekindle.domain.tuning_job import (
-    RELAXED,
-    CompletionCriteria,
-    Hyperband,
-    Limits,
-    Objective,
-    StrategyName,
-    WarmStart,
-    WarmStartType,
-    check_spec,
-)
+from rekindle.domain.tuning_job import CompletionCriteria, Hyperband, Limits, Objective, StrategyName, WarmStart, WarmStartType
+from rekindle.domain.tuning_rules import RELAXED, check_spec
 from rekindle.jobfile.errors import JobFileError
 from rekindle.jobfile.parse import KEYS, parse
 from rekindle.jobfile.ranges import SCALINGS
