@@ -14,9 +14,10 @@ from pathlib import Path
 from rekindle.domain.training_job import Owner
 from rekindle.domain.tuning_rules import RELAXED, Quotas
 from rekindle.engine.clock import SystemClock
+from rekindle.engine.event_ports import Announcer, Outbox, Sink
 from rekindle.engine.holders import holder_name
 from rekindle.engine.messenger import Messenger, telling
-from rekindle.engine.ports import Announcer, Clock, Executor, JobStore, ObjectStore, Outbox, Sink
+from rekindle.engine.ports import Clock, Executor, JobStore, ObjectStore
 from rekindle.engine.reconcile import Step
 from rekindle.engine.suggestions import HereAndNow, Suggester
 from rekindle.engine.worker import OnStep, Worker

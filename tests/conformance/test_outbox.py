@@ -14,7 +14,8 @@ from tests.support.postgres import running_server
 from rekindle.domain.errors import NameInUse
 from rekindle.domain.training_job import SecondaryStatus, TrainingJob, TrainingJobStatus
 from rekindle.domain.tuning_job import TuningJob, TuningJobStatus
-from rekindle.engine.ports import Change, Event, Lease, LeaseLost, SinkState
+from rekindle.engine.event_ports import Event, SinkState
+from rekindle.engine.ports import Change, Lease, LeaseLost
 from rekindle.storage.store import SqlStore, open_store
 
 

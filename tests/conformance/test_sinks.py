@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from rekindle.api.translate.events import Events
+from rekindle.engine.event_ports import Sink
 from rekindle.engine.messenger import FIRST_PAUSE, HOLD_SECONDS, Messenger
-from rekindle.engine.ports import Sink, StoreUnavailable
+from rekindle.engine.ports import StoreUnavailable
 from rekindle.sinks.file import EventFile
 from rekindle.sinks.webhook import Webhook
 from rekindle.storage.store import open_store

@@ -10,7 +10,7 @@ from rekindle.cli.options import JsonOption
 from rekindle.cli.printing import complain, counted, show, table, tell, write_json
 
 if TYPE_CHECKING:
-    from rekindle.engine.ports import Outbox, SinkState
+    from rekindle.engine.event_ports import Outbox, SinkState
 
 
 def events(
@@ -51,7 +51,7 @@ def _check_known(outbox: Outbox, named: set[str], only: str) -> None:
 
 def _states(outbox: Outbox, named: set[str]) -> list[SinkState]:
     """How it goes with each that ever had an event, and with each that the settings name."""
-    from rekindle.engine.ports import SinkState
+    from rekindle.engine.event_ports import SinkState
 
     known = {state.name: state for state in outbox.sink_states()}
     return [known.get(name) or SinkState(name) for name in sorted({*known, *named})]

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from rekindle.engine.event_ports import Event, Outbox, Sink, Undelivered
 from rekindle.engine.log import log
-from rekindle.engine.ports import Clock, Event, LeaseLost, Outbox, Sink, StoreUnavailable, Undelivered
+from rekindle.engine.ports import Clock, LeaseLost, StoreUnavailable
 
 #: Seconds for which a process keeps a sink to itself; telling one event takes less.
 HOLD_SECONDS = 60.0

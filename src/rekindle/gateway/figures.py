@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from rekindle.engine.ports import JobStore, Outbox, StoreUnavailable
+from rekindle.engine.event_ports import Outbox
+from rekindle.engine.ports import JobStore, StoreUnavailable
 
 
 @dataclass(frozen=True)

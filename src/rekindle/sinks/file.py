@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rekindle.engine.ports import Event, Undelivered
+from rekindle.engine.event_ports import Event, Undelivered
 
 
 @dataclass(frozen=True)

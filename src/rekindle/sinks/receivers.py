@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.event_pattern import EventPattern, read_pattern
+from rekindle.engine.event_ports import Sink
 from rekindle.engine.paths import text_of_setting, with_home
-from rekindle.engine.ports import Clock, Sink
+from rekindle.engine.ports import Clock
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 #: What stands for a value that is nobody's business.

@@ -14,7 +14,8 @@ import ssl
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from rekindle.engine.ports import Clock, Event, Undelivered
+from rekindle.engine.event_ports import Event, Undelivered
+from rekindle.engine.ports import Clock
 
 #: Seconds that a receiver has for each step of an answer.
 TIMEOUT_SECONDS = 10.0

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, bindparam, update
 
 from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import TuningJob
-from rekindle.engine.ports import Announcer, Change, Lease, LeaseLost
+from rekindle.engine.event_ports import Announcer
+from rekindle.engine.ports import Change, Lease, LeaseLost
 from rekindle.storage import leasing, outbox
 from rekindle.storage.commands import insert_points, insert_training_jobs
 from rekindle.storage.records import Values, point_values, training_job_state, tuning_job_state

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select,
 from rekindle.domain.texts import storable
 from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import TuningJob
-from rekindle.engine.ports import Announcer, Change, Event, LeaseLost, SinkState
+from rekindle.engine.event_ports import Announcer, Event, SinkState
+from rekindle.engine.ports import Change, LeaseLost
 from rekindle.storage.dialects import insert_new
 from rekindle.storage.questions import jobs_of
 from rekindle.storage.schema import event_sinks, events, training_jobs, tuning_jobs

@@ -12,7 +12,8 @@ from rekindle.domain.decisions import CurvePoint
 from rekindle.domain.training_job import MetricPoint, Owner, TrainingJob
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.engine.clock import SystemClock
-from rekindle.engine.ports import Announcer, Change, Clock, Event, JobFilter, JobStore, Lease, Outbox, Page, SinkState
+from rekindle.engine.event_ports import Announcer, Event, Outbox, SinkState
+from rekindle.engine.ports import Change, Clock, JobFilter, JobStore, Lease, Page
 from rekindle.search.history import Direction
 from rekindle.storage import commands, commits, leasing, outbox, questions, turns
 from rekindle.storage.connect import PATIENCE_SECONDS, open_database

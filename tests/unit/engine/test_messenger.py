@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 
 from rekindle.api.translate.events import Events
 from rekindle.engine.clock import SystemClock
+from rekindle.engine.event_ports import Event, Undelivered
 from rekindle.engine.messenger import FIRST_PAUSE, HOLD_SECONDS, LONGEST_PAUSE, PATIENCE_SECONDS, Messenger, pause, telling
-from rekindle.engine.ports import Event, StoreUnavailable, Undelivered
+from rekindle.engine.ports import StoreUnavailable
 from rekindle.storage.store import open_store
 from support.engine import Engine
 from support.specs import tuning_spec

@@ -8,7 +8,7 @@ import pytest
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.engine.clock import SystemClock
-from rekindle.engine.ports import Event
+from rekindle.engine.event_ports import Event
 from rekindle.settings import load_settings
 from rekindle.sinks.receivers import load_receivers
 from support.receiver import receiving

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from rekindle.engine.ports import Event, Undelivered
+from rekindle.engine.event_ports import Event, Undelivered
 from rekindle.sinks import webhook
 from rekindle.sinks.file import EventFile
 from rekindle.sinks.webhook import Webhook

@@ -20,7 +20,7 @@ from rekindle.api.translate.tuning_view import describe_tuning_job
 from rekindle.domain.event_pattern import EventPattern
 from rekindle.domain.training_job import Owner, TrainingJob
 from rekindle.domain.tuning_job import TuningJob
-from rekindle.engine.ports import Event
+from rekindle.engine.event_ports import Event
 from rekindle.engine.queries import view
 
 TRAINING_JOB = "SageMaker Training Job State Change"
