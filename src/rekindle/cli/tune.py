@@ -226,10 +226,18 @@ def _say_interrupted(app: App, view: TuningJobView) -> None:
 
 def _under_way(app: App, job: TuningJob) -> int:
     """How many training jobs run whoever watches them: what is recorded may have to wait for its launch, as on a full disk."""
-    from rekindle.engine.ports import NO_POINTS, RunKey
-
     running = [j for j in app.store.jobs_of(job.id) if j.is_running]
-    return sum(j.started_at is not None or app.executor.report(RunKey.of(j), NO_POINTS) is not None for j in running)
+    return sum(j.started_at is not None or _is_launched(app, j) for j in running)
+
+
+def _is_launched(app: App, job: TrainingJob) -> bool:
+    from rekindle.engine.ports import NO_POINTS, RunKey, StoreUnavailable
+
+    try:
+        return app.executor.report(RunKey.of(job), NO_POINTS) is not None
+    except StoreUnavailable:
+        # Where runs are cannot be looked at now: who interrupts is told what is known.
+        return False
 
 
 def _say_created(app: App, job: TuningJob, as_json: bool) -> None:

@@ -91,13 +91,14 @@ def test_a_hyphen_is_a_job_file_out_of_a_pipe(tmp_path, environ):
     assert "closed" in run.stdout
 
 
-def test_who_interrupts_a_tuning_job_is_told_only_of_training_jobs_that_were_launched(tmp_path, environ):
+@pytest.mark.parametrize(("leads_to", "told"), [("nowhere", "cannot launch now"), ("runs", "store unavailable")])
+def test_who_interrupts_a_tuning_job_is_told_only_of_training_jobs_that_were_launched(tmp_path, environ, leads_to, told):
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environ, "cwd": tmp_path, "text": True}
     subprocess.run([REKINDLE, "tune", "job.yaml", "--detach"], check=True, **streams)
-    # As a disk that takes nothing: what is recorded cannot be launched.
-    (tmp_path / "home" / "runs").symlink_to("nowhere")
+    # As a disk that takes nothing, or is away: what is recorded cannot be launched.
+    (tmp_path / "home" / "runs").symlink_to(leads_to)
     with subprocess.Popen([REKINDLE, "resume", "closed"], **streams) as resuming:
-        assert "cannot launch now" in resuming.stderr.readline()
+        assert told in resuming.stderr.readline()
         resuming.send_signal(signal.SIGINT)
         said = resuming.communicate()[1]
     assert "interrupted: closed is not finished; nothing is lost.\n" in said
