@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from rekindle.domain.causes import causes
 from rekindle.domain.training_job import FAILURE_REASON_LIMIT, ObjectiveStatus, TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import Ending, TuningJob, TuningJobStatus
+from rekindle.domain.tuning_job import CompletionCriteria, Ending, TuningJob, TuningJobStatus
 from rekindle.search.history import Direction, better
 
 #: A tuning job gives up after this many training jobs without a single objective value.
@@ -29,25 +30,21 @@ _ALL_FAILED = "All training jobs failed. Please take a look at the training jobs
 
 def finished(jobs: Sequence[TrainingJob]) -> list[TrainingJob]:
     """Training jobs that have ended, in the order in which they did."""
-    return sorted((j for j in jobs if j.finished_seq is not None), key=lambda j: j.finished_seq or 0)
+    return sorted([j for j in jobs if j.finished_seq is not None], key=attrgetter("finished_seq"))
 
 
 def best_job(jobs: Sequence[TrainingJob], direction: Direction) -> TrainingJob | None:
     """The training job with the best objective; of equals, the one that ended first."""
-    best: TrainingJob | None = None
-    for job in finished(jobs):
-        if job.objective_value is None or job.objective_status is not ObjectiveStatus.SUCCEEDED:
-            continue
-        if best is None or best.objective_value is None or better(job.objective_value, best.objective_value, direction):
-            best = job
-    return best
+    succeeded = [j for j in jobs if j.objective_status is ObjectiveStatus.SUCCEEDED and j.objective_value is not None]
+    pick = min if direction == "minimize" else max
+    return pick(finished(succeeded), key=attrgetter("objective_value"), default=None)
 
 
 def not_improving(jobs: Sequence[TrainingJob], direction: Direction) -> int:
     """How many training jobs have ended since the last one that improved the best objective by 1 % or more."""
-    count, best = 0, None
+    count, best, succeeded = 0, None, ObjectiveStatus.SUCCEEDED
     for job in finished(jobs):
-        value = job.objective_value if job.objective_status is ObjectiveStatus.SUCCEEDED else None
+        value = job.objective_value if job.objective_status is succeeded else None
         if value is not None and (best is None or _improves(value, best, direction)):
             count, best = 0, value
         else:
@@ -82,8 +79,10 @@ def final(ending: Ending, jobs: Sequence[TrainingJob]) -> Ending:
 
 
 def _fruitless(jobs: Sequence[TrainingJob]) -> Ending | None:
+    if _any_succeeded(jobs):
+        return None
     ended = finished(jobs)
-    if len(ended) < FRUITLESS_LIMIT or _any_succeeded(ended):
+    if len(ended) < FRUITLESS_LIMIT:
         return None
     failed = all(j.status is TrainingJobStatus.FAILED for j in ended)
     return _failure((_NONE_SUCCEEDED if failed else _NO_METRICS).format(n=len(ended)), ended)
@@ -101,6 +100,8 @@ def _failure(sentence: str, jobs: Sequence[TrainingJob]) -> Ending:
 
 def _criterion(job: TuningJob, jobs: Sequence[TrainingJob]) -> Ending | None:
     criteria, direction = job.spec.completion, job.spec.definition.objective.direction
+    if criteria == CompletionCriteria():
+        return None
     best = best_job(jobs, direction)
     if best is None or best.objective_value is None:
         # There is no best to reach or to improve yet: a search in which nothing succeeds is fruitless, not complete.

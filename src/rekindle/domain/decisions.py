@@ -45,7 +45,8 @@ class Snapshot:
     @cached_property
     def running(self) -> tuple[TrainingJob, ...]:
         """Training jobs that have not ended."""
-        return tuple(j for j in self.jobs if j.is_running)
+        # What has its place among the events has ended: most have, and are passed over at once.
+        return tuple([j for j in self.jobs if j.finished_seq is None and j.is_running])
 
 
 @dataclass(frozen=True)

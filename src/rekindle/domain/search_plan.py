@@ -98,6 +98,8 @@ def next_definition(snapshot: Snapshot) -> Definition:
     the definition with the best objective so far (compared by raw value, as SageMaker does). One whose every configuration
     was launched has no more turns, as if it were not there; where that is so of all, any will tell."""
     every = snapshot.job.spec.definitions
+    if len(every) == 1:
+        return every[0]
     definitions = [d for d in every if not _used_up(snapshot, d)] or list(every)
     counts = {d.name: 0 for d in definitions}
     jobs = [j for j in snapshot.jobs if j.definition_name in counts]

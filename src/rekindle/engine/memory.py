@@ -37,7 +37,8 @@ class Memory:
             # A copy of the database was put back, or a replica goes on that had not received the last commits.
             self._forget()
         fresh = store.jobs_of(job_id, self.seq)
-        jobs = tuple(j for _, j in sorted({**self._ended, **{j.number: j for j in fresh}}.items()))
+        known = {**self._ended, **{j.number: j for j in fresh}}
+        jobs = tuple([known[number] for number in sorted(known)])
         if watches_curves(job.spec):
             self._read_on(store, job, fresh)
         self._remember(job, fresh)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rekindle.domain.completion import converged, exhausted, final, not_improving
@@ -105,22 +105,34 @@ class _Plan:
 
 
 def _collect(step: Step, snapshot: Snapshot) -> _Collected:
-    folded = [_fold_one(step, job) if job.is_running else Folded(job) for job in snapshot.jobs]
+    # Those that have ended and have their place are most of them, and change no more: a step does not go through them.
+    before = [job for job in snapshot.jobs if job.finished_seq is None]
+    folded = [_fold_one(step, job) if job.is_running else Folded(job) for job in before]
     reported = frozenset(RunKey.of(f.job) for f in folded if f.reported)
     points = {f.job.name: f.points for f in folded if f.points}
     numbered = _numbered(folded, snapshot.job.seq)
-    jobs = tuple(_placed(f.job, numbered) for f in folded)
-    curves = _curves(snapshot, folded, numbered)
+    jobs = _with(snapshot.jobs, before, [_placed(f.job, numbered) for f in folded])
+    curves = _curves(snapshot, before, folded, numbered)
     job = replace(snapshot.job, seq=numbered.seq)
     return _Collected(replace(snapshot, job=job, jobs=jobs, curves=curves), points, numbered.points, reported)
 
 
-def _curves(snapshot: Snapshot, folded: Iterable[Folded], numbered: _Numbered) -> Mapping[int, tuple[CurvePoint, ...]]:
+def _with(
+    jobs: tuple[TrainingJob, ...], before: Sequence[TrainingJob], after: Sequence[TrainingJob]
+) -> tuple[TrainingJob, ...]:
+    """The training jobs with some of them as they are by now."""
+    changed = {new.number: new for old, new in zip(before, after, strict=True) if new is not old}
+    return tuple([changed.get(job.number, job) for job in jobs]) if changed else jobs
+
+
+def _curves(
+    snapshot: Snapshot, before: Iterable[TrainingJob], folded: Iterable[Folded], numbered: _Numbered
+) -> Mapping[int, tuple[CurvePoint, ...]]:
     """The stored curves with this step's emissions behind them, for searches that watch them."""
     if not watches_curves(snapshot.job.spec):
         return {}
     curves = dict(snapshot.curves)
-    for f, job in zip(folded, snapshot.jobs, strict=True):
+    for f, job in zip(folded, before, strict=True):
         if f.job is job:
             continue
         known = curves.get(job.id, ()) if f.job.attempt == job.attempt else ()
@@ -203,7 +215,8 @@ def _numbered(folded: list[Folded], seq: int) -> _Numbered:
 
 
 def _plan(step: Step, snapshot: Snapshot, reported: frozenset[RunKey]) -> _Plan:
-    snapshot = replace(snapshot, jobs=_waiting(step, snapshot.jobs, reported))
+    waiting = _waiting(step, snapshot.running, reported)
+    snapshot = replace(snapshot, jobs=_with(snapshot.jobs, snapshot.running, waiting))
     plan = _Plan(_waiting_for(snapshot, None) if step.at_most != 0 else snapshot)
     for action in decide(snapshot, step.clock.now(), given_up(snapshot)):
         match action:
@@ -340,8 +353,9 @@ def _finish(snapshot: Snapshot, ending: Ending) -> Snapshot:
 
 def _save(step: Step, lease: Lease, before: Snapshot, plan: _Plan) -> Snapshot:
     after = plan.snapshot
-    known = {j.name: j for j in before.jobs}
-    changed = tuple(j for j in after.jobs if j.name in known and j is not known[j.name] and j != known[j.name])
+    # What is added stands behind the others.
+    pairs = zip(before.jobs, after.jobs, strict=False)
+    changed = tuple([new for old, new in pairs if new is not old and new != old])
     if after.job == before.job and not changed and not plan.added and not plan.points:
         return after
     now = step.clock.now()

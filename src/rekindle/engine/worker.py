@@ -372,7 +372,7 @@ class Worker:
         wanting = wants_more(snapshot)
         work.specs = tuple(definition.training for definition in snapshot.job.spec.definitions)
         pending = any(j.secondary is SecondaryStatus.PENDING for j in snapshot.running)
-        self._note(work, snapshot.jobs, wanting, pending or snapshot.job.waiting_for is not None)
+        self._note(work, snapshot.running, wanting, pending or snapshot.job.waiting_for is not None)
         if not wanting:
             self.step.suggester.forget(job_id)
         if self.on_step is not None:

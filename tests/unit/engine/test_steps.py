@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
+from types import FrameType
 
 import pytest
 
 from rekindle.domain.decisions import Snapshot
 from rekindle.domain.training_job import MetricPoint, SecondaryStatus, TrainingJob, TrainingJobStatus
-from rekindle.domain.tuning_job import Ending, TuningJobStatus
+from rekindle.domain.tuning_job import Ending, TuningJob, TuningJobStatus
 from rekindle.engine.commands import create_training_job, stop_tuning_job
 from rekindle.engine.memory import Memory
 from rekindle.engine.ports import Lease, LeaseLost, Report, RunKey
@@ -227,6 +229,37 @@ def test_a_step_that_finds_nothing_new_writes_nothing() -> None:
     assert shown[1].job.modified_at == shown[0].job.modified_at + 1, "they train"
     assert shown[2] == shown[1]
     assert engine.store.tuning_job_by_id(job.id) == shown[1].job
+
+
+def _calls_of_a_step(engine: Engine, lease: Lease, job: TuningJob, memory: Memory) -> int:
+    """How many functions one step calls."""
+    count = [0]
+
+    def told(_frame: FrameType, event: str, _argument: object) -> None:
+        count[0] += event in ("call", "c_call")
+
+    step = step_of(engine)
+    former = sys.getprofile()
+    sys.setprofile(told)
+    try:
+        reconcile_tuning_job(step, lease, job.id, (), memory)
+    finally:
+        sys.setprofile(former)
+    return count[0]
+
+
+def test_a_step_that_finds_nothing_new_costs_as_much_after_a_hundred_training_jobs_as_after_ten() -> None:
+    engine = engine_of(Script((1.0,), seconds=5.0))
+    job = engine.create(tuning_spec(jobs=1000))
+    lease, memory, calls = claimed(engine, f"tuning:{job.id}"), Memory(), []
+    for ended in (10, 100):
+        while sum(not t.is_running for t in reconcile_tuning_job(step_of(engine), lease, job.id, (), memory).jobs) < ended:
+            engine.clock.sleep(5)
+        for _ in range(3):
+            reconcile_tuning_job(step_of(engine), lease, job.id, (), memory)
+        calls.append(_calls_of_a_step(engine, lease, job, memory))
+    few, many = calls
+    assert many < few + 90, "not one more for each"
 
 
 def test_where_others_have_their_turn_first_not_even_a_retry_is_started() -> None:
