@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from rekindle.domain.decisions import CurvePoint, ParentJob, Snapshot
-from rekindle.domain.search_plan import trial_of, watches_curves
+from rekindle.domain.search_plan import given_up, trial_of, watches_curves
 from rekindle.domain.training_job import TrainingJob
 from rekindle.domain.tuning_job import TuningJob
 from rekindle.engine.ports import JobStore
@@ -21,10 +21,12 @@ class Memory:
     """The training jobs of one tuning job that had ended by event number ``seq``, and all emissions up to it.
 
     Neither can change, so reading on from there gives what reading everything would give: the same records, at a cost that
-    follows what runs and not what has run. A new one knows nothing and reads everything.
+    follows what runs and not what has run. A new one knows nothing and reads everything. Whose step fails forgets it.
     """
 
     seq: int = _NOTHING
+    #: By which event the search was asked last what it gives up.
+    judged: int = _NOTHING
     _ended: dict[int, TrainingJob] = field(default_factory=dict, repr=False)
     _curves: dict[int, tuple[CurvePoint, ...]] = field(default_factory=dict, repr=False)
     _attempts: dict[int, int] = field(default_factory=dict, repr=False)
@@ -33,7 +35,7 @@ class Memory:
     def read(self, store: JobStore, job_id: int, parents: tuple[ParentJob, ...]) -> Snapshot:
         """All that is recorded about the tuning job. Raises NotFound."""
         job = store.tuning_job_by_id(job_id)
-        if job.seq < self.seq:
+        if job.seq < max(self.seq, self.judged):
             # A copy of the database was put back, or a replica goes on that had not received the last commits.
             self._forget()
         fresh = store.jobs_of(job_id, self.seq)
@@ -44,8 +46,17 @@ class Memory:
         self._remember(job, fresh)
         return Snapshot(job, jobs, parents, dict(self._curves), dict(self._trials))
 
+    def given_up(self, snapshot: Snapshot) -> tuple[int, ...]:
+        """Numbers of running training jobs that the search gives up; none where no event has come since it was last asked: the
+        same history has the same answer, and what it was has been saved."""
+        if snapshot.job.seq == self.judged:
+            return ()
+        found = given_up(snapshot)
+        self.judged = snapshot.job.seq
+        return found
+
     def _forget(self) -> None:
-        self.seq = _NOTHING
+        self.seq = self.judged = _NOTHING
         for known in (self._ended, self._curves, self._attempts, self._trials):
             known.clear()
 

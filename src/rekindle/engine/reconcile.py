@@ -15,7 +15,6 @@ from rekindle.domain.completion import converged, exhausted, final, not_improvin
 from rekindle.domain.decisions import CurvePoint, Finish, Launch, ParentJob, Snapshot, StopTrial, WindDown, decide
 from rekindle.domain.search_plan import (
     ALGORITHM_VERSION,
-    given_up,
     hyperparameters,
     next_definition,
     tuned_values,
@@ -59,9 +58,10 @@ def reconcile_tuning_job(
 ) -> Snapshot:
     """Moves a tuning job on by one step and returns what is recorded then. Raises LeaseLost, NotFound and, once all else is
     recorded and done, whatever kept a suggestion from being made."""
-    before = (memory or Memory()).read(step.store, job_id, parents)
+    memory = memory or Memory()
+    before = memory.read(step.store, job_id, parents)
     collected = _collect(step, before)
-    planned = _plan(step, collected.snapshot, collected.reported)
+    planned = _plan(step, collected.snapshot, collected.reported, memory)
     after = _save(step, lease, before, replace(planned, points=collected.points, events=collected.events))
     _act(step, after, collected.reported)
     if planned.problem is not None:
@@ -214,11 +214,11 @@ def _numbered(folded: list[Folded], seq: int) -> _Numbered:
     return _Numbered({name: tuple(places) for name, places in points.items()}, ends, begins, seq)
 
 
-def _plan(step: Step, snapshot: Snapshot, reported: frozenset[RunKey]) -> _Plan:
+def _plan(step: Step, snapshot: Snapshot, reported: frozenset[RunKey], memory: Memory) -> _Plan:
     waiting = _waiting(step, snapshot.running, reported)
     snapshot = replace(snapshot, jobs=_with(snapshot.jobs, snapshot.running, waiting))
     plan = _Plan(_waiting_for(snapshot, None) if step.at_most != 0 else snapshot)
-    for action in decide(snapshot, step.clock.now(), given_up(snapshot)):
+    for action in decide(snapshot, step.clock.now(), memory.given_up(snapshot)):
         match action:
             case Launch(count):
                 plan = _launch(step, plan, count, reported)

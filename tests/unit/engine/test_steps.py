@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -15,8 +18,9 @@ from rekindle.engine.commands import create_training_job, stop_tuning_job
 from rekindle.engine.memory import Memory
 from rekindle.engine.ports import Lease, LeaseLost, Report, RunKey
 from rekindle.engine.reconcile import Step, keys, reconcile_training_job, reconcile_tuning_job, wants_more
+from rekindle.storage.store import open_store
 from support.engine import Engine
-from support.simulated import Script, SimulatedExecutor, _Started
+from support.simulated import Script, SimulatedClock, SimulatedExecutor, _Started
 from support.specs import tuning_spec
 
 SLOW = Script((3.0, 2.0, 1.0), seconds=100.0)
@@ -248,9 +252,10 @@ def _calls_of_a_step(engine: Engine, lease: Lease, job: TuningJob, memory: Memor
     return count[0]
 
 
-def test_a_step_that_finds_nothing_new_costs_as_much_after_a_hundred_training_jobs_as_after_ten() -> None:
-    engine = engine_of(Script((1.0,), seconds=5.0))
-    job = engine.create(tuning_spec(jobs=1000))
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_step_that_finds_nothing_new_costs_as_much_after_a_hundred_training_jobs_as_after_ten(early_stopping: bool) -> None:
+    engine = engine_of(Script((2.0, 1.0), seconds=5.0))
+    job = engine.create(replace(tuning_spec(jobs=1000), early_stopping=early_stopping))
     lease, memory, calls = claimed(engine, f"tuning:{job.id}"), Memory(), []
     for ended in (10, 100):
         while sum(not t.is_running for t in reconcile_tuning_job(step_of(engine), lease, job.id, (), memory).jobs) < ended:
@@ -260,6 +265,23 @@ def test_a_step_that_finds_nothing_new_costs_as_much_after_a_hundred_training_jo
         calls.append(_calls_of_a_step(engine, lease, job, memory))
     few, many = calls
     assert many < few + 90, "not one more for each"
+
+
+def test_the_search_is_asked_anew_what_it_gives_up_where_the_database_has_lost_what_it_was_asked_of(tmp_path: Path) -> None:
+    clock, database, copy = SimulatedClock(), tmp_path / "rekindle.db", tmp_path / "copy.db"
+    engine = Engine(lambda _: SLOW, clock, open_store(f"sqlite:///{database}", clock=clock))
+    job = engine.create(replace(tuning_spec(), early_stopping=True))
+    lease, memory = claimed(engine, f"tuning:{job.id}"), Memory()
+    reconcile_tuning_job(step_of(engine), lease, job.id, (), memory)
+    for source, target in ((database, copy), (copy, database)):
+        with closing(sqlite3.connect(source)) as here, closing(sqlite3.connect(target)) as there:
+            here.backup(there)
+        if source is database:
+            clock.sleep(40)
+            seen = reconcile_tuning_job(step_of(engine), lease, job.id, (), memory)
+            assert memory.judged == seen.job.seq > 2, "they have emitted something"
+    assert memory.read(engine.store, job.id, ()).job.seq == 2
+    assert memory.judged < 2
 
 
 def test_where_others_have_their_turn_first_not_even_a_retry_is_started() -> None:
