@@ -370,6 +370,23 @@ class TestProcessExecutor(ExecutorSuite):
         supervisor_of(bench.home, KEY).send_signal(signal.SIGTERM)
         assert finished(executor).state is RunState.LOST
 
+    def test_who_is_asked_about_one_run_looks_at_no_others(
+        self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keys = [RunKey(f"run-{number}", 1) for number in range(3)]
+        for key in keys:
+            executor.launch(bench.run("mark('ready')\ntime.sleep(600)", key=key))
+        until(lambda: bench.marked("ready") == 3, "their start")
+        looked, wait = [], os.waitpid
+        with monkeypatch.context() as replaced:
+            replaced.setattr(os, "waitpid", lambda pid, how: (looked.append(pid), wait(pid, how))[1])
+            assert [executor.report(key).state for key in keys] == [RunState.RUNNING] * 3
+        assert len(looked) == len(set(looked)) == 3
+        for key in keys:
+            executor.stop(key)
+        for key in keys:
+            assert finished(executor, key).state is RunState.STOPPED
+
     def test_a_signal_is_never_sent_to_a_later_process_of_the_same_number(self, bench: Bench) -> None:
         bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
         process._signal(bystander.pid, "1")

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -159,7 +159,7 @@ class ProcessExecutor(Executor):
         if attempt is None:
             return self._without_orders(key)
         with self._mutex:
-            self._reap()
+            self._reap([key])
             reader = self._readers.get(key)
             if reader is None or reader.first > seen:
                 reader = self._readers[key] = attempt.journal()
@@ -182,7 +182,7 @@ class ProcessExecutor(Executor):
             if key not in self._launched:
                 # Though its process may be about to exit still: its files are closed, and their locks gone, a moment earlier.
                 return None
-            self._reap()
+            self._reap([key])
             return Report(key, RunState.RUNNING) if key in self._children else Report(key, RunState.LOST, failure_reason=LOST)
 
     def stop(self, key: RunKey, give_up: bool = False) -> None:
@@ -202,7 +202,7 @@ class ProcessExecutor(Executor):
         """A run whose folder was removed cannot be told by a file, but the signal reaches a supervisor of ours; one of others
         is found by its command line."""
         with self._mutex:
-            self._reap()
+            self._reap([key])
             if key in self._children:
                 os.kill(self._children[key], signal.SIGTERM)
                 return
@@ -214,7 +214,7 @@ class ProcessExecutor(Executor):
         deadline = time.monotonic() + seconds
         while True:
             with self._mutex:
-                self._reap()
+                self._reap(list(self._children))
             with _watched((self._process_of(key) for key in keys), descriptors) as (poll, complete):
                 rest = max(0.0, deadline - time.monotonic())
                 # A supervisor that has not told its number yet has started a moment ago: look again soon.
@@ -335,10 +335,11 @@ class ProcessExecutor(Executor):
         reader = self._readers.get(key) or attempt.journal()
         return reader if reader.read() else None
 
-    def _reap(self) -> None:
-        for key, pid in list(self._children.items()):
+    def _reap(self, keys: Iterable[RunKey]) -> None:
+        # Many runs are each reported on twice a second: to look at all of them each time would cost their number squared.
+        for key in keys:
             with contextlib.suppress(ChildProcessError):
-                if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                if key not in self._children or os.waitpid(self._children[key], os.WNOHANG)[0] == 0:
                     continue
             del self._children[key]
 
