@@ -92,6 +92,7 @@ def build(
     is told there. ``slots`` is how many training jobs run at once where the settings do not say."""
     from rekindle.executors.host import Host
     from rekindle.executors.process import ProcessExecutor
+    from rekindle.executors.ray_cluster import RayCluster
     from rekindle.storage.store import open_store
 
     settings = load_settings() if settings is None else settings
@@ -111,7 +112,7 @@ def build(
         slots=slots,
         instances=settings.instances,
         total=_total(settings),
-        ray=settings.ray_address,
+        cluster=RayCluster(settings.ray_address) if settings.ray_address else None,
     )
     sinks = tuple(r.sink(clock) for r in settings.receivers)
     objects = None if served else own_objects(settings)
@@ -152,7 +153,7 @@ def home_id(home: Path) -> str:
 
 def _total(settings: Settings) -> Amount | None:
     """The CPUs and memory that training jobs share; None where the settings do not count them, or a cluster does."""
-    if settings.ray_address:
+    if settings.on_cluster:
         return None
     if not settings.instances and settings.cpus is None and settings.memory is None:
         return None

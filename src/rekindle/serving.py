@@ -133,7 +133,7 @@ def _preload() -> None:
 def served_app(settings: Settings, address: Address, credentials: Credentials) -> App:
     """The installation as the server and its worker have it: training jobs reach the object store for their own account."""
     ways = (partial(way, settings, address, credentials) for way in (embedded_store_variables, program_variables))
-    slots = None if settings.ray_address else max(4, 2 * cpus())
+    slots = None if settings.on_cluster else max(4, 2 * cpus())
     return build(settings, None if settings.s3_endpoint else Served(*ways), slots=slots)
 
 
@@ -257,7 +257,7 @@ def program_variables(settings: Settings, address: Address, credentials: Credent
     """What the program of an owner's training job needs to reach this server. Nothing where the environment that it inherits
     leads elsewhere already: whoever starts a server with keys of AWS means them for its training jobs."""
     pair, inherited = credentials.for_account(owner.account), settings.environment
-    if settings.ray_address and address.reached_at in _LOOPBACK:
+    if settings.on_cluster and address.reached_at in _LOOPBACK:
         # Another machine's loopback address is another.
         return {}
     leads_here = credentials.find(inherited.get("AWS_ACCESS_KEY_ID", "")) is not None

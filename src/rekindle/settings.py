@@ -73,6 +73,11 @@ class Settings:
         return self.database_url == _own_database(self.home) and not self.home.exists()
 
     @property
+    def on_cluster(self) -> bool:
+        """Whether training jobs run on a cluster, and not on this machine."""
+        return bool(self.ray_address)
+
+    @property
     def runs(self) -> Path:
         """The folder that holds the training jobs' folders."""
         return self.home / "runs"

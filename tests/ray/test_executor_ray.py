@@ -12,6 +12,7 @@ from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Executor, RunKey
 from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
+from rekindle.executors.ray_cluster import RayCluster
 from support.processes import alive
 
 from .conftest import TOKEN, RayHead
@@ -24,7 +25,8 @@ class TestRayExecutor(ExecutorSuite):
 
     def make(self, home: Path, grace: float = 2 * PATIENCE, log_head: int = 1 << 20, log_keep: int = 10 << 20) -> Executor:
         return ProcessExecutor(
-            Host(home, {**ENVIRONMENT, "RAY_AUTH_TOKEN": TOKEN}, grace, log_head, log_keep, ray=self.address), SystemClock()
+            Host(home, {**ENVIRONMENT, "RAY_AUTH_TOKEN": TOKEN}, grace, log_head, log_keep, cluster=RayCluster(self.address)),
+            SystemClock(),
         )
 
     def kill_supervisor(self, executor: Executor, key: RunKey) -> None:

@@ -23,6 +23,7 @@ from rekindle.engine.ports import Executor, RunKey, RunState
 from rekindle.executors.host import Host
 from rekindle.executors.instances import parse_instances
 from rekindle.executors.process import ProcessExecutor
+from rekindle.executors.ray_cluster import RayCluster
 from support.processes import alive
 from support.serving import REKINDLE
 
@@ -52,7 +53,9 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def executor_of(bench: Bench, head: RayHead, **more: Any) -> Executor:
-    return ProcessExecutor(Host(bench.home, {**ENVIRONMENT, "RAY_AUTH_TOKEN": TOKEN}, ray=head.address, **more), SystemClock())
+    return ProcessExecutor(
+        Host(bench.home, {**ENVIRONMENT, "RAY_AUTH_TOKEN": TOKEN}, cluster=RayCluster(head.address), **more), SystemClock()
+    )
 
 
 def tune(folder: Path, head: RayHead, *before: str) -> subprocess.CompletedProcess[str]:

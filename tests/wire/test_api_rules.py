@@ -839,7 +839,7 @@ def test_a_cluster_that_is_away_is_told_but_not_where_it_is(monkeypatch: pytest.
         monkeypatch.setattr(service.engine.executor, "check", check)
         with pytest.raises(ClientError) as refused:
             service.client.create_training_job(**training_request())
-    told = "The Ray cluster on which training jobs run cannot be reached; the server's log says why. Please try again."
+    told = "The cluster on which training jobs run cannot be reached; the server's log says why. Please try again."
     assert refused.value.response["Error"] == {"Code": "ServiceUnavailable", "Message": told}
 
 

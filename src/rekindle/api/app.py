@@ -85,5 +85,5 @@ def _away(error: StoreUnavailable) -> str:
     if error.uri:
         return f"{error.uri}: the object store does not answer"
     if isinstance(error, ClusterUnavailable):
-        return "The Ray cluster on which training jobs run cannot be reached; the server's log says why"
+        return "The cluster on which training jobs run cannot be reached; the server's log says why"
     return "The service is not available at the moment"

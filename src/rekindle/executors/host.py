@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from rekindle.domain.training_job import STOP_GRACE_SECONDS, Owner, TrainingSpec
+from rekindle.engine.ports import Run
 from rekindle.executors import logfile
 from rekindle.executors.images import ImageRule
 from rekindle.executors.instances import InstanceType
 from rekindle.executors.ledger import Amount
+from rekindle.executors.programs import Elsewhere, Program
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Host:
     ``images`` is what the user says of images, before what we know of them. ``hidden`` are folders that no copy of a source
     holds. ``slots`` is how many runs this machine has at once (None: no limit), those of other executors with the same root
     among them; ``total`` the CPUs and memory that they share (None: not counted), of which ``instances`` says what each takes.
-    ``ray`` is the address of the Ray cluster on which training jobs run; empty: they run on this machine.
+    ``cluster`` is where training jobs run; None: on this machine.
     """
 
     root: Path
@@ -43,7 +46,7 @@ class Host:
     slots: int | None = None
     instances: tuple[InstanceType, ...] = ()
     total: Amount | None = None
-    ray: str = ""
+    cluster: Cluster | None = None
 
     @property
     def path(self) -> str:
@@ -54,6 +57,39 @@ class Host:
     def path_of(self, spec: TrainingSpec, first: Sequence[str] = ()) -> str:
         """PATH for a training job: the folders that come ``first``, its own PATH, then everybody's."""
         return _joined(*first, spec.environment.get("PATH", ""), self.path)
+
+
+class Cluster(Protocol):
+    """A cluster on which training jobs run. All else, from the inputs to the journal, is their supervisors', which follow a
+    program there by a process of ours (docs/decisions/0050)."""
+
+    @property
+    def name(self) -> str:
+        """What it is called within a sentence."""
+        ...
+
+    def check(self, spec: TrainingSpec, host: Host) -> None:
+        """Raises Unsupported for a training job that cannot be run there."""
+        ...
+
+    def check_answers(self, host: Host) -> None:
+        """Raises ClusterUnavailable where it does not answer or does not let us in: told now, and not by the failure of
+        training jobs, one after the other."""
+        ...
+
+    def absence(self, host: Host) -> str:
+        """Why it cannot be reached, found out within a few seconds, for a worker waits; empty where it can."""
+        ...
+
+    def inherited(self, environment: Mapping[str, str]) -> Mapping[str, str]:
+        """What a program there has of our environment."""
+        ...
+
+    def elsewhere(self, run: Run, folder: Path, host: Host, program: Program, environment: Mapping[str, str]) -> Elsewhere:
+        """A run's program, with what it sees, as one that runs there. The command that follows it passes on what it prints,
+        ends it at SIGTERM, ends with its exit code, and writes into ``workdir.LOST`` of the attempt why the cluster has lost
+        it, where it has. ``removal`` ends it where that command was killed; it does not wait for a cluster that is silent."""
+        ...
 
 
 def _joined(*paths: str) -> str:

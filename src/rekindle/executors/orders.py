@@ -109,7 +109,7 @@ def _program(run: Run, host: Host) -> Program:
     algorithm = run.spec.algorithm
     if algorithm.command is not None:
         # The Python of a cluster is its nodes'.
-        program = command_program(algorithm, run.hyperparameters, None if host.ray else host.path_of(run.spec))
+        program = command_program(algorithm, run.hyperparameters, None if host.cluster else host.path_of(run.spec))
         # One host has nobody to look for, and to make a view takes almost as long as all else of a short job.
         several = run.spec.resources.instance_count > 1
         return replace(program, argv=(*view("hosts"), *program.argv)) if several else program
@@ -119,9 +119,9 @@ def _program(run: Run, host: Host) -> Program:
 
 def _elsewhere(run: Run, folder: Path, host: Host, program: Program, told: contract.Told) -> Elsewhere | None:
     """The program where it does not run as a process of ours."""
-    if host.ray:
-        ray_cluster.check(run.spec, host)
-        return ray_cluster.ray_job_of(run, folder, host, program, _environment(run, folder, host, program, told))
+    if host.cluster:
+        host.cluster.check(run.spec, host)
+        return host.cluster.elsewhere(run, folder, host, program, _environment(run, folder, host, program, told))
     return None if program.container is None else _container(run, folder, host, program, program.container)
 
 
@@ -203,7 +203,7 @@ def _told(run: Run, folder: Path, host: Host, program: Program, name: str) -> co
 
 def _environment(run: Run, folder: Path, host: Host, program: Program, told: contract.Told) -> dict[str, str]:
     """What the program sees; later wins: defaults, the user's shell, the way to AWS, the program's, the job's, the contract."""
-    shell = ray_cluster.inherited(host.environment) if host.ray else host.environment
+    shell = host.cluster.inherited(host.environment) if host.cluster else host.environment
     base = {n: v for n, v in shell.items() if n != "PYTHONHOME" or not program.first_on_path}
     job = {
         **_names(run),
@@ -252,7 +252,7 @@ def _names(run: Run) -> dict[str, str]:
 
 def _cpus(run: Run, host: Host) -> int:
     """How many CPUs each of a job's programs is meant to use: as it asks for, as its instance type has, or its share."""
-    share = 1.0 if host.ray else machine.cpus() / _processes(run)
+    share = 1.0 if host.cluster else machine.cpus() / _processes(run)
     return max(1, int(asked(host.instances, run.spec.resources).amount.cpus or share))
 
 
@@ -267,7 +267,7 @@ def _gpus_each(run: Run, host: Host) -> int:
     if "CUDA_VISIBLE_DEVICES" in run.spec.environment:
         return len(machine.gpus(run.spec.environment))
     wanted = asked(host.instances, run.spec.resources).gpus
-    if host.ray:
+    if host.cluster:
         return wanted
     names = machine.gpus(host.environment)
     return min(len(names), wanted or max(1, len(names) // _processes(run)))
@@ -276,7 +276,7 @@ def _gpus_each(run: Run, host: Host) -> int:
 def _gpus(run: Run, host: Host) -> list[str]:
     """The folder of the locks, how many to take, and of which."""
     names = machine.gpus(host.environment)
-    if not names or host.ray or "CUDA_VISIBLE_DEVICES" in run.spec.environment:
+    if not names or host.cluster or "CUDA_VISIBLE_DEVICES" in run.spec.environment:
         return []
     return [str(host.root), str(_gpus_each(run, host)), *names]
 

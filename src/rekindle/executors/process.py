@@ -23,7 +23,7 @@ from rekindle.engine.log import log
 from rekindle.engine.paths import path_in
 from rekindle.engine.ports import NO_POINTS, Clock, Executor, Report, Run, RunKey, RunState, SourceSize, StoreUnavailable
 from rekindle.engine.processes import start_of
-from rekindle.executors import access, checks, logfile, orders, ray_cluster, ray_job, workdir
+from rekindle.executors import access, checks, logfile, orders, workdir
 from rekindle.executors.attempts import LOST, Attempt
 from rekindle.executors.folders import Folders, safe
 from rekindle.executors.host import Host
@@ -76,17 +76,17 @@ class ProcessExecutor(Executor):
             check_entrypoint(spec, self._host)
             check_formats(spec, hyperparameters or {}, self._host.images)
         else:
-            check_command(spec.algorithm, self._host.path_of(spec), on_node=bool(self._host.ray))
-        if self._host.ray:
-            ray_cluster.check(spec, self._host)
+            check_command(spec.algorithm, self._host.path_of(spec), on_node=self._host.cluster is not None)
+        if self._host.cluster:
+            self._host.cluster.check(spec, self._host)
         self._slots.check(spec)
         checks.check_channels(spec, self._host.transfer)
         checks.check_places(spec, self._host.transfer)
         checks.check_checkpoints(spec, self._host)
         checks.check_source(spec, static, self._host)
         checks.check_environment(spec)
-        if self._host.ray:
-            ray_cluster.check_answers(self._host)
+        if self._host.cluster:
+            self._host.cluster.check_answers(self._host)
 
     def metrics_of(self, spec: TrainingSpec) -> tuple[MetricDefinition, ...]:
         """See Executor."""
@@ -116,13 +116,14 @@ class ProcessExecutor(Executor):
         if away := checks.away(spec):
             # A disk that is not mounted yet, a folder that was moved: each training job would fail of it, one after the other.
             return Room(0, f"waits for {away}, which is not there: bring it back, and it goes on", ever=False)
-        why = self._absence_of_cluster()
-        return Room(0, f"waits for the Ray cluster, which cannot be reached: {why}") if why else self._slots.room(spec)
+        if self._host.cluster and (why := self._absence_of_cluster()):
+            return Room(0, f"waits for {self._host.cluster.name}, which cannot be reached: {why}")
+        return self._slots.room(spec)
 
     def _absence_of_cluster(self) -> str:
         """Why our cluster takes nothing now; empty where it does, or there is none."""
-        if self._host.ray and self._clock.now() >= self._absence_holds:
-            self._absence = ray_cluster.absence(self._host, ray_job.GLIMPSE_SECONDS)
+        if self._host.cluster and self._clock.now() >= self._absence_holds:
+            self._absence = self._host.cluster.absence(self._host)
             self._absence_holds = self._clock.now() + _ANSWER_HOLDS_SECONDS
         return self._absence
 

@@ -8,13 +8,14 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rekindle.domain.errors import Unsupported
 from rekindle.domain.training_job import TrainingSpec
 from rekindle.engine.ports import ClusterUnavailable, Run
 from rekindle.executors import ray_job, workdir
-from rekindle.executors.host import Host
+from rekindle.executors.host import Cluster, Host
 from rekindle.executors.instances import asked
 from rekindle.executors.leftovers import RUN_MARK
 from rekindle.executors.programs import Elsewhere, Program
@@ -39,69 +40,79 @@ _LINGER_SECONDS = 5
 _LOOK_SECONDS = 5
 
 
-def check(spec: TrainingSpec, host: Host) -> None:
-    """Raises Unsupported for a training job that cannot be run on a Ray cluster."""
-    if spec.resources.instance_count > 1:
-        field = "resources.instances"
-        message = f"{field}: {spec.resources.instance_count}: a training job is one program on a Ray cluster."
-        raise Unsupported(message, "Ask for one instance; within it, Ray Train and ray.init() reach the whole cluster.", field)
-    if runs_container(spec.algorithm, host.images):
-        message = f"image: {spec.algorithm.image!r}: images are not run as containers on a Ray cluster."
-        raise Unsupported(message, "Let images.yaml choose a Python environment that all nodes have (docs/ray.md).", "image")
+@dataclass(frozen=True)
+class RayCluster(Cluster):
+    """A Ray cluster, by the URL of its dashboard."""
 
+    address: str
+    name: str = "the Ray cluster"
 
-def check_answers(host: Host) -> None:
-    """Raises ClusterUnavailable where the cluster does not answer or does not let us in: told now, and not by the failure of
-    training jobs, one after the other."""
-    if why := absence(host):
-        message = f"REKINDLE_RAY_ADDRESS: {host.ray!r}: no Ray cluster can be reached there: {why}"
-        raise ClusterUnavailable(message, f"{ray_job.WAY_OUT}.")
+    def check(self, spec: TrainingSpec, host: Host) -> None:
+        """See Cluster."""
+        if spec.resources.instance_count > 1:
+            field = "resources.instances"
+            message = f"{field}: {spec.resources.instance_count}: a training job is one program on a Ray cluster."
+            raise Unsupported(
+                message, "Ask for one instance; within it, Ray Train and ray.init() reach the whole cluster.", field
+            )
+        if runs_container(spec.algorithm, host.images):
+            message = f"image: {spec.algorithm.image!r}: images are not run as containers on a Ray cluster."
+            raise Unsupported(
+                message, "Let images.yaml choose a Python environment that all nodes have (docs/ray.md).", "image"
+            )
 
+    def check_answers(self, host: Host) -> None:
+        """See Cluster."""
+        if why := self._absence(host, ray_job.ANSWER_SECONDS):
+            message = f"REKINDLE_RAY_ADDRESS: {self.address!r}: no Ray cluster can be reached there: {why}"
+            raise ClusterUnavailable(message, f"{ray_job.WAY_OUT}.")
 
-def absence(host: Host, seconds: float = ray_job.ANSWER_SECONDS) -> str:
-    """Why no cluster answers us; empty where one does."""
-    try:
-        # Any job will do: what counts is who says that it is not there.
-        ray_job.Cluster(host.ray, seconds, host.environment).job("rekindle")
-        return ""
-    except (ray_job.Silent, ray_job.Refused) as error:
-        return str(error)
+    def absence(self, host: Host) -> str:
+        """See Cluster."""
+        return self._absence(host, ray_job.GLIMPSE_SECONDS)
 
+    def inherited(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """See Cluster."""
+        return {name: value for name, value in environment.items() if name not in _OURS_ALONE}
 
-def inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a program on a node has of our environment."""
-    return {name: value for name, value in environment.items() if name not in _OURS_ALONE}
+    def elsewhere(self, run: Run, folder: Path, host: Host, program: Program, environment: Mapping[str, str]) -> Elsewhere:
+        """See Cluster. A Ray job."""
+        control = workdir.attempt_of(folder, run.key.attempt)
+        launch = f"{control}/{ray_job.LAUNCH}"
+        script = shlex.quote(launch)
+        # Drawn, for Ray never forgets an id: a job that is made again under its name would be taken for the former, and end as
+        # that did. An attempt begins once, by these orders alone.
+        job = f"rekindle-{run.key.name}-{os.urandom(4).hex()}-{run.key.attempt}"
+        told = {
+            "address": self.address,
+            "id": job,
+            "folder": str(folder),
+            "control": control,
+            "lost": f"{control}/{workdir.LOST}",
+            "request": {
+                # Not the program with its variables: whoever may see the cluster's dashboard would see them.
+                # By its first line, for what waits in Ray's queue may be of a former job in this very folder.
+                "entrypoint": f"{_looks_for(job)} {script} || exit {ray_job.NO_FOLDER}; exec sh {script}",
+                "metadata": {"rekindle": run.key.name},
+                "runtime_env": {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(math.ceil(host.grace_seconds))}},
+                **_resources(run, host),
+            },
+        }
+        files = {
+            launch: _launch(job, run, folder, host, program, environment),
+            f"{control}/{ray_job.DESCRIPTION}": json.dumps(told),
+            # There before anybody looks for it: a network's file system remembers for a minute that a file is not there.
+            f"{control}/{ray_job.OUTPUT}": "",
+        }
+        return Elsewhere(files, [*_FOLLOWER, "run", control], [*_FOLLOWER, "ask", control])
 
-
-def ray_job_of(run: Run, folder: Path, host: Host, program: Program, environment: Mapping[str, str]) -> Elsewhere:
-    """A run's program as a Ray job."""
-    control = workdir.attempt_of(folder, run.key.attempt)
-    launch = f"{control}/{ray_job.LAUNCH}"
-    # Drawn, for Ray never forgets an id: a job that is made again under its name would be taken for the former, and end as that
-    # did. An attempt begins once, by these orders alone.
-    job = f"rekindle-{run.key.name}-{os.urandom(4).hex()}-{run.key.attempt}"
-    told = {
-        "address": host.ray,
-        "id": job,
-        "folder": str(folder),
-        "control": control,
-        "lost": f"{control}/{workdir.LOST}",
-        "request": {
-            # Not the program with its variables: whoever may see the cluster's dashboard would see them.
-            # By its first line, for what waits in Ray's queue may be of a former job in this very folder.
-            "entrypoint": f"{_looks_for(job)} {shlex.quote(launch)} || exit {ray_job.NO_FOLDER}; exec sh {shlex.quote(launch)}",
-            "metadata": {"rekindle": run.key.name},
-            "runtime_env": {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(math.ceil(host.grace_seconds))}},
-            **_resources(run, host),
-        },
-    }
-    files = {
-        launch: _launch(job, run, folder, host, program, environment),
-        f"{control}/{ray_job.DESCRIPTION}": json.dumps(told),
-        # There before anybody looks for it: a network's file system remembers for a minute that a file is not there.
-        f"{control}/{ray_job.OUTPUT}": "",
-    }
-    return Elsewhere(files, [*_FOLLOWER, "run", control], [*_FOLLOWER, "ask", control])
+    def _absence(self, host: Host, seconds: float) -> str:
+        try:
+            # Any job will do: what counts is who says that it is not there.
+            ray_job.Cluster(self.address, seconds, host.environment).job("rekindle")
+            return ""
+        except (ray_job.Silent, ray_job.Refused) as error:
+            return str(error)
 
 
 def end_of_former(run: Run, folder: Path) -> list[str]:

@@ -42,7 +42,7 @@ class Slots:
     """The slots, GPUs, CPUs and memory of a host; their locks lie below its root."""
 
     def __init__(self, host: Host) -> None:
-        self._elsewhere = bool(host.ray)
+        self._elsewhere = host.cluster is not None
         gpus = () if self._elsewhere else machine.gpus(host.environment)
         self._gpus = [(name, host.root / f"{name}.lock") for name in gpus]
         self._slots = [(str(n), host.root / _SLOTS / f"{n}.lock") for n in range(host.slots or 0)]

@@ -32,7 +32,7 @@ from rekindle.executors.leftovers import RUN_MARK
 from rekindle.executors.orders import orders_of
 from rekindle.executors.process import ProcessExecutor
 from rekindle.executors.programs import Program
-from rekindle.executors.ray_cluster import inherited, ray_job_of
+from rekindle.executors.ray_cluster import RayCluster
 from support.processes import alive
 from support.serving import until
 
@@ -43,9 +43,9 @@ PLAIN = Resources()
 def job(folder: Path, *argv: str, attempt: int = 1, resources: Resources = PLAIN, **host: Any) -> dict[str, Any]:
     """A run's Ray job with its files on the disk, as a supervisor would leave them."""
     run = Run(RunKey("job", attempt), TrainingSpec(Algorithm(command="true"), resources=resources), {})
-    where = Host(folder / "home", {"PATH": os.environ["PATH"]}, ray=ADDRESS, **host)
+    where = Host(folder / "home", {"PATH": os.environ["PATH"]}, cluster=RayCluster(ADDRESS), **host)
     environment = {"PATH": os.environ["PATH"], "A": "b c", RUN_MARK: "mark"}
-    made = ray_job_of(run, folder, where, Program(argv=argv), environment)
+    made = RayCluster(ADDRESS).elsewhere(run, folder, where, Program(argv=argv), environment)
     (folder / "code").mkdir(exist_ok=True)
     for path, text in made.files.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def test_it_asks_for_what_the_job_or_its_instance_type_needs(tmp_path: Path) -> 
 @pytest.mark.parametrize("ray", [ADDRESS, "http://another:8265", ""])
 def test_a_second_attempt_begins_with_the_end_of_the_first_wherever_that_was_sent(tmp_path: Path, ray: str) -> None:
     run = Run(RunKey("job", 2), TrainingSpec(Algorithm(command="true")), {})
-    host = Host(tmp_path / "home", {"PATH": os.environ["PATH"]}, ray=ray)
+    host = Host(tmp_path / "home", {"PATH": os.environ["PATH"]}, cluster=RayCluster(ray) if ray else None)
     assert orders_of(run, tmp_path, host)["before"] == []
     first = job(tmp_path, "true")
     *_, verb, folder = orders_of(run, tmp_path, host)["before"]
@@ -324,7 +324,7 @@ def test_a_server_that_is_no_ray_takes_no_job_and_is_named(tmp_path: Path, answe
 
 def asked_for(monkeypatch: pytest.MonkeyPatch, folder: Path, address: str, **environment: str) -> str:
     """Why a training job is not accepted where the cluster's address is this."""
-    host = Host(folder, {"PATH": os.environ["PATH"], **environment}, ray=address)
+    host = Host(folder, {"PATH": os.environ["PATH"], **environment}, cluster=RayCluster(address))
     with pytest.raises(ClusterUnavailable) as caught:
         ProcessExecutor(host, SystemClock()).check(TrainingSpec(Algorithm(command="true")))
     assert caught.value.hint.startswith("Set REKINDLE_RAY_ADDRESS to ")
@@ -391,7 +391,7 @@ def test_a_job_that_waits_in_the_cluster_says_for_what(
 def test_nothing_starts_while_the_cluster_cannot_be_reached_and_it_is_told_why(tmp_path: Path) -> None:
     run = Run(RunKey("job", 1), TrainingSpec(Algorithm(command="true")), {})
     with head(lambda *_: (401, "Unauthorized: Missing authentication token")) as (address, asked):
-        executor = ProcessExecutor(Host(tmp_path, {"PATH": os.environ["PATH"]}, ray=address), SystemClock())
+        executor = ProcessExecutor(Host(tmp_path, {"PATH": os.environ["PATH"]}, cluster=RayCluster(address)), SystemClock())
         why = "waits for the Ray cluster, which cannot be reached: 401: Unauthorized: Missing authentication token"
         assert executor.room(run.spec) == Room(0, why)
         executor.launch(run)
@@ -399,7 +399,7 @@ def test_nothing_starts_while_the_cluster_cannot_be_reached_and_it_is_told_why(t
         # Not asked again for each training job.
         assert len(asked) == 1
     with head(lambda *_: UNKNOWN) as (address, _asked):
-        executor = ProcessExecutor(Host(tmp_path, {"PATH": os.environ["PATH"]}, ray=address), SystemClock())
+        executor = ProcessExecutor(Host(tmp_path, {"PATH": os.environ["PATH"]}, cluster=RayCluster(address)), SystemClock())
         assert executor.room(run.spec) == Room()
 
 
@@ -580,7 +580,7 @@ def test_what_does_not_run_there_is_refused_and_says_why(tmp_path: Path, spec: T
     engine.write_text("#!/bin/sh\n")
     engine.chmod(0o755)
     rules = (ImageRule("own", run="container", engine="podman"),)
-    host = Host(tmp_path, {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, images=rules, ray=ADDRESS)
+    host = Host(tmp_path, {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, images=rules, cluster=RayCluster(ADDRESS))
     with pytest.raises(Unsupported, match="^" + said.replace(".", r"\.")) as caught:
         ProcessExecutor(host, SystemClock()).check(spec)
     assert caught.value.hint
@@ -589,4 +589,4 @@ def test_what_does_not_run_there_is_refused_and_says_why(tmp_path: Path, spec: T
 def test_a_node_does_not_hear_of_what_only_this_machine_has() -> None:
     ours = {"PATH": "/bin", "TMPDIR": "/scratch", "CUDA_VISIBLE_DEVICES": "0", "RAY_AUTH_TOKEN": "t"}
     ours |= {"RAY_ADDRESS": "auto", "RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"}
-    assert inherited(ours) == {"PATH": "/bin", "RAY_AUTH_TOKEN": "t"}
+    assert RayCluster(ADDRESS).inherited(ours) == {"PATH": "/bin", "RAY_AUTH_TOKEN": "t"}
