@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -23,14 +24,36 @@ from support.simulated import SimulatedClock
 from support.specs import tuning_spec
 
 
-class AFile:
+class Place(Protocol):
+    """Where a sink leads, below a folder of the test's; ``told`` stands in the error of one that is away."""
+
+    told: str
+    sink: Sink
+
+    def __init__(self, folder: Path) -> None: ...
+
+    def leave(self) -> None:
+        """From now on it takes nothing."""
+
+    def come_back(self) -> None:
+        """It takes events again."""
+
+    def heard(self) -> list[str]:
+        """All that it was told, in order."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what it holds."""
+
+
+class AFile(Place):
     """A file, whose folder can be away as on a disk that is not mounted."""
 
     told = "file.jsonl: "
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "events" / "file.jsonl"
-        self.sink: Sink = EventFile(self._path, "ear")
+        self.sink = EventFile(self._path, "ear")
 
     def leave(self) -> None:
         if self._path.parent.exists():
@@ -46,7 +69,7 @@ class AFile:
         return self._path.read_text().splitlines() if self._path.exists() else []
 
 
-class APipe:
+class APipe(Place):
     """A pipe, as ``/dev/stdout`` may be one, whose reader can be away."""
 
     told = "nobody reads it"
@@ -54,7 +77,7 @@ class APipe:
     def __init__(self, folder: Path) -> None:
         self._path, self._heard = folder / "pipe", b""
         os.mkfifo(self._path)
-        self.sink: Sink = EventFile(self._path, "ear")
+        self.sink = EventFile(self._path, "ear")
         self.come_back()
 
     def leave(self) -> None:
@@ -69,6 +92,9 @@ class APipe:
             self._heard += chunk
         return self._heard.decode().splitlines()
 
+    def close(self) -> None:
+        os.close(self._reading)
+
     def _read(self) -> bytes:
         try:
             return os.read(self._reading, 65_536)
@@ -76,16 +102,16 @@ class APipe:
             return b""
 
 
-class AWebhook:
+class AWebhook(Place):
     """A server, which can be down."""
 
     told = "refused"
 
-    def __init__(self) -> None:
+    def __init__(self, _folder: Path) -> None:
         self._servers: list[Receiver] = []
         self._up, self._port = ExitStack(), 0
         self.come_back()
-        self.sink: Sink = Webhook(self._servers[0].url, b"", SimulatedClock(), "ear")
+        self.sink = Webhook(self._servers[0].url, b"", SimulatedClock(), "ear")
 
     def leave(self) -> None:
         self._up.close()
@@ -96,6 +122,9 @@ class AWebhook:
 
     def heard(self) -> list[str]:
         return [body.decode() for server in self._servers for _, body in server.got]
+
+    def close(self) -> None:
+        self._up.close()
 
 
 class ARefusingWebhook(AWebhook):
@@ -112,20 +141,11 @@ class ARefusingWebhook(AWebhook):
         self._servers[0].status = 200
 
 
-Place = AFile | APipe | AWebhook
-
-
-@pytest.fixture(params=["file", "pipe", "webhook", "refusing webhook"])
+@pytest.fixture(params=[AFile, APipe, AWebhook, ARefusingWebhook])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    if request.param == "file":
-        yield AFile(tmp_path)
-        return
-    if request.param == "pipe":
-        found: Place = APipe(tmp_path)
-    else:
-        found = AWebhook() if request.param == "webhook" else ARefusingWebhook()
+    found: Place = request.param(tmp_path)
     yield found
-    AWebhook.leave(found) if isinstance(found, AWebhook) else found.leave()
+    found.close()
 
 
 @pytest.fixture
