@@ -30,7 +30,8 @@ from support.simulated import SimulatedClock
 from support.specs import tuning_spec
 
 from .executor_suite import KEY, PATIENCE, WAIT_FOREVER, Bench, finished
-from .test_executor_process import ENVIRONMENT, no_room, supervisor_of
+from .supervised_suite import ENVIRONMENT, supervisor_of
+from .test_executor_process import no_room
 
 OTHER = RunKey("job-2", 1)
 

@@ -32,21 +32,15 @@ from rekindle.executors.journal import JournalReader
 from rekindle.executors.process import ProcessExecutor
 from support.processes import alive
 
-from .executor_suite import IGNORE_SIGTERM, KEY, PATIENCE, WAIT_FOREVER, Bench, ExecutorSuite, archived, finished, until
+from .executor_suite import IGNORE_SIGTERM, KEY, PATIENCE, WAIT_FOREVER, Bench, archived, finished, until
+from .supervised_suite import ENVIRONMENT, SupervisedSuite, supervisor_of
 
-ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
 #: Longer than a file's name may be.
 LONG = "long" * 100
 
 
 def attempt_of(bench: Bench, key: RunKey = KEY) -> Path:
     return bench.home / "tuning" / key.name / ".rekindle" / str(key.attempt)
-
-
-def supervisor_of(bench_home: Path, key: RunKey) -> psutil.Process:
-    reader = JournalReader(bench_home / ".by-name" / key.name / ".rekindle" / str(key.attempt) / "journal.jsonl")
-    until(lambda: reader.read() and reader.supervisor, "the supervisor's number")
-    return psutil.Process(reader.supervisor[0])
 
 
 def launch_and_die(command: list[str], seconds: float) -> None:
@@ -64,15 +58,7 @@ def no_room(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-class TestProcessExecutor(ExecutorSuite):
-    def make(self, home: Path, grace: float = 2 * PATIENCE, log_head: int = 1 << 20, log_keep: int = 10 << 20) -> Executor:
-        return ProcessExecutor(Host(home, ENVIRONMENT, grace, log_head, log_keep), SystemClock())
-
-    def kill_supervisor(self, executor: Executor, key: RunKey) -> None:
-        supervisor = supervisor_of(executor._host.root, key)
-        supervisor.kill()
-        until(lambda: not alive(supervisor.pid), "its death")
-
+class TestProcessExecutor(SupervisedSuite):
     def test_a_supervisor_that_does_not_begin_is_told_and_started_again_after_a_while(
         self, bench: Bench, executor: Executor, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -35,7 +35,7 @@ from support.simulated import SimulatedClock
 
 from .executor_suite import KEY, finished, until
 from .objects_suite import ObjectStoreSuite
-from .test_executor_process import ENVIRONMENT, supervisor_of
+from .supervised_suite import ENVIRONMENT, supervisor_of
 
 TRANSFER = (sys.executable, "-I", "-m", "rekindle.objects.transfer")
 

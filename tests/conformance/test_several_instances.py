@@ -17,7 +17,7 @@ from rekindle.executors.host import Host
 from rekindle.executors.process import ProcessExecutor
 
 from .executor_suite import KEY, WAIT_FOREVER, Bench, archived, finished
-from .test_executor_process import ENVIRONMENT
+from .supervised_suite import ENVIRONMENT
 
 THREE = Resources(instance_count=3)
 HOST = "host = os.environ['SM_CURRENT_HOST']\n"

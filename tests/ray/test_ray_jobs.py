@@ -16,7 +16,7 @@ import pytest
 
 from conformance.executor_suite import KEY, WAIT_FOREVER, Bench, finished
 from conformance.executor_suite import until as soon
-from conformance.test_executor_process import ENVIRONMENT, supervisor_of
+from conformance.supervised_suite import ENVIRONMENT, supervisor_of
 from rekindle.domain.training_job import Resources
 from rekindle.engine.clock import SystemClock
 from rekindle.engine.ports import Executor, RunKey, RunState
