@@ -193,6 +193,7 @@ def test_a_node_ends_a_program_whose_folder_is_gone_or_another_s_and_none_that_i
     assert node.wait(30) == 137
     with pytest.raises(subprocess.TimeoutExpired):
         again.wait(1)
+    until(lambda: (made["control"] / ray_job.OUTPUT).read_text().endswith("ready\n"), 30)
     ray_job.withdraw(str(made["control"]))
     assert again.wait(30) == 137
 
