@@ -240,6 +240,17 @@ def test_a_second_ctrl_c_leaves_at_once_while_the_first_is_told(job, home, tmp_p
     assert tuning.returncode == 130
 
 
+def test_ctrl_c_that_is_ignored_from_the_start_stays_so(job, home, tmp_path, trials):
+    """A terminal sends it to all that a script has begun, and what that runs in the background goes on."""
+    begun = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", REKINDLE, "tune", job]
+    tuning = subprocess.Popen(begun, env={**os.environ, "REKINDLE_HOME": str(home)}, stdout=subprocess.DEVNULL)
+    until(lambda: len(_training_processes(tmp_path / "gate")) == 2)
+    tuning.send_signal(signal.SIGINT)
+    (tmp_path / "gate").touch()
+    assert tuning.wait(PATIENCE) == 0
+    assert [t["status"] for t in trials()] == ["Completed"] * 4
+
+
 ENDINGS = pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
 
 

@@ -29,7 +29,7 @@ class Display(Protocol):
 
 class Interrupt:
     """Turns the first Ctrl-C (or SIGTERM) into a wish to leave after the step in hand, of which ``tell`` hears; the second one
-    leaves at once."""
+    leaves at once. What is ignored, as Ctrl-C is where a script began us in the background, stays so."""
 
     def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
         self.requested = False
@@ -38,13 +38,14 @@ class Interrupt:
 
     def __enter__(self) -> Interrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._take)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._take)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self.requested:
+        if self.requested and signal.SIGINT in self._before:
             # The first one has had its effect: one more is the second, whatever is told of the first by then.
             signal.signal(signal.SIGINT, leave)
 
