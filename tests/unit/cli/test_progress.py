@@ -171,7 +171,7 @@ def test_the_picture():
     training = replace(running(4, start=125.0), secondary=SecondaryStatus.TRAINING)
     waiting = replace(running(6, start=None), secondary=SecondaryStatus.PENDING)
     jobs = (ended(1, 0.5), ended(2, 0.9), failed(3, "no data"), training, running(5, start=None), waiting)
-    console = Console(width=100, file=io.StringIO())
+    console = Console(width=100, file=io.StringIO(), force_terminal=False)
     console.print(picture(Snapshot(replace(JOB, waiting_for="waits for 2 GPUs"), jobs), now=130.0))
     text = console.file.getvalue()
     for part in (
@@ -191,7 +191,7 @@ def test_the_picture():
 
 def test_the_picture_keeps_to_the_terminal_width():
     wild = replace(ended(1, 0.5), tuned={"x": "0.5", "k": "\x1b[31m[red]" + "long" * 100})
-    console = Console(width=60, file=io.StringIO())
+    console = Console(width=60, file=io.StringIO(), force_terminal=False)
     console.print(picture(Snapshot(JOB, (wild,)), now=130.0))
     assert max(map(len, console.file.getvalue().splitlines())) <= 60
     assert "[red]" in console.file.getvalue()
@@ -201,7 +201,7 @@ def test_the_picture_keeps_to_the_terminal_width():
 def test_results_stay_whole_where_the_picture_has_little_room():
     named = replace(ended(1, 12345.7), objective_metric="validation:loss", tuned={"x": "0.5", "k": "long" * 20})
     why = "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB"
-    console = Console(width=40, file=io.StringIO())
+    console = Console(width=40, file=io.StringIO(), force_terminal=False)
     console.print(picture(Snapshot(JOB, (named, failed(2, why), running(3))), now=130.0))
     lines = console.file.getvalue().splitlines()
     assert lines[-3].startswith("#1  validation:loss=12345.7  ")
@@ -214,7 +214,7 @@ def test_the_picture_keeps_to_a_few_lines_for_the_best_of_many_parameters():
     definition = replace(DEFINITION, ranges=tuple(Continuous(name, 0, 1) for name in names))
     job = replace(JOB, spec=replace(SPEC, definitions=(definition,)))
     best = replace(ended(1, 0.5), tuned=dict.fromkeys(names, "0.125"))
-    console = Console(width=60, file=io.StringIO())
+    console = Console(width=60, file=io.StringIO(), force_terminal=False)
     console.print(picture(Snapshot(job, (best, running(2))), now=130.0))
     lines = console.file.getvalue().splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("best acc=0.5"))
