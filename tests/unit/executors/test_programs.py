@@ -129,8 +129,7 @@ def test_what_the_system_may_start_is_not_refused(content: bytes, tmp_path: Path
 
 
 def test_line_ends_as_on_windows_are_no_fault_of_a_perl_script_with_options(tmp_path: Path) -> None:
-    (tmp_path / "perl").symlink_to("/bin/sh")
-    (tmp_path / "x").write_bytes(b"#!%s/perl -w\r\n" % os.fsencode(tmp_path))
+    (tmp_path / "x").write_bytes(b"#!./perl -w\r\n")
     (tmp_path / "x").chmod(0o755)
     programs.check_command(Algorithm(command="./x", source=str(tmp_path)), os.environ["PATH"])
 
