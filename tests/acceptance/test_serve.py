@@ -311,10 +311,10 @@ def test_a_taken_port_is_said_in_one_line_and_by_whom_it_is_taken(serving: Servi
     assert refused(elsewhere, "--port", port) == f"{told} other server.\n"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def port() -> Iterator[int]:
+    with ports.kept() as keeper:
+        yield ports.number(keeper)
 
 
 def test_of_two_servers_that_start_at_once_on_a_port_one_says_that_it_is_taken(tmp_path: Path) -> None:
@@ -354,12 +354,12 @@ def test_of_two_servers_of_a_home_the_one_that_is_left_is_where_clients_are_led(
             assert (elder, announced(settings)) == (None, first)
 
 
-def test_a_server_that_cannot_listen_leaves_the_address_of_the_last_one(tmp_path: Path) -> None:
+def test_a_server_that_cannot_listen_leaves_the_address_of_the_last_one(tmp_path: Path, port: int) -> None:
     settings = Settings(tmp_path, "sqlite://")
     last = Address(port=4321, proxy_port=4322)
     with announcing(settings, last, lambda: None):
         pass
-    address, bound, proxy = _chosen(settings, None, free_port(), None)
+    address, bound, proxy = _chosen(settings, None, port, None)
     _, faster, other_proxy = _chosen(settings, None, address.port, None)
     with bound, proxy, faster, other_proxy:
         faster.listen()
@@ -377,10 +377,10 @@ def test_a_server_that_cannot_listen_leaves_the_address_of_the_last_one(tmp_path
     assert (seen, announced(settings)) == ([address], last)
 
 
-def test_every_address_is_also_the_one_that_env_names(tmp_path: Path) -> None:
+def test_every_address_is_also_the_one_that_env_names(tmp_path: Path, port: int) -> None:
     settings = Settings(tmp_path, "sqlite://")
     try:
-        address, bound, proxy = _chosen(settings, "::", free_port(), None)
+        address, bound, proxy = _chosen(settings, "::", port, None)
     except InvalidValue:
         pytest.skip("this machine has no IPv6")
     with bound, proxy:
@@ -388,17 +388,17 @@ def test_every_address_is_also_the_one_that_env_names(tmp_path: Path) -> None:
         assert address.answers()
 
 
-def test_the_proxy_cannot_be_where_the_api_is(tmp_path: Path) -> None:
-    settings, port = Settings(tmp_path, "sqlite://"), free_port()
+def test_the_proxy_cannot_be_where_the_api_is(tmp_path: Path, port: int) -> None:
+    settings = Settings(tmp_path, "sqlite://")
     with pytest.raises(
         InvalidValue, match=rf"^--proxy-port: {port}: the API listens there\. Choose another, or leave it out\."
     ):
         _chosen(settings, "127.0.0.1", port, port)
 
 
-def test_the_proxy_s_port_is_nobody_else_s_from_the_start(tmp_path: Path) -> None:
+def test_the_proxy_s_port_is_nobody_else_s_from_the_start(tmp_path: Path, port: int) -> None:
     """Of two servers that start together, one that has bound its port only would find it taken when it comes to listen."""
-    settings, port = Settings(tmp_path, "sqlite://"), free_port()
+    settings = Settings(tmp_path, "sqlite://")
     address, bound, held = _chosen(settings, "127.0.0.1", port, None)
     with bound, held, pytest.raises(InvalidValue, match=f"--proxy-port: {address.proxy_port}: cannot listen there"):
         _chosen(settings, "127.0.0.1", port, address.proxy_port)
