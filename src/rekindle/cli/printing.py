@@ -49,7 +49,8 @@ def console(stderr: bool = False, width: int = PLAIN_WIDTH) -> Console:
         highlight=False,
         soft_wrap=False,
         width=None if watched else width,
-        color_system="auto" if watched else None,
+        # FORCE_COLOR would make a terminal of a file, and a dumb one (TERM=dumb) has 80 columns for rich, whatever the width.
+        force_terminal=None if watched else False,
     )
 
 

@@ -51,9 +51,10 @@ def test_a_terminal_that_is_wide_enough_has_the_table(terminal, capsys):
     ]
 
 
-@pytest.mark.parametrize("colour", ["", "1"])
-def test_a_file_has_every_row_on_one_line_however_many_columns_there_are(capsys, monkeypatch, colour):
+@pytest.mark.parametrize(("colour", "terminal"), [("", "xterm"), ("1", "xterm"), ("1", "dumb")])
+def test_a_file_has_every_row_on_one_line_however_many_columns_there_are(capsys, monkeypatch, colour, terminal):
     monkeypatch.setenv("FORCE_COLOR", colour)
+    monkeypatch.setenv("TERM", terminal)
     show_rows(COLUMNS, ROWS, APART)
     header, _, *rows = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert header.split() == ["training", "job", *NAMES]
