@@ -47,7 +47,7 @@ def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch: pytest.MonkeyP
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.setattr(pwd, "getpwuid", unknown)
-    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     with pytest.raises(InvalidValue, match=r"^REKINDLE_HOME: "):
         load_settings({})
