@@ -119,8 +119,8 @@ def _two_at_once(tmp_path: Path, one: Mapping[str, str], other: Mapping[str, str
         # The first goes on once the second says that it waits.
         second = start(other, sys.executable, "-u", REKINDLE, *EXPORT, uri, stdout=subprocess.PIPE, stderr=told)
         try:
-            assert "2 runs are added" in first.communicate(timeout=60)[0]
-            assert "0 runs are added" in second.communicate(timeout=60)[0]
+            assert "2 runs are added" in first.communicate()[0]
+            assert "0 runs are added" in second.communicate()[0]
         finally:
             first.kill()
             second.kill()
