@@ -45,6 +45,8 @@ def _entries(folder: str) -> list[tuple[str, bool, bool]]:
     Raises OSError where it cannot be read."""
     try:
         with os.scandir(folder) as found:
+            # Of one that may be read and not searched there are names alone.
+            os.stat(os.path.join(folder, "."))
             return [(entry.name, entry.is_dir(follow_symlinks=False), _is_file(entry)) for entry in found]
     except (FileNotFoundError, NotADirectoryError):
         return []

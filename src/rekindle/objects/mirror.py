@@ -6,7 +6,6 @@ copy follows: what others put beside it is neither brought here nor removed.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from pathlib import Path
@@ -68,15 +67,20 @@ def _follow(objects: ObjectStore, name: str, folder: str, uri: str, known: dict[
 def _marks(folder: str) -> tuple[dict[str, Mark], Exception | None]:
     """Every file below a folder, and what kept some of them from being found."""
     found: dict[str, Mark] = {}
+    problem: Exception | None = None
     try:
         for name, path in files_below(folder):
-            # Else gone since.
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
                 status = os.stat(path)
-                found[name] = [status.st_size, status.st_mtime_ns]
+            except (FileNotFoundError, NotADirectoryError):  # gone since
+                continue
+            except OSError as error:
+                problem = error
+                continue
+            found[name] = [status.st_size, status.st_mtime_ns]
     except OSError as error:
-        return found, error
-    return found, None
+        problem = error
+    return found, problem
 
 
 def _read(record: str) -> dict[str, Mark]:

@@ -75,3 +75,24 @@ def test_a_folder_that_cannot_be_read_is_told_of_once_all_others_were(closed: Pa
     assert {next(files)[0], next(files)[0]} == {"a/file", "c/file"}
     with pytest.raises(PermissionError, match=f"{closed}"):
         next(files)
+
+
+def test_nor_does_one_that_may_be_read_and_not_searched_keep_others_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    stat = os.stat
+
+    def refusing(path: str | os.PathLike[str], **options: bool) -> os.stat_result:
+        if Path(path).is_relative_to(tmp_path / "b"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return stat(path, **options)
+
+    # As it is for all but root, who runs tests in containers.
+    monkeypatch.setattr(os, "stat", refusing)
+    files = files_below(str(tmp_path))
+    assert {next(files)[0], next(files)[0]} == {"a/file", "c/file"}
+    with pytest.raises(PermissionError, match="b"):
+        next(files)

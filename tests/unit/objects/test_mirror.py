@@ -161,6 +161,26 @@ def test_a_folder_that_cannot_be_read_is_told_of_and_removes_nothing(place: Plac
     assert place.kept == {"closed/a": "closed", "open/a": "anew"}
 
 
+def test_a_file_of_which_nothing_is_told_keeps_no_other_from_going_out(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        (place.here / name).write_text(name)
+    place.mirror()
+    for name in "abc":
+        (place.here / name).write_text("anew")
+    stat = os.stat
+
+    def failing(path: str, **options: bool) -> os.stat_result:
+        if str(path) == str(place.here / "b"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return stat(path, **options)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "stat", failing)
+        with pytest.raises(OSError, match="/b'"):
+            place.mirror()
+    assert place.kept == {"a": "anew", "b": "b", "c": "anew"}
+
+
 @pytest.mark.parametrize("answered", [True, False])
 def test_nor_does_one_that_a_store_has_no_answer_for_now_and_nothing_goes_out_twice(place: Place, answered: bool) -> None:
     for name in "abc":
