@@ -40,11 +40,11 @@ def tune(
         from rekindle.engine.commands import create_tuning_job
 
         source = load_source(job_file).named(name)
-        with count_on_refusal(source.spec, app_if_there, job_file):
+        with count_on_refusal(source.spec, app_if_there, source.path):
             check_alone(source)
         app = open_app()
         made.by(app, source.spec.name)
-        with count_on_refusal(source.spec, lambda: app, job_file), source.blamed():
+        with count_on_refusal(source.spec, lambda: app, source.path), source.blamed():
             # Where s3:// leads is the worker's own business; only here is the worker known.
             objects = None if detach else app.objects
             job = create_tuning_job(app.store, app.executor, app.clock, app.owner, source.spec, app.quotas, objects)

@@ -91,6 +91,14 @@ def test_a_hyphen_is_a_job_file_out_of_a_pipe(tmp_path, environ):
     assert "closed" in run.stdout
 
 
+def test_a_hyphen_is_not_named_where_the_rules_of_warm_start_are_shown_once_more(tmp_path, environ):
+    """By then the pipe holds nothing: `rekindle plan -` would wait for somebody to type a job file."""
+    heir = JOB + "warm_start: {type: identical, parents: [nobody, no-one]}\n"
+    run = subprocess.run([REKINDLE, "tune", "-"], input=heir, capture_output=True, env=environ, cwd=tmp_path, text=True)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "2 rules of warm start are broken; `rekindle plan` shows each of them." in run.stderr
+
+
 @pytest.mark.parametrize(("leads_to", "told"), [("nowhere", "cannot launch now"), ("runs", "store unavailable")])
 def test_who_interrupts_a_tuning_job_is_told_only_of_training_jobs_that_were_launched(tmp_path, environ, leads_to, told):
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environ, "cwd": tmp_path, "text": True}
