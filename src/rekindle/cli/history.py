@@ -28,7 +28,7 @@ def import_(
         list[str] | None,
         typer.Argument(
             metavar="[RESULTS]...",
-            help="Rows (.csv, .jsonl), or what list-training-jobs-for-hyper-parameter-tuning-job printed (.json).",
+            help="Rows (.csv, .jsonl; - is stdin), or what list-training-jobs-for-hyper-parameter-tuning-job printed (.json).",
             show_default=False,
         ),
     ] = None,

@@ -37,11 +37,13 @@ class Found:
 def from_files(job: str | None, results: Sequence[str], objective: str | None, mapped: Mapping[str, str]) -> Found:
     """A job file or a description by SageMaker, and the files with its results."""
     from rekindle.domain.errors import InvalidValue
+    from rekindle.jobfile.load import named
 
     if job is None or not results:
         missing = "JOB" if job is None else "RESULTS"
         reason = "a job file (or a description by SageMaker) and at least one file of results are needed"
         raise InvalidValue(missing, None, reason, "Or say --from-aws NAME or --from-optuna URL.")
+    job, results = named(job), [named(path) for path in results]
     spec, description = _spec(job)
     found = _results(results, spec, description, objective, mapped)
     with _blamed_on(job):
@@ -236,10 +238,11 @@ def read_text(path: str, field: str) -> str:
     """The text of the file that an argument names. Raises InvalidValue, naming the argument where there is nothing to read."""
     from rekindle.cli.printing import say_if_waiting
     from rekindle.domain.errors import InvalidValue
+    from rekindle.jobfile.load import open_given
 
     say_if_waiting(path)
     try:
-        with Path(path).open("rb") as file:
+        with open_given(Path(path)) as file:
             content = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"

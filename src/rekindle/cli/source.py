@@ -55,10 +55,9 @@ def load_source(path: str) -> Source:
     """Reads a job file or a request. Raises RekindleError, naming the file and the line."""
     from rekindle.cli.printing import say_if_waiting
     from rekindle.domain.errors import RekindleError
-    from rekindle.jobfile.load import read_bytes
+    from rekindle.jobfile.load import named, read_bytes
 
-    # As other programs take it.
-    path = "/dev/stdin" if path == "-" else path
+    path = named(path)
     say_if_waiting(path)
     try:
         data = read_bytes(Path(path))

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,23 @@ def test_a_hyphen_is_a_job_file_out_of_a_pipe(tmp_path, environ):
     run = subprocess.run([REKINDLE, "plan", "-"], input=JOB, capture_output=True, env=environ, cwd=tmp_path, text=True)
     assert (run.returncode, run.stderr) == (0, "")
     assert "closed" in run.stdout
+
+
+def test_stdin_may_be_a_socket(tmp_path, environ):
+    """As Node's children have it: such a one cannot be opened by the name /dev/stdin."""
+    ours, its = socket.socketpair()
+    with ours, its:
+        ours.sendall(JOB.encode())
+        ours.shutdown(socket.SHUT_WR)
+        run = subprocess.run([REKINDLE, "plan", "-"], stdin=its, capture_output=True, env=environ, cwd=tmp_path, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_hyphen_is_rows_out_of_a_pipe(tmp_path, environ):
+    command, streams = [REKINDLE, "import", "job.yaml", "-"], {"capture_output": True, "env": environ, "cwd": tmp_path}
+    run = subprocess.run(command, input="x,loss\n0.1,0.5\n", text=True, **streams)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "imported 1 training job as tuning job closed" in run.stdout
 
 
 def test_a_hyphen_is_not_named_where_the_rules_of_warm_start_are_shown_once_more(tmp_path, environ):
