@@ -42,7 +42,11 @@ def metrics(
     """Test the metrics' regular expressions against a sample log. Exit code 1: the objective was not found."""
     from rekindle.cli.source import load_source
     from rekindle.domain.builtins.catalogue import builtin_of
+    from rekindle.domain.errors import InvalidValue
+    from rekindle.jobfile.load import STDIN, named
 
+    if named(job_file) == named(log) == STDIN:
+        raise InvalidValue("--log", log, "the job file is read from there, and nothing is left", "Give one of them as a file.")
     definitions = load_source(job_file).spec.definitions
     catches = catch(definitions, _read_lines(log))
     builtins = {d.name: builtin_of(d.training.algorithm, d.statics) for d in definitions}

@@ -109,6 +109,14 @@ def test_a_hyphen_is_rows_out_of_a_pipe(tmp_path, environ):
     assert "imported 1 training job as tuning job closed" in run.stdout
 
 
+@pytest.mark.parametrize(("job", "log"), [("-", "-"), ("/dev/stdin", "-")])
+def test_a_job_file_and_its_log_cannot_both_come_from_stdin(tmp_path, environ, job, log):
+    command, streams = [REKINDLE, "metrics", job, "--log", log], {"capture_output": True, "env": environ, "cwd": tmp_path}
+    run = subprocess.run(command, input=JOB, text=True, **streams)
+    expected = "error: --log: '-': the job file is read from there, and nothing is left. Give one of them as a file.\n"
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", expected)
+
+
 def test_a_hyphen_is_not_named_where_the_rules_of_warm_start_are_shown_once_more(tmp_path, environ):
     """By then the pipe holds nothing: `rekindle plan -` would wait for somebody to type a job file."""
     heir = JOB + "warm_start: {type: identical, parents: [nobody, no-one]}\n"
