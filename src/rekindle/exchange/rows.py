@@ -58,12 +58,12 @@ def read_results(
     names = {name for _, row in rows for name in row}
     mapped = dict(columns or {})
     taken = frozenset((*mapped, *parameters))
-    if DEFINITION_COLUMN not in taken:
-        _check_one_definition(rows, path)
     _check_spaces(names - {column, *mapped.values(), *parameters}, {metric, *taken}, path)
     objective = column or _objective_column(names - taken, metric, path)
     if objective not in names:
         raise InvalidValue("--objective", column, f"{path} has no such column", f"There is {sorted(names)}.")
+    if DEFINITION_COLUMN not in {objective, *taken}:
+        _check_one_definition(rows, path)
     for name, found in mapped.items():
         if parameters:
             check_is_one_of(name, parameters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -79,12 +80,13 @@ def test_so_do_all_where_hyperparameters_are_called_as_the_data_frame_calls_them
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("metric", [*FRAME, "TrainingElapsedTimeSeconds", "created_at"])
+@pytest.mark.parametrize("metric", [*FRAME, "TrainingElapsedTimeSeconds", "TrainingJobDefinitionName", "created_at"])
 def test_a_metric_that_is_called_like_a_column_is_what_comes_back(form: str, metric: str) -> None:
-    rows = [Result("", {"CreationTime": "1"}, 0.5, 10.0, 20.0, 30.0, name="job-1", stopped=True)]
-    names = ["CreationTime"]
-    (found,) = read_results(write_results(rows, form, metric, names), _path(form), metric, parameters=names)
+    made = Result("", {"CreationTime": "1"}, 0.5, 10.0, 20.0, 30.0, name="job-1", stopped=True)
+    rows, names = [made, replace(made, objective=0.25, name="job-2")], ["CreationTime"]
+    found, other = read_results(write_results(rows, form, metric, names), _path(form), metric, parameters=names)
     assert (found.objective, found.values["CreationTime"], found.name, found.ended_at) == (0.5, "1", "job-1", 30.0)
+    assert (other.objective, other.name) == (0.25, "job-2")
 
 
 def _path(form: str) -> str:
