@@ -876,6 +876,17 @@ def as_a_user() -> list[str]:
     return ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
 
 
+def planned_by_a_user(folder, closed):
+    """How a plan of the folder's job file ends for one who may not read what is ``closed``."""
+    command = [*as_a_user(), Path(sys.executable).with_name("rekindle"), "plan", folder / "job.yaml"]
+    environ = {**os.environ, "REKINDLE_HOME": str(folder / "home")}
+    (folder / closed).chmod(0)
+    try:
+        return subprocess.run(command, capture_output=True, text=True, env=environ)
+    finally:
+        (folder / closed).chmod(0o700)
+
+
 @pytest.mark.parametrize(
     ("closed", "told"),
     [
@@ -892,13 +903,7 @@ def test_what_a_training_job_could_not_read_is_refused(tmp_path, closed, told):
         (tmp_path / name).write_text(TRAINER)
     keys = f"source: {tmp_path}/source\nchannels: {{train: {tmp_path}/data}}\ncommand:"
     (tmp_path / "job.yaml").write_text(JOB.replace("NAME", "closed").replace("command:", keys, 1))
-    (tmp_path / closed).chmod(0)
-    command = [*as_a_user(), Path(sys.executable).with_name("rekindle"), "plan", tmp_path / "job.yaml"]
-    environ = {**os.environ, "REKINDLE_HOME": str(tmp_path / "home")}
-    try:
-        run = subprocess.run(command, capture_output=True, text=True, env=environ)
-    finally:
-        (tmp_path / closed).chmod(0o700)
+    run = planned_by_a_user(tmp_path, closed)
     # Of a channel only what it names is looked at: data may be large.
     assert run.returncode == (2 if told else 0)
     # The values are the folders' whole paths, cut where they are long.
@@ -922,13 +927,7 @@ def test_nor_is_a_script_that_could_not_be_read(tmp_path, submitted, closed, tol
     static = f"static: {{sagemaker_program: train.py, sagemaker_submit_directory: {tmp_path}/{submitted}}}"
     text = re.sub("command:.*", "image: sagemaker-scikit-learn", JOB.replace("NAME", "closed"))
     (tmp_path / "job.yaml").write_text(re.sub("static:.*", static, text))
-    (tmp_path / closed).chmod(0)
-    command = [*as_a_user(), Path(sys.executable).with_name("rekindle"), "plan", tmp_path / "job.yaml"]
-    environ = {**os.environ, "REKINDLE_HOME": str(tmp_path / "home")}
-    try:
-        run = subprocess.run(command, capture_output=True, text=True, env=environ)
-    finally:
-        (tmp_path / closed).chmod(0o700)
+    run = planned_by_a_user(tmp_path, closed)
     assert run.returncode == 2
     assert "static.sagemaker_submit_directory: " in run.stderr
     assert told in run.stderr
