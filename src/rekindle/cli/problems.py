@@ -39,15 +39,24 @@ class Interrupted(Exception):
 def report(error: Exception) -> ExitCode:
     """Says on one line what went wrong and returns the exit code for it. Raises what is no error of this kind."""
     code, text = explained(error)
+    _let_go_of_the_unwritten()
     if code is ExitCode.PIPE_CLOSED:
-        # What is still buffered for the closed pipe must not raise once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    elif code is ExitCode.INTERRUPTED:
+        return code
+    if code is ExitCode.INTERRUPTED:
         # A terminal shows ^C where the cursor was.
         complain(text, blank=sys.stderr.isatty())
     else:
         complain(f"error: {text}")
     return code
+
+
+def _let_go_of_the_unwritten() -> None:
+    """What is still buffered for an output that takes no more, a closed pipe or a full disk, must not raise once more at exit:
+    Python would end with a code of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def explained(error: Exception) -> tuple[ExitCode, str]:

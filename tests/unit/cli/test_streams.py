@@ -26,7 +26,8 @@ limits: {jobs: 2}
 def environ(tmp_path):
     (tmp_path / "train.py").write_text("print('loss=1')\n")
     (tmp_path / "job.yaml").write_text(JOB)
-    return {**os.environ, "REKINDLE_HOME": str(tmp_path / "home")}
+    # What is buffered, as it is for users, is written at the end.
+    return {**os.environ, "PYTHONUNBUFFERED": "", "REKINDLE_HOME": str(tmp_path / "home")}
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["jobs"], ["plan", "job.yaml"], ["--version"]])
@@ -58,7 +59,9 @@ def test_a_stream_that_the_caller_closed_changes_nothing_about_the_command(tmp_p
         ("tune job.yaml --json", "has ended: Completed; see `rekindle show closed`"),
     ],
 )
-def test_an_output_that_takes_no_more_says_what_became_of_the_tuning_job(tmp_path, environ, argv, told):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_takes_no_more_says_what_became_of_the_tuning_job(tmp_path, environ, argv, told, unbuffered):
+    environ["PYTHONUNBUFFERED"] = unbuffered
     with open("/dev/full", "w") as full:
         run = subprocess.run(
             [REKINDLE, *argv.split()], stdout=full, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, text=True
@@ -67,6 +70,7 @@ def test_an_output_that_takes_no_more_says_what_became_of_the_tuning_job(tmp_pat
     (error,) = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
     assert "No space left on device. The tuning job closed" in error
     assert told in error
+    assert "Exception ignored" not in run.stderr
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environ, "cwd": tmp_path, "text": True}
     assert subprocess.run([REKINDLE, "show", "closed"], **streams).returncode == 0
 
