@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -93,12 +94,12 @@ def _read_lines(log: str) -> Iterator[str]:
     """The lines of a log, one after the other: it may be long, and a pipe without end."""
     from rekindle.domain.errors import RekindleError
     from rekindle.domain.scanning import LINE_LIMIT
+    from rekindle.jobfile.load import named, open_given
 
-    if log != "-":
-        say_if_waiting(log)
+    path = named(log)
+    say_if_waiting(path)
     try:
-        opened = 0 if log == "-" else log
-        with open(opened, encoding="utf-8", errors="replace", closefd=log != "-") as file:
+        with io.TextIOWrapper(open_given(path), encoding="utf-8", errors="replace") as file:
             is_begin = True
             # Of a longer line no pattern sees the rest.
             while part := file.readline(LINE_LIMIT):

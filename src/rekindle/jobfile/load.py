@@ -29,7 +29,7 @@ def named(path: str) -> str:
     return STDIN if path == "-" else path
 
 
-def open_given(path: Path) -> BinaryIO:
+def open_given(path: str | Path) -> BinaryIO:
     """The bytes of a file that an argument names. Stdin is what we were given: a socket, as Node's children have, cannot be
     opened by its name."""
     is_stdin = str(path) == STDIN
