@@ -42,9 +42,9 @@ def best_job(jobs: Sequence[TrainingJob], direction: Direction) -> TrainingJob |
 
 def not_improving(jobs: Sequence[TrainingJob], direction: Direction) -> int:
     """How many training jobs have ended since the last one that improved the best objective by 1 % or more."""
-    count, best, succeeded = 0, None, ObjectiveStatus.SUCCEEDED
+    count, best = 0, None
     for job in finished(jobs):
-        value = job.objective_value if job.objective_status is succeeded else None
+        value = job.objective_value if job.objective_status is ObjectiveStatus.SUCCEEDED else None
         if value is not None and (best is None or _improves(value, best, direction)):
             count, best = 0, value
         else:

@@ -94,10 +94,10 @@ def _out_of_time(snapshot: Snapshot) -> list[Note]:
     if len(late) < MIN_OUT_OF_TIME or len(late) < OUT_OF_TIME_SHARE * len(ended):
         return []
     # Each of several definitions has one of its own.
-    *_, limit = limits = sorted({j.spec.max_runtime_seconds for j in late})
+    limits = sorted({j.spec.max_runtime_seconds for j in late})
     told = " or ".join(map(str, limits))
     text = f"{len(late)} of {len(ended)} training jobs were stopped at their time limit of {told} s: what they reached counts"
-    return [Note("out-of-time", text, {"training_jobs": len(late), "ended": len(ended), "limit": limit})]
+    return [Note("out-of-time", text, {"training_jobs": len(late), "ended": len(ended), "limit": limits[-1]})]
 
 
 def _printed_once(snapshot: Snapshot) -> list[Note]:
