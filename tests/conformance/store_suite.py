@@ -253,6 +253,35 @@ class StoreSuite:
         assert store.training_job_names(OTHER, JobFilter()) == []
         assert store.training_jobs(OWNER, JobFilter(named=()), Page()) == ([], None)
 
+    def test_jobs_are_found_by_their_tags(self, store):
+        tags = [
+            {"team": "red", "Team": "blue"},
+            {"a": "b", "team": "blue"},
+            {'x,"team': "red", "note": ',"team":"red"'},
+            {"team": 'red","a":"b'},
+            {"é\0": "%_\\"},
+            {},
+        ]
+        for number, own in enumerate(tags):
+            store.create_training_job(replace(training_job(f"job-{number}", float(number)), tags=own))
+
+        def found(*tagged: tuple[str, str]) -> list[int]:
+            jobs, _ = store.training_jobs(OWNER, JobFilter(tagged=tagged), Page())
+            return [int(j.name[-1]) for j in jobs]
+
+        assert found(("team", "red")) == [0]
+        assert found(("team", "blue")) == [1]
+        assert found(("Team", "blue"), ("team", "red")) == [0]
+        assert found(("a", "b")) == found(("a", "b"), ("team", "blue")) == [1]
+        assert found(('x,"team', "red")) == [2]
+        assert found(("é\0", "%_\\")) == [4]
+        assert found(("team", "re")) == found(("team", "%")) == found(("eam", "red")) == found(("", "")) == []
+
+        tuned = tuning_job("tuned", 1.0)
+        store.create_tuning_job(replace(tuned, spec=replace(tuned.spec, tags={"team": "red"})))
+        assert [j.name for j in store.tuning_jobs(OWNER, JobFilter(tagged=(("team", "red"),)), Page())[0]] == ["tuned"]
+        assert store.tuning_jobs(OWNER, JobFilter(tagged=(("team", "blue"),)), Page())[0] == []
+
     def test_deleting_a_tuning_job_keeps_its_training_jobs(self, store):
         job, lease, trials = started(store, 2)
         store.commit(lease, Change(changed=(trials[0],), points={trials[0].name: emissions(2)}))

@@ -274,9 +274,18 @@ def test_pages_hold_while_jobs_come(found: Wire) -> None:
         ({"Name": "TrainingJobStatus", "Value": "InProgress"}, {"five"}, 1),
         ({"Name": "TrainingJobName", "Value": "TWO"}, set(), 1),
         ({"Name": "TrainingJobName", "Operator": "NotEquals", "Value": "two"}, {"one", "three", "four", "five"}, 5),
+        ({"Name": "TrainingJobName", "Operator": "In", "Value": "two, ONE,five"}, {"two", "five"}, 3),
+        ({"Name": "CreationTime", "Operator": "GreaterThan", "Value": "2027-01-15T08:02:00"}, {"four", "five"}, 3),
+        ({"Name": "CreationTime", "Operator": "GreaterThanOrEqualTo", "Value": "2027-01-15T08:03:00"}, {"four", "five"}, 2),
+        ({"Name": "CreationTime", "Operator": "LessThan", "Value": "2027-01-15T08:00:30"}, {"one"}, 1),
+        ({"Name": "CreationTime", "Value": "2027-01-15T08:01:00"}, {"two"}, 1),
+        ({"Name": "LastModifiedTime", "Operator": "LessThanOrEqualTo", "Value": "2027-01-15T08:01:05"}, {"one", "two"}, 2),
+        ({"Name": "CreationTime", "Operator": "Exists"}, {"one", "two", "three", "four", "five"}, 5),
+        ({"Name": "Tags.team", "Value": "red"}, {"one"}, 1),
+        ({"Name": "Tags.Value", "Value": "x"}, {"two"}, 5),
     ],
 )
-def test_what_the_store_finds_by_name_or_status_is_all_that_is_read(
+def test_what_the_store_finds_is_all_that_is_read(
     found: Wire, monkeypatch: pytest.MonkeyPatch, sought: Json, expected: set[str], read: int
 ) -> None:
     seen: list[str] = []

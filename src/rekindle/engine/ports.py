@@ -100,7 +100,7 @@ class Page:
 @dataclass(frozen=True)
 class JobFilter:
     """Which jobs: all conditions hold together; times are seconds since the epoch, ends exclusive; names without case. Those
-    that are ``named`` are some hundreds at most.
+    that are ``named`` are some hundreds at most. Those that are ``tagged`` have these tags, (key, value) each.
 
     ``status`` is the one that people see: a job in progress that is asked to stop counts as Stopping.
     """
@@ -112,6 +112,7 @@ class JobFilter:
     created_before: float | None = None
     modified_after: float | None = None
     modified_before: float | None = None
+    tagged: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

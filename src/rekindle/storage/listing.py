@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, literal, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, literal, or_, tuple_
 
 from rekindle.domain.errors import InvalidValue
 from rekindle.domain.training_job import Owner
 from rekindle.engine.ports import JobFilter, Page, SortKey
 from rekindle.storage.cursors import Cursor, decode_cursor, encode_cursor
+from rekindle.storage.encoding import quoted
 from rekindle.storage.records import AnyRow, is_storable, name_key
 from rekindle.storage.schema import training_jobs
 
@@ -83,13 +84,19 @@ def matching(table: Table, where: JobFilter) -> list[ColumnElement[bool]]:
         found.append(table.c.modified_at > where.modified_after)
     if where.modified_before is not None:
         found.append(table.c.modified_at < where.modified_before)
-    return found
+    return [*found, *(_has_tag(table, key, value) for key, value in where.tagged)]
 
 
 def _name_contains(table: Table, text: str) -> ColumnElement[bool]:
     if not is_storable(text):
         return literal(False)
     return table.c.name_key.contains(name_key(text), autoescape=True)
+
+
+def _has_tag(table: Table, key: str, value: str) -> ColumnElement[bool]:
+    # A quote within a key or a value is escaped, so that what begins like this is a key. No LIKE: SQLite's ignores case.
+    pair = f'"{quoted(key)}":"{quoted(value)}"'
+    return or_(*(func.replace(table.c.tags, before + pair, "") != table.c.tags for before in "{,"))
 
 
 def _beyond(table: Table, column: ColumnElement[Any], cursor: Cursor, descending: bool) -> ColumnElement[bool]:

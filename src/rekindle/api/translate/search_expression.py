@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rekindle.api.translate.search_properties import Kind, Property, Shapes, find_property, unknown_property
-from rekindle.api.translate.search_terms import Term, term_of
+from rekindle.api.translate.search_terms import ORDERS, Term, choices, seconds, term_of
 from rekindle.domain.errors import InvalidValue
 from rekindle.engine.ports import JobFilter
 
@@ -19,6 +19,14 @@ MAX_ELEMENTS = 20
 MAX_TOTAL = 50
 
 _LISTS = ("Filters", "NestedFilters", "SubExpressions")
+
+#: By the property: what of the store's filter bounds it.
+_BOUNDS = {
+    "CreationTime": ("created_after", "created_before"),
+    "LastModifiedTime": ("modified_after", "modified_before"),
+}
+#: Seconds by which the store's bounds are wider than a filter's: Equals looks at whole seconds, others at rounded times.
+_WIDER = 2.0
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,7 @@ def filter_of(expression: Json | None, resource: str) -> JobFilter:
     if expression is None or expression.get("Operator") == "Or":
         return where
     for sent in expression.get("Filters", ()):
-        name, operator, value = sent["Name"], sent.get("Operator") or "Equals", sent.get("Value")
-        if name == f"{resource}Name" and operator in ("Equals", "Contains"):
-            where = replace(where, name_contains=value)
-        elif name == f"{resource}Status" and operator == "Equals":
-            where = replace(where, status=value)
+        where = _narrowed(where, resource, sent["Name"], sent.get("Operator") or "Equals", sent.get("Value"))
     return where
 
 
@@ -79,6 +83,32 @@ def _elements(expression: Json) -> Iterator[Json]:
         for element in expression.get(kind, ()):
             yield element
             yield from _elements(element)
+
+
+def _narrowed(where: JobFilter, resource: str, name: str, operator: str, value: Any) -> JobFilter:
+    """The filter with what one more element says, where the store can tell."""
+    if name == f"{resource}Name":
+        if operator == "Contains":
+            return replace(where, name_contains=value)
+        if operator in ("Equals", "In"):
+            return replace(where, named=tuple(choices(value)) if operator == "In" else (value,))
+    if name == f"{resource}Status" and operator == "Equals":
+        return replace(where, status=value)
+    if name.startswith("Tags.") and name not in ("Tags.Key", "Tags.Value") and operator == "Equals":
+        return replace(where, tagged=(*where.tagged, (name.removeprefix("Tags."), value)))
+    if name in _BOUNDS and operator in ("Equals", *ORDERS):
+        return _bounded(where, name, operator, seconds(value))
+    return where
+
+
+def _bounded(where: JobFilter, name: str, operator: str, at: float | None) -> JobFilter:
+    if at is None:
+        return where
+    after, before = _BOUNDS[name]
+    bounds: dict[str, Any] = {} if operator.startswith("Less") else {after: at - _WIDER}
+    if not operator.startswith("Greater"):
+        bounds[before] = at + _WIDER
+    return replace(where, **bounds)
 
 
 def _test(expression: Json, searched: Searched) -> Test:

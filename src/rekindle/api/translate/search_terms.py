@@ -14,7 +14,8 @@ from rekindle.domain.errors import InvalidValue
 
 Json = Mapping[str, Any]
 
-_ORDERS: Mapping[str, Callable[[float, float], bool]] = {
+#: Operators that compare numbers and times.
+ORDERS: Mapping[str, Callable[[float, float], bool]] = {
     "GreaterThan": gt,
     "GreaterThanOrEqualTo": ge,
     "LessThan": lt,
@@ -52,7 +53,7 @@ def term_of(found: Property, operator: str, value: str | None) -> Term:
 def _test(found: Property, operator: str, value: str) -> Callable[[list[Any]], bool]:
     if operator in ("Contains", "In"):
         return _text_test(found, operator, value)
-    if operator in _ORDERS:
+    if operator in ORDERS:
         return _order_test(found, operator, value)
     equals = _equality(found, value)
     if operator == "NotEquals":
@@ -65,14 +66,19 @@ def _text_test(found: Property, operator: str, value: str) -> Callable[[list[Any
         raise _refused(found, value, f"{operator} is supported for text properties only, and this one is {found.kind.value}")
     if operator == "Contains":
         return lambda values: any(value in v for v in values)
-    choices = frozenset(part.strip() for part in value.split(","))
-    return lambda values: any(v in choices for v in values)
+    wanted = choices(value)
+    return lambda values: any(v in wanted for v in values)
+
+
+def choices(value: str) -> frozenset[str]:
+    """What In chooses from."""
+    return frozenset(part.strip() for part in value.split(","))
 
 
 def _order_test(found: Property, operator: str, value: str) -> Callable[[list[Any]], bool]:
     if found.kind in (Kind.TEXT, Kind.TRUTH):
         raise _refused(found, value, f"{operator} is not supported for {found.kind.value} properties")
-    compare, bound = _ORDERS[operator], _bound(found, value)
+    compare, bound = ORDERS[operator], _bound(found, value)
     as_whole = found.kind is Kind.LOOSE and _is_whole(value)
 
     def holds(values: list[Any]) -> bool:
@@ -96,7 +102,7 @@ def _equality(found: Property, value: str) -> Callable[[Any], bool]:
 
 
 def _bound(found: Property, value: str) -> float:
-    bound = _seconds(value) if found.kind is Kind.TIME else _number(value, False)
+    bound = seconds(value) if found.kind is Kind.TIME else _number(value, False)
     if bound is None:
         form = "an ISO 8601 time such as 2026-01-31T12:00:00" if found.kind is Kind.TIME else "a number"
         raise _refused(found, value, f"the value of a {found.kind.value} property must be {form}")
@@ -118,7 +124,8 @@ def _is_whole(value: str) -> bool:
     return value.strip().lstrip("+-").isdigit()
 
 
-def _seconds(value: str) -> float | None:
+def seconds(value: str) -> float | None:
+    """The time that the Value of a filter spells, in seconds since the epoch; None for none."""
     try:
         found = datetime.fromisoformat(value)
     except ValueError:
