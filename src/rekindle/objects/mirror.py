@@ -35,7 +35,9 @@ def mirror(objects: ObjectStore, folder: str, uri: str, record: str) -> None:
     known, (found, problem) = _read(record), _marks(folder)
     changed = [name for name, mark in found.items() if known.get(name) != mark]
     gone = [name for name in known if name not in found and problem is None]
-    if not (changed or gone or problem):
+    if not (changed or gone):
+        if problem is not None:
+            raise problem
         return
     # Intended first: a copy that we are killed over is known to be there.
     known |= {name: [] for name in changed}

@@ -156,6 +156,10 @@ def test_a_folder_that_cannot_be_read_is_told_of_and_removes_nothing(place: Plac
         unreadable.setattr(os, "scandir", partial(_refusing, os.scandir))
         with pytest.raises(PermissionError, match="closed"):
             place.mirror()
+        written = os.stat(place.record).st_mtime_ns
+        with pytest.raises(PermissionError, match="closed"):
+            place.mirror()
+        assert os.stat(place.record).st_mtime_ns == written, "nothing has changed, and the record is written again"
     assert place.kept == {"closed/a": "closed", "gone/a": "gone", "open/a": "anew"}
     place.mirror()
     assert place.kept == {"closed/a": "closed", "open/a": "anew"}
