@@ -145,16 +145,41 @@ def _found(spec: TuningJobSpec, description: Described, results: Sequence[Result
 
 def _spec(path: str) -> tuple[TuningJobSpec, Described]:
     """The spec, and the description that it was read from, if it was."""
-    from rekindle.api.translate.create_request import spec_from_request
-    from rekindle.api.translate.history import is_description, request_of
-    from rekindle.cli.source import load_source
+    from rekindle.api.translate.history import is_description
+    from rekindle.cli.source import load_source, read_source, source_of
 
-    if path.lower().endswith(".json"):
+    if _ends_in_json(path):
         found = read_json(path, "JOB")
-        if is_description(found):
-            with _blamed_on(path):
-                return spec_from_request(request_of(found)), found
-    return load_source(path).spec, None
+        return _described(path, found) if is_description(found) else (load_source(path).spec, None)
+    data = read_source(path)
+    within = _object_in(data) if _has_no_ending(path) else None
+    return _described(path, within) if within and is_description(within) else (source_of(path, data).spec, None)
+
+
+def _described(path: str, description: dict[str, Any]) -> tuple[TuningJobSpec, Described]:
+    from rekindle.api.translate.create_request import spec_from_request
+    from rekindle.api.translate.history import request_of
+
+    with _blamed_on(path):
+        return spec_from_request(request_of(description)), description
+
+
+def _ends_in_json(path: str) -> bool:
+    return path.lower().endswith(".json")
+
+
+def _has_no_ending(path: str) -> bool:
+    """As a pipe's name has none: what is in it says what it is."""
+    return not os.path.splitext(path)[1]
+
+
+def _object_in(text: str | bytes) -> dict[str, Any] | None:
+    """The object that is all of a text of JSON; None for any other text."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 @contextmanager
@@ -179,16 +204,30 @@ def _results(
     from rekindle.exchange.rows import read_results
     from rekindle.search.space import Categorical
 
-    pages = [(p, read_json(p, "RESULTS")) for p in paths if p.lower().endswith(".json")]
-    found: list[Result] = results_of(pages, (description, spec.definition) if pages and description else None)
     metric, ranges = spec.definition.objective.metric, spec.definition.ranges
     names = [p.name for p in ranges]
     blank = [p.name for p in ranges if isinstance(p, Categorical) and not all(str(v).strip() for v in p.values)]
-    rows = [p for p in paths if not p.lower().endswith(".json")]
-    _check_once(rows)
-    for path in rows:
-        found += read_results(read_text(path, "RESULTS"), path, metric, objective, mapped, names, blank)
-    return found
+    _check_once([p for p in paths if not _ends_in_json(p)])
+    pages: list[tuple[str, dict[str, Any]]] = []
+    rows: list[Result] = []
+    for path in paths:
+        text = read_text(path, "RESULTS")
+        page = _page(path, text)
+        if page is None:
+            rows += read_results(text, path, metric, objective, mapped, names, blank)
+        else:
+            pages.append((path, page))
+    return [*results_of(pages, (description, spec.definition) if pages and description else None), *rows]
+
+
+def _page(path: str, text: str) -> dict[str, Any] | None:
+    """What SageMaker answered; None for rows."""
+    from rekindle.api.translate.history import is_page
+
+    if _ends_in_json(path):
+        return _object_of(path, text, "RESULTS")
+    found = _object_in(text) if _has_no_ending(path) else None
+    return found if found and is_page(found) else None
 
 
 def _check_once(paths: Sequence[str]) -> None:
@@ -218,9 +257,12 @@ def _spec_of(study: Study, name: str | None, metric: str | None) -> TuningJobSpe
 
 def read_json(path: str, field: str) -> dict[str, Any]:
     """A JSON object from the file that an argument names. Raises InvalidValue, naming the file and the line."""
+    return _object_of(path, read_text(path, field), field)
+
+
+def _object_of(path: str, text: str, field: str) -> dict[str, Any]:
     from rekindle.domain.errors import InvalidValue
 
-    text = read_text(path, field)
     way_out = "" if field == "JOB" else "Rows, an object of JSON on each line, need a name that ends in .jsonl."
     try:
         found = json.loads(text)

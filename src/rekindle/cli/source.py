@@ -53,16 +53,35 @@ class Source:
 
 def load_source(path: str) -> Source:
     """Reads a job file or a request. Raises RekindleError, naming the file and the line."""
-    from rekindle.cli.printing import say_if_waiting
-    from rekindle.domain.errors import RekindleError
-    from rekindle.jobfile.load import named, read_bytes
+    from rekindle.jobfile.load import named
 
     path = named(path)
+    return source_of(path, read_source(path))
+
+
+def read_source(path: str) -> bytes:
+    """The bytes of a job file or a request. Raises RekindleError, naming the file."""
+    from rekindle.cli.printing import say_if_waiting
+    from rekindle.jobfile.load import read_bytes
+
     say_if_waiting(path)
-    try:
-        data = read_bytes(Path(path))
+    with _naming(path):
+        return read_bytes(Path(path))
+
+
+def source_of(path: str, data: bytes) -> Source:
+    """A job file or a request, of which the bytes are known. Raises RekindleError, naming the file and the line."""
+    with _naming(path):
         request = _request(data) if _looks_like_json(path, data) else None
         return _from_request(path, request) if request is not None else _from_job_file(path, data)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    from rekindle.domain.errors import RekindleError
+
+    try:
+        yield
     except RekindleError as error:
         raise _located(path, getattr(error, "line", None), error.message, error.hint) from error
 

@@ -113,6 +113,19 @@ def test_a_hyphen_is_rows_out_of_a_pipe(tmp_path, environ):
     assert "imported 1 training job as tuning job closed" in run.stdout
 
 
+@pytest.mark.parametrize("piped", ["describe.json", "training-jobs.json"])
+def test_a_hyphen_is_what_sagemaker_answered_out_of_a_pipe(tmp_path, environ, piped):
+    streams = {"capture_output": True, "env": environ, "cwd": tmp_path, "text": True}
+    rows = "x,loss\n0.1,0.5\n"
+    for command in (["import", "job.yaml", "-"], ["export", "closed", "--as", "sagemaker", "--to", "."]):
+        subprocess.run([REKINDLE, *command], input=rows, check=True, **streams)
+    files = ["-" if name == piped else name for name in ("describe.json", "training-jobs.json")]
+    answer = (tmp_path / piped).read_text()
+    run = subprocess.run([REKINDLE, "import", *files, "--name", "again"], input=answer, **streams)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "imported 1 training job as tuning job again" in run.stdout
+
+
 @pytest.mark.parametrize(("job", "log"), [("-", "-"), ("/dev/stdin", "-")])
 def test_a_job_file_and_its_log_cannot_both_come_from_stdin(tmp_path, environ, job, log):
     command, streams = [REKINDLE, "metrics", job, "--log", log], {"capture_output": True, "env": environ, "cwd": tmp_path}

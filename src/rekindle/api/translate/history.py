@@ -30,6 +30,11 @@ def is_description(document: Mapping[str, Any]) -> bool:
     return "HyperParameterTuningJobStatus" in document
 
 
+def is_page(document: Mapping[str, Any]) -> bool:
+    """Whether this is an answer of ListTrainingJobsForHyperParameterTuningJob."""
+    return _LIST in document
+
+
 def request_of(description: Mapping[str, Any]) -> dict[str, Any]:
     """The request behind the answer of DescribeHyperParameterTuningJob, without what the service added."""
     if "TrainingJobDefinitions" in description:
