@@ -93,6 +93,16 @@ def test_of_many_training_jobs_the_better_ones_are_drawn_and_all_are_counted() -
     assert '<span title="job-1001">' not in made
 
 
+def test_a_mark_tells_the_whole_configuration_once_and_its_own_value_in_the_chart_of_each_hyperparameter() -> None:
+    names = [f"p{n}" for n in range(20)]
+    ranges = [{"name": name, "type": "continuous", "min": 0.0, "max": 1.0, "resolved_scaling": "Linear"} for name in names]
+    trials = [trial(n, float(n), values=dict.fromkeys(names, 0.1 * n)) for n in range(1, 4)]
+    made = page(told(trials, definitions=[(None, ranges)]))
+    assert made.count("<title>#2  loss=2\np0: 0.2\np1: 0.2\n") == 1
+    for name in names[1:]:
+        assert made.count(f"<title>#2  loss=2\n{name}: 0.2</title>") == 1
+
+
 def test_training_jobs_without_a_result_stand_in_their_own_order() -> None:
     assert "In their order. The first 1000 of 1001." in page(told([trial(n, None) for n in range(1, 1002)]))
     assert "The best first.<" in page(told([trial(1, None), trial(2, 2.0)]))
