@@ -68,11 +68,9 @@ def worth(cold: list[float], warm: list[float]) -> str:
     if took <= count:
         return "This time the warm start was no faster than the first job; `rekindle explain` says what it made of its parent."
     jobs = "Its very first training job" if count == 1 else f"With {count} training jobs the second job"
-    first = f"the first job took {took}" if took <= len(cold) else f"none of the first job's {len(cold)} training jobs did"
-    return (
-        f"{jobs} reached {value:.4f}; to get there {first}.\n"
-        "It began with what its parent had learnt, instead of with a look around."
-    )
+    never = f"none of the first job's {len(cold)} training jobs got there"
+    first = f"the first job took {took} to get there" if took <= len(cold) else never
+    return f"{jobs} reached {value:.4f}; {first}.\nIt began with what its parent had learnt, instead of with a look around."
 
 
 def show_end(console: Console) -> None:
