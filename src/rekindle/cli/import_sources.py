@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: More than 100,000 training jobs take, as many as there may be. ``/dev/zero`` has no end.
 _MAX_BYTES = 1 << 28
+#: The way out for who gives what SageMaker answered in another order.
+_ORDER = "The description, or a job file, comes first: rekindle import describe.json training-jobs.json."
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,20 @@ def _spec(path: str) -> tuple[TuningJobSpec, Described]:
 
     if _ends_in_json(path):
         found = read_json(path, "JOB")
+        _check_no_page(path, found)
         return _described(path, found) if is_description(found) else (load_source(path).spec, None)
     data = read_source(path)
     within = _object_in(data) if _has_no_ending(path) else None
+    _check_no_page(path, within or {})
     return _described(path, within) if within and is_description(within) else (source_of(path, data).spec, None)
+
+
+def _check_no_page(path: str, document: dict[str, Any]) -> None:
+    from rekindle.api.translate.history import is_page
+    from rekindle.domain.errors import InvalidValue
+
+    if is_page(document):
+        raise InvalidValue("JOB", path, "it is a list of training jobs, which are results", _ORDER)
 
 
 def _described(path: str, description: dict[str, Any]) -> tuple[TuningJobSpec, Described]:
@@ -222,10 +234,14 @@ def _results(
 
 def _page(path: str, text: str) -> dict[str, Any] | None:
     """What SageMaker answered; None for rows."""
-    from rekindle.api.translate.history import is_page
+    from rekindle.api.translate.history import is_description, is_page
+    from rekindle.domain.errors import InvalidValue
 
     if _ends_in_json(path):
-        return _object_of(path, text, "RESULTS")
+        document = _object_of(path, text, "RESULTS")
+        if is_description(document) and not is_page(document):
+            raise InvalidValue("RESULTS", path, "it is a tuning job's description, and has no results", _ORDER)
+        return document
     found = _object_in(text) if _has_no_ending(path) else None
     return found if found and is_page(found) else None
 

@@ -94,3 +94,15 @@ def test_a_list_where_a_description_has_a_table_is_refused_by_its_place(tmp_path
     path.write_text(json.dumps(DESCRIPTION | {"TrainingJobDefinition": {field: [1]}}))
     with pytest.raises(RekindleError, match=rf"describe\.json: TrainingJobDefinition\.{field}: \[1\]: must be an object"):
         from_files(str(path), ["none.json"], None, {})
+
+
+def test_what_sagemaker_answered_is_told_to_be_in_the_wrong_order(tmp_path: Path) -> None:
+    describe, jobs, piped = tmp_path / "describe.json", tmp_path / "jobs.json", tmp_path / "jobs"
+    describe.write_text(json.dumps(DESCRIPTION | {"TrainingJobDefinition": {}}))
+    (job := tmp_path / "old.yaml").write_text(JOB)
+    for path in (jobs, piped):
+        path.write_text('{"TrainingJobSummaries": []}')
+        with pytest.raises(RekindleError, match=rf"^JOB: '{path}': it is a list of training jobs.* comes first: "):
+            from_files(str(path), [str(describe)], None, {})
+    with pytest.raises(RekindleError, match=r"^RESULTS: '.*describe\.json': it is a tuning job's description.* comes first: "):
+        from_files(str(job), [str(describe)], None, {})
