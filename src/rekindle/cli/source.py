@@ -26,6 +26,8 @@ class Source:
     renamed: bool = False
     #: What the file may have meant otherwise, in sentences.
     notes: tuple[str, ...] = ()
+    #: Those of them that explain why there are so few combinations.
+    choices: tuple[str, ...] = ()
 
     def named(self, name: str | None) -> Source:
         """The same with another name for the tuning job."""
@@ -46,9 +48,12 @@ class Source:
                 # A training job's hyperparameters are a tuning job's static ones, where they are looked at beforehand.
                 field = field.replace("hyperparameters", "static", 1)
                 error = InvalidValue(field, error.value, error.reason, error.hint)
+            hint = error.hint
+            if isinstance(error, InvalidValue) and error.code == "too-few-combinations":
+                hint = " ".join((hint, *self.choices))
             line = self.line_of(field)
             message = f"{field}: {error.message}" if isinstance(error, NotFound) else error.message
-            raise _located(self.path, line, message, error.hint) from error
+            raise _located(self.path, line, message, hint) from error
 
 
 def load_source(path: str) -> Source:
@@ -107,7 +112,7 @@ def _from_job_file(path: str, data: bytes) -> Source:
     from rekindle.jobfile.parse import parse
 
     file = parse(data, folder_of(Path(path)))
-    return Source(path, file.spec, file.line_of, notes=file.notes)
+    return Source(path, file.spec, file.line_of, notes=file.notes, choices=file.choices)
 
 
 def _from_request(path: str, request: dict[str, object]) -> Source:

@@ -25,15 +25,19 @@ _SCRIPT_OPTION = re.compile(r"-[A-Za-z]*c")
 _HANDS_ON, _READS_VALUES = re.compile(r"\$\{?[@*1-9]"), re.compile(r"\$\{?0|SM_|hyperparameters\.json")
 
 
-def notes_on(table: Table, spec: TuningJobSpec) -> Iterator[str]:
-    """Sentences with the ways out."""
+def notes_on(spec: TuningJobSpec) -> Iterator[str]:
+    """Sentences on the command, with the ways out."""
+    yield from _places_in_command(spec.definition)
+    yield from _values_lost_in_a_shell(spec.definition)
+
+
+def choices_in(table: Table, spec: TuningJobSpec) -> Iterator[str]:
+    """Sentences on lists that may have been meant as the ends of ranges."""
     # A grid has choices only.
     if spec.strategy is not StrategyName.GRID:
         for _, value in table.need("ranges", "").table().values():
             if value.is_list and _are_ends(value.items()):
                 yield _choice(value)
-    yield from _places_in_command(spec.definition)
-    yield from _values_lost_in_a_shell(spec.definition)
 
 
 def _are_ends(values: list[Value]) -> bool:

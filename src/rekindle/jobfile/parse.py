@@ -24,7 +24,7 @@ from rekindle.domain.tuning_job import (
 )
 from rekindle.domain.tuning_rules import MIN_TUNING_RUNTIME_SECONDS, RELAXED
 from rekindle.jobfile.nodes import places
-from rekindle.jobfile.notes import notes_on
+from rekindle.jobfile.notes import choices_in, notes_on
 from rekindle.jobfile.ranges import read_ranges
 from rekindle.jobfile.reader import read
 from rekindle.jobfile.training import read_builtin, read_training
@@ -130,11 +130,12 @@ _TAG = re.compile(r"[\w .:/=+\-@]*")
 @dataclass(frozen=True)
 class JobFile:
     """A job file that could be read: the tuning job that it asks for, the line of each field, and what may have been meant
-    otherwise, in sentences."""
+    otherwise, in sentences: ``choices`` are those on lists that could be ranges."""
 
     spec: TuningJobSpec
     lines: Mapping[str, int]
     notes: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
     def line_of(self, field: str) -> int | None:
         """The line of a field, or of the nearest field around it."""
@@ -154,7 +155,8 @@ def parse(data: bytes, folder: Path) -> JobFile:
     table = Table("", root)
     table.check_keys(KEYS, ELSEWHERE)
     spec = _spec(table, folder)
-    return JobFile(spec, dict(places(root)), tuple(notes_on(table, spec)))
+    choices = tuple(choices_in(table, spec))
+    return JobFile(spec, dict(places(root)), (*choices, *notes_on(spec)), choices)
 
 
 def _spec(table: Table, folder: Path) -> TuningJobSpec:

@@ -165,7 +165,8 @@ class Table:
         or what ``elsewhere`` has for a word, the dotted path to a key."""
         for key in self.node.nodes:
             if key not in known:
-                hint = _colon_hint(key) or did_you_mean(key, known, elsewhere) or f"The keys here are: {', '.join(known)}."
+                meant = _colon_hint(key) or _comma_hint(key) or did_you_mean(key, known, elsewhere)
+                hint = meant or f"The keys here are: {', '.join(known)}."
                 raise JobFileError(f"{_cut(self._inner(key))}: unknown key", hint, self.node.lines[key])
 
     def _inner(self, key: str) -> str:
@@ -176,6 +177,11 @@ def _colon_hint(key: str) -> str:
     """The way out for ``{cv:5}``, which is a key without a value to YAML."""
     name, colon, value = key.partition(":")
     return f"Write a space after the colon: {name}: {value.strip()}." if colon and name and value.strip() else ""
+
+
+def _comma_hint(key: str) -> str:
+    """The way out for ``{min: 0,5}``, whose 5 is a key without a value to YAML."""
+    return f"A comma ends a value here: write numbers with a decimal point, as in 0.{key}." if key.isdecimal() else ""
 
 
 def _cut(path: str) -> str:

@@ -147,6 +147,14 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "max of 500 digits": (swap("max: 5", "max: " + "9" * 500), ["ranges.degree.max", "not a number"]),
     "max of 350 digits": (swap("max: 5", "max: " + "9" * 350), ["ranges.degree.max", "too large"]),
     "decimal comma": (swap("min: 1e-3", "min: '0,001'"), ["ranges.C.min", "'0,001'", "decimal point"]),
+    "decimal comma without quotes": (
+        swap("max: 1e3", "max: 0,5"),
+        ["job.yaml:5", "ranges.C.5: unknown key. A comma ends a value here: write numbers with a decimal point, as in 0.5."],
+    ),
+    "ranges as lists of their ends": (
+        swap(RANGES, "ranges: {C: [1, 9], degree: [2, 5], kernel: [rbf]}\n"),
+        ["job.yaml:6", "limits.jobs: 24: the ranges have only 4", "ranges.degree: [2, 5] is a choice of two values."],
+    ),
     "separators": (swap("max: 1e3", "max: 1_000"), ["ranges.C.max", "'1_000'", "separators"]),
     "too wide": (swap(C, "{min: -1.7e308, max: 1.7e308}"), ["ranges.C", "too wide"]),
     "reversed": (swap("min: 1e-3, max: 1e3", "min: 1e3, max: 1e-3"), ["job.yaml:5", "ranges.C", "reversed", "[1000.0, 0.001]"]),
