@@ -78,7 +78,7 @@ def _places_in_command(definition: Definition) -> Iterator[str]:
     if variables:
         yield (
             f"command: {', '.join(variables)}: commands are run without a shell, and variables reach the program as they are"
-            f" written. For their values write: bash -c {shlex.quote(command)}"
+            f" written. For their values write: {_in_a_shell(command, algorithm.arguments_style)}"
         )
     homes = [m[1] for word in words if (m := _IN_HOME.fullmatch(word))]
     if homes:
@@ -86,6 +86,13 @@ def _places_in_command(definition: Definition) -> Iterator[str]:
             f"command: {', '.join(homes)}: commands are run without a shell, and ~ reaches the program as it is written. Write"
             " the whole path, unless the program itself reads it so."
         )
+
+
+def _in_a_shell(command: str, arguments_style: str) -> str:
+    """The command as a shell's, with what is appended to it handed on, unless it reads its values by itself."""
+    if arguments_style != "cli" or _READS_VALUES.search(command):
+        return f"bash -c {shlex.quote(command)}"
+    return f"""bash -c {shlex.quote(f'{command} "$@"')} bash"""
 
 
 def _script_option(words: Sequence[str]) -> int:

@@ -332,4 +332,9 @@ def test_a_variable_in_the_command_is_told_to_need_a_shell():
         "command: $SM_HP_A, ${cv}, $HOME: commands are run without a shell, and variables reach the program as they are"
         " written. For their values write: bash -c './train --x $SM_HP_A --cv=${cv} $HOME/data $ODD'"
     )
+    (note,) = parse(SHORT.replace("./train", "./train $HOME/data").encode(), FOLDER).notes
+    assert note.endswith("""For their values write: bash -c './train $HOME/data "$@"' bash""")
+    assert parse(SHORT.replace("./train", """bash -c './train $HOME/data "$@"' bash""").encode(), FOLDER).notes == ()
+    (note,) = parse(SHORT.replace("./train", "./train $HOME/data").encode() + b"arguments: none\n", FOLDER).notes
+    assert note.endswith("For their values write: bash -c './train $HOME/data'")
     assert parse(SHORT.replace("./train", "bash -c './train $SM_HP_A'").encode(), FOLDER).notes == ()
