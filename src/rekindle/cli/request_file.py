@@ -9,6 +9,14 @@ if TYPE_CHECKING:
     from rekindle.domain.tuning_job import TuningJobSpec
 
 OPERATION = "CreateHyperParameterTuningJob"
+#: What of a description is a request.
+_ASKED = (
+    "HyperParameterTuningJobName",
+    "HyperParameterTuningJobConfig",
+    "TrainingJobDefinition(s)",
+    "WarmStartConfig",
+    "Autotune",
+)
 
 
 def spec_from_file(request: Mapping[str, Any]) -> TuningJobSpec:
@@ -16,8 +24,13 @@ def spec_from_file(request: Mapping[str, Any]) -> TuningJobSpec:
     from rekindle.api.app import request_model
     from rekindle.api.errors import ApiError
     from rekindle.api.translate.create_request import spec_from_request
+    from rekindle.api.translate.history import is_description
     from rekindle.domain.errors import RekindleError
 
+    if is_description(request):
+        what = "it is what describe-hyper-parameter-tuning-job prints of a tuning job, and no request for one"
+        way_out = f"`rekindle import` takes it with its results. To run it again keep only {', '.join(_ASKED)}."
+        raise RekindleError(what, way_out)
     model = request_model()
     shapes = model.description["shapes"]
     for message, hint in unknown_members(request, shapes, f"{OPERATION}Request", ""):

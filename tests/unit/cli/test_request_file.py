@@ -84,6 +84,12 @@ def test_a_request_and_its_spec(tmp_path):
     assert definition.training.channels[0].uri == "s3://b/train"
 
 
+def test_a_description_is_told_from_a_request():
+    with pytest.raises(RekindleError, match="is what describe-hyper-parameter-tuning-job prints") as error:
+        spec_from_file(request(HyperParameterTuningJobStatus="Completed", HyperParameterTuningJobArn="arn"))
+    assert error.value.hint.startswith("`rekindle import` takes it with its results. To run it again keep only Hyper")
+
+
 def test_a_number_is_read_from_its_text_only():
     ranges = {"ContinuousParameterRanges": [{"Name": "eta", "MinValue": "low", "MaxValue": "1"}]}
     config = request()["HyperParameterTuningJobConfig"] | {"ParameterRanges": ranges}
