@@ -109,10 +109,13 @@ def _column(job: TrainingJob | None, view: TuningJobView, names: Sequence[str]) 
 def _next(view: TuningJobView, last: str | None) -> list[tuple[str, str]]:
     name = view.job.name
     if view.best is None:
+        why = (f"rekindle show {name}", "why there is no result")
+        if last is None:
+            return [why]
         return [
             (f"rekindle trials {name}", "every training job"),
-            (f"rekindle show {name}", "why there is no result"),
-            (f"rekindle logs {last or 'TRAINING_JOB'}", "what the last one printed"),
+            why,
+            (f"rekindle logs {last}", "what the last one printed"),
         ]
     found = [
         (f"rekindle trials {name} --sort objective", "every training job, the best first"),

@@ -46,6 +46,14 @@ def test_a_best_training_job_whose_model_was_not_taken_anywhere_says_where_it_is
     assert f"{view.best.name} has no model: {reason}\n" in capsys.readouterr().out
 
 
+def test_where_nothing_ran_no_log_is_named(capsys: Any) -> None:
+    engine = Engine(lambda h: Script((float(h["lr"]),)))
+    engine.create(tuning_spec("none", jobs=2))
+    show_end(describe(engine.store, engine.owner, "none"), None)
+    following = capsys.readouterr().out.partition("Next:\n")[2].splitlines()
+    assert [line.split("  ")[1] for line in following] == ["rekindle show none"]
+
+
 @pytest.mark.parametrize("columns", [60, 80])
 def test_the_next_commands_break_in_no_word(capsys: Any, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     engine = Engine(lambda h: Script((float(h["lr"]),)))
