@@ -50,7 +50,7 @@ class Source:
                 error = InvalidValue(field, error.value, error.reason, error.hint)
             hint = error.hint
             if isinstance(error, InvalidValue) and error.code == "too-few-combinations":
-                hint = " ".join((hint, *self.choices))
+                hint = " ".join((hint, *self.choices[:1]))
             line = self.line_of(field)
             message = f"{field}: {error.message}" if isinstance(error, NotFound) else error.message
             raise _located(self.path, line, message, hint) from error

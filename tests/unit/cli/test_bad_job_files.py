@@ -153,7 +153,7 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     ),
     "ranges as lists of their ends": (
         swap(RANGES, "ranges: {C: [1, 9], degree: [2, 5], kernel: [rbf]}\n"),
-        ["job.yaml:6", "limits.jobs: 24: the ranges have only 4", "ranges.degree: [2, 5] is a choice of two values."],
+        ["job.yaml:6", "limits.jobs: 24: the ranges have only 4", "ranges.C: [1, 9] is a choice of two values."],
     ),
     "separators": (swap("max: 1e3", "max: 1_000"), ["ranges.C.max", "'1_000'", "separators"]),
     "too wide": (swap(C, "{min: -1.7e308, max: 1.7e308}"), ["ranges.C", "too wide"]),
