@@ -18,6 +18,9 @@ Record = Mapping[str, Any]
 MARK = '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="rekindle report">'
 #: Rows of the table of training jobs.
 _MOST_ROWS = 1000
+#: Longer text of a table has lines of its own width; shorter text has one, for a number that is broken after its sign or before
+#: its unit is read as another, and a wide table breaks whatever it may.
+_LONG = 40
 #: What a browser may do for the page: draw it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _ARROWS = "Arrows at an edge are results far beyond it. "
@@ -288,9 +291,13 @@ def _state(trial: Record) -> Element:
 def _rows(columns: Sequence[str], rows: Iterable[Sequence[Child]], right: Sequence[str]) -> Element:
     """A table; the columns ``right`` are aligned to the right."""
     sides = ["number" if column in right else None for column in columns]
-    head = node("tr", *(node("th", column, class_=side) for column, side in zip(columns, sides, strict=True)))
-    body = [node("tr", *(node("td", c, class_=side) for c, side in zip(row, sides, strict=True))) for row in rows]
+    head = node("tr", *(node("th", _cell(column), class_=side) for column, side in zip(columns, sides, strict=True)))
+    body = [node("tr", *(node("td", _cell(c), class_=side) for c, side in zip(row, sides, strict=True))) for row in rows]
     return node("div", node("table", node("thead", head), node("tbody", *body)), class_="scroll")
+
+
+def _cell(child: Child) -> Child:
+    return node("span", child, class_="long") if isinstance(child, str) and len(child) > _LONG else child
 
 
 def _legend(told: Told, trials: Sequence[Record], chart: Element) -> Iterator[tuple[str, str]]:

@@ -226,3 +226,12 @@ def test_the_kind_of_a_warm_start_is_told_in_words() -> None:
     made = page(replace(given, why={**given.why, "warm_start": warm}))
     assert "Warm start: identical, relaxed." in made
     assert "IdenticalDataAndAlgorithm" not in made
+
+
+def test_long_text_of_a_table_has_lines_of_its_own_and_short_text_one() -> None:
+    """A table too wide for its page breaks its cells wherever they may be: '1e-' and '05', 200 letters in forty lines."""
+    long = "a long value " * 10
+    made = page(told([trial(1, 1.0, values={"lr": long}), trial(2, 2.0, values={"lr": 1e-5})]))
+    assert f'<td><span class="long">{long}</span></td>' in made
+    assert "<td>1e-05</td>" in made
+    assert "\ntd { white-space: nowrap; }" in made
