@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -33,8 +33,13 @@ class Frame:
     y: Linear
     width: float = 760.0
     height: float = 280.0
-    left: float = 72.0
+    margin: float = 72.0
     bottom: float = 34.0
+
+    @cached_property
+    def left(self) -> float:
+        """Where the y axis stands: at the margin, or as far in as its longest label wants."""
+        return max(self.margin, *(len(_cut(text)) * _LETTER + 14.0 for _, text in self.y.ticks()))
 
     def at(self, x: Any, y: Any) -> tuple[float, float] | None:
         """Where a point stands; None where either value has no place."""

@@ -235,3 +235,15 @@ def test_long_text_of_a_table_has_lines_of_its_own_and_short_text_one() -> None:
     assert f'<td><span class="long">{long}</span></td>' in made
     assert "<td>1e-05</td>" in made
     assert "\ntd { white-space: nowrap; }" in made
+
+
+@pytest.mark.parametrize("values", [(1.0, 2.0), (1e9 + 1.0, 1e9 + 3.5), (-0.99999991, -0.9999999)])
+def test_labels_of_the_objective_stand_within_their_picture(values: tuple[float, float]) -> None:
+    linear = {"name": "lr", "type": "continuous", "min": 0.0, "max": 10.0, "resolved_scaling": "Linear"}
+    trials = [trial(n, v, is_best=False) for n, v in enumerate(values, 1)]
+    chart = charts.parameter(trials, linear, {"metric": "loss", "goal": "minimize"})
+    floor = max(float(t.get("y", 0)) for t in chart.iter("text"))
+    labels = [t for t in chart.iter("text") if float(t.get("y", 0)) < floor]
+    assert len(labels) > 1
+    # A letter of an axis is about 6.5 wide.
+    assert all(float(t.get("x", 0)) - 6.5 * len(t.text or "") >= 0 for t in labels)
