@@ -103,6 +103,11 @@ def has_arrows(chart: Element) -> bool:
     return any(mark.tag == "path" and "point" in mark.attrib["class"].split() for mark in chart)
 
 
+def has_lines_beyond(chart: Element) -> bool:
+    """Whether a curve goes beyond an edge, along which it is drawn as long as it does."""
+    return any("beyond" in mark.attrib.get("class", "").split() for mark in chart)
+
+
 def has_level(chart: Element) -> bool:
     """Whether the parents' best is drawn."""
     return any(mark.attrib.get("class") == "level" for mark in chart)
@@ -140,7 +145,8 @@ def curves(found: Sequence[tuple[Record, Sequence[tuple[float, float]]]], object
     marks = []
     for trial, curve in reversed(drawn):
         kind = "line line-best" if trial["is_best"] else "line line-cut" if trial["stopped_early"] else "line line-other"
-        marks.append(_line(frame, curve, kind, f"#{trial['number']}: {number(curve[-1][1])} after {len(curve)}"))
+        beyond = "" if all(frame.y.holds(value) for _, value in curve) else " beyond"
+        marks.append(_line(frame, curve, kind + beyond, f"#{trial['number']}: {number(curve[-1][1])} after {len(curve)}"))
         end = frame.at(*curve[-1])
         if trial["stopped_early"] and end is not None:
             marks.append(node("circle", cx=end[0], cy=end[1], r=2.5, class_="point cut"))

@@ -252,8 +252,10 @@ def _curves(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
     yield node("h2", "While training jobs ran")
     best = "; the best stands out" if any(t["is_best"] for t, _ in found) else ""
     early = "; grey lines that end in a ring were stopped early" if any(t["stopped_early"] for t, _ in found) else ""
-    yield node("p", f"{few}{told.job['objective']['metric']} by step{best}{early}.", class_="soft")
-    yield charts.curves(sorted(found, key=rank), told.job["objective"])
+    chart = charts.curves(sorted(found, key=rank), told.job["objective"])
+    edge = " A line along an edge is beyond it there." if charts.has_lines_beyond(chart) else ""
+    yield node("p", f"{few}{told.job['objective']['metric']} by step{best}{early}.{edge}", class_="soft")
+    yield chart
 
 
 def _table(told: Told, trials: Sequence[Record]) -> Iterator[Element]:

@@ -247,3 +247,11 @@ def test_labels_of_the_objective_stand_within_their_picture(values: tuple[float,
     assert len(labels) > 1
     # A letter of an axis is about 6.5 wide.
     assert all(float(t.get("x", 0)) - 6.5 * len(t.text or "") >= 0 for t in labels)
+
+
+@pytest.mark.parametrize(("first", "said"), [(0.9, False), (2.3, True)])
+def test_a_curve_that_begins_far_beyond_the_axis_is_not_called_flat(first: float, said: bool) -> None:
+    """As a network's does whose first epochs are far worse than all the others: it is drawn along the edge."""
+    curve = [(float(step), value) for step, value in enumerate([first, *(0.9 - 0.05 * n for n in range(9))])]
+    made = page(told([trial(1, 0.5)], curves={"job-001": curve}))
+    assert ("A line along an edge is beyond it there." in made) is said
