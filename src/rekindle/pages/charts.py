@@ -19,8 +19,8 @@ MOST_POINTS = 2000
 MOST_LINES = 60
 #: Text of an axis is cut to so many characters; from such a place on it ends under its value, for want of room behind it.
 _LABEL, _AT_THE_EDGE = 14, 0.93
-#: About how wide a letter of an axis is, and how far apart lines of them are.
-_LETTER, _LINE = 6.5, 12.0
+#: About how wide a letter of an axis is (as in DejaVu Sans; others have narrower ones), and how far apart lines of them are.
+_LETTER, _LINE = 7.0, 12.0
 
 Record = Mapping[str, Any]
 

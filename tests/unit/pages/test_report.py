@@ -245,8 +245,8 @@ def test_labels_of_the_objective_stand_within_their_picture(values: tuple[float,
     floor = max(float(t.get("y", 0)) for t in chart.iter("text"))
     labels = [t for t in chart.iter("text") if float(t.get("y", 0)) < floor]
     assert len(labels) > 1
-    # A letter of an axis is about 6.5 wide.
-    assert all(float(t.get("x", 0)) - 6.5 * len(t.text or "") >= 0 for t in labels)
+    # A letter of an axis is about 7 wide.
+    assert all(float(t.get("x", 0)) - 7.0 * len(t.text or "") >= 0 for t in labels)
 
 
 @pytest.mark.parametrize(("first", "said"), [(0.9, False), (2.3, True)])
@@ -255,3 +255,17 @@ def test_a_curve_that_begins_far_beyond_the_axis_is_not_called_flat(first: float
     curve = [(float(step), value) for step, value in enumerate([first, *(0.9 - 0.05 * n for n in range(9))])]
     made = page(told([trial(1, 0.5)], curves={"job-001": curve}))
     assert ("A line along an edge is beyond it there." in made) is said
+
+
+def test_labels_have_room_for_letters_as_wide_as_dejavu_sans_has() -> None:
+    whole = {"name": "lr", "type": "integer", "min": -(2**31), "max": 2**31 - 1, "resolved_scaling": "Linear"}
+    trials = [trial(n, v, is_best=False) for n, v in enumerate((123456.7, 123456.8), 1)]
+    chart = charts.parameter(trials, whole, {"metric": "loss", "goal": "minimize"})
+    floor = max(float(t.get("y", 0)) for t in chart.iter("text"))
+    spans = []
+    for label in (t for t in chart.iter("text") if float(t.get("y", 0)) == floor):
+        wide = 7.3 * len(label.text or "")  # "1e+09" is 36.5 wide there
+        begins = float(label.get("x", 0)) - wide * {"end": 1.0, "middle": 0.5}[label.get("text-anchor", "")]
+        spans.append((begins, begins + wide))
+    assert len(spans) > 2
+    assert all(end < begins for (_, end), (begins, _) in pairwise(spans))
