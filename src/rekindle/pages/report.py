@@ -75,7 +75,7 @@ def _seen(trial: Record, best: str | None) -> Record:
 def _parts(told: Told, trials: Sequence[Record]) -> Iterator[Element]:
     job = told.job
     yield _header(job, len(told.definitions) == 1)
-    yield node("div", *(_fact(value, what) for value, what in _facts(told)), class_="facts")
+    yield node("div", *_facts(told), class_="facts")
     yield from (node("div", text, class_="note") for text in _notes(job))
     if job["best"] is not None:
         yield from _best(job)
@@ -105,20 +105,20 @@ def _minute(moment: str) -> str:
     return moment[:16].replace("T", " ")
 
 
-def _facts(told: Told) -> Iterator[tuple[str, str]]:
+def _facts(told: Told) -> Iterator[Element]:
     job, trials = told.job, told.trials
     best, overall = job["best"], job["overall_best"]
     if best is not None:
-        yield number(best["objective"]), f"best {best['metric']}, #{best['number']}"
+        yield _fact(number(best["objective"]), "best ", node("bdi", best["metric"]), f", #{best['number']}")
     if overall is not None and (best is None or overall["name"] != best["name"]):
-        yield number(overall["objective"]), f"best with the parents', {overall['name']}"
+        yield _fact(number(overall["objective"]), f"best with the parents', {overall['name']}")
     limit = job["limits"]["jobs"]
-    yield f"{len(trials)}{f' of {limit}' if limit else ''}", f"training jobs: {told.counts}"
+    yield _fact(f"{len(trials)}{f' of {limit}' if limit else ''}", f"training jobs: {told.counts}")
     seconds = [t["seconds"] for t in trials if t["seconds"] is not None]
     if seconds:
-        yield _duration(sum(seconds)), f"of training, {job['limits']['parallel']} at a time"
+        yield _fact(_duration(sum(seconds)), f"of training, {job['limits']['parallel']} at a time")
     if saved := job["early_stopping"]:
-        yield f"{saved['share']:.0%}", f"of epochs saved: {saved['stopped']} stopped early"
+        yield _fact(f"{saved['share']:.0%}", f"of epochs saved: {saved['stopped']} stopped early")
 
 
 def _notes(job: Record) -> Iterator[str]:
@@ -320,8 +320,8 @@ def _key(kind: str, text: str) -> Element:
     return node("span", node("svg", mark, viewBox="0 0 18 12", aria_hidden="true"), text)
 
 
-def _fact(value: str, what: str) -> Element:
-    return node("div", node("b", value), node("span", what), class_="fact")
+def _fact(value: str, *what: Child) -> Element:
+    return node("div", node("b", value), node("span", *what), class_="fact")
 
 
 def _text(value: object) -> str:

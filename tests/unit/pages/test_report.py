@@ -172,6 +172,13 @@ def test_a_name_that_is_read_from_the_right_leaves_the_share_beside_it_alone() -
     assert "<bdi>lr</bdi>" in made
 
 
+def test_a_metric_that_is_read_from_the_right_leaves_the_number_beside_it_alone() -> None:
+    """'best שגיאה, #9' was shown as 'best 9# ,שגיאה'."""
+    best = trial(9, 1.0, metric="שגיאה", model=None)
+    made = told([best])
+    assert "best <bdi>שגיאה</bdi>, #9" in page(replace(made, job={**made.job, "best": best}))
+
+
 def test_a_training_job_that_ran_in_full_was_not_cut_and_what_waits_is_told() -> None:
     trials = [trial(1, 1.0, stopped_early=True, in_full=True, state="Stopped at the end"), trial(2, 2.0)]
     given = told(trials)
