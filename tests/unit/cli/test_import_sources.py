@@ -102,7 +102,7 @@ def test_what_sagemaker_answered_is_told_to_be_in_the_wrong_order(tmp_path: Path
     (job := tmp_path / "old.yaml").write_text(JOB)
     for path in (jobs, piped):
         path.write_text('{"TrainingJobSummaries": []}')
-        with pytest.raises(RekindleError, match=rf"^JOB: '{path}': it is a list of training jobs.* comes first: "):
+        with pytest.raises(RekindleError, match=r"^JOB: '.*: it is a list of training jobs.* comes first: "):
             from_files(str(path), [str(describe)], None, {})
-    with pytest.raises(RekindleError, match=r"^RESULTS: '.*describe\.json': it is a tuning job's description.* comes first: "):
+    with pytest.raises(RekindleError, match=r"^RESULTS: '.*: it is a tuning job's description.* comes first: "):
         from_files(str(job), [str(describe)], None, {})
