@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,6 @@ from benchmarks import report
 from benchmarks.methods import METHODS, SLOW
 from benchmarks.results import Results, version_of_ours
 from benchmarks.simulate import run
-from benchmarks.tasks.coco import coco_tasks
 from benchmarks.tasks.sets import SETS, task_set
 from benchmarks.tasks.synthetic import synthetic_tasks
 from benchmarks.tasks.tables import rows
@@ -113,7 +113,7 @@ def main() -> None:
         args.seeds, args.slow_seeds, args.workers = min(args.seeds, 3), 1, [1]
     sets = {name: tasks_of(name, args) for name in args.sets}
     methods, missing = (args.methods, []) if args.report else installed(args.methods)
-    if "confirming" in sets and not coco_tasks():
+    if "confirming" in sets and find_spec("cocoex") is None:
         missing.append("bbob-mixint, whose tasks are left out (coco-experiment)")
     results = Results("quality")
     if not args.report:

@@ -9,14 +9,7 @@ if TYPE_CHECKING:
     from rekindle.domain.tuning_job import TuningJobSpec
 
 OPERATION = "CreateHyperParameterTuningJob"
-#: What of a description is a request.
-_ASKED = (
-    "HyperParameterTuningJobName",
-    "HyperParameterTuningJobConfig",
-    "TrainingJobDefinition(s)",
-    "WarmStartConfig",
-    "Autotune",
-)
+_SHAPE = f"{OPERATION}Request"
 
 
 def spec_from_file(request: Mapping[str, Any]) -> TuningJobSpec:
@@ -27,13 +20,13 @@ def spec_from_file(request: Mapping[str, Any]) -> TuningJobSpec:
     from rekindle.api.translate.history import is_description
     from rekindle.domain.errors import RekindleError
 
-    if is_description(request):
-        what = "it is what describe-hyper-parameter-tuning-job prints of a tuning job, and no request for one"
-        way_out = f"`rekindle import` takes it with its results. To run it again keep only {', '.join(_ASKED)}."
-        raise RekindleError(what, way_out)
     model = request_model()
     shapes = model.description["shapes"]
-    for message, hint in unknown_members(request, shapes, f"{OPERATION}Request", ""):
+    if is_description(request):
+        what = "it is what describe-hyper-parameter-tuning-job prints of a tuning job, and no request for one"
+        asked = ", ".join(name for name in shapes[_SHAPE]["members"] if name in request)
+        raise RekindleError(what, f"`rekindle import` takes it with its results. To run it again keep only {asked}.")
+    for message, hint in unknown_members(request, shapes, _SHAPE, ""):
         raise RekindleError(message, hint)
     try:
         return spec_from_request(model.check(OPERATION, request))

@@ -90,9 +90,14 @@ def _places_in_command(definition: Definition) -> Iterator[str]:
 
 def _in_a_shell(command: str, arguments_style: str) -> str:
     """The command as a shell's, with what is appended to it handed on, unless it reads its values by itself."""
-    if arguments_style != "cli" or _READS_VALUES.search(command):
+    if _needs_no_words(arguments_style, command):
         return f"bash -c {shlex.quote(command)}"
     return f"""bash -c {shlex.quote(f'{command} "$@"')} bash"""
+
+
+def _needs_no_words(arguments_style: str, script: str) -> bool:
+    """Whether values reach a script otherwise than as words behind it."""
+    return arguments_style != "cli" or _READS_VALUES.search(script) is not None
 
 
 def _script_option(words: Sequence[str]) -> int:
@@ -113,7 +118,7 @@ def _values_lost_in_a_shell(definition: Definition) -> Iterator[str]:
     words = shlex.split(algorithm.command or "")
     at = _script_option(words)
     is_shell = bool(words) and os.path.basename(words[0]) in _SHELLS and 0 < at < len(words) - 1
-    if algorithm.arguments_style != "cli" or not is_shell or _READS_VALUES.search(words[at + 1]):
+    if not is_shell or _needs_no_words(algorithm.arguments_style, words[at + 1]):
         return
     script, named = words[at + 1], at + 2 < len(words)
     if named and _HANDS_ON.search(script):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -120,9 +120,12 @@ def parameter(trials: Sequence[Record], declared: Record, objective: Record) -> 
     scale = of_range(declared)
     deep = 92.0 if isinstance(scale, Categories) and len(scale.values) > 4 else 34.0
     frame = Frame(scale, of_objective([t["objective"] for t in there], minimise), 312.0, 156.0 + deep, 58.0, deep)
+
+    def own(trial: Record) -> Any:
+        return trial["values"][name]
+
     # One value each: whole configurations in each of thirty charts made a page of 2,000 training jobs 76 MB large.
-    told = partial(_configuration, names=(name,))
-    marks = _points(frame, _fewer(there, minimise), lambda t: t["values"][name], objective["metric"], told)
+    marks = _points(frame, _fewer(there, minimise), own, objective["metric"], lambda t: _setting(name, own(t)))
     return frame.drawn(f"{objective['metric']} by {name}", *marks)
 
 
@@ -244,10 +247,12 @@ def _fewer(trials: Sequence[Record], minimise: bool) -> Sequence[Record]:
     return [*ranked[:half], *ranked[half :: (len(ranked) - half) // half + 1]]
 
 
-def _configuration(trial: Record, names: Container[str] | None = None) -> str:
-    """The values of these hyperparameters, or of all, a line each."""
-    told = {name: v for name, v in trial["values"].items() if names is None or name in names}
-    return "\n".join(f"{name}: {number(v) if isinstance(v, float) else v}" for name, v in told.items())
+def _configuration(trial: Record) -> str:
+    return "\n".join(_setting(name, value) for name, value in trial["values"].items())
+
+
+def _setting(name: str, value: Any) -> str:
+    return f"{name}: {number(value) if isinstance(value, float) else value}"
 
 
 def _cut(text: str) -> str:
